@@ -1,0 +1,1 @@
+"""STAE, Roadmap-lite, U-Net and Joint; one trainer, one scorer."""

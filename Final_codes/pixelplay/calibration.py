@@ -1,0 +1,58 @@
+"""Calibration on held-out training scores: the only place where raw scores become comparable.
+
+Reads (N,) raw training scores; makes a `Calibration` that maps any raw score to robust standard deviations above
+normal. No statistic of the test set enters, so one frame's score does not depend on which others are scored.
+It lies below all rooms because the two-stream room joins its parts by it before the fusion room joins models.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """z = (g(s) - centre) / scale, clipped to [low, high], with g = log(s + eps) where `log` is set.
+
+    Attributes:
+        centre, scale: median and 1.4826 MAD of g over held-out training scores.
+        eps: added before the logarithm, in the score's unit.
+    """
+
+    centre: float
+    scale: float
+    log: bool
+    eps: float
+    low: float = -3.0
+    high: float = 10.0
+
+    def __call__(self, scores: np.ndarray) -> np.ndarray:
+        """(...) raw scores -> (...) float64 z-scores."""
+        return np.clip((transform(scores, self.log, self.eps) - self.centre) / self.scale, self.low, self.high)
+
+
+def transform(scores: np.ndarray, log: bool, eps: float) -> np.ndarray:
+    """log(s + eps) for error-like scores, s itself otherwise; float64."""
+    scores = np.asarray(scores, dtype=np.float64)
+    return np.log(np.maximum(scores, 0.0) + eps) if log else scores
+
+
+def calibrate(train_scores: np.ndarray, *, log: bool, low: float = -3.0, high: float = 10.0) -> Calibration:
+    """Fit a `Calibration` to (N,) held-out training scores.
+
+    Errors and distances are roughly log-normal, hence the logarithm; median and MAD, because a normal video
+    holds a few frames of anything. A MAD of zero (more than half the scores equal) falls back to the standard
+    deviation, and to 1 where that is zero too.
+    Raises:
+        ValueError: empty or non-finite training scores.
+    """
+    train_scores = np.asarray(train_scores, dtype=np.float64)
+    if train_scores.size == 0 or not np.isfinite(train_scores).all():
+        raise ValueError("calibration needs at least one training score, all finite")
+    eps = 1e-3 * float(np.median(np.abs(train_scores))) or 1e-12
+    values = transform(train_scores, log, eps)
+    centre = float(np.median(values))
+    scale = 1.4826 * float(np.median(np.abs(values - centre))) or float(values.std()) or 1.0
+    return Calibration(centre, scale, log, eps, low, high)

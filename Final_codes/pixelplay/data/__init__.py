@@ -1,0 +1,1 @@
+"""Layouts, extraction, manifest, frame access and the embedded sample."""

@@ -1,0 +1,98 @@
+"""Footage: what every model sees of a split.
+
+Reads the manifest and the memory-mapped cache made by stage 1; gives rows, times, reliabilities, working-size
+frames (a memory map, nothing copied) and a stream of full-size repaired frames. No model ever opens a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+Stream = Callable[[np.ndarray], Iterator[np.ndarray]]
+"""Row numbers of the whole split (sorted) -> their full-size repaired frames, uint8 RGB (H, W, 3), in that order."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Footage:
+    """N frames of one split, in manifest order. Immutable; `select` makes smaller ones that share the memory.
+
+    Attributes:
+        name: 'train' or 'test'.
+        ids: (N,) object array of Id strings.
+        videos: (N,) object array of video names; equal names are contiguous.
+        frames: (N,) int64 frame numbers: the time axis. Gaps in it are gaps in time.
+        reliability: (N,) float32 in [0, 1]; 0 = this picture tells nothing.
+        flags: (N,) object array, '|'-separated names of what was wrong with a frame; '' where it is fine.
+        pixels: (N_all, h, w, 3) uint8 RGB memory map at working size, repaired; index it with `rows`.
+        rows: (N,) int64 positions in `pixels`.
+        full_size: (H, W) of the original frames in pixels.
+        fps: frames a second.
+        fingerprint: hash of the input and of what was done to it; caches key on it.
+        open_stream: the stream of full-size frames (see `Stream`).
+    """
+
+    name: str
+    ids: np.ndarray
+    videos: np.ndarray
+    frames: np.ndarray
+    reliability: np.ndarray
+    flags: np.ndarray
+    pixels: np.ndarray
+    rows: np.ndarray
+    full_size: tuple[int, int]
+    fps: float
+    fingerprint: str
+    open_stream: Stream
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w) of the working-size frames."""
+        return self.pixels.shape[1], self.pixels.shape[2]
+
+    def video_names(self) -> list[str]:
+        """Names of the videos, in order."""
+        return list(dict.fromkeys(self.videos.tolist()))
+
+    def select(self, keep: np.ndarray) -> Footage:
+        """The footage of a (N,) bool mask or of sorted positions."""
+        keep = np.flatnonzero(keep) if np.asarray(keep).dtype == bool else np.asarray(keep, dtype=np.int64)
+        return dataclasses.replace(self, ids=self.ids[keep], videos=self.videos[keep], frames=self.frames[keep],
+                                   reliability=self.reliability[keep], flags=self.flags[keep], rows=self.rows[keep])
+
+    def of_videos(self, names: Sequence[str]) -> Footage:
+        """The footage of some videos, in manifest order."""
+        return self.select(np.isin(self.videos.astype(str), np.asarray(list(names), dtype=str)))
+
+    def batch(self, positions: np.ndarray) -> np.ndarray:
+        """Working-size frames at positions of this footage: (n, h, w, 3) uint8 copy."""
+        return self.pixels[self.rows[np.asarray(positions)]]
+
+    def full_frames(self, positions: np.ndarray | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (position, full-size repaired frame (H, W, 3) uint8 RGB) in order, decoding ahead; constant memory.
+
+        Args:
+            positions: sorted positions of this footage; all of them when None.
+        """
+        positions = np.arange(len(self)) if positions is None else np.asarray(positions, dtype=np.int64)
+        yield from zip(positions.tolist(), self.open_stream(self.rows[positions]))
+
+
+def segments(videos: np.ndarray, frames: np.ndarray, max_gap: int = 1) -> list[slice]:
+    """Slices of consecutive rows that belong together: same video, frame numbers at most `max_gap` apart.
+
+    Args:
+        videos, frames: (N,) video names and frame numbers in manifest order.
+        max_gap: largest allowed step of the frame number; 1 = no missing frame inside a slice.
+    """
+    if len(videos) == 0:
+        return []
+    cut = np.flatnonzero((videos[1:] != videos[:-1]) | (np.diff(frames) > max_gap)) + 1
+    edges = [0, *cut.tolist(), len(videos)]
+    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:])]
+

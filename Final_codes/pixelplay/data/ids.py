@@ -1,0 +1,44 @@
+"""Ids: `"{video}_{frame}"`, kept as strings from the first stage to the last.
+
+Reads folder and file names; makes Ids and sort keys. A numeric name loses its zero padding (`01` -> `1`),
+any other name stays itself (`01_0014`, `vtest`). Frame numbers are the file's own and are never renumbered.
+"""
+
+from __future__ import annotations
+
+import re
+
+
+def video_name(name: str) -> str:
+    """Canonical video name: '01' -> '1', '01_0014' and 'vtest' unchanged."""
+    return str(int(name)) if name.isascii() and name.isdigit() else name
+
+
+def frame_id(video: str, frame: int) -> str:
+    """The Id of a frame, e.g. ('01', 939) -> '1_939'."""
+    return f"{video_name(video)}_{int(frame)}"
+
+
+def split_id(identifier: str) -> tuple[str, int]:
+    """Take an Id apart: '01_0014_7' -> ('01_0014', 7). Raises ValueError where the last part is no number."""
+    video, _, frame = str(identifier).rpartition("_")
+    if not video or not (frame.isascii() and frame.isdigit()):
+        raise ValueError(f"{identifier!r} is not an Id of the form video_frame, e.g. 1_939")
+    return video_name(video), int(frame)
+
+
+def canonical_id(identifier: str) -> str:
+    """An Id without zero padding: '01_00939' -> '1_939'. Raises ValueError like `split_id`."""
+    return frame_id(*split_id(identifier))
+
+
+def natural_key(name: str) -> tuple:
+    """Sort key that puts '2' before '10' and numbers before words."""
+    parts = re.findall(r"\d+|\D+", name)
+    return tuple((0, int(p), p) if p.isdigit() else (1, 0, p) for p in parts)
+
+
+def frame_number(stem: str) -> int | None:
+    """The last group of digits in a file's stem ('frame_00939' -> 939); None where it has none."""
+    found = re.findall(r"\d+", stem)
+    return int(found[-1]) if found else None

@@ -1,0 +1,102 @@
+"""The manifest: one row a frame, written once by stage 1; every later table joins to it by Id.
+
+Reads and writes `manifest.csv` (Id, split, video, frame, path, flags, reliability), in (split, video, frame)
+order with train before test, and `manifest.json` beside it (roots, layout, fps, sizes, fingerprint).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pixelplay.data.ids import frame_id, natural_key
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import atomic_path, read_json, write_json
+
+COLUMNS = ("Id", "split", "video", "frame", "path", "flags", "reliability")
+SPLITS = ("train", "test")
+FLAGS = ("vflip", "hflip", "rot180", "noise", "impulse", "duplicate", "frozen", "blank", "exposure", "blur",
+         "shift", "unreadable")
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """All frames of one dataset.
+
+    Attributes:
+        table: DataFrame with `COLUMNS`; `path` is relative to the split's root, in posix form. A video file's
+            frames share its path and differ in `frame` (0-based index in the file).
+        roots: split -> folder its paths are relative to.
+        layout: name of the recognised layout, e.g. 'competition'.
+        fps: frames a second (25.0 where the source does not say).
+        fingerprint: hash of every frame's name and every file's size: changes when the input does.
+        labels: where ground truth was found beside the data, or None. Evaluation alone reads it.
+    """
+
+    table: pd.DataFrame
+    roots: dict[str, Path]
+    layout: str
+    fps: float = 25.0
+    fingerprint: str = ""
+    labels: Path | None = None
+
+    def split(self, name: str) -> pd.DataFrame:
+        """Rows of one split, index reset."""
+        return self.table[self.table["split"] == name].reset_index(drop=True)
+
+    def save(self, folder: Path) -> None:
+        """Write manifest.csv and manifest.json, each in one step."""
+        validate(self.table)
+        with atomic_path(Path(folder) / "manifest.csv") as part:
+            self.table.to_csv(part, index=False, float_format="%.6g", lineterminator="\n")
+        write_json(Path(folder) / "manifest.json", {
+            "roots": {k: str(v) for k, v in self.roots.items()}, "layout": self.layout, "fps": self.fps,
+            "fingerprint": self.fingerprint, "labels": str(self.labels) if self.labels else None})
+
+    @classmethod
+    def load(cls, folder: Path) -> Manifest:
+        """Read what `save` wrote, and validate it."""
+        folder = Path(folder)
+        about = read_json(folder / "manifest.json")
+        try:
+            table = pd.read_csv(folder / "manifest.csv", keep_default_na=False,
+                                dtype={"Id": str, "split": str, "video": str, "frame": np.int64, "path": str,
+                                       "flags": str, "reliability": np.float64})
+        except FileNotFoundError:
+            raise PixelPlayError(f"{folder / 'manifest.csv'} is missing", mend="run stage 01_frame_extraction") from None
+        validate(table)
+        return cls(table, {k: Path(v) for k, v in about["roots"].items()}, about["layout"], about["fps"],
+                   about["fingerprint"], Path(about["labels"]) if about["labels"] else None)
+
+
+def make_table(rows: list[tuple[str, str, int, str]]) -> pd.DataFrame:
+    """Build a manifest table from (split, video, frame, path) rows, in contract order, nothing flagged."""
+    rows = sorted(rows, key=lambda r: (SPLITS.index(r[0]), natural_key(r[1]), r[2]))
+    return pd.DataFrame({
+        "Id": [frame_id(v, f) for _, v, f, _ in rows], "split": [r[0] for r in rows],
+        "video": [r[1] for r in rows], "frame": np.array([r[2] for r in rows], dtype=np.int64),
+        "path": [r[3] for r in rows], "flags": [""] * len(rows), "reliability": np.ones(len(rows))},
+        columns=list(COLUMNS))
+
+
+def validate(table: pd.DataFrame) -> None:
+    """Raise PixelPlayError where a table breaks the contract (columns, unique Ids per split, order, flags)."""
+    if tuple(table.columns) != COLUMNS:
+        raise PixelPlayError(f"manifest has columns {list(table.columns)}", expected=", ".join(COLUMNS))
+    repeated = table[table.duplicated(["split", "Id"])]
+    if len(repeated):
+        raise PixelPlayError(f"manifest holds Id {repeated['Id'].iloc[0]} twice",
+                             expected="each video and frame number once in a split",
+                             mend="two files carry the same number: rename or remove one")
+    for split in SPLITS:
+        rows = table[table["split"] == split]
+        backwards = (rows["video"].to_numpy()[1:] == rows["video"].to_numpy()[:-1]) & (np.diff(rows["frame"]) <= 0)
+        if backwards.any():
+            raise PixelPlayError(f"manifest is out of order at Id {rows['Id'].iloc[int(np.argmax(backwards)) + 1]}",
+                                 mend="run stage 01_frame_extraction again")
+    unknown = {f for cell in table["flags"].unique() for f in cell.split("|") if f} - set(FLAGS)
+    if unknown:
+        raise PixelPlayError(f"manifest has unknown flags {sorted(unknown)}", expected=", ".join(FLAGS))

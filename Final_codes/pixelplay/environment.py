@@ -1,0 +1,113 @@
+"""What this machine is: device, precision, threads, seeds, Kaggle's folders.
+
+Reads the hardware and the environment; changes nothing but the random seeds and thread counts it is asked to.
+All knowledge about Kaggle and Colab lives here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import platform
+import random
+from pathlib import Path
+
+import numpy as np
+
+KAGGLE_INPUT = Path(os.environ.get("PIXELPLAY_KAGGLE_INPUT", "/kaggle/input"))
+KAGGLE_WORKING = Path(os.environ.get("PIXELPLAY_KAGGLE_WORKING", "/kaggle/working"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Hardware:
+    """The device work runs on.
+
+    Attributes:
+        device: torch device string, 'cuda:0' or 'cpu'.
+        dtype: 'float32', 'bfloat16' or 'float16': the fastest the device has natively (never emulated).
+        threads: CPU threads torch may use.
+        name: the device in words, for cards and tables.
+        note: why a GPU that is there is not used; empty otherwise.
+    """
+
+    device: str
+    dtype: str
+    threads: int
+    name: str
+    note: str = ""
+
+    @property
+    def torch_dtype(self):
+        """The torch dtype that `dtype` names."""
+        import torch
+        return getattr(torch, self.dtype)
+
+
+def cpu_count() -> int:
+    """CPUs this process may use (affinity and container aware)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu_name() -> str:
+    """Model name of the processor, or the machine type where the system does not tell."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+@functools.lru_cache(maxsize=1)
+def hardware() -> Hardware:
+    """Probe the machine once. A GPU counts only if it really multiplies two matrices: some images list
+    devices they have no kernels for."""
+    import torch
+
+    note = ""
+    if torch.cuda.is_available() and os.environ.get("PIXELPLAY_DEVICE", "") != "cpu":
+        try:
+            x = torch.ones(8, 8, device="cuda:0")
+            assert float((x @ x).sum()) == 512.0
+        except (RuntimeError, AssertionError) as cause:
+            note = f"GPU {torch.cuda.get_device_name(0)} is listed but cannot compute: {str(cause).splitlines()[0]}"
+        else:
+            native_bf16 = torch.cuda.get_device_capability(0) >= (8, 0)
+            return Hardware("cuda:0", "bfloat16" if native_bf16 else "float16", cpu_count(),
+                            torch.cuda.get_device_name(0))
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    dtype = "bfloat16" if "amx_bf16" in flags or "avx512_bf16" in flags else "float32"
+    return Hardware("cpu", dtype, cpu_count(), f"{cpu_name()}, {cpu_count()} cores", note)
+
+
+def set_seed(seed: int) -> None:
+    """Seed python, numpy and torch for code of other libraries; our own code takes explicit generators."""
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  third-party code draws from the legacy generator
+    torch.manual_seed(seed)
+
+
+def limit_threads(threads: int | None = None) -> int:
+    """Give torch and OpenCV as many threads as there are CPUs (oversubscription slows steps up to tenfold)."""
+    import cv2
+    import torch
+
+    threads = threads or cpu_count()
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    return threads
+
+
+def on_kaggle() -> bool:
+    """True where Kaggle's input folder exists."""
+    return KAGGLE_INPUT.is_dir()
+
+
+def default_output() -> Path:
+    """/kaggle/working on Kaggle, ./outputs elsewhere."""
+    return KAGGLE_WORKING if on_kaggle() else Path("outputs")

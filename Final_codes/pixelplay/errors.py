@@ -1,0 +1,26 @@
+"""One exception for everything a user can mend.
+
+`PixelPlayError` carries what is wrong, what was expected and how to mend it; the command line prints it
+without a traceback and exits with status 2. Anything else that escapes is a defect of ours.
+"""
+
+from __future__ import annotations
+
+
+class PixelPlayError(Exception):
+    """A mistake in the input, the files or the configuration.
+
+    Args:
+        problem: what is wrong, naming the file or the Id.
+        expected: what would have been right.
+        mend: what the user can do about it.
+    """
+
+    def __init__(self, problem: str, *, expected: str = "", mend: str = ""):
+        self.problem, self.expected, self.mend = problem, expected, mend
+        lines = [problem]
+        if expected:
+            lines.append(f"  expected: {expected}")
+        if mend:
+            lines.append(f"  mend:     {mend}")
+        super().__init__("\n".join(lines))

@@ -1,0 +1,1 @@
+"""Score files, smoothing, recipes and the ensemble."""

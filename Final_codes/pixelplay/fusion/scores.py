@@ -1,0 +1,134 @@
+"""Score files: the contract every model keeps.
+
+Reads and writes `<model>.csv` (exactly `Id,Predicted`; one row per Id in manifest order; raw finite floats,
+higher = more anomalous), `<model>.train.csv` (the same for held-out training frames) and `<model>.json`
+(provenance). Writing validates, then replaces in one step; reading validates again. There is no inner join.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import atomic_path, read_json, write_json
+
+KINDS = ("error", "distance", "zscore", "other")
+"""What a raw score is: 'error' and 'distance' are logged before calibration, 'zscore' and 'other' are not."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreFile:
+    """Scores of one model.
+
+    Attributes:
+        name: model name (the file's stem).
+        ids: (N,) object array of Ids, in manifest order.
+        values: (N,) float64, raw.
+        train_ids, train_values: the same for training frames, each scored by a model that did not train on
+            its video; None where there is no such file.
+        about: the sidecar JSON ({} where there is none). Keys the ensemble reads: kind, family, smoke, sigma.
+    """
+
+    name: str
+    ids: np.ndarray
+    values: np.ndarray
+    train_ids: np.ndarray | None = None
+    train_values: np.ndarray | None = None
+    about: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def check(values: np.ndarray, ids: Sequence[str], expected_ids: Sequence[str] | None, source: str) -> None:
+    """Raise PixelPlayError unless scores are finite, not constant and exactly on the expected Ids in order."""
+    values, ids = np.asarray(values, dtype=np.float64), np.asarray(ids, dtype=object)
+    if expected_ids is not None:
+        check_ids(ids, expected_ids, source)
+    bad = ~np.isfinite(values)
+    if bad.any():
+        raise PixelPlayError(f"{source}: score of Id {ids[bad][0]} is {values[bad][0]} ({int(bad.sum())} such rows)",
+                             expected="finite numbers only", mend="run the model again; see its log for the frame")
+    if len(values) > 1 and values.min() == values.max():
+        raise PixelPlayError(f"{source}: every score is {values[0]}", expected="scores that differ between frames",
+                             mend="a constant ranks nothing: check that the model was trained")
+
+
+def check_ids(ids: np.ndarray, expected_ids: Sequence[str], source: str) -> None:
+    """Raise PixelPlayError unless `ids` are exactly `expected_ids`, each once, in that order."""
+    expected = np.asarray(expected_ids, dtype=object)
+    index = pd.Index(ids)
+    if index.has_duplicates:
+        twice = index[index.duplicated()]
+        raise PixelPlayError(f"{source}: Id {twice[0]} appears more than once ({len(twice)} repeated rows)",
+                             expected="each Id exactly once", mend="remove the repeated rows")
+    missing, extra = pd.Index(expected).difference(index, sort=False), index.difference(pd.Index(expected), sort=False)
+    if len(missing) or len(extra):
+        found = [f"{len(missing)} Ids missing (first: {', '.join(missing[:3])})"] if len(missing) else []
+        found += [f"{len(extra)} unknown Ids (first: {', '.join(map(str, extra[:3]))})"] if len(extra) else []
+        raise PixelPlayError(f"{source}: " + "; ".join(found), expected=f"exactly the {len(expected)} expected Ids",
+                             mend="score every frame under its own number; never renumber")
+    if not (ids == expected).all():
+        where = int(np.argmax(ids != expected))
+        raise PixelPlayError(f"{source}: row {where + 1} is Id {ids[where]}", expected=f"Id {expected[where]} (manifest order)",
+                             mend="sort the rows like the manifest or the sample submission")
+
+
+def write_scores(folder: Path, name: str, ids: Sequence[str], values: np.ndarray, *,
+                 train: tuple[Sequence[str], np.ndarray] | None = None, about: dict[str, Any]) -> Path:
+    """Validate and write one model's score files; returns the path of `<name>.csv`, written last.
+
+    Raises:
+        PixelPlayError: non-finite or constant scores (see `check`); nothing is written then.
+    """
+    folder = Path(folder)
+    check(values, ids, None, f"{name}.csv")
+    if train is not None:
+        check(train[1], train[0], None, f"{name}.train.csv")
+        _write(folder / f"{name}.train.csv", *train)
+    write_json(folder / f"{name}.json", about)
+    _write(folder / f"{name}.csv", ids, values)
+    return folder / f"{name}.csv"
+
+
+def _write(path: Path, ids: Sequence[str], values: np.ndarray) -> None:
+    with atomic_path(path) as part:
+        # repr of a float64 survives the round trip exactly
+        pd.DataFrame({"Id": list(ids), "Predicted": np.asarray(values, dtype=np.float64)}).to_csv(
+            part, index=False, lineterminator="\n")
+
+
+def read_table(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read `Id,Predicted` (or `ID,Predicted`) -> (ids (N,) object, values (N,) float64).
+
+    Raises:
+        PixelPlayError: wrong header, extra column, padded or malformed Ids, text where a number should be.
+    """
+    path = Path(path)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise PixelPlayError(f"{path} is missing") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as cause:
+        raise PixelPlayError(f"{path} is not a CSV file: {cause}", expected="header Id,Predicted") from cause
+    if list(table.columns) not in (["Id", "Predicted"], ["ID", "Predicted"]):
+        raise PixelPlayError(f"{path} has the header {','.join(table.columns)}", expected="Id,Predicted",
+                             mend="rename the columns and remove any other")
+    values = pd.to_numeric(table["Predicted"], errors="coerce").to_numpy(np.float64)
+    return table.iloc[:, 0].to_numpy(object), values
+
+
+def read_scores(path: Path, expected_ids: Sequence[str] | None = None) -> ScoreFile:
+    """Read and validate one model's files (see `ScoreFile`). `expected_ids` checks the test Ids and their order."""
+    path = Path(path)
+    ids, values = read_table(path)
+    check(values, ids, expected_ids, str(path))
+    train_path, about_path = path.with_name(f"{path.stem}.train.csv"), path.with_suffix(".json")
+    train_ids = train_values = None
+    if train_path.exists():
+        train_ids, train_values = read_table(train_path)
+        check(train_values, train_ids, None, str(train_path))
+    return ScoreFile(path.stem, ids, values, train_ids, train_values, read_json(about_path) if about_path.exists() else {})

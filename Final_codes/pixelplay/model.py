@@ -1,0 +1,80 @@
+"""What a model is: the few verbs all of them share, and what scoring gives back.
+
+Reads `Footage`; makes `Scores`. A model never sees a file name, a label or the other split. To add one: write
+a class like this in one file of one room, and add one line to `pixelplay.registry`.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pixelplay.data.footage import Footage
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """Raw scores of N frames, in the footage's order.
+
+    Attributes:
+        values: (N,) float64, higher = more anomalous; not normalised, not smoothed.
+        filled: (N,) bool, True where no window reached the frame and the nearest valid score was taken.
+        parts: named partial scores (N,) worth keeping (e.g. appearance, motion); written beside the score file.
+        maps: (N, h, w) float16 memory map of where the anomaly is, in the same unit, or None.
+    """
+
+    values: np.ndarray
+    filled: np.ndarray
+    parts: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    maps: np.ndarray | None = None
+
+
+class Model(abc.ABC):
+    """One anomaly detector.
+
+    Class attributes:
+        name: registry name, score file's stem.
+        family: 'two_stream' or 'quad' (which submission it belongs to), or 'other'.
+        stage: artifact folder and notebook, e.g. '03_stae'.
+        kind: what a raw score is (see `pixelplay.fusion.scores.KINDS`).
+        sigma: standard deviation of the Gaussian the ensemble smooths it with, in frames; fixed a priori.
+        Config: frozen dataclass of settings, with `Config.profile(name)` for 'smoke', 'lite' and 'full'.
+
+    Each verb takes a `folder` it may keep resumable state in; calling it again after a kill goes on from there
+    and ends in the same result.
+    """
+
+    name: ClassVar[str]
+    family: ClassVar[str]
+    stage: ClassVar[str]
+    kind: ClassVar[str]
+    sigma: ClassVar[float]
+    Config: ClassVar[type]
+
+    def __init__(self, config: Any, *, seed: int = 0):
+        self.config, self.seed = config, seed
+
+    @abc.abstractmethod
+    def fit(self, train: Footage, folder: Path) -> None:
+        """Learn what is normal from anomaly-free footage."""
+
+    @abc.abstractmethod
+    def score(self, footage: Footage, folder: Path) -> Scores:
+        """Score every frame of the footage with the fitted model."""
+
+    @abc.abstractmethod
+    def held_out(self, train: Footage, folder: Path) -> Scores:
+        """Score the training frames, each by a model that did not train on its video (for calibration)."""
+
+    @abc.abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write weights (safetensors) and a card (JSON) that `load` understands."""
+
+    @classmethod
+    @abc.abstractmethod
+    def load(cls, folder: Path) -> Model:
+        """Read what `save` wrote. Raises PixelPlayError for another model's, size's or version's weights."""

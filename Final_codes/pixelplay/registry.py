@@ -1,0 +1,25 @@
+"""The models, one line each. A new one appears in the command line, the ensemble, the report and the tests."""
+
+from __future__ import annotations
+
+import importlib
+
+from pixelplay.errors import PixelPlayError
+from pixelplay.model import Model
+
+MODELS = {
+    "global_memory": "pixelplay.two_stream.global_memory:GlobalMemory",
+    "local_memory": "pixelplay.two_stream.local_memory:LocalMemory",
+    "stae": "pixelplay.autoencoders.stae:STAE",
+    "roadmap": "pixelplay.autoencoders.roadmap:Roadmap",
+    "unet": "pixelplay.autoencoders.unet:UNet",
+    "joint": "pixelplay.autoencoders.joint:Joint",
+}
+
+
+def model_class(name: str) -> type[Model]:
+    """The class registered under `name`. Raises PixelPlayError for an unknown name."""
+    if name not in MODELS:
+        raise PixelPlayError(f"there is no model '{name}'", expected="one of " + ", ".join(MODELS))
+    module, _, attribute = MODELS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

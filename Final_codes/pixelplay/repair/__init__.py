@@ -1,0 +1,1 @@
+"""Orientation, noise, gaps and frozen frames, reliability."""

@@ -1,0 +1,1 @@
+"""Actors, backbones, motion, coreset memory banks and their scores."""

@@ -1,0 +1,1 @@
+"""Figures, annotated video and report."""
