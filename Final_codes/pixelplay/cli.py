@@ -1,0 +1,52 @@
+"""The command line: `pixelplay COMMAND ...` or `python -m pixelplay COMMAND ...`.
+
+Each command lives in its own room as two functions, one that declares arguments and one that runs; only the
+chosen one is imported. Exit status: 0 done, 2 a mistake the user can mend, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from pixelplay import __version__
+from pixelplay.errors import PixelPlayError
+
+COMMANDS = {
+    "run": ("pixelplay.run_command", "add_arguments", "run", "all stages: data in, submission and report out"),
+    "sample": ("pixelplay.data.command", "add_arguments", "run", "write the embedded sample dataset"),
+    "repair": ("pixelplay.repair.command", "add_repair_arguments", "run_repair", "find and repair corrupted frames"),
+    "corrupt": ("pixelplay.repair.command", "add_corrupt_arguments", "run_corrupt",
+                "make a corrupted copy of a dataset, with the truth"),
+    "ensemble": ("pixelplay.fusion.command", "add_arguments", "run", "merge score files into a submission"),
+    "evaluate": ("pixelplay.evaluation.command", "add_arguments", "run", "metrics of score files against labels"),
+    "watch-file": ("pixelplay.visual.command", "add_arguments", "run", "annotated video of a finished run"),
+    "figures": ("pixelplay.visual.gallery", "add_arguments", "run", "all figures of a finished run"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse and run one command; returns the exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="pixelplay", description="Semi-supervised video anomaly detection.")
+    parser.add_argument("--version", action="version", version=f"pixelplay {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module, declare, run, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if argv[:1] == [name]:
+            room = importlib.import_module(module)
+            getattr(room, declare)(command)
+            command.set_defaults(action=getattr(room, run))
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return args.action(args)
+    except PixelPlayError as mistake:
+        print(f"error: {mistake}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130

@@ -1,0 +1,346 @@
+"""The seven stages, each once: what the notebooks call cell by cell and `run_all.py` calls in a row.
+
+Reads a dataset (or makes the embedded sample); writes one output folder:
+
+    01_frame_extraction/     manifest, repaired frames at working size
+    02_two_stream_memory/    features, banks          (03_stae ... 06_joint: weights, curves)
+    scores/                  <model>.csv, .train.csv, .json; parts/ and maps/ beside them
+    submission*.csv          two-stream, quad, all
+    metrics.json, run.json, report/index.html
+
+A stage is skipped where what it makes is there and was made from the same input with the same settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pixelplay import __version__
+from pixelplay.config import PROFILES, config_hash, override
+from pixelplay.data.footage import Footage
+from pixelplay.data.manifest import Manifest
+from pixelplay.environment import default_output, hardware, limit_threads, on_kaggle, set_seed
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.fusion.scores import ScoreFile, read_scores, write_scores
+from pixelplay.model import Model, Scores
+from pixelplay.registry import MODELS, model_class
+
+log = logging.getLogger(__name__)
+
+EXTRACTION = "01_frame_extraction"
+REPORT = "07_ensemble_and_report"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a run is asked to do.
+
+    Attributes:
+        data: folder that holds a known dataset somewhere below it; or give `train` and `test`, each a folder of
+            videos or of frame folders. Without any: Kaggle's input on Kaggle, the embedded sample elsewhere.
+        output: where everything is written; /kaggle/working or ./outputs when None.
+        profile: 'smoke' (wiring only), 'lite' (two CPU cores) or 'full' (a GPU).
+        models: names from the registry, in any order.
+        labels: ground truth for the final table; what lies beside the data when None.
+        weights: folder of trained weights to use instead of training (e.g. Final_models/ped2).
+        repair: False leaves corrupted frames as they are (for comparisons).
+        recipe: how the ensemble merges (see pixelplay/fusion).
+        settings: 'model.setting' -> value, checked against the model's Config.
+    """
+
+    data: Path | None = None
+    train: Path | None = None
+    test: Path | None = None
+    output: Path | None = None
+    profile: str = "lite"
+    models: tuple[str, ...] = tuple(MODELS)
+    labels: Path | None = None
+    weights: Path | None = None
+    seed: int = 0
+    repair: bool = True
+    recipe: str = "default"
+    settings: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One line of the plan: a stage, what it works on, and whether it is already there."""
+
+    stage: str
+    what: str
+    done: bool
+
+
+class Run:
+    """One output folder and the stages that fill it. Every method may be called again: finished work is kept."""
+
+    def __init__(self, options: Options):
+        if options.profile not in PROFILES:
+            raise PixelPlayError(f"there is no profile '{options.profile}'", expected=" or ".join(PROFILES))
+        self.options = options
+        self.models = {name: model_class(name) for name in MODELS if name in options.models}
+        for name in options.models:
+            model_class(name)
+        self.smoke = options.profile == "smoke"
+        base = Path(options.output) if options.output else default_output()
+        # a smoke run is kept apart, so that its numbers can never be taken for a result
+        self.output = base / "smoke" if self.smoke else base
+        self.configs = {name: self._config(cls) for name, cls in self.models.items()}
+        self.seconds: dict[str, float] = {}
+        limit_threads(hardware().threads)
+        set_seed(options.seed)
+
+    # ---- stage 1 ------------------------------------------------------------------------------------------
+
+    def find_data(self) -> Manifest:
+        """Recognise the dataset, or make the embedded sample where none was named outside Kaggle."""
+        from pixelplay.data.layouts import find_dataset
+
+        o = self.options
+        if o.data or o.train or o.test or on_kaggle():
+            return find_dataset(o.data, o.train, o.test)
+        from pixelplay.data.sample import make_sample
+
+        log.info("no --data given: using the embedded sample scene")
+        return find_dataset(make_sample(self.output / "sample"))
+
+    def extract(self) -> Manifest:
+        """Stage 1: manifest, repaired frames at working size."""
+        from pixelplay.repair.stage import RepairConfig, prepare
+
+        with self._timed(EXTRACTION):
+            return prepare(self.find_data(), self.output / EXTRACTION, RepairConfig(enabled=self.options.repair))
+
+    def footage(self, split: str) -> Footage:
+        """The frames of a split as the models see them. Raises PixelPlayError where stage 1 has not run."""
+        from pixelplay.repair.stage import open_footage
+
+        self.require(EXTRACTION, self.output / EXTRACTION / "manifest.csv")
+        return open_footage(self.output / EXTRACTION, split)
+
+    def manifest(self) -> Manifest:
+        """The manifest of stage 1."""
+        self.require(EXTRACTION, self.output / EXTRACTION / "manifest.csv")
+        return Manifest.load(self.output / EXTRACTION)
+
+    # ---- stages 2 to 6 ------------------------------------------------------------------------------------
+
+    def model(self, name: str) -> ScoreFile:
+        """Train (or load) one model and write its score files; skipped where they are there and still right."""
+        if name not in self.models:
+            raise PixelPlayError(f"model '{name}' is not part of this run", expected=", ".join(self.models))
+        train, test = self.footage("train"), self.footage("test")
+        key = self.model_key(name, train, test)
+        if self._scored(name, key):
+            log.info("%s: scores are there", name)
+            return read_scores(self.scores_folder / f"{name}.csv", test.ids)
+        cls, folder = self.models[name], self.model_folder(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._forget_other_key(folder, key)
+        start = time.perf_counter()
+        weights = self._weights_for(name)
+        if weights:
+            model = cls.load(weights)
+        else:
+            model = cls(self.configs[name], seed=self.options.seed)
+            model.fit(train, folder)
+            model.save(folder)
+        held_out = model.held_out(train, folder)
+        scores = model.score(test, folder)
+        self.seconds[name] = time.perf_counter() - start
+        self._write(name, model, key, train, test, held_out, scores, weights)
+        return read_scores(self.scores_folder / f"{name}.csv", test.ids)
+
+    def model_key(self, name: str, train: Footage, test: Footage) -> str:
+        """Hash of everything a model's scores depend on: settings, seed, weights, input, code version."""
+        weights = self._weights_for(name)
+        stamp = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(weights.iterdir())] if weights else ""
+        return config_hash(name, self.configs[name], self.options.seed, train.fingerprint, test.fingerprint,
+                           stamp, __version__)
+
+    def model_folder(self, name: str) -> Path:
+        """Where a model keeps weights, caches and curves."""
+        cls = self.models[name]
+        shared = sum(c.stage == cls.stage for c in map(model_class, MODELS)) > 1
+        return self.output / cls.stage / name if shared else self.output / cls.stage
+
+    @property
+    def scores_folder(self) -> Path:
+        """Folder of the score files."""
+        return self.output / "scores"
+
+    # ---- stage 7 ------------------------------------------------------------------------------------------
+
+    def ensemble(self) -> dict[str, Path]:
+        """Merge the scores of this run's models (and any other CSV in the folder) into the submissions."""
+        from pixelplay.fusion.stage import merge
+
+        with self._timed("ensemble"):
+            return merge(self.output, recipe=self.options.recipe, smoke=self.smoke)
+
+    def evaluate(self) -> dict[str, Any] | None:
+        """Metrics of every model and submission where labels are known, None otherwise; written to metrics.json."""
+        from pixelplay.evaluation.stage import evaluate_run
+
+        labels = self.options.labels or self.manifest().labels
+        if labels is None:
+            return None
+        return evaluate_run(self.output, labels)
+
+    def report(self) -> Path:
+        """Write report/index.html."""
+        from pixelplay.visual.report import write_report
+
+        with self._timed("report"):
+            return write_report(self.output)
+
+    # ---- the whole ----------------------------------------------------------------------------------------
+
+    def plan(self) -> list[Step]:
+        """What the run will do, in order; `done` where the result is already there."""
+        steps = [Step(EXTRACTION, "find, decode and repair the frames",
+                      (self.output / EXTRACTION / "manifest.csv").exists())]
+        for name, cls in self.models.items():
+            verb = "load and score" if self._weights_for(name) else "train and score"
+            steps.append(Step(cls.stage, f"{verb} {name}", (self.scores_folder / f"{name}.csv").exists()))
+        return [*steps, Step(REPORT, "merge, evaluate, report", False)]
+
+    def all(self, progress: Callable[[str], None] = log.info) -> dict[str, Any]:
+        """Run every stage; returns what `summary` returns."""
+        progress(EXTRACTION)
+        manifest = self.extract()
+        for flag, count in flag_counts(manifest).items():
+            log.info("%s: %d frames", flag, count)
+        for name in self.models:
+            progress(f"{self.models[name].stage}: {name}")
+            self.model(name)
+        progress(REPORT)
+        submissions = self.ensemble()
+        metrics = self.evaluate()
+        self._write_receipt(submissions)
+        report = self.report()
+        return {"submissions": submissions, "metrics": metrics, "report": report, "seconds": dict(self.seconds)}
+
+    def require(self, stage: str, artifact: Path) -> None:
+        """Raise PixelPlayError where an earlier stage's artifact is missing."""
+        if not artifact.exists():
+            raise PixelPlayError(f"{artifact} is missing", expected=f"stage {stage} run with this output folder",
+                                 mend=f"run notebook {stage}.ipynb, or python Final_codes/run_all.py")
+
+    # ---- inside -------------------------------------------------------------------------------------------
+
+    def _config(self, cls: type[Model]) -> Any:
+        config = cls.Config.profile(self.options.profile)
+        mine = {k.split(".", 1)[1]: v for k, v in self.options.settings.items() if k.split(".", 1)[0] == cls.name}
+        for key in self.options.settings:
+            if key.split(".", 1)[0] not in MODELS or "." not in key:
+                raise PixelPlayError(f"setting '{key}' names no model", expected="MODEL.SETTING=VALUE")
+        return override(config, mine)
+
+    def _weights_for(self, name: str) -> Path | None:
+        """Folder of released weights of a model; None where the run trains it itself."""
+        if not self.options.weights:
+            return None
+        root = Path(self.options.weights)
+        if not root.is_dir():
+            raise PixelPlayError(f"{root} is no folder of weights", expected="e.g. Final_codes/Final_models/ped2")
+        return root / name if (root / name).is_dir() else None
+
+    def _scored(self, name: str, key: str) -> bool:
+        about = self.scores_folder / f"{name}.json"
+        return (about.exists() and (self.scores_folder / f"{name}.csv").exists() and read_json(about).get("key") == key)
+
+    def _forget_other_key(self, folder: Path, key: str) -> None:
+        """Mark the folder with the key its half-finished state belongs to; state of another key is removed."""
+        mark = folder / "key.txt"
+        if mark.exists() and mark.read_text() != key:
+            for old in sorted(folder.rglob("*"), reverse=True):
+                if old.is_file() and "cache" not in old.relative_to(folder).parts:
+                    old.unlink()
+        with atomic_path(mark) as part:
+            part.write_text(key)
+
+    def _write(self, name: str, model: Model, key: str, train: Footage, test: Footage, held_out: Scores,
+               scores: Scores, weights: Path | None) -> None:
+        parts = self.scores_folder / "parts"
+        for part, values in scores.parts.items():
+            trained = held_out.parts.get(part)
+            write_scores(parts, f"{name}.{part}", test.ids, values,
+                         train=(train.ids, trained) if trained is not None else None, about={"part_of": name})
+        if scores.maps is not None:
+            with atomic_path(self.scores_folder / "maps" / f"{name}.npy") as part:
+                np.save(part, scores.maps)
+        write_scores(self.scores_folder, name, test.ids, scores.values, train=(train.ids, held_out.values), about={
+            "model": name, "family": model.family, "kind": model.kind, "sigma": model.sigma, "key": key,
+            "config": dataclasses.asdict(model.config), "config_hash": config_hash(model.config),
+            "profile": self.options.profile, "smoke": self.smoke, "seed": self.options.seed,
+            "weights": str(weights.name) if weights else "trained in this run",
+            "data_fingerprint": test.fingerprint, "train_fingerprint": train.fingerprint,
+            "filled": {"rule": "nearest valid score", "ids": test.ids[scores.filled].tolist()},
+            "seconds": round(self.seconds[name], 3), "hardware": hardware().name, "dtype": hardware().dtype,
+            "git": git_revision(), "versions": versions()})
+
+    def _write_receipt(self, submissions: dict[str, Path]) -> None:
+        options = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self.options).items()}
+        write_json(self.output / "run.json", {
+            "options": options, "smoke": self.smoke, "seconds": self.seconds,
+            "hardware": dataclasses.asdict(hardware()),
+            "configs": {n: dataclasses.asdict(c) for n, c in self.configs.items()},
+            "hashes": {n: config_hash(c) for n, c in self.configs.items()},
+            "submissions": {k: str(v.name) for k, v in submissions.items()},
+            "git": git_revision(), "versions": versions()})
+
+    def _timed(self, stage: str):
+        run = self
+
+        class Clock:
+            def __enter__(self):
+                self.start = time.perf_counter()
+
+            def __exit__(self, *_):
+                run.seconds[stage] = time.perf_counter() - self.start
+
+        return Clock()
+
+
+def flag_counts(manifest: Manifest) -> dict[str, int]:
+    """How many frames carry each flag, most frequent first."""
+    flags = [f for cell in manifest.table["flags"] for f in cell.split("|") if f]
+    return {f: flags.count(f) for f in sorted(set(flags), key=lambda f: (-flags.count(f), f))}
+
+
+def git_revision() -> str:
+    """Short revision of the checkout the code runs from; 'unknown' outside a checkout."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=Path(__file__).parent,
+                               capture_output=True, text=True, timeout=10, check=False)
+    except OSError:
+        return "unknown"
+    return found.stdout.strip() or "unknown"
+
+
+def versions(names: Sequence[str] = ("torch", "numpy", "opencv-python", "timm", "accelerate")) -> dict[str, str]:
+    """Versions of the libraries that decide numbers."""
+    found = {"pixelplay": __version__}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def load_run(output: Path) -> dict[str, Any]:
+    """The receipt (`run.json`) of a finished run."""
+    return json.loads((Path(output) / "run.json").read_text())

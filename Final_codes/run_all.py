@@ -1,0 +1,14 @@
+"""Run all seven stages without a notebook: `python Final_codes/run_all.py [--data DIR] [--profile lite] ...`.
+
+Reads a dataset, the embedded sample where none is given; writes submissions and a report (see --help).
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from pixelplay.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["run", *sys.argv[1:]]))

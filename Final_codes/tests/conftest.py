@@ -1,0 +1,30 @@
+"""Shared fixtures: where the real datasets and weights are, and skips with a reason where they are not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def _folder(variable: str) -> Path:
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"{variable} is not set: it names the folder of the real files this test reads")
+    path = Path(value)
+    if not path.is_dir():
+        pytest.skip(f"{variable}={value} is not a folder")
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with ped2, avenue_train, own_video and pixel_play."""
+    return _folder("PIXELPLAY_DATA")
+
+
+@pytest.fixture(scope="session")
+def real_weights() -> Path:
+    """Folder with yolox_nano_416x416.onnx."""
+    return _folder("PIXELPLAY_WEIGHTS")

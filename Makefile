@@ -1,0 +1,33 @@
+# make demo   train all models on the embedded sample, write submission and report
+# make test   the tests          make lint   ruff          make notebooks   regenerate and execute the notebooks
+# Each makes .venv first where it is missing; a second call skips that.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+READY := .venv/.ready
+
+.PHONY: demo test lint notebooks figures clean
+
+demo: $(READY)
+	$(PY) Final_codes/run_all.py --output outputs/demo
+
+test: $(READY)
+	$(PY) -m pytest
+
+lint: $(READY)
+	$(PY) -m ruff check .
+
+notebooks: $(READY)
+	$(PY) Final_codes/notebook_sources/build.py
+
+figures: $(READY)
+	$(PY) -m pixelplay figures --run outputs/demo --output Visuals
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 10) else "Pixel Play needs Python 3.10 or newer; set PYTHON=/path/to/python3")'
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf .venv outputs
