@@ -1,0 +1,327 @@
+"""A seeded generator of corrupted footage with known truth.
+
+Reads clean frames; makes corrupted ones, a plan table that tells what was done to which frame, or a whole dataset in
+the competition's layout (`training_videos/NN/frame_%05d.jpg`, `testing_videos/...`) with the truth in
+`corruption.csv`. Every frame draws from a generator of its own (seed and Id), so neighbours differ, order does not
+matter and an interrupted copy goes on to the same result. The training split is never corrupted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from pixelplay.data.ids import canonical_id, frame_id, split_id
+from pixelplay.data.manifest import Manifest
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import atomic_path, write_json
+
+CHROMA = {"420": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, "422": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+          "444": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444}
+
+PIXEL_KINDS = ("vflip", "hflip", "rot180", "shift", "blur", "exposure", "noise", "uniform", "impulse", "blank")
+"""Kinds that change one picture, in the order a camera chain would: geometry, optics, sensor, outage."""
+SEQUENCE_KINDS = ("duplicate", "frozen")
+"""Kinds that show the picture of an earlier frame again."""
+FILE_KINDS = ("unreadable",)
+"""Kinds that damage the file, not the picture."""
+KINDS = (*PIXEL_KINDS, *SEQUENCE_KINDS, *FILE_KINDS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """One kind of damage.
+
+    Attributes:
+        kind: one of `KINDS`. 'noise' is Gaussian, 'uniform' is uniform noise (both carry the flag 'noise').
+        rate: share of the frames it hits; for 'frozen' and 'duplicate' the chance that a run starts at a frame.
+        strength: noise: sigma in grey levels; uniform: half width; impulse: share of pixels; blur: sigma in pixels;
+            shift: pixels; exposure: gain; blank: grey level; frozen: frames that repeat; unreadable: share of the
+            file that is left; others: unused.
+        group: faults of one group exclude one another on a frame; different groups are independent.
+    """
+
+    kind: str
+    rate: float
+    strength: float = 0.0
+    group: str = "one"
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise PixelPlayError(f"there is no corruption '{self.kind}'", expected="one of " + ", ".join(KINDS))
+        if not 0.0 <= self.rate <= 1.0:
+            raise PixelPlayError(f"rate of '{self.kind}' is {self.rate}", expected="a share between 0 and 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What happens to a test set.
+
+    Attributes:
+        faults: the kinds with their rates and strengths.
+        dropped: share of frames left out, first and last of a video kept.
+        quality: JPEG quality of every test frame, clean ones too; 0 writes PNG.
+        chroma: JPEG chroma subsampling, '420', '422' or '444'.
+    """
+
+    faults: tuple[Fault, ...] = ()
+    dropped: float = 0.0
+    quality: int = 75
+    chroma: str = "420"
+
+    def __post_init__(self):
+        if self.chroma not in CHROMA:
+            raise PixelPlayError(f"chroma is {self.chroma!r}", expected="one of " + ", ".join(CHROMA))
+        for group in {f.group for f in self.faults}:
+            total = sum(f.rate for f in self.faults if f.group == group)
+            if total > 1 + 1e-9:
+                raise PixelPlayError(f"rates of group '{group}' add up to {total:.3f}", expected="at most 1")
+
+
+RECIPES = {
+    # Rates, strengths and JPEG setting as measured on the competition's test set: flips and noise never coincide.
+    "competition": Recipe((Fault("vflip", .102), Fault("noise", .244, 37.0), Fault("noise", .155, 27.0)), .0165),
+    "clean-jpeg": Recipe(),
+    "flips": Recipe((Fault("vflip", .1), Fault("hflip", .05), Fault("rot180", .05))),
+    "flips-in-noise": Recipe((Fault("vflip", .1), Fault("hflip", .05), Fault("rot180", .05),
+                              Fault("noise", .5, 37.0, "noise"))),
+    "noise": Recipe((Fault("noise", .1, 15.0), Fault("noise", .1, 20.0), Fault("noise", .1, 27.0),
+                     Fault("noise", .1, 37.0), Fault("uniform", .1, 35.0), Fault("impulse", .1, .05))),
+    "camera": Recipe((Fault("duplicate", .02), Fault("frozen", .003, 15.0), Fault("blank", .01, 0.0),
+                      Fault("exposure", .01, 2.0), Fault("exposure", .01, .4), Fault("blur", .01, 3.0),
+                      Fault("shift", .01, 8.0), Fault("unreadable", .005)), .01),
+    "everything": Recipe((Fault("vflip", .06), Fault("hflip", .02), Fault("rot180", .02),
+                          Fault("noise", .1, 37.0, "noise"), Fault("noise", .1, 27.0, "noise"),
+                          Fault("uniform", .05, 35.0, "noise"), Fault("impulse", .05, .05, "noise"),
+                          Fault("duplicate", .02, 0.0, "camera"), Fault("frozen", .002, 15.0, "camera"),
+                          Fault("blank", .01, 0.0, "camera"), Fault("exposure", .01, 2.0, "camera"),
+                          Fault("exposure", .01, .4, "camera"), Fault("blur", .01, 3.0, "camera"),
+                          Fault("shift", .01, 8.0, "camera"), Fault("unreadable", .005, 0.0, "camera")), .0165),
+}
+
+
+def recipe_named(name: str) -> Recipe:
+    """The recipe registered under `name`. Raises PixelPlayError for an unknown name."""
+    if name not in RECIPES:
+        raise PixelPlayError(f"there is no recipe '{name}'", expected="one of " + ", ".join(RECIPES))
+    return RECIPES[name]
+
+
+def flag_of(kind: str) -> str:
+    """The manifest flag a kind of corruption should be found as."""
+    return "noise" if kind == "uniform" else kind
+
+
+def frame_rng(seed: int, identifier: str) -> np.random.Generator:
+    """A generator that belongs to one frame, whatever the order frames are visited in."""
+    return np.random.default_rng([seed, zlib.crc32(identifier.encode())])
+
+
+def corrupt_frame(frame: np.ndarray, kind: str, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Damage one picture.
+
+    Args:
+        frame: (H, W, 3) uint8 RGB; not changed.
+        kind: one of `PIXEL_KINDS`.
+        strength: see `Fault`.
+        rng: source of the noise and of the shift's direction.
+    Returns:
+        (H, W, 3) uint8 copy.
+    Raises:
+        ValueError: a kind that is not about one picture.
+    """
+    if kind not in PIXEL_KINDS:
+        raise ValueError(f"'{kind}' does not change a single picture; known: {', '.join(PIXEL_KINDS)}")
+    if kind == "vflip":
+        return frame[::-1].copy()
+    if kind == "hflip":
+        return frame[:, ::-1].copy()
+    if kind == "rot180":
+        return frame[::-1, ::-1].copy()
+    if kind == "shift":
+        angle = rng.uniform(0.0, 2 * np.pi)
+        move = np.float32([[1, 0, strength * np.cos(angle)], [0, 1, strength * np.sin(angle)]])
+        return cv2.warpAffine(frame, move, (frame.shape[1], frame.shape[0]), borderMode=cv2.BORDER_REPLICATE)
+    if kind == "blur":
+        return cv2.GaussianBlur(frame, (0, 0), strength)
+    if kind == "blank":
+        return np.full_like(frame, np.clip(strength, 0, 255))
+    if kind == "impulse":
+        # one draw a pixel: a dead sensor cell or a lost packet hits all three channels
+        u = rng.random(frame.shape[:2])
+        out = frame.copy()
+        out[u < strength / 2] = 0
+        out[u > 1 - strength / 2] = 255
+        return out
+    if kind == "exposure":
+        return np.clip(frame.astype(np.float32) * strength + .5, 0, 255).astype(np.uint8)
+    if kind == "noise":
+        noise = rng.standard_normal(frame.shape, dtype=np.float32) * np.float32(strength)
+    else:
+        noise = (rng.random(frame.shape, dtype=np.float32) * 2 - 1) * np.float32(strength)
+    return np.clip(frame + noise + .5, 0, 255).astype(np.uint8)
+
+
+def encode(frame: np.ndarray, quality: int = 75, chroma: str = "420") -> bytes:
+    """A frame (H, W, 3) uint8 RGB as JPEG bytes; as PNG where `quality` is 0."""
+    bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+    if quality == 0:
+        return cv2.imencode(".png", bgr)[1].tobytes()
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality,
+                                      cv2.IMWRITE_JPEG_SAMPLING_FACTOR, CHROMA[chroma]])[1].tobytes()
+
+
+def jpeg(frame: np.ndarray, quality: int = 75, chroma: str = "420") -> np.ndarray:
+    """A frame after one round of JPEG (or PNG where `quality` is 0): (H, W, 3) uint8 RGB."""
+    data = np.frombuffer(encode(frame, quality, chroma), np.uint8)
+    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def plan_corruption(ids: Sequence[str], recipe: Recipe, rng: np.random.Generator) -> pd.DataFrame:
+    """Decide what happens to every frame.
+
+    Args:
+        ids: Ids in manifest order, any number of videos.
+        recipe: rates and strengths.
+        rng: source of the decisions.
+    Returns:
+        DataFrame with one row an Id: `Id`; `kind`, '|'-separated kinds in order of application, '' where clean;
+        `strength`, '|'-separated numbers that belong to them; `source`, the Id whose picture is shown (its own,
+        or an earlier one's where the frame is frozen or a duplicate: then its damage is shown again, too);
+        `dropped`, True where the frame is left out.
+    """
+    keys = [split_id(i) for i in ids]
+    n = len(keys)
+    videos = np.array([v for v, _ in keys], dtype=object)
+    groups = sorted({f.group for f in recipe.faults})
+    draws = {g: rng.random(n) for g in groups}
+    drop = rng.random(n) < recipe.dropped
+    chosen: list[list[Fault]] = [[] for _ in range(n)]
+    for group in groups:
+        low = 0.0
+        for fault in (f for f in recipe.faults if f.group == group):
+            for i in np.flatnonzero((draws[group] >= low) & (draws[group] < low + fault.rate)):
+                chosen[i].append(fault)
+            low += fault.rate
+    rows, frozen_until, source = [], -1, 0
+    for i in range(n):
+        first = i == 0 or videos[i] != videos[i - 1]
+        last = i == n - 1 or videos[i] != videos[i + 1]
+        if first:
+            frozen_until = -1
+        runs = [f for f in chosen[i] if f.kind in SEQUENCE_KINDS]
+        if runs and not first and i > frozen_until:
+            source = rows[i - 1]["source_row"]
+            frozen_until, run_kind = i + max(int(runs[0].strength), 1) - 1, runs[0].kind
+        if i <= frozen_until:
+            before = rows[source]
+            rows.append({"kind": "|".join(k for k in (before["kind"], run_kind) if k),
+                         "strength": "|".join(s for s in (before["strength"], "0") if s), "source_row": source,
+                         "dropped": bool(drop[i]) and not last})
+            continue
+        faults = sorted((f for f in chosen[i] if f.kind not in SEQUENCE_KINDS), key=lambda f: KINDS.index(f.kind))
+        # a black picture or a broken file hides whatever else happened
+        faults = [f for f in faults if f.kind in ("blank", "unreadable")][-1:] or faults
+        rows.append({"kind": "|".join(f.kind for f in faults), "strength": "|".join(f"{f.strength:g}" for f in faults),
+                     "source_row": i, "dropped": bool(drop[i]) and not first and not last})
+    table = pd.DataFrame(rows, columns=["kind", "strength", "source_row", "dropped"])
+    own = np.array([frame_id(v, f) for v, f in keys], dtype=object)
+    table.insert(0, "Id", own)
+    table["source_row"] = own[table["source_row"].to_numpy(np.int64)] if n else []
+    return table.rename(columns={"source_row": "source"})[["Id", "kind", "strength", "source", "dropped"]]
+
+
+def apply_plan(frame: np.ndarray, row: pd.Series | dict, seed: int) -> np.ndarray:
+    """The damaged picture of one row of a plan, before any JPEG.
+
+    Args:
+        frame: (H, W, 3) uint8 RGB clean frame of `row['source']`.
+        row: a row of `plan_corruption`.
+        seed: the dataset's seed; with `row['source']` it fixes the noise, so a frozen frame repeats it exactly.
+    """
+    rng = frame_rng(seed, row["source"])
+    for kind, strength in zip(row["kind"].split("|"), row["strength"].split("|")):
+        if kind in PIXEL_KINDS:
+            frame = corrupt_frame(frame, kind, float(strength), rng)
+    return frame
+
+
+def frame_path(split: str, identifier: str, suffix: str) -> str:
+    """Path of a frame in the competition's layout, relative to the dataset's folder."""
+    video, number = split_id(identifier)
+    folder = video.zfill(2) if video.isdigit() else video
+    return f"{'training' if split == 'train' else 'testing'}_videos/{folder}/frame_{number:05d}{suffix}"
+
+
+def corrupt_dataset(manifest: Manifest, output: Path, recipe: Recipe, seed: int = 0) -> pd.DataFrame:
+    """Write a corrupted copy of a dataset in the competition's layout, with the truth beside it.
+
+    Test frames are damaged, encoded as the recipe says, and dropped ones left out; training frames are only encoded,
+    with the same setting, as by a publisher who writes both with one program. `corruption.csv` holds the plan,
+    `corruption.json` recipe and seed; a label table (`Id,label`) is written for the kept frames, other label files
+    are copied. Running it again replaces every file by the same content.
+    Returns:
+        The plan (see `plan_corruption`).
+    Raises:
+        PixelPlayError: the output folder holds something else, or lies inside the input.
+    """
+    from pixelplay.data.extraction import open_stream
+
+    output = Path(output)
+    if any(output.resolve().is_relative_to(Path(r).resolve()) for r in manifest.roots.values()):
+        raise PixelPlayError(f"output {output} lies inside the data it is made from", mend="choose another folder")
+    if output.exists() and any(output.iterdir()) and not (output / "corruption.json").exists():
+        raise PixelPlayError(f"output {output} is not empty", expected="a new folder or one made by this command",
+                             mend="choose another folder")
+    write_json(output / "corruption.json", {"recipe": dataclasses.asdict(recipe), "seed": seed,
+                                            "of": manifest.fingerprint})
+    train, test = manifest.split("train"), manifest.split("test")
+    plan = plan_corruption(test["Id"], recipe, np.random.default_rng(seed))
+    suffix = ".png" if recipe.quality == 0 else ".jpg"
+    stream = open_stream(manifest, "train")(np.arange(len(train)))
+    for name, frame in tqdm(zip(train["Id"], stream), total=len(train), desc="copy training frames"):
+        _write(output / frame_path("train", name, suffix), encode(frame, recipe.quality, recipe.chroma))
+    shown: dict[str, np.ndarray] = {}
+    stream = open_stream(manifest, "test")(np.arange(len(test)))
+    for row, frame in tqdm(zip(plan.to_dict("records"), stream), total=len(plan), desc="corrupt test frames"):
+        source = shown.get(row["source"], frame)
+        shown = {row["source"]: source}
+        if row["dropped"]:
+            continue
+        data = encode(apply_plan(source, row, seed), recipe.quality, recipe.chroma)
+        if "unreadable" in row["kind"]:
+            data = data[:max(16, int(len(data) * float(row["strength"].split("|")[0])))]
+        _write(output / frame_path("test", row["Id"], suffix), data)
+    with atomic_path(output / "corruption.csv") as part:
+        plan.to_csv(part, index=False, lineterminator="\n")
+    _copy_labels(manifest.labels, output, plan.loc[~plan["dropped"], "Id"])
+    return plan
+
+
+def _write(target: Path, data: bytes) -> None:
+    with atomic_path(target) as part:
+        part.write_bytes(data)
+
+
+def _copy_labels(labels: Path | None, output: Path, kept: pd.Series) -> None:
+    """Labels beside the copy: a table is cut to the kept Ids, anything else is copied as it is."""
+    if labels is None or not Path(labels).exists():
+        return
+    labels = Path(labels)
+    if labels.is_dir():
+        shutil.copytree(labels, output / labels.name, dirs_exist_ok=True)
+    elif labels.suffix == ".csv":
+        table = pd.read_csv(labels, dtype=str)
+        own = table.iloc[:, 0].map(canonical_id)
+        with atomic_path(output / labels.name) as part:
+            table[own.isin(set(kept))].to_csv(part, index=False, lineterminator="\n")
+    else:
+        shutil.copy2(labels, output / labels.name)
