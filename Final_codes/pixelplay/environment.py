@@ -11,9 +11,15 @@ import functools
 import os
 import platform
 import random
+import re
+import subprocess
+import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+
+from pixelplay.errors import PixelPlayError
 
 KAGGLE_INPUT = Path(os.environ.get("PIXELPLAY_KAGGLE_INPUT", "/kaggle/input"))
 KAGGLE_WORKING = Path(os.environ.get("PIXELPLAY_KAGGLE_WORKING", "/kaggle/working"))
@@ -111,3 +117,44 @@ def on_kaggle() -> bool:
 def default_output() -> Path:
     """/kaggle/working on Kaggle, ./outputs elsewhere."""
     return KAGGLE_WORKING if on_kaggle() else Path("outputs")
+
+
+def missing_requirements(requirements: Path) -> list[str]:
+    """Lines of a requirements file whose package is not installed here (versions are pip's business)."""
+    missing = []
+    for line in Path(requirements).read_text().splitlines():
+        name = re.match(r"[A-Za-z0-9_.-]+", line.partition("#")[0].strip())
+        if name and not _installed(name.group()):
+            missing.append(line.strip())
+    return missing
+
+
+def ensure_requirements(requirements: Path) -> list[str]:
+    """Install what a requirements file names and this environment lacks; nothing that is there is touched.
+
+    Returns the lines installed.
+    Raises:
+        PixelPlayError: pip could not install them (on Kaggle: internet is off).
+    """
+    missing = [line for line in missing_requirements(requirements) if not _given_by_another(line)]
+    if missing:
+        done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *missing], check=False)
+        if done.returncode:
+            raise PixelPlayError("these packages are missing and could not be installed: " + ", ".join(missing),
+                                 mend="switch Internet on in the notebook's settings, or attach them as a dataset of "
+                                      "wheels and pip install --no-index --find-links FOLDER")
+    return missing
+
+
+def _given_by_another(line: str) -> bool:
+    """OpenCV comes under four package names that hold the same module: installing a second one breaks the first."""
+    names = ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+    return line.startswith("opencv-python") and any(_installed(n) for n in names)
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

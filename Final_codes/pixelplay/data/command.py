@@ -1,0 +1,20 @@
+"""`pixelplay sample`: write the embedded scene to a folder, in the competition's layout."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare --output and --seed."""
+    parser.add_argument("--output", type=Path, default=Path("outputs/sample"), metavar="DIR")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the sample and print where it is."""
+    from pixelplay.data.sample import make_sample
+
+    print(make_sample(args.output, seed=args.seed))
+    return 0
