@@ -7,6 +7,7 @@ frames (a memory map, nothing copied) and a stream of full-size repaired frames.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -94,5 +95,5 @@ def segments(videos: np.ndarray, frames: np.ndarray, max_gap: int = 1) -> list[s
         return []
     cut = np.flatnonzero((videos[1:] != videos[:-1]) | (np.diff(frames) > max_gap)) + 1
     edges = [0, *cut.tolist(), len(videos)]
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:])]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
 

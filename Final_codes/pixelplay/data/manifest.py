@@ -66,7 +66,8 @@ class Manifest:
                                 dtype={"Id": str, "split": str, "video": str, "frame": np.int64, "path": str,
                                        "flags": str, "reliability": np.float64})
         except FileNotFoundError:
-            raise PixelPlayError(f"{folder / 'manifest.csv'} is missing", mend="run stage 01_frame_extraction") from None
+            raise PixelPlayError(f"{folder / 'manifest.csv'} is missing",
+                                 mend="run stage 01_frame_extraction") from None
         validate(table)
         return cls(table, {k: Path(v) for k, v in about["roots"].items()}, about["layout"], about["fps"],
                    about["fingerprint"], Path(about["labels"]) if about["labels"] else None)
