@@ -1,0 +1,111 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 5. U-Net: an in-painter that cannot copy
+#
+# Hides parts of a frame and fills them in from what surrounds them in space and time.
+#
+# | | |
+# |---|---|
+# | **needs** | `01_frame_extraction/` |
+# | **makes** | `05_unet/` (weights, loss curve), `scores/unet.csv` |
+# | **time** | @TIME05@ |
+
+# %% [markdown]
+# ## Bootstrap
+# Finds the code beside this notebook, in a clone, or among the attached datasets; clones it where `REPOSITORY`
+# names an address; installs only what is missing. Safe to run twice.
+
+# %%
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = os.environ.get("PIXELPLAY_REPOSITORY", "")  # address to clone, where the code is not here yet
+places = [Path.cwd(), *Path.cwd().parents]
+tails = (".", "Final_codes", "pixel-play/Final_codes")
+found = [p / t for p in places for t in tails if (p / t / "pixelplay/model.py").exists()]
+found = found or [p.parent.parent for p in Path("/kaggle/input").rglob("pixelplay/model.py")]
+if not found and REPOSITORY:
+    subprocess.run(["git", "clone", "--depth", "1", REPOSITORY, "pixel-play"], check=True)
+    found = [Path("pixel-play/Final_codes")]
+assert found, "Pixel Play's code is not here: attach it as a dataset, or set REPOSITORY to its address"
+sys.path.insert(0, str(found[0].resolve()))
+
+# %%
+from pixelplay.environment import ensure_requirements
+
+ensure_requirements(found[0].parent / "requirements.txt")
+
+# %% [markdown]
+# ## Parameters
+# The only cell to edit. `smoke` proves the wiring in seconds and cannot end in a real submission; `lite` is for
+# two CPU cores; `full` wants a GPU (Kaggle: *Settings -> Accelerator -> GPU T4 x2*).
+
+# %% tags=["parameters"]
+PROFILE = os.environ.get("PIXELPLAY_PROFILE", "lite")  # smoke | lite | full
+DATA = os.environ.get("PIXELPLAY_DATASET", "")  # a folder; "" = Kaggle's input there, the embedded sample elsewhere
+TRAIN, TEST = "", ""  # or two folders of your own videos: anomaly-free, and to be scored
+OUTPUT = os.environ.get("PIXELPLAY_OUTPUT", "")  # "" = the working folder on Kaggle, ./outputs elsewhere
+WEIGHTS = ""  # a folder below Final_models, to score without training
+MODELS = ("unet",)
+SEED = 0
+
+# %%
+from pixelplay.notebook import artifacts, contract_check, open_run
+
+run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT, weights=WEIGHTS, models=MODELS,
+               seed=SEED)
+
+# %% [markdown]
+# ## What it believes is normal
+# A patch is normal if it can be guessed from its surroundings. A plain U-Net asked to *reconstruct* simply carries its
+# input across the shallow skips, anomalies included; so here blocks are masked and only the hidden ones are compared.
+# Complementary masks at test time hide every pixel exactly once, and there is no skip at full resolution. The shape is
+# the predictor's of [Liu et al., CVPR 2018](https://arxiv.org/abs/1712.09867); the task is ours. **What it misses:**
+# an oddity much larger than a block gives itself away to the network by what is left of it.
+
+# %%
+scores = run.model("unet")
+
+# %% [markdown]
+# ## How it learned
+# The error on training videos it does not learn from decides when to stop; the weights that score are a running
+# average over the last steps.
+
+# %%
+from pixelplay.visual import look
+
+look.training(run.output, "unet")
+
+# %% [markdown]
+# ## What it could not fill in
+# Input, the filled-in frame, the error, and the same over the picture.
+
+# %%
+look.errors(run.output, "unet")
+
+# %% [markdown]
+# ## The score over time
+# Raw, as the model gives it: smoothing and calibration belong to the ensemble. Shaded: true anomalies, where known.
+
+# %%
+look.timeline(run.output, models=["unet"])
+
+# %% [markdown]
+# ## Check and artifacts
+
+# %%
+contract_check(run)
+artifacts(run.output / "05_unet")
+
+# %% [markdown]
+# Next: [06_joint.ipynb](06_joint.ipynb)

@@ -1,0 +1,112 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 6. Joint: appearance and motion together
+#
+# Learns which motion belongs to which appearance at which place.
+#
+# | | |
+# |---|---|
+# | **needs** | `01_frame_extraction/` |
+# | **makes** | `06_joint/` (weights, loss curve), `scores/joint.csv` |
+# | **time** | @TIME06@ |
+
+# %% [markdown]
+# ## Bootstrap
+# Finds the code beside this notebook, in a clone, or among the attached datasets; clones it where `REPOSITORY`
+# names an address; installs only what is missing. Safe to run twice.
+
+# %%
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = os.environ.get("PIXELPLAY_REPOSITORY", "")  # address to clone, where the code is not here yet
+places = [Path.cwd(), *Path.cwd().parents]
+tails = (".", "Final_codes", "pixel-play/Final_codes")
+found = [p / t for p in places for t in tails if (p / t / "pixelplay/model.py").exists()]
+found = found or [p.parent.parent for p in Path("/kaggle/input").rglob("pixelplay/model.py")]
+if not found and REPOSITORY:
+    subprocess.run(["git", "clone", "--depth", "1", REPOSITORY, "pixel-play"], check=True)
+    found = [Path("pixel-play/Final_codes")]
+assert found, "Pixel Play's code is not here: attach it as a dataset, or set REPOSITORY to its address"
+sys.path.insert(0, str(found[0].resolve()))
+
+# %%
+from pixelplay.environment import ensure_requirements
+
+ensure_requirements(found[0].parent / "requirements.txt")
+
+# %% [markdown]
+# ## Parameters
+# The only cell to edit. `smoke` proves the wiring in seconds and cannot end in a real submission; `lite` is for
+# two CPU cores; `full` wants a GPU (Kaggle: *Settings -> Accelerator -> GPU T4 x2*).
+
+# %% tags=["parameters"]
+PROFILE = os.environ.get("PIXELPLAY_PROFILE", "lite")  # smoke | lite | full
+DATA = os.environ.get("PIXELPLAY_DATASET", "")  # a folder; "" = Kaggle's input there, the embedded sample elsewhere
+TRAIN, TEST = "", ""  # or two folders of your own videos: anomaly-free, and to be scored
+OUTPUT = os.environ.get("PIXELPLAY_OUTPUT", "")  # "" = the working folder on Kaggle, ./outputs elsewhere
+WEIGHTS = ""  # a folder below Final_models, to score without training
+MODELS = ("joint",)
+SEED = 0
+
+# %%
+from pixelplay.notebook import artifacts, contract_check, open_run
+
+run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT, weights=WEIGHTS, models=MODELS,
+               seed=SEED)
+
+# %% [markdown]
+# ## What it believes is normal
+# Walkers move like walkers. One encoder sees a single frame, one sees recent frames; decoders give the frame back, the
+# motion back, and, the telling one, the motion *from the appearance alone*: what speed does a thing that looks like
+# this usually have here? Motion keeps its speed (nothing is normalised per frame), and the same target is used in
+# training and at test. After [Nguyen and Meunier, ICCV 2019](https://arxiv.org/abs/1908.06351) and
+# [AMMC-Net](https://doi.org/10.1609/aaai.v35i2.16177): the patch is chosen where motion fails most, and a
+# density of the joint code adds how rare the combination is. **What it misses:** loitering, except through the density.
+
+# %%
+scores = run.model("joint")
+
+# %% [markdown]
+# ## How it learned
+# The error on training videos it does not learn from decides when to stop; the weights that score are a running
+# average over the last steps.
+
+# %%
+from pixelplay.visual import look
+
+look.training(run.output, "joint")
+
+# %% [markdown]
+# ## What it could not match
+# Input, the expected motion, the mismatch, and the same over the picture.
+
+# %%
+look.errors(run.output, "joint")
+
+# %% [markdown]
+# ## The score over time
+# Raw, as the model gives it: smoothing and calibration belong to the ensemble. Shaded: true anomalies, where known.
+
+# %%
+look.timeline(run.output, models=["joint"])
+
+# %% [markdown]
+# ## Check and artifacts
+
+# %%
+contract_check(run)
+artifacts(run.output / "06_joint")
+
+# %% [markdown]
+# Next: [07_ensemble_and_report.ipynb](07_ensemble_and_report.ipynb)
