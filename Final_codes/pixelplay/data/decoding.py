@@ -1,0 +1,190 @@
+"""Decoding: image files and video files to uint8 RGB arrays.
+
+Reads one file at a time; returns frames (H, W, 3) uint8 RGB as they are stored, or None where a frame cannot be
+decoded. Video frames are addressed by their 0-based index in presentation order. PyAV decodes videos and OpenCV
+JPEG images: Experiments/E08_decoders.csv compares them with the alternatives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from PIL import Image
+
+from pixelplay.errors import PixelPlayError
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoHeader:
+    """What a container says of its video.
+
+    Attributes:
+        frames: number of frames it promises.
+        fps: average frames a second, 25.0 where it does not say.
+        size: (H, W) in pixels as displayed.
+    """
+
+    frames: int
+    fps: float
+    size: tuple[int, int]
+
+
+def probe(path: Path) -> VideoHeader:
+    """Read a video's header, and its packets where the header does not count the frames.
+
+    Raises:
+        PixelPlayError: no video, or no frames.
+    """
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise PixelPlayError(f"{path} holds no video stream", mend="remove it from the folder")
+            stream = container.streams.video[0]
+            fps = float(stream.average_rate or stream.guessed_rate or 25.0)
+            size, promised = (stream.codec_context.height, stream.codec_context.width), stream.frames
+            frames = promised or sum(1 for packet in container.demux(stream) if packet.size)
+    except av.error.FFmpegError as cause:
+        raise PixelPlayError(f"{path} cannot be opened as a video: {cause.strerror}",
+                             mend="copy it again, or remove it from the folder") from cause
+    if frames == 0:
+        raise PixelPlayError(f"{path} holds no frames", mend="copy it again, or remove it from the folder")
+    return VideoHeader(frames, fps, size)
+
+
+def read_image(path: Path) -> np.ndarray | None:
+    """Decode an image file to (H, W, 3) uint8 RGB; None where it is missing, empty, truncated or no image.
+
+    Grey images are repeated in three channels, alpha is dropped, 16-bit values are divided by 257 and floating
+    point values in [0, 1] multiplied by 255.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as cause:
+        log.warning("%s cannot be read: %s", path, cause)
+        return None
+    if data[:2] == b"\xff\xd8":
+        return _decode_jpeg(data)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return _to_rgb8(image)
+    # Pillow's plugins raise these for damaged content; anything else is a defect and must surface
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+        return None
+
+
+def _decode_jpeg(data: bytes) -> np.ndarray | None:
+    # libjpeg fills a truncated picture with grey and only warns, so the end marker is looked for first
+    if b"\xff\xd9" not in data.rstrip(b"\0")[-4096:]:
+        return None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+def _to_rgb8(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.float64) / 257.0
+    elif image.mode == "F":
+        values = np.asarray(image, dtype=np.float64) * 255.0
+    else:
+        return np.array(image.convert("RGBA").convert("RGB") if image.mode == "P" else image.convert("RGB"))
+    values = np.clip(np.nan_to_num(values), 0, 255)
+    return np.repeat(np.rint(values).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def image_size(path: Path) -> tuple[int, int] | None:
+    """(H, W) of an image from its header, None where it has no readable one."""
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def video_frames(path: Path, indices: np.ndarray) -> Iterator[tuple[np.ndarray | None, bool]]:
+    """Decode some frames of a video file in one forward pass.
+
+    Args:
+        indices: sorted 0-based frame indices, repeats not allowed.
+    Yields:
+        (frame (H, W, 3) uint8 RGB, True) where the frame was decoded; (nearest earlier decoded frame or None,
+        False) where it could not be.
+    """
+    wanted = iter(np.asarray(indices).tolist())
+    target = next(wanted, None)
+    last: av.VideoFrame | None = None
+    if target is None:
+        return
+    with contextlib.closing(_numbered(path, target)) as numbered:
+        for index, frame in numbered:
+            while target is not None and target < index:
+                yield (_rgb(last) if last is not None else None), False
+                target = next(wanted, None)
+            if target == index:
+                yield _rgb(frame), True
+                target = next(wanted, None)
+            if target is None:
+                return
+            last = frame
+    while target is not None:
+        yield (_rgb(last) if last is not None else None), False
+        target = next(wanted, None)
+
+
+def _rgb(frame: av.VideoFrame) -> np.ndarray:
+    image = frame.to_ndarray(format="rgb24")
+    turns = round(getattr(frame, "rotation", 0) / 90) % 4
+    # phones store upright video as rotated sideways frames plus a display matrix
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+def _numbered(path: Path, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    """(0-based index, undecoded-to-RGB frame) in presentation order, from at most `first` on.
+
+    Frames are counted; where the container times every packet, the index is the rank of the frame's time stamp
+    instead, so a damaged packet in the middle does not renumber everything after it.
+    """
+    times = _times(path)
+    ranks = {t: i for i, t in enumerate(times)} if times is not None else None
+    count = 0
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            if times is not None and first > 60:
+                container.seek(times[first] if first < len(times) else times[-1], stream=stream, backward=True)
+            for packet in container.demux(stream):
+                try:
+                    decoded = packet.decode()
+                except av.error.FFmpegError as cause:
+                    log.warning("%s: a packet near frame %d is damaged: %s", path, count, cause.strerror)
+                    continue
+                for frame in decoded:
+                    index = count if ranks is None else ranks.get(frame.pts)
+                    if index is None or index < count:
+                        continue
+                    count = index + 1
+                    yield index, frame
+    except av.error.FFmpegError as cause:
+        log.warning("%s: decoding stopped after frame %d: %s", path, count - 1, cause.strerror)
+
+
+def _times(path: Path) -> list[int] | None:
+    """Sorted presentation times of all packets; None unless every packet has its own."""
+    try:
+        with av.open(str(path)) as container:
+            times = [p.pts for p in container.demux(container.streams.video[0]) if p.size]
+    except av.error.FFmpegError:
+        return None
+    if None in times or len(set(times)) != len(times):
+        return None
+    return sorted(times)

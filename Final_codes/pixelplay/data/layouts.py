@@ -1,0 +1,234 @@
+"""Recognising datasets by their content.
+
+Reads folder listings, never pixels (video containers are asked how many frames they hold); makes a `Manifest`.
+Known layouts, wherever below the given root they lie:
+
+    competition    training_videos/01/frame_00939.jpg   testing_videos/01/...        (.mat volumes ignored)
+    avenue         training_videos/01.avi               testing_videos/01.avi        testing_label_mask/1_label.mat
+    ucsd           Train/Train001/001.tif               Test/Test001/001.tif         Test/Test001_gt/
+    shanghaitech   training/videos/01_001.avi           testing/frames/01_0014/000.jpg   testing/test_frame_mask/
+    frames         training/frames/01/000.jpg           testing/frames/01/000.jpg    testing/masks/ or frame_labels.csv
+    folders        train/...                            test/...                     anybody's own
+
+and `train=`/`test=`: any file or folder that holds videos, folders of frames, or both. Ground truth found beside
+the data is only remembered (`Manifest.labels`); evaluation alone opens it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from pixelplay import environment
+from pixelplay.data.listing import Listing, describe, list_videos
+from pixelplay.data.manifest import Manifest, make_table, validate
+from pixelplay.errors import PixelPlayError
+
+log = logging.getLogger(__name__)
+
+MAX_DEPTH = 8
+"""Folders below the root that are searched; Kaggle's deepest mount of the competition needs five."""
+
+EXPECTED = ("training_videos/ with testing_videos/ (competition or Avenue), training/ with testing/ holding frames/ or "
+            "videos/ (ShanghaiTech, Ped2), Train/ with Test/ (UCSD or your own)")
+MEND = "give the dataset's folder with --data DIR, or your own videos with --train DIR --test DIR"
+KAGGLE_MEND = ("on Kaggle: 'Add Input' in the right-hand panel, choose the competition or a dataset, run this cell "
+               "again; elsewhere: " + MEND)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """One recognised dataset; a side that is missing is None.
+
+    Attributes:
+        layout: name of the layout.
+        root: folder that was recognised.
+        train, test: folders (or files) that hold the videos of a split.
+        labels: ground truth beside the data.
+    """
+
+    layout: str
+    root: Path
+    train: Path | None
+    test: Path | None
+    labels: Path | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Both splits are there."""
+        return self.train is not None and self.test is not None
+
+
+def recognise_avenue(folder: Listing) -> Found | None:
+    """`training_videos` and `testing_videos`: frame folders (the competition) or video files (original Avenue)."""
+    train, test = folder.child("training_videos"), folder.child("testing_videos")
+    if train is None and test is None:
+        return None
+    of_files = any(Listing(side).videos for side in (test, train) if side is not None)
+    return Found("avenue" if of_files else "competition", folder.path, train, test, _labels(
+        folder.path, "frame_labels.csv", "testing_label_mask", "ground_truth_demo/testing_label_mask",
+        "../testing_label_mask", "../ground_truth_demo/testing_label_mask"))
+
+
+def recognise_ucsd(folder: Listing) -> Found | None:
+    """`Train/Train001/001.tif`, `Test/Test001`, `Test/Test001_gt` (UCSD Ped1 and Ped2 as published)."""
+    train, test = folder.child("Train"), folder.child("Test")
+    sides = [Listing(side) for side in (train, test) if side is not None]
+    if not any(name.lower().startswith(("train0", "test0")) for side in sides for name in side.folders):
+        return None
+    truth = test if test is not None and any(n.lower().endswith("_gt") for n in Listing(test).all_folders) else None
+    return Found("ucsd", folder.path, train, test, _labels(folder.path, "frame_labels.csv") or truth)
+
+
+def recognise_shanghaitech(folder: Listing) -> Found | None:
+    """`training/videos/*.avi` (or `training/frames`), `testing/frames/01_0014/000.jpg`, `testing/test_frame_mask`."""
+    train, test = folder.child("training"), folder.child("testing")
+    masks = _labels(folder.path, "testing/test_frame_mask", "test_frame_mask")
+    if masks is None and (train is None or Listing(train).child("videos") is None):
+        return None
+    return Found("shanghaitech", folder.path, _inner(train), _inner(test), masks)
+
+
+def recognise_frames(folder: Listing) -> Found | None:
+    """`training/frames/01/000.jpg` and `testing/frames/01/000.jpg`, the arrangement most papers' code uses."""
+    train, test = _inner(folder.child("training")), _inner(folder.child("testing"))
+    if train is None and test is None:
+        return None
+    return Found("frames", folder.path, train, test,
+                 _labels(folder.path, "frame_labels.csv", "testing/masks", "masks", "ground_truth"))
+
+
+def recognise_folders(folder: Listing) -> Found | None:
+    """`train` and `test` with videos, frame folders or both below them."""
+    train, test = folder.child("train"), folder.child("test")
+    if train is None or test is None:
+        return None
+    return Found("folders", folder.path, train, test, _labels(folder.path, "frame_labels.csv", "masks", "test/masks"))
+
+
+RECOGNISERS: list[Callable[[Listing], Found | None]] = [
+    recognise_avenue, recognise_ucsd, recognise_shanghaitech, recognise_frames, recognise_folders]
+"""Asked in this order; the first that answers names the layout. A new layout is one function here."""
+
+
+def find_dataset(root: Path | str | None, train: Path | str | None = None, test: Path | str | None = None) -> Manifest:
+    """Find a dataset and list its frames.
+
+    Args:
+        root: folder to search; None = Kaggle's input folder, unless both `train` and `test` are given.
+        train, test: a video file, a folder of videos, of frame folders or of both, or one folder of frames.
+            Each replaces that split of whatever is found below `root`.
+    Raises:
+        PixelPlayError: nothing recognised, several datasets, a missing or empty split, a video that cannot be
+            opened; each says where was looked and what to do.
+    """
+    root, train, test = (Path(p) if p is not None else None for p in (root, train, test))
+    for path, option in ((root, "--data"), (train, "--train"), (test, "--test")):
+        if path is not None and not path.exists():
+            raise PixelPlayError(f"{option} {path} does not exist", mend="check the path for spelling and mount point")
+    if root is None and (train is not None or test is not None):
+        return _manifest(Found("own", (train or test).parent, train, test))
+    if train is not None and test is not None:
+        return _manifest(Found("own", train.parent, train, test))
+    found = _search(root, partial=train is not None or test is not None)
+    return _manifest(dataclasses.replace(found, train=train or found.train, test=test or found.test,
+                                         labels=found.labels if test is None else None))
+
+
+def _search(root: Path | None, *, partial: bool) -> Found:
+    """The one dataset below `root`; with `partial` a single split will do."""
+    looked = root if root is not None else environment.KAGGLE_INPUT
+    mend = MEND if root is not None else KAGGLE_MEND
+    if root is None and not looked.is_dir():
+        raise PixelPlayError(f"no dataset was named and there is no {looked}", expected=EXPECTED, mend=mend)
+    if looked.is_file():
+        raise PixelPlayError(f"{looked} is one file: training and test videos cannot be told apart", expected=EXPECTED,
+                             mend=MEND)
+    candidates, visited = _candidates(looked)
+    whole = [c for c in candidates if c.complete] or (candidates if partial else [])
+    if not whole and candidates:
+        half = candidates[0]
+        missing = "test" if half.test is None else "training"
+        raise PixelPlayError(f"{half.root} holds the {half.layout} layout without its {missing} videos",
+                             expected=EXPECTED,
+                             mend=f"add them, or name them with --{'test' if half.test is None else 'train'} DIR")
+    if not whole:
+        raise PixelPlayError(f"no dataset found below {looked}\n  looked in: {describe(looked, visited)}",
+                             expected=EXPECTED, mend=mend)
+    if len(whole) > 1:
+        return _choose_copy(whole, looked)
+    return whole[0]
+
+
+def _candidates(looked: Path) -> tuple[list[Found], list[Path]]:
+    """Every recognised folder below `looked` (not below another one) and every folder that was visited."""
+    found, visited, queue = [], [], [(looked, 0)]
+    while queue:
+        folder, depth = queue.pop(0)
+        visited.append(folder)
+        listing = Listing(folder)
+        hit = next((f for f in (recognise(listing) for recognise in RECOGNISERS) if f is not None), None)
+        if hit is not None:
+            found.append(hit)
+        elif depth < MAX_DEPTH:
+            queue.extend((folder / name, depth + 1) for name in listing.folders)
+    return found, visited
+
+
+def _choose_copy(whole: list[Found], looked: Path) -> Found:
+    """The first of several datasets if all are copies of one another (competition and a re-hosted mount)."""
+    manifests = [_manifest(found) for found in whole]
+    if len({m.fingerprint for m in manifests}) == 1:
+        log.info("%d copies of the same dataset below %s: reading %s", len(whole), looked, whole[0].root)
+        return whole[0]
+    listed = "".join(f"\n    {found.layout:12} {found.root}" for found in whole)
+    raise PixelPlayError(f"{len(whole)} datasets found below {looked}:{listed}", expected="one dataset",
+                         mend="name the one you mean with --data DIR")
+
+
+def _manifest(found: Found) -> Manifest:
+    """List both splits of a found dataset."""
+    rows, roots, sizes, rates = [], {}, [], []
+    for split, place in (("train", found.train), ("test", found.test)):
+        if place is None:
+            continue
+        roots[split] = (place.parent if place.is_file() else place).resolve()
+        videos = list_videos(place)
+        if not videos:
+            raise PixelPlayError(f"{place} holds no videos and no folders of frames ({split} split)",
+                                 expected="videos (mp4, avi, mov, mkv) or folders of images (jpg, png, tif, bmp)",
+                                 mend="check that the download or the unpacking finished")
+        for video in videos:
+            rows += [(split, video.name, frame, path) for frame, path in video.frames()]
+            sizes += [(split, path, size) for path, size in video.file_sizes()]
+            rates += [video.fps] if video.fps else []
+    table = make_table(rows)
+    validate(table)
+    fps = float(rates[0]) if rates else 25.0
+    return Manifest(table, roots, found.layout, fps, _fingerprint(table, sizes), found.labels)
+
+
+def _fingerprint(table, sizes: list[tuple[str, str, int]]) -> str:
+    """Hash of every frame's Id and every file's relative name and size."""
+    from pixelplay.config import config_hash
+    return config_hash(list(table["split"] + "/" + table["Id"]), sorted(sizes))
+
+
+def _inner(folder: Path | None) -> Path | None:
+    """`frames` or `videos` below a split's folder; frames are preferred where both were unpacked."""
+    if folder is None:
+        return None
+    listing = Listing(folder)
+    for name in ("frames", "videos"):
+        inner = listing.child(name)
+        if inner is not None and (Listing(inner).folders or Listing(inner).videos):
+            return inner
+    return None
+
+
+def _labels(root: Path, *names: str) -> Path | None:
+    """The first of some relative paths that exists."""
+    return next((Path(os.path.normpath(root / n)) for n in names if (root / n).exists()), None)
