@@ -1,0 +1,134 @@
+"""Events: stretches of frames whose final score stands out, each with a peak and a reason in words.
+
+Reads arrays of one or many videos; makes a list of `Event`. The threshold is a quantile of the final scores of
+held-out training frames, so it says how often normal footage would raise an alarm, and no test frame sets it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from pixelplay.data.footage import segments
+from pixelplay.data.ids import frame_id
+from pixelplay.visual.style import model_title
+
+WHY = {
+    "global_memory": "the whole scene looks unlike any training frame",
+    "local_memory": "an actor looks or moves unlike any in training",
+    "stae": "the short clip could not be rebuilt from normal ones",
+    "roadmap": "the next frame was not the one predicted",
+    "unet": "a masked region was not what its surroundings suggest",
+    "joint": "motion does not fit the appearance",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+    """When an event begins and ends.
+
+    Attributes:
+        high: an event needs at least one frame at or above this score.
+        low: it lasts while the score stays at or above this one (hysteresis: no flicker around one line).
+        words: where the numbers come from, for the reader.
+    """
+
+    high: float
+    low: float
+    words: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """One alarm. Frame numbers are the video's own; `peak_row` is the row in the arrays the event was found in."""
+
+    video: str
+    first_frame: int
+    last_frame: int
+    peak_frame: int
+    peak_score: float
+    peak_row: int
+    frames: int
+    reason: str
+
+    @property
+    def peak_id(self) -> str:
+        """Id of the frame with the highest score."""
+        return frame_id(self.video, self.peak_frame)
+
+
+def threshold_from_training(train_scores: np.ndarray, *, high: float = 0.995, low: float = 0.97) -> Threshold:
+    """Threshold at two quantiles of (N,) final scores of held-out training frames.
+
+    Raises:
+        ValueError: no scores, non-finite scores, or low > high.
+    """
+    train_scores = np.asarray(train_scores, dtype=np.float64)
+    if train_scores.size == 0 or not np.isfinite(train_scores).all():
+        raise ValueError("a threshold needs at least one training score, all finite")
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"quantiles must be 0 <= low <= high <= 1, not {low} and {high}")
+    upper, lower = np.quantile(train_scores, [high, low])
+    return Threshold(float(upper), float(lower),
+                     f"begins above the {high:.1%} quantile of held-out training scores ({upper:.2f}), "
+                     f"ends below the {low:.1%} quantile ({lower:.2f})")
+
+
+def find_events(videos: np.ndarray, frames: np.ndarray, scores: np.ndarray, threshold: Threshold, *,
+                min_frames: int = 5, join: int = 12, max_gap: int = 12,
+                reason: Callable[[int], str] | None = None) -> list[Event]:
+    """Find the events, highest peak first.
+
+    Args:
+        videos, frames: (N,) video names and frame numbers in manifest order.
+        scores: (N,) final scores.
+        min_frames: an alarm shorter than this (in frame numbers) is dropped: no real action lasts 0.2 s.
+        join: alarms at most this many frame numbers apart become one.
+        max_gap: largest hole in the frame numbers an event may span.
+        reason: row of the peak -> words; no words when None.
+    Raises:
+        ValueError: arrays of different lengths.
+    """
+    videos, frames, scores = np.asarray(videos), np.asarray(frames, dtype=np.int64), np.asarray(scores, np.float64)
+    if not len(videos) == len(frames) == len(scores):
+        raise ValueError(f"{len(videos)} videos, {len(frames)} frames and {len(scores)} scores do not belong together")
+    events = []
+    for part in segments(videos, frames, max_gap):
+        for first, last in _alarms(frames[part], scores[part], threshold, min_frames, join):
+            rows = slice(part.start + first, part.start + last + 1)
+            peak = rows.start + int(np.argmax(scores[rows]))
+            events.append(Event(str(videos[peak]), int(frames[rows.start]), int(frames[rows.stop - 1]),
+                                int(frames[peak]), float(scores[peak]), peak, rows.stop - rows.start,
+                                reason(peak) if reason else ""))
+    return sorted(events, key=lambda e: (-e.peak_score, e.peak_row))
+
+
+def _alarms(frames: np.ndarray, scores: np.ndarray, threshold: Threshold, min_frames: int,
+            join: int) -> list[tuple[int, int]]:
+    above = scores >= threshold.low
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], above, [False])).astype(np.int8)))
+    alarms: list[tuple[int, int]] = []
+    for first, stop in zip(edges[::2].tolist(), edges[1::2].tolist()):
+        if scores[first:stop].max() < threshold.high:
+            continue
+        if alarms and frames[first] - frames[alarms[-1][1]] <= join:
+            alarms[-1] = (alarms[-1][0], stop - 1)
+        else:
+            alarms.append((first, stop - 1))
+    return [(a, b) for a, b in alarms if frames[b] - frames[a] + 1 >= min_frames]
+
+
+def reason_from_models(z: Mapping[str, np.ndarray], row: int) -> str:
+    """Say which model stood out most at a row, and what that means.
+
+    Args:
+        z: model name -> (N,) calibrated scores (robust standard deviations above normal).
+        row: the frame.
+    """
+    if not z:
+        return ""
+    name = max(z, key=lambda m: (float(z[m][row]), m))
+    words = WHY.get(name, "scored high by this model")
+    return f"{words} ({model_title(name)}, {float(z[name][row]):.1f} deviations above normal)"

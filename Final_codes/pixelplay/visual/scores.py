@@ -1,0 +1,81 @@
+"""How scores are distributed, and how far the models agree.
+
+Reads calibrated scores of several models (arrays in the same order); makes Figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import rankdata
+
+from pixelplay.visual import style
+
+
+def score_histograms(test: Mapping[str, np.ndarray], *, train: Mapping[str, np.ndarray] | None = None,
+                     labels: np.ndarray | None = None, columns: int = 3) -> Figure:
+    """One histogram a model: held-out training frames against test frames, split by label where it is known.
+
+    Args:
+        test: name -> (N,) calibrated scores; train: name -> (M,) the same for held-out training frames.
+        labels: (N,) bool, True = anomalous.
+    """
+    train = train or {}
+    columns = min(columns, max(1, len(test)))
+    rows = max(1, -(-len(test) // columns))
+    figure = style.new_figure(3.7 * columns, 0.5 + 2.3 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.ravel()[len(test):]:
+        axes.set_visible(False)
+    for axes, (name, values) in zip(grid.ravel(), test.items()):
+        groups = []
+        if name in train:
+            groups.append((np.asarray(train[name]), style.GREY, "training, held out"))
+        if labels is None:
+            groups.append((np.asarray(values), style.VERMILLION, "test"))
+        else:
+            groups += [(np.asarray(values)[~labels], style.BLUE, "test, normal"),
+                       (np.asarray(values)[labels], style.VERMILLION, "test, anomalous")]
+        groups = [g for g in groups if len(g[0])]
+        everything = np.concatenate([g[0] for g in groups]) if groups else np.zeros(1)
+        edges = np.linspace(everything.min(), everything.max() + 1e-9, 41)
+        for data, colour, label in groups:
+            axes.hist(data, edges, density=True, histtype="stepfilled", alpha=0.25, color=colour)
+            axes.hist(data, edges, density=True, histtype="step", lw=1.4, color=colour, label=label)
+        style.tidy(axes, x="score (deviations above normal)", y="density", title=style.model_title(name))
+    if len(test):
+        handles, names = grid.ravel()[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper left", ncols=3, fontsize=8, frameon=False)
+    return figure
+
+
+def rank_correlation(scores: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Spearman's rank correlation of every pair: (K, K); 0 where a model's scores are all equal (no ranking)."""
+    ranks = np.stack([rankdata(v) for v in scores.values()]) if scores else np.zeros((0, 1))
+    ranks = ranks - ranks.mean(axis=1, keepdims=True)
+    length = np.sqrt((ranks**2).sum(axis=1))
+    unit = np.divide(ranks, length[:, None], out=np.zeros_like(ranks), where=length[:, None] > 0)
+    return unit @ unit.T
+
+
+def correlation_matrix(scores: Mapping[str, np.ndarray]) -> Figure:
+    """Rank correlation between models: an ensemble gains from members that are good and disagree."""
+    names = list(scores)
+    values = rank_correlation(scores)
+    figure = style.new_figure(1.6 + 0.75 * max(len(names), 2), 1.2 + 0.65 * max(len(names), 2))
+    axes = figure.subplots()
+    image = axes.imshow(values, vmin=-1, vmax=1, cmap="PuOr_r")
+    for i in range(len(names)):
+        for j in range(len(names)):
+            axes.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=9,
+                      color="white" if abs(values[i, j]) > 0.6 else "black")
+    titles = [style.model_title(n) for n in names]
+    axes.set_xticks(range(len(names)), titles, rotation=30, ha="right", fontsize=8)
+    axes.set_yticks(range(len(names)), titles, fontsize=8)
+    axes.set_title("Rank correlation of the models' test scores", fontsize=10, loc="left")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.set_label("Spearman's rho", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    return figure

@@ -1,0 +1,136 @@
+"""How every figure looks: palette, figure factory, saving, runs of rows that belong together.
+
+Reads nothing; makes matplotlib `Figure`s that belong to no global state (no pyplot), so they can be drawn in a
+notebook, a thread or a headless run alike. Colours are Okabe and Ito's (2008), which people with any colour vision
+can tell apart; ground truth is always yellow, the final score always black.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pixelplay.data.footage import segments
+from pixelplay.files import atomic_path
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILLION, PURPLE, GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#767676"
+
+MODEL_COLOURS = {"global_memory": SKY, "local_memory": BLUE, "stae": GREEN, "roadmap": ORANGE, "unet": PURPLE,
+                 "joint": VERMILLION}
+MODEL_TITLES = {"global_memory": "global memory", "local_memory": "local memory", "stae": "STAE",
+                "roadmap": "Roadmap-lite", "unet": "U-Net", "joint": "Joint"}
+SPARE_COLOURS = (GREY, "#8C510A", "#01665E", "#762A83")
+
+
+def model_colour(name: str, names: Iterable[str] = ()) -> str:
+    """The colour of a model: fixed for the six, then a spare one by its place among the others of `names`."""
+    if name in MODEL_COLOURS:
+        return MODEL_COLOURS[name]
+    others = sorted(n for n in {*names, name} if n not in MODEL_COLOURS)
+    return SPARE_COLOURS[others.index(name) % len(SPARE_COLOURS)]
+
+
+def model_title(name: str) -> str:
+    """A model's name for people."""
+    return MODEL_TITLES.get(name, name.replace("_", " "))
+
+
+def alarm_colour(score: float, low: float, high: float) -> str:
+    """Vermillion at or above the alarm threshold, orange from where an alarm would last, else sky blue."""
+    return VERMILLION if score >= high else ORANGE if score >= low else SKY
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """'#D55E00' -> (213, 94, 0)."""
+    return tuple(int(colour[i:i + 2], 16) for i in (1, 3, 5))
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of the house style; width and height in inches, laid out without overlaps."""
+    return Figure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
+
+
+def tidy(axes: Axes, x: str = "", y: str = "", title: str = "") -> Axes:
+    """Name the axes (with units), set the title, take the box away on top and right."""
+    axes.set_xlabel(x, fontsize=9)
+    axes.set_ylabel(y, fontsize=9)
+    if title:
+        axes.set_title(title, fontsize=10, loc="left")
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def picture(axes: Axes, image: np.ndarray, title: str = "", **kwargs) -> Axes:
+    """Show an image (H, W[, 3]) without ticks; `kwargs` go to imshow."""
+    axes.imshow(image, interpolation="nearest", **kwargs)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if title:
+        axes.set_title(title, fontsize=8)
+    return axes
+
+
+def in_runs(frames: np.ndarray, values: np.ndarray, max_gap: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Frames and values of one video with a NaN between rows more than `max_gap` frame numbers apart.
+
+    A line drawn through the result breaks at every gap in time: nothing was seen there, so nothing is drawn.
+    Returns:
+        (x, y), each (N + gaps,) float64.
+    """
+    x, y = [], []
+    for part in segments(np.zeros(len(frames)), np.asarray(frames), max_gap):
+        if x:
+            x.append([np.nan])
+            y.append([np.nan])
+        x.append(np.asarray(frames[part], dtype=np.float64))
+        y.append(np.asarray(values[part], dtype=np.float64))
+    return (np.concatenate(x), np.concatenate(y)) if x else (np.zeros(0), np.zeros(0))
+
+
+def spans(frames: np.ndarray, mask: np.ndarray, max_gap: int = 3) -> list[tuple[float, float]]:
+    """Intervals (first - 0.5, last + 0.5) in frame numbers where `mask` (N,) is true; none crosses a gap."""
+    out = []
+    for part in segments(np.asarray(mask, dtype=np.int8), np.asarray(frames), max_gap):
+        if mask[part.start]:
+            out.append((float(frames[part.start]) - 0.5, float(frames[part.stop - 1]) + 0.5))
+    return out
+
+
+def save_figure(figure: Figure, path: Path | str, *, quality: int = 88) -> Path:
+    """Write a figure as PNG (256 colours: line art stays exact and small) or JPEG, by the suffix; atomic.
+
+    PNG carries no creation date, so the same figure gives the same bytes.
+    """
+    path = Path(path)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    from PIL import Image
+
+    image = Image.open(buffer).convert("RGB")
+    with atomic_path(path) as part:
+        if path.suffix.lower() in (".jpg", ".jpeg"):
+            image.save(part, format="JPEG", quality=quality, optimize=True)
+        else:
+            image.quantize(256, dither=Image.Dither.NONE).save(part, format="PNG", optimize=True)
+    return path
+
+
+def save_picture(image: np.ndarray, path: Path | str, *, quality: int = 82, width: int | None = None) -> Path:
+    """Write an RGB uint8 image (H, W, 3) as JPEG, made smaller to `width` pixels where it is wider; atomic."""
+    if width and image.shape[1] > width:
+        height = max(1, round(image.shape[0] * width / image.shape[1]))
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise OSError(f"cannot encode {path}")
+    with atomic_path(path) as part:
+        part.write_bytes(data.tobytes())
+    return Path(path)

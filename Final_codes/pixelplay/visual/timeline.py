@@ -1,0 +1,175 @@
+"""Score timelines: what each model said over time, and what became of it.
+
+Reads arrays of one video (`Track`) and, if wanted, thumbnails of its peaks; makes Figures. The x axis is the video's
+own frame number (seconds above): a gap in the numbers is a gap in every line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.patches import Patch
+
+from pixelplay.visual import style
+
+REPAIRED = frozenset({"vflip", "hflip", "rot180", "noise", "impulse", "exposure", "shift"})
+"""Flags of damage that repair undoes; the others only make a frame less reliable."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """One video's scores.
+
+    Attributes:
+        video: its name.
+        frames: (n,) frame numbers, increasing.
+        final: (n,) final score.
+        models: model name -> (n,) calibrated score (robust standard deviations above normal).
+        labels: (n,) bool, True = anomalous; None where no ground truth is known.
+        reliability: (n,) in [0, 1]; None = all reliable.
+        flags: (n,) '|'-separated flags of the manifest; None = none.
+        fps: frames a second.
+    """
+
+    video: str
+    frames: np.ndarray
+    final: np.ndarray
+    models: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    labels: np.ndarray | None = None
+    reliability: np.ndarray | None = None
+    flags: np.ndarray | None = None
+    fps: float = 25.0
+
+    @property
+    def repaired(self) -> np.ndarray:
+        """(n,) bool: frames that repair changed."""
+        if self.flags is None:
+            return np.zeros(len(self.frames), dtype=bool)
+        return np.array([bool(REPAIRED & set(str(f).split("|"))) for f in self.flags])
+
+    @property
+    def unreliable(self) -> np.ndarray:
+        """(n,) bool: frames whose picture tells less than half of what a good one does."""
+        if self.reliability is None:
+            return np.zeros(len(self.frames), dtype=bool)
+        return np.asarray(self.reliability) < 0.5
+
+
+def score_timeline(track: Track, *, threshold: float | None = None,
+                   thumbnails: Sequence[tuple[int, np.ndarray]] = ()) -> Figure:
+    """One video in full: models thin, final bold, ground truth shaded, quality strip below, pictures of the peaks.
+
+    Args:
+        threshold: final score at which an event begins.
+        thumbnails: (frame number, RGB image) of the peaks to show above the lines, at most about six.
+    """
+    figure = style.new_figure(11, 4.6 if len(thumbnails) else 3.7)
+    axes, strip = figure.subplots(2, 1, sharex=True, height_ratios=[12, 1])
+    _draw_scores(axes, track, threshold)
+    _draw_quality(strip, track)
+    if len(thumbnails):
+        _draw_thumbnails(axes, track, thumbnails)
+    style.tidy(axes, y="score (deviations above normal)")
+    style.tidy(strip, x="frame number")
+    seconds = axes.secondary_xaxis("top", functions=(lambda f: f / track.fps, lambda s: s * track.fps))
+    seconds.set_xlabel("time (s)", fontsize=9)
+    seconds.tick_params(labelsize=8)
+    figure.suptitle(f"Video {track.video}: score of each frame", fontsize=11, x=0.01, ha="left")
+    figure.legend(handles=_legend(track, threshold), loc="outside lower left", ncols=5, fontsize=8, frameon=False)
+    return figure
+
+
+def timeline_page(tracks: Sequence[Track], *, threshold: float | None = None, columns: int = 2) -> Figure:
+    """All videos small, on one score axis, so that the loud video stands out."""
+    columns = min(columns, max(1, len(tracks)))
+    rows = max(1, -(-len(tracks) // columns))
+    figure = style.new_figure(5.5 * columns, 0.7 + 1.35 * rows)
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes in grid.ravel()[len(tracks):]:
+        axes.set_visible(False)
+    for axes, track in zip(grid.ravel(), tracks):
+        _draw_scores(axes, track, threshold)
+        style.tidy(axes, title=f"video {track.video}")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("score (z)", fontsize=8)
+    for axes in grid[-1, :]:
+        axes.set_xlabel("frame number", fontsize=8)
+    if len(tracks):
+        figure.legend(handles=_legend(tracks[0], threshold)[:-3], loc="outside upper left", ncols=6, fontsize=8,
+                      frameon=False)
+    return figure
+
+
+def _draw_scores(axes: Axes, track: Track, threshold: float | None) -> None:
+    if track.labels is not None:
+        for a, b in style.spans(track.frames, np.asarray(track.labels, dtype=bool)):
+            axes.axvspan(a, b, color=style.YELLOW, alpha=0.45, lw=0, zorder=0)
+    for name, values in track.models.items():
+        axes.plot(*style.in_runs(track.frames, values), color=style.model_colour(name, track.models), lw=0.8,
+                  alpha=0.85, zorder=2)
+    axes.plot(*style.in_runs(track.frames, track.final), color=style.BLACK, lw=2.0, zorder=3)
+    if threshold is not None:
+        axes.axhline(threshold, color=style.BLACK, lw=0.9, ls=(0, (4, 3)), zorder=1)
+    if len(track.frames):
+        axes.set_xlim(track.frames[0] - 1, track.frames[-1] + 1)
+
+
+def _draw_quality(axes: Axes, track: Track) -> None:
+    for mask, colour, hatch in ((track.repaired, style.SKY, None), (track.unreliable, style.GREY, "////")):
+        for a, b in style.spans(track.frames, mask):
+            axes.axvspan(a, b, facecolor=colour, edgecolor="white", hatch=hatch, lw=0)
+    steps = np.flatnonzero(np.diff(track.frames) > 1)
+    for row in steps:
+        axes.axvspan(track.frames[row] + 0.5, track.frames[row + 1] - 0.5, facecolor="black", lw=0)
+    axes.set_yticks([])
+    axes.set_ylabel("quality", fontsize=8, rotation=0, ha="right", va="center")
+
+
+def _draw_thumbnails(axes: Axes, track: Track, thumbnails: Sequence[tuple[int, np.ndarray]]) -> None:
+    top = float(np.nanmax(track.final)) if len(track.final) else 1.0
+    highest = max([top, *(float(np.nanmax(v)) for v in track.models.values() if len(v))])
+    bottom = min([top, *(float(np.nanmin(v)) for v in (track.final, *track.models.values()) if len(v))])
+    axes.set_ylim(bottom - 0.05 * (highest - bottom), highest + 0.55 * max(highest - bottom, 1e-6))
+    first, last = float(track.frames[0]), float(track.frames[-1])
+    places = _spread([frame for frame, _ in thumbnails], first, last)
+    for (frame, image), x in zip(thumbnails, places):
+        row = int(np.argmin(np.abs(track.frames - frame)))
+        axes.add_artist(AnnotationBbox(
+            OffsetImage(image, zoom=92 / max(image.shape[1], 1), resample=True), (frame, track.final[row]),
+            xybox=(x, highest + 0.30 * max(highest - bottom, 1e-6)), pad=0.1,
+            arrowprops={"arrowstyle": "-", "color": style.GREY, "lw": 0.8}, bboxprops={"lw": 0.6}))
+
+
+def _spread(frames: Sequence[int], first: float, last: float, width: float = 0.14) -> list[float]:
+    """Places for pictures near their frames that neither overlap nor leave the axis."""
+    span = max(last - first, 1.0)
+    half, step = width / 2, min(width, 1.0 / max(len(frames), 1))
+    wanted = [(f - first) / span for f in frames]
+    order = np.argsort(wanted, kind="stable")
+    places = np.zeros(len(frames))
+    edge = half - step
+    for i in order:
+        edge = places[i] = max(wanted[i], edge + step)
+    limit = 1 - half + step
+    for i in order[::-1]:
+        limit = places[i] = min(places[i], limit - step)
+    return (first + places * span).tolist()
+
+
+def _legend(track: Track, threshold: float | None) -> list:
+    handles: list = [Line2D([], [], color=style.BLACK, lw=2, label="final")]
+    handles += [Line2D([], [], color=style.model_colour(n, track.models), lw=1.2, label=style.model_title(n))
+                for n in track.models]
+    if threshold is not None:
+        handles.append(Line2D([], [], color=style.BLACK, ls=(0, (4, 3)), lw=0.9, label="threshold (training)"))
+    if track.labels is not None:
+        handles.append(Patch(color=style.YELLOW, alpha=0.6, label="labelled anomaly"))
+    return [*handles, Patch(facecolor=style.SKY, label="repaired frame"),
+            Patch(facecolor=style.GREY, hatch="////", edgecolor="white", label="unreliable frame"),
+            Patch(facecolor=style.BLACK, label="no frames")]
