@@ -17,6 +17,7 @@ import pandas as pd
 
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.fusion.formats import GOOD_HEADERS, as_numbers, diagnose
 
 KINDS = ("error", "distance", "zscore", "other")
 """What a raw score is: 'error' and 'distance' are logged before calibration, 'zscore' and 'other' are not."""
@@ -73,7 +74,8 @@ def check_ids(ids: np.ndarray, expected_ids: Sequence[str], source: str) -> None
                              mend="score every frame under its own number; never renumber")
     if not (ids == expected).all():
         where = int(np.argmax(ids != expected))
-        raise PixelPlayError(f"{source}: row {where + 1} is Id {ids[where]}", expected=f"Id {expected[where]} (manifest order)",
+        raise PixelPlayError(f"{source}: row {where + 1} is Id {ids[where]}",
+                             expected=f"Id {expected[where]} (manifest order)",
                              mend="sort the rows like the manifest or the sample submission")
 
 
@@ -88,47 +90,70 @@ def write_scores(folder: Path, name: str, ids: Sequence[str], values: np.ndarray
     check(values, ids, None, f"{name}.csv")
     if train is not None:
         check(train[1], train[0], None, f"{name}.train.csv")
-        _write(folder / f"{name}.train.csv", *train)
+        write_table(folder / f"{name}.train.csv", *train)
     write_json(folder / f"{name}.json", about)
-    _write(folder / f"{name}.csv", ids, values)
+    write_table(folder / f"{name}.csv", ids, values)
     return folder / f"{name}.csv"
 
 
-def _write(path: Path, ids: Sequence[str], values: np.ndarray) -> None:
+def write_table(path: Path, ids: Sequence[str], values: np.ndarray) -> None:
+    """Write an `Id,Predicted` table in one step; nothing is checked here (see `write_scores`)."""
     with atomic_path(path) as part:
         # repr of a float64 survives the round trip exactly
         pd.DataFrame({"Id": list(ids), "Predicted": np.asarray(values, dtype=np.float64)}).to_csv(
             part, index=False, lineterminator="\n")
 
 
-def read_table(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def read_strings(path: Path) -> pd.DataFrame:
+    """Any CSV as a table of strings. Raises PixelPlayError where it is none."""
+    path = Path(path)
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (FileNotFoundError, IsADirectoryError):
+        raise PixelPlayError(f"{path} is missing or no file", expected="a CSV file with the header Id,Predicted"
+                             ) from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as cause:
+        raise PixelPlayError(f"{path} is not a CSV file: {cause}", expected="header Id,Predicted") from cause
+
+
+def read_table(path: Path, expected_ids: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Read `Id,Predicted` (or `ID,Predicted`) -> (ids (N,) object, values (N,) float64).
 
     Raises:
-        PixelPlayError: wrong header, extra column, padded or malformed Ids, text where a number should be.
+        PixelPlayError: wrong header, extra column, padded or malformed Ids, text where a number should be; and,
+            where `expected_ids` are given, any Id too many or too few. The order of the rows is not checked here.
     """
     path = Path(path)
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise PixelPlayError(f"{path} is missing") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as cause:
-        raise PixelPlayError(f"{path} is not a CSV file: {cause}", expected="header Id,Predicted") from cause
-    if list(table.columns) not in (["Id", "Predicted"], ["ID", "Predicted"]):
-        raise PixelPlayError(f"{path} has the header {','.join(table.columns)}", expected="Id,Predicted",
-                             mend="rename the columns and remove any other")
-    values = pd.to_numeric(table["Predicted"], errors="coerce").to_numpy(np.float64)
-    return table.iloc[:, 0].to_numpy(object), values
+    table = read_strings(path)
+    found = diagnose(table, expected_ids, path)
+    if list(table.columns) not in GOOD_HEADERS or (expected_ids is not None and found.way != "none"):
+        raise PixelPlayError(f"{path}: {found.problem}",
+                             expected="header Id,Predicted" + (f" and exactly the {len(expected_ids)} expected Ids, "
+                                                               "unpadded" if expected_ids is not None else ""),
+                             mend=found.mend)
+    ids = table.iloc[:, 0].to_numpy(object)
+    return ids, as_numbers(table["Predicted"].to_numpy(object), ids, str(path))
 
 
-def read_scores(path: Path, expected_ids: Sequence[str] | None = None) -> ScoreFile:
-    """Read and validate one model's files (see `ScoreFile`). `expected_ids` checks the test Ids and their order."""
+def read_scores(path: Path, expected_ids: Sequence[str] | None = None, *, any_order: bool = False) -> ScoreFile:
+    """Read and validate one model's files (see `ScoreFile`).
+
+    Args:
+        expected_ids: the test Ids there must be, in this order.
+        any_order: the rows may come in another order; they are brought into that of `expected_ids`.
+    """
     path = Path(path)
-    ids, values = read_table(path)
+    ids, values = read_table(path, expected_ids)
+    if any_order and expected_ids is not None:
+        values = values[pd.Index(ids).get_indexer(pd.Index(expected_ids))]
+        ids = np.asarray(expected_ids, dtype=object)
     check(values, ids, expected_ids, str(path))
-    train_path, about_path = path.with_name(f"{path.stem}.train.csv"), path.with_suffix(".json")
+    train_path, about_path = path.with_name(f"{path.stem}.train.csv"), path.with_name(f"{path.stem}.json")
     train_ids = train_values = None
     if train_path.exists():
         train_ids, train_values = read_table(train_path)
         check(train_values, train_ids, None, str(train_path))
-    return ScoreFile(path.stem, ids, values, train_ids, train_values, read_json(about_path) if about_path.exists() else {})
+    about = read_json(about_path) if about_path.exists() else {}
+    if not isinstance(about, dict):
+        raise PixelPlayError(f"{about_path} holds no object", expected='{"model": ..., "kind": ..., ...}')
+    return ScoreFile(path.stem, ids, values, train_ids, train_values, about)

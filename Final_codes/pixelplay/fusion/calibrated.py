@@ -1,0 +1,42 @@
+"""Raw scores of a score file -> robust standard deviations above normal, and how that was done in words."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+from pixelplay.calibration import calibrate
+from pixelplay.errors import PixelPlayError
+from pixelplay.fusion.scores import KINDS, ScoreFile
+
+KNEE = 5.0
+"""Robust deviations above which scores are compressed: the range held-out normal frames hardly reach."""
+
+
+def calibrated(file: ScoreFile) -> tuple[np.ndarray, str]:
+    """(N,) calibrated scores of a file and the way in words.
+
+    With training scores: log (kinds 'error' and 'distance'), robust z, compression above `KNEE`. Without: the
+    normal quantiles of the ranks among all test frames, the only place where other test frames count.
+    """
+    kind = file.about.get("kind", "other")
+    if kind not in KINDS:
+        raise PixelPlayError(f"{file.name}.json: kind is {kind!r}", expected=" or ".join(KINDS))
+    if file.train_values is None:
+        ranks = rankdata(file.values)
+        return ndtri((ranks - 0.5) / len(ranks)), "ranks of the test frames (no training scores)"
+    log = kind in ("error", "distance")
+    z = calibrate(file.train_values, log=log, low=-np.inf, high=np.inf)(file.values)
+    return compress(z), f"{'log, ' if log else ''}robust z on {len(file.train_values)} training frames"
+
+
+def compress(z: np.ndarray, knee: float = KNEE) -> np.ndarray:
+    """z below the knee, knee (1 + log(z / knee)) above; mirrored at a low of -3.
+
+    Clipping would tie the strongest anomalies with each other; this keeps their order and bounds their pull.
+    """
+    z = np.asarray(z, dtype=np.float64)
+    z = np.where(z > knee, knee * (1 + np.log(np.maximum(z, knee) / knee)), z)
+    low = 3.0
+    return np.where(z < -low, -low * (1 + np.log(np.maximum(-z, low) / low)), z)

@@ -1,0 +1,101 @@
+"""`pixelplay ensemble` (and `Final_codes/ensemble.py`): arguments in, submissions and a table out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pixelplay.data.manifest import Manifest
+from pixelplay.environment import default_output
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import write_text
+from pixelplay.fusion.ensemble import Merged, Quality, Row
+from pixelplay.fusion.formats import mend
+from pixelplay.fusion.recipe import RECIPES, load_recipe
+from pixelplay.fusion.scores import check, read_strings, write_table
+from pixelplay.fusion.stage import EXTRACTION, find_sample, merge_files, read_sample
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `merge_files`."""
+    output = default_output()
+    parser.add_argument("--scores", type=Path, nargs="+", metavar="PATH", default=[output / "scores"],
+                        help=f"folders of score files, or score files (default: {output / 'scores'})")
+    parser.add_argument("--sample", type=Path, metavar="CSV",
+                        help="sample submission (default: the one beside the data, else the Ids of the manifest)")
+    parser.add_argument("--manifest", type=Path, metavar="DIR",
+                        help="folder of manifest.csv, for reliabilities (default: beside the scores)")
+    parser.add_argument("--recipe", default="default", help="; ".join(RECIPES) + " (default: default)")
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="merge these alone (default: all that are found)")
+    parser.add_argument("--weights", default="", metavar="RULE",
+                        help="prior, equal, or a weights.json learned on synthetic anomalies (default: the recipe's)")
+    parser.add_argument("--output", type=Path, metavar="CSV",
+                        help=f"submission of all models (default: {output / 'submission.csv'})")
+    parser.add_argument("--allow-smoke", action="store_true", help="let scores of smoke runs in")
+    parser.add_argument("--mend", type=Path, metavar="CSV", help="convert this file to Id,Predicted instead of merging")
+    parser.add_argument("--by-order", action="store_true",
+                        help="with --mend: trust the order of the rows where the frames were renumbered")
+
+
+def run(args: argparse.Namespace, quality: Quality | None = None) -> int:
+    """Merge and print the table, or mend one file. Returns the exit status; raises PixelPlayError."""
+    manifest = args.manifest or _manifest_beside(args.scores)
+    if args.mend:
+        return _mend(args, manifest)
+    target = args.output or default_output() / "submission.csv"
+    if target.is_dir() or not target.suffix:
+        target = target / "submission.csv"
+    made, merged = merge_files(args.scores, target, recipe=args.recipe, sample=args.sample, manifest=manifest,
+                               models=[m for n in args.models or [] for m in n.split(",")], weights=args.weights,
+                               allow_smoke=args.allow_smoke, quality=quality)
+    sys.stdout.write(f"recipe {args.recipe}: {load_recipe(args.recipe).about}\n\n")
+    for name, result in zip(made, merged):
+        sys.stdout.write(table_text(name, result) + "\n")
+    sys.stdout.write("".join(f"{name + ':':28}{path} ({len(result.values)} rows)\n"
+                             for (name, path), result in zip(made.items(), merged)))
+    return 0
+
+
+def table_text(name: str, merged: Merged) -> str:
+    """The table of one submission for people."""
+    metrics = list(merged.rows[0].alone) if merged.rows else []
+    width = max(len(r.model) for r in merged.rows) + 2
+    head = f"{name + '':{width}}{'weight':>8}{'corr.':>8}{'without it: corr.':>19}{'shift %':>9}"
+    head += "".join(f"{m:>10}{'w/o':>8}" for m in metrics) + "  calibration"
+    return "\n".join([head, *(_line(r, width, metrics) for r in merged.rows)]) + "\n"
+
+
+def _line(row: Row, width: int, metrics: Sequence[str]) -> str:
+    def number(x: float | None, size: int, digits: int) -> str:
+        return f"{x:{size}.{digits}f}" if x is not None else f"{'-':>{size}}"
+
+    text = f"{row.model:{width}}{row.weight:8.3f}{number(row.correlation, 8, 3)}"
+    text += f"{number(row.without_correlation, 19, 4)}{number(row.without_shift, 9, 2)}"
+    text += "".join(number(100 * row.alone[m], 10, 2)
+                    + number(100 * row.without[m] if m in row.without else None, 8, 2) for m in metrics)
+    return text + f"  {row.calibration}{' [SMOKE RUN]' if row.smoke else ''}"
+
+
+def _manifest_beside(places: Sequence[Path]) -> Path | None:
+    """The manifest of the run that a scores folder (or a file in it) belongs to."""
+    for place in places:
+        for folder in (place.parent, place.parent.parent):
+            if (folder / EXTRACTION / "manifest.csv").is_file():
+                return folder / EXTRACTION
+    return None
+
+
+def _mend(args: argparse.Namespace, manifest: Path | None) -> int:
+    if args.output is None:
+        raise PixelPlayError("--mend needs --output", expected="the file to write the mended scores to")
+    if args.sample is None and manifest is None:
+        raise PixelPlayError("--mend needs the expected Ids", mend="give --sample sample_submission.csv or --manifest")
+    wanted = read_sample(args.sample) if args.sample else find_sample(Manifest.load(manifest))
+    ids, values, what = mend(read_strings(args.mend), wanted.ids, args.mend, by_order=args.by_order)
+    check(values, ids, None, str(args.mend))
+    write_table(args.output, ids, values)
+    write_text(args.output.with_suffix(".json"), '{\n  "family": "other",\n  "kind": "other"\n}\n')
+    sys.stdout.write(f"{args.mend}: {what}\n{args.output}: {len(ids)} rows written\n")
+    return 0

@@ -1,0 +1,226 @@
+"""What is wrong with a CSV that is no score file, and how to mend it.
+
+Reads the table of any CSV and the expected Ids; gives a `Diagnosis` in words, and for the mendable kinds the
+(ids, values) of a good score file. Mending is never silent: it happens only where `mend` is called.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from pixelplay.data.ids import canonical_id, frame_id, split_id
+from pixelplay.errors import PixelPlayError
+
+GOOD_HEADERS = (["Id", "Predicted"], ["ID", "Predicted"])
+VALUE_NAMES = ("predicted", "prediction", "predictions", "anomaly_score", "anomalyscore", "score", "scores")
+VIDEO_NAMES, FRAME_NAMES = ("video_id", "video", "clip", "folder"), ("frame_id", "frame", "frame_number")
+COMMAND = "python Final_codes/ensemble.py --mend {path} --output MENDED.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnosis:
+    """What was found in a file.
+
+    Attributes:
+        problem, mend: in words, for the error.
+        way: 'none' (nothing to mend), 'convert' (exact, by name), 'order' (row by row, only if asked) or 'never'.
+        ids, values: what a conversion gives; None where none is possible.
+    """
+
+    problem: str
+    mend: str
+    way: str
+    ids: np.ndarray | None = None
+    values: np.ndarray | None = None
+
+
+def diagnose(table: pd.DataFrame, expected_ids: Sequence[str] | None, path: object = "this file") -> Diagnosis:
+    """Say what keeps a table of strings from being a score file on `expected_ids` (None: any well-formed Ids)."""
+    ids, values, faults = _columns(table)
+    if ids is None:
+        return Diagnosis(faults[0], "the columns cannot be told apart by name: write a header Id,Predicted", "never")
+    found, id_fault = _by_name(ids, frozenset(expected_ids) if expected_ids is not None else frozenset())
+    if id_fault:
+        faults.append(id_fault)
+    if expected_ids is None:
+        if not faults:
+            return Diagnosis("", "", "none", ids, values)
+        return Diagnosis("; ".join(faults), COMMAND.format(path=path), "convert", found, values)
+    expected = pd.Index(np.asarray(expected_ids, dtype=object))
+    index = pd.Index(found)
+    known = int(expected.isin(index).sum())
+    missing, repeated = len(expected) - known, int(index.duplicated().sum())
+    unknown = int((~index.isin(expected)).sum())
+    if not missing and not unknown and not repeated:
+        if not faults:
+            return Diagnosis("", "", "none", ids, values)
+        return Diagnosis("; ".join([*faults, f"all {known} Ids are known once converted"]),
+                         f"repairable, nothing is lost: {COMMAND.format(path=path)}", "convert", found, values)
+    faults += _rows_in_words(index, expected, known, missing, unknown, repeated)
+    if missing and len(index) == len(expected) and not repeated and _same_counts(index, expected):
+        return Diagnosis("; ".join(faults),
+                         "score every frame under its own number, never renumber. If you are sure that the rows are "
+                         f"the right frames in the right order: {COMMAND.format(path=path)} --by-order", "order", found,
+                         values)
+    return Diagnosis("; ".join(faults), _no_mend(missing, repeated, unknown), "never", found, values)
+
+
+def mend(table: pd.DataFrame, expected_ids: Sequence[str] | None, path: object, *,
+         by_order: bool = False) -> tuple[np.ndarray, np.ndarray, str]:
+    """Convert a table to (ids, values (N,) float64, what was done in words).
+
+    Args:
+        by_order: trust the order of the rows within each video where the Ids are renumbered but each video has
+            exactly its number of rows.
+    Raises:
+        PixelPlayError: the file cannot be mended, or only by order and `by_order` is not set.
+    """
+    found = diagnose(table, expected_ids, path)
+    if found.way == "never" or (found.way == "order" and not by_order):
+        raise PixelPlayError(f"{path}: {found.problem}", expected="a file whose frames can be told by name",
+                             mend=found.mend)
+    ids, values = found.ids, as_numbers(found.values, found.ids, str(path))
+    if found.way == "order":
+        ids = _ids_by_order(pd.Index(ids), expected_ids)
+    elif expected_ids is not None:
+        position = pd.Index(ids).get_indexer(pd.Index(expected_ids))
+        ids, values = np.asarray(expected_ids, dtype=object), values[position]
+    return ids, values, found.problem or "nothing was wrong"
+
+
+def as_numbers(texts: np.ndarray, ids: np.ndarray, source: str) -> np.ndarray:
+    """(N,) strings -> (N,) float64, exactly. Raises PixelPlayError naming the first cell that is no number."""
+    try:
+        return np.asarray(texts, dtype=np.float64)
+    except ValueError:
+        for text, name in zip(texts, ids):
+            try:
+                float(text)
+            except ValueError:
+                raise PixelPlayError(f"{source}: score of Id {name} is {text!r}", expected="a number in every row",
+                                     mend="fill the cell with the model's score of that frame") from None
+        raise
+
+
+def _columns(table: pd.DataFrame) -> tuple[np.ndarray | None, np.ndarray | None, list[str]]:
+    """(ids, values, faults) of any table whose columns can be told by name."""
+    names = list(table.columns)
+    if names in GOOD_HEADERS:
+        return table.iloc[:, 0].to_numpy(object), table.iloc[:, 1].to_numpy(object), []
+    low = {str(n).strip().lower(): n for n in names}
+    value = next((low[v] for v in VALUE_NAMES if v in low), None)
+    video, frame = (next((low[v] for v in wanted if v in low), None) for wanted in (VIDEO_NAMES, FRAME_NAMES))
+    header = f"wrong header {','.join(map(str, names))}"
+    if value is not None and video is not None and frame is not None:
+        ids = (table[video].astype(str) + "_" + table[frame].astype(str)).to_numpy(object)
+        fault = f"{header}: long format (convertible), video and frame in columns of their own"
+        return ids, table[value].to_numpy(object), [fault]
+    if value is None or "id" not in low:
+        return None, None, [header]
+    faults = []
+    extra = [n for n in names if n not in (low["id"], value)]
+    if extra:
+        same = [n for n in extra if (table[n] == table[value]).all()]
+        faults.append(f"{header}: extra column {', '.join(map(str, extra))}"
+                      + (f" (equal to {value})" if same == extra else ""))
+    if str(value) != "Predicted":
+        faults.append(f"{header}: the score column is called {value}, not Predicted")
+    if not faults:
+        faults.append(header)
+    return table[low["id"]].to_numpy(object), table[value].to_numpy(object), faults
+
+
+def _by_name(ids: np.ndarray, known: frozenset[str]) -> tuple[np.ndarray, str]:
+    """Ids brought to the form video_frame, and what was unusual about them ('' for nothing)."""
+    out, fault = [], ""
+    for text in map(str, ids):
+        if text in known:
+            out.append(text)
+            continue
+        try:
+            plain = canonical_id(text)
+        except ValueError:
+            out.append(text)
+            continue
+        named = re.fullmatch(r"(.+?)[_/](?:frame|img|image)[_-]?(\d+)", text)
+        if named:
+            plain = frame_id(named.group(1), int(named.group(2)))
+        if plain != text and not fault:
+            kind = "frame file names instead of frame numbers" if named else "zero padding"
+            fault = f"Ids with {kind} ({text} for {plain})"
+        out.append(plain)
+    return np.array(out, dtype=object), fault
+
+
+def _rows_in_words(index: pd.Index, expected: pd.Index, known: int, missing: int, unknown: int,
+                   repeated: int) -> list[str]:
+    first = ", ".join(map(str, expected[~expected.isin(index)][:3]))
+    words = []
+    if repeated:
+        words.append(f"{repeated} repeated Ids (first: {index[index.duplicated()][0]})")
+    renumbered = _renumbered(index, expected) if missing else []
+    if len(index) == len(expected) and missing and not repeated:
+        where = f" in {len(renumbered)} videos" if renumbered else ""
+        words.append(f"{len(index)} rows, the right count, but WRONG Ids{where}")
+    elif len(index) != len(expected):
+        words.append(f"{len(index)} rows instead of {len(expected)}")
+    if renumbered:
+        a, b = renumbered[0]
+        words.append(f"the frames were renumbered (first {a} where {b} is expected)")
+    words.append(f"{known} Ids known, {missing} missing" + (f" (first: {first})" if missing else "")
+                 + (f", {unknown} unknown" if unknown else ""))
+    return words
+
+
+def _no_mend(missing: int, repeated: int, unknown: int) -> str:
+    if missing:
+        return "not repairable by name: score every frame again under its own number"
+    return "remove the " + " and the ".join([*(["repeated"] if repeated else []), *(["unknown"] if unknown else [])]) \
+        + " rows"
+
+
+def _split(index: pd.Index) -> pd.DataFrame | None:
+    """Columns video, frame; None where an Id has no frame number."""
+    try:
+        pairs = [split_id(i) for i in index]
+    except ValueError:
+        return None
+    return pd.DataFrame(pairs, columns=["video", "frame"])
+
+
+def _same_counts(index: pd.Index, expected: pd.Index) -> bool:
+    a, b = _split(index), _split(expected)
+    if a is None or b is None:
+        return False
+    return a["video"].value_counts().to_dict() == b["video"].value_counts().to_dict()
+
+
+def _renumbered(index: pd.Index, expected: pd.Index) -> list[tuple[str, str]]:
+    """(first found Id, first expected Id) of the videos whose numbers run without holes where they should not."""
+    a, b = _split(index), _split(expected)
+    if a is None or b is None:
+        return []
+    out = []
+    for video, rows in b.groupby("video", sort=False)["frame"]:
+        found = a.loc[a["video"] == video, "frame"]
+        if len(found) and (np.diff(found) == 1).all() and set(found) != set(rows):
+            at = next((i for i, (x, y) in enumerate(zip(found, rows)) if x != y), 0)
+            out.append((frame_id(video, found.iloc[at]), frame_id(video, rows.iloc[at])))
+    return out
+
+
+def _ids_by_order(index: pd.Index, expected_ids: Sequence[str]) -> np.ndarray:
+    """The k-th row of a video gets the video's k-th expected Id."""
+    found, expected = _split(index), _split(pd.Index(expected_ids))
+    wanted = {v: iter(rows.sort_values()) for v, rows in expected.groupby("video")["frame"]}
+    order = np.lexsort((found["frame"].to_numpy(), found["video"].to_numpy()))
+    ids = np.empty(len(index), dtype=object)
+    for row in order:
+        video = found["video"].iat[row]
+        ids[row] = frame_id(video, next(wanted[video]))
+    return ids

@@ -1,0 +1,36 @@
+"""Weights fixed before any score is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pixelplay.fusion.scores import ScoreFile
+
+WITHIN = {"stae": 0.2, "roadmap": 0.3, "unet": 0.2, "joint": 0.3, "local_memory": 0.7, "global_memory": 0.3}
+FAMILY = {"two_stream": 0.5, "quad": 0.5}
+FOREIGN = 0.2
+"""Weight of a model without a prior of its own, beside a family's sum of 0.5."""
+
+
+def prior_weights(members: Mapping[str, ScoreFile]) -> dict[str, float]:
+    """Each family of ours weighs the same, its models by `WITHIN`; sums to 1.
+
+    A member's family comes from its sidecar; one of another family, or of none, weighs `FOREIGN` before the
+    normalisation.
+    """
+    families: dict[str, dict[str, float]] = {}
+    for name, file in members.items():
+        family = file.about.get("family", "other")
+        family = family if family in FAMILY and name in WITHIN else "other"
+        families.setdefault(family, {})[name] = WITHIN.get(name, 1.0)
+    raw = {}
+    for family, some in families.items():
+        total = sum(some.values())
+        for name, w in some.items():
+            raw[name] = FOREIGN if family == "other" else FAMILY[family] * w / total
+    return {m: raw[m] / sum(raw.values()) for m in members}
+
+
+def equal_weights(members: Mapping[str, ScoreFile]) -> dict[str, float]:
+    """1 / K each."""
+    return dict.fromkeys(members, 1.0 / len(members))

@@ -1,0 +1,132 @@
+"""What a recipe is: a named rule that merges the scores of several models into one.
+
+Reads score files on one set of frames; makes `Fused`. The recipes themselves are small files in `recipes/`; a new
+one is a file there and a line in `RECIPES`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pixelplay.data.ids import canonical_id, natural_key, split_id
+from pixelplay.errors import PixelPlayError
+from pixelplay.fusion.scores import ScoreFile
+
+RECIPES = {
+    "default": "pixelplay.fusion.recipes.default",
+    "reference-quad": "pixelplay.fusion.recipes.reference_quad",
+    "reference-two-stream": "pixelplay.fusion.recipes.reference_two_stream",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Frames:
+    """The test frames in manifest order: natural order of videos, frame numbers ascending.
+
+    Attributes:
+        ids, videos: (N,) object arrays.
+        frames: (N,) int64 frame numbers.
+        reliability: (N,) float64 in [0, 1], from the manifest; 1 where there is none.
+    """
+
+    ids: np.ndarray
+    videos: np.ndarray
+    frames: np.ndarray
+    reliability: np.ndarray
+
+    @classmethod
+    def of_ids(cls, ids: Sequence[str], reliability: Mapping[str, float] | None = None) -> Frames:
+        """Take unpadded Ids apart and bring them into manifest order.
+
+        Raises:
+            PixelPlayError: a malformed Id, or one that appears twice.
+        """
+        rows = []
+        for i in ids:
+            try:
+                rows.append((i, *split_id(i)))
+            except ValueError as cause:
+                raise PixelPlayError(str(cause), expected="Ids like 1_939: video, underscore, frame number") from cause
+        rows.sort(key=lambda r: (natural_key(r[1]), r[2]))
+        for a, b in itertools.pairwise(rows):
+            if a[1:] == b[1:]:
+                raise PixelPlayError(f"Id {canonical_id(b[0])} appears more than once", expected="each Id exactly once")
+        table = reliability or {}
+        return cls(np.array([r[0] for r in rows], dtype=object), np.array([r[1] for r in rows], dtype=object),
+                   np.array([r[2] for r in rows], dtype=np.int64),
+                   np.array([table.get(r[0], 1.0) for r in rows], dtype=np.float64))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fused:
+    """What a recipe made of K members.
+
+    Attributes:
+        values: (N,) the final score, in `Frames` order.
+        weights: member -> weight.
+        calibration: member -> how its raw score became comparable, in words.
+        processed: member -> (N,) what entered the weighted sum.
+        merge: {member -> weight} -> (N,) final score; lets a table leave one member out.
+    """
+
+    values: np.ndarray
+    weights: dict[str, float]
+    calibration: dict[str, str]
+    processed: dict[str, np.ndarray]
+    merge: Callable[[Mapping[str, float]], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A named rule.
+
+    Attributes:
+        name: as given on the command line.
+        about: one sentence for the table.
+        choose: the CSV files found -> member name -> path of those that take part. Raises PixelPlayError where
+            one it needs is missing.
+        fuse: members, frames, {member -> weight} or None for the recipe's own -> Fused.
+        families: True where it is applied to each family of models and to all of them; False = one result.
+        fixed: True where the weights belong to the rule and cannot be chosen.
+        parts: True where it takes partial scores (the sub-folder parts/) rather than models.
+    """
+
+    name: str
+    about: str
+    choose: Callable[[Sequence[Path]], dict[str, Path]]
+    fuse: Callable[[Mapping[str, ScoreFile], Frames, Mapping[str, float] | None], Fused]
+    families: bool = False
+    fixed: bool = True
+    parts: bool = False
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe called `name`. Raises PixelPlayError for an unknown name."""
+    if name not in RECIPES:
+        raise PixelPlayError(f"there is no recipe '{name}'", expected="one of " + ", ".join(RECIPES))
+    return importlib.import_module(RECIPES[name]).RECIPE
+
+
+def pick(files: Sequence[Path], wanted: Mapping[str, Sequence[str]], recipe: str) -> dict[str, Path]:
+    """For each member the first of its possible stems that is among `files`.
+
+    Raises:
+        PixelPlayError: names every member without a file and the stems it may have.
+    """
+    by_stem = {p.stem: p for p in reversed(list(files))}
+    found = {m: next((by_stem[s] for s in stems if s in by_stem), None) for m, stems in wanted.items()}
+    absent = [f"{m} ({' or '.join(s + '.csv' for s in wanted[m])})" for m, p in found.items() if p is None]
+    if absent:
+        raise PixelPlayError(f"recipe {recipe} needs scores that were not found: {', '.join(absent)}",
+                             expected="one file for each member",
+                             mend="run these models first, or give --scores the folder that holds their files")
+    return {m: p for m, p in found.items() if p is not None}

@@ -1,0 +1,179 @@
+"""The ensemble as a stage: score files and a sample submission in, checked submission files out.
+
+Reads `scores/*.csv` and the sample submission (or the manifest's Ids); writes `submission_two_stream.csv`,
+`submission_quad_ensemble.csv`, `submission.csv` (as far as there are models for them) and `ensemble.json`, the
+table behind them. Everything is computed and checked before the first file is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pixelplay.data.ids import canonical_id
+from pixelplay.data.manifest import Manifest
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import atomic_path, write_json
+from pixelplay.fusion.ensemble import FAMILIES, Merged, Quality, find_files, keep_models, merge_all, read_members
+from pixelplay.fusion.prior import equal_weights, prior_weights
+from pixelplay.fusion.recipe import Frames, load_recipe
+from pixelplay.fusion.scores import ScoreFile, check_ids, read_strings
+from pixelplay.fusion.weights import learned_weights
+
+log = logging.getLogger(__name__)
+
+EXTRACTION = "01_frame_extraction"
+SAMPLE = "sample_submission.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """What a submission must look like: its two columns and its Ids, as written there and unpadded, in its order."""
+
+    columns: tuple[str, str]
+    written: tuple[str, ...]
+    ids: tuple[str, ...]
+    source: str
+
+
+def merge(output: Path, *, recipe: str = "default", smoke: bool = False, weights: str = "",
+          quality: Quality | None = None) -> dict[str, Path]:
+    """Stage 7 of a run: merge `output/scores` into the submissions of `output`.
+
+    Returns:
+        submission name -> path, e.g. {'submission': output/submission.csv}.
+    """
+    output = Path(output)
+    manifest = output / EXTRACTION
+    return merge_files([output / "scores"], output / "submission.csv", recipe=recipe, weights=weights,
+                       manifest=manifest if (manifest / "manifest.csv").exists() else None, allow_smoke=smoke,
+                       quality=quality)[0]
+
+
+def merge_files(places: Sequence[Path], target: Path, *, recipe: str = "default", sample: Path | None = None,
+                manifest: Path | None = None, models: Sequence[str] | None = None, weights: str = "",
+                allow_smoke: bool = False, quality: Quality | None = None) -> tuple[dict[str, Path], list[Merged]]:
+    """Merge score files and write the submissions.
+
+    Args:
+        places: folders of score files, or score files.
+        target: path of the submission of all models; the others lie beside it.
+        sample: sample submission; found beside the data, else the manifest's Ids, when None.
+        manifest: folder of manifest.csv, for Ids and reliabilities; reliabilities are 1 without it.
+        models: names of the models to merge; all that are found when None.
+        weights: '' (the recipe's own), 'prior', 'equal', or a weights file written by `weights.learn`.
+        allow_smoke: let scores of smoke runs in.
+    Returns:
+        (submission name -> path, the merged scores with their tables).
+    Raises:
+        PixelPlayError: any check that fails; nothing is written then.
+    """
+    rule, target = load_recipe(recipe), Path(target)
+    known = Manifest.load(manifest) if manifest is not None else None
+    wanted = read_sample(sample) if sample is not None else find_sample(known)
+    reliability = None
+    if known is not None:
+        test = known.split("test")
+        check_same_frames(wanted, test["Id"].to_numpy(object), Path(manifest) / "manifest.csv")
+        reliability = dict(zip(test["Id"], test["reliability"].astype(float)))
+    frames = Frames.of_ids(wanted.ids, reliability)
+    ends = {end: target.with_name(f"{target.stem}{end}{target.suffix}") for end in (*FAMILIES.values(), "")}
+    files = find_files(places, parts=rule.parts, leave_out=[*ends.values(), *([sample] if sample else [])])
+    members = read_members(rule.choose(keep_models(files, models)), frames, allow_smoke=allow_smoke)
+    merged = merge_all(members, frames, rule, weights=weighting(weights), quality=quality)
+    made = {}
+    for result in merged:
+        write_submission(ends[result.ending], wanted, frames, result.values)
+        made[ends[result.ending].stem] = ends[result.ending]
+    for path in ends.values():
+        if path.stem not in made and path.exists():
+            log.warning("%s is of an earlier run and is removed", path)
+            path.unlink()
+    write_json(target.with_name("ensemble.json" if target.stem == "submission" else f"{target.stem}.ensemble.json"), {
+        "recipe": rule.name, "about": rule.about, "weights": weights or "the recipe's own", "sample": wanted.source,
+        "frames": len(frames), "unreliable_frames": int((frames.reliability < 1).sum()),
+        "submissions": {ends[m.ending].stem: [dataclasses.asdict(r) for r in m.rows] for m in merged}})
+    return made, merged
+
+
+def weighting(name: str) -> Callable[[Mapping[str, ScoreFile]], Mapping[str, float]] | None:
+    """The rule behind a --weights value; None = the recipe's own."""
+    if not name:
+        return None
+    if name in ("prior", "equal"):
+        return prior_weights if name == "prior" else equal_weights
+    return learned_weights(Path(name))
+
+
+def read_sample(path: Path) -> Sample:
+    """Read a sample submission: two columns, the first called Id or ID. Raises PixelPlayError otherwise."""
+    table = read_strings(path)
+    if len(table.columns) != 2 or str(table.columns[0]).lower() != "id" or not len(table):
+        raise PixelPlayError(f"{path} has the header {','.join(map(str, table.columns))} and {len(table)} rows",
+                             expected="two columns, Id and Predicted, one row a test frame")
+    written = table.iloc[:, 0].tolist()
+    try:
+        ids = tuple(map(canonical_id, written))
+    except ValueError as cause:
+        raise PixelPlayError(f"{path}: {cause}") from cause
+    return Sample((str(table.columns[0]), str(table.columns[1])), tuple(written), ids, str(path))
+
+
+def find_sample(manifest: Manifest | None) -> Sample:
+    """The sample submission beside a dataset; where there is none, the manifest's own test Ids.
+
+    Raises:
+        PixelPlayError: no manifest either.
+    """
+    if manifest is None:
+        raise PixelPlayError("no sample submission and no manifest", expected="the Ids a submission must hold",
+                             mend="give --sample sample_submission.csv, or --manifest FOLDER of stage 01")
+    ids = manifest.split("test")["Id"].tolist()
+    root = Path(manifest.roots.get("test", "")).resolve()
+    for folder in [root, *list(root.parents)[:4]]:
+        path = folder / SAMPLE
+        if path.is_file():
+            sample = read_sample(path)
+            if set(sample.ids) == set(ids):
+                return sample
+            log.warning("%s belongs to other frames than the manifest and is not used", path)
+    return Sample(("Id", "Predicted"), tuple(ids), tuple(ids), "manifest")
+
+
+def check_same_frames(sample: Sample, manifest_ids: np.ndarray, path: Path) -> None:
+    """Raise PixelPlayError where the sample and the manifest do not hold the same Ids (in any order)."""
+    mine = pd.Index(sample.ids)
+    if mine.has_duplicates:
+        raise PixelPlayError(f"{sample.source}: Id {mine[mine.duplicated()][0]} appears more than once")
+    missing = mine[~mine.isin(manifest_ids)]
+    extra = pd.Index(manifest_ids)[~pd.Index(manifest_ids).isin(mine)]
+    if len(missing) or len(extra):
+        raise PixelPlayError(f"{sample.source} and {path} disagree: {len(missing)} Ids are only in the sample"
+                             f"{_first(missing)}, {len(extra)} only in the manifest{_first(extra)}",
+                             expected="the same test frames in both",
+                             mend="take the sample of this dataset, or run stage 01 on the right data")
+
+
+def _first(ids: pd.Index) -> str:
+    return f" (first: {', '.join(map(str, ids[:3]))})" if len(ids) else ""
+
+
+def write_submission(path: Path, sample: Sample, frames: Frames, values: np.ndarray) -> None:
+    """Write scores under the sample's columns, Ids and order; read the file back and check it before it counts.
+
+    Raises:
+        PixelPlayError: the file does not hold exactly the sample's Ids with finite scores.
+    """
+    ordered = np.asarray(values, dtype=np.float64)[pd.Index(frames.ids).get_indexer(pd.Index(sample.ids))]
+    with atomic_path(path) as part:
+        pd.DataFrame({sample.columns[0]: sample.written, sample.columns[1]: ordered}).to_csv(
+            part, index=False, lineterminator="\n")
+        back = pd.read_csv(part, dtype={sample.columns[0]: str}, keep_default_na=False, float_precision="round_trip")
+        check_ids(back.iloc[:, 0].to_numpy(object), sample.written, str(path))
+        if not (back.iloc[:, 1].to_numpy(np.float64) == ordered).all() or not np.isfinite(ordered).all():
+            raise PixelPlayError(f"{path} did not keep its scores while it was written", mend="check the disk")
