@@ -1,0 +1,123 @@
+"""Pixel-level ground truth: where in a frame the anomaly is.
+
+Reads folders of mask images (one a frame), Avenue's `N_label.mat` and ShanghaiTech's pixel `.npy`; makes boolean
+masks (H, W), True = anomalous.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pixelplay.data.ids import frame_number, natural_key, video_name
+from pixelplay.errors import PixelPlayError
+
+IMAGES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".gif")
+PLACES = ("testing_label_mask", "ground_truth_demo/testing_label_mask", "testing/masks", "testing/test_pixel_mask",
+          "test_pixel_mask", "Test", "test/masks", "masks", "ground_truth")
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """(H, W) bool of a mask image: True where it is brighter than half. Raises PixelPlayError if unreadable."""
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise PixelPlayError(f"mask {path} cannot be read", mend="copy it again")
+    if image.ndim == 3:
+        image = image[..., :3].max(axis=2)
+    # masks come as 0/1, 0/255 and as JPEGs with ringing around 0
+    return image > (127 if image.max() > 1 else 0)
+
+
+def mask_folders(path: Path) -> dict[str, Path]:
+    """video name -> folder of its mask images; where some end in `_gt` (UCSD), only those count.
+
+    Folders whose first image is no mask (frames, say) are left out.
+    """
+    folders = [p for p in path.iterdir() if p.is_dir()]
+    truth = [p for p in folders if p.name.lower().endswith("_gt")]
+    found = {}
+    for folder in sorted(truth or folders, key=lambda p: natural_key(p.name)):
+        first = min((p for p in folder.iterdir() if p.suffix.lower() in IMAGES), default=None)
+        if first is not None and looks_like_mask(first):
+            found[video_name(re.sub(r"_gt$", "", folder.name, flags=re.IGNORECASE))] = folder
+    return found
+
+
+def looks_like_mask(path: Path) -> bool:
+    """True where an image holds two values, but for the ringing of JPEG."""
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None or image.max() <= 1:
+        return image is not None
+    return bool(((image > 24) & (image < 231)).mean() < 0.02) and not 1 < image.max() < 231
+
+
+def read_mat(path: Path) -> dict[str, np.ndarray]:
+    """Variables of a MATLAB file (up to version 7). Raises PixelPlayError otherwise."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        return {k: v for k, v in loadmat(str(path)).items() if not k.startswith("__")}
+    except (NotImplementedError, ValueError, OSError, MatReadError) as cause:
+        raise PixelPlayError(f"{path} cannot be read: {cause}",
+                             expected="a MATLAB file of version 7 or older") from cause
+
+
+def is_mask_mat(path: Path) -> bool:
+    """True for Avenue's files: a variable volLabel, a cell of masks."""
+    return "volLabel" in read_mat(path)
+
+
+def cells_of(path: Path) -> Sequence[np.ndarray]:
+    """The T masks (H, W) of an Avenue `N_label.mat`, in frame order from 0."""
+    content = read_mat(path)
+    if "volLabel" not in content:
+        raise PixelPlayError(f"{path} holds {', '.join(content) or 'nothing'}", expected="volLabel, a cell of masks")
+    cells = content["volLabel"]
+    if cells.dtype != object:
+        if cells.ndim == 3:
+            return list(np.moveaxis(cells, -1, 0))
+        raise PixelPlayError(f"{path}: volLabel is an array {cells.shape}", expected="a cell of masks, one a frame")
+    return list(cells.ravel())
+
+
+def find_masks(path: Path) -> Path | None:
+    """The folder of pixel masks at or below a dataset's folder, or beside a label file; None without one."""
+    path = Path(path)
+    for root in [path] if path.is_dir() else [path.parent]:
+        for folder in [root, *(root / p for p in PLACES)]:
+            if folder.is_dir() and (mask_folders(folder) or _mats(folder) or _pixel_arrays(folder)):
+                return folder
+    return None
+
+
+def iterate_masks(path: Path) -> Iterator[tuple[str, list[tuple[int, np.ndarray]], bool]]:
+    """Yield (video name, [(frame, mask (H, W) bool), ...], indexed) of a folder of masks, a video at a time.
+
+    `indexed` frames count positions from 0, others are the files' own numbers.
+    """
+    if _mats(path):
+        for mat in _mats(path):
+            yield (video_name(mat.stem.removesuffix("_label")),
+                   [(k, np.asarray(m) > 0) for k, m in enumerate(cells_of(mat))], True)
+    elif _pixel_arrays(path):
+        for array in _pixel_arrays(path):
+            yield video_name(array.stem), [(k, m > 0) for k, m in enumerate(np.load(array, mmap_mode="r"))], True
+    else:
+        for name, folder in mask_folders(path).items():
+            files = sorted((frame_number(p.stem) or 0, p) for p in folder.iterdir() if p.suffix.lower() in IMAGES)
+            yield name, [(n, read_mask(p)) for n, p in files], False
+
+
+def _mats(path: Path) -> list[Path]:
+    return sorted((p for p in path.glob("*.mat") if re.fullmatch(r"\d+_label", p.stem)),
+                  key=lambda p: natural_key(p.name))
+
+
+def _pixel_arrays(path: Path) -> list[Path]:
+    arrays = sorted(path.glob("*.npy"), key=lambda p: natural_key(p.name))
+    return arrays if arrays and np.load(arrays[0], mmap_mode="r").ndim == 3 else []

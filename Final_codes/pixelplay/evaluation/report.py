@@ -1,0 +1,163 @@
+"""Evaluation of score files: a row a file, every metric with its interval, on one named version of the labels.
+
+Reads score files (raw, or submissions) and labels; makes an `Evaluation` that prints as a table, goes into JSON and
+feeds the figures. Scores are taken as they are: nothing is smoothed or normalised here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pixelplay.data.ids import canonical_id, split_id
+from pixelplay.errors import PixelPlayError
+from pixelplay.evaluation.bootstrap import DRAWS, Interval, frame_intervals
+from pixelplay.evaluation.labels import Labels
+from pixelplay.evaluation.metrics import PADDING_RULES, PADDINGS, per_video
+from pixelplay.fusion.scores import check, read_table
+
+METRICS = {"ap": "AP", "micro_auc": "micro AUC", "macro_auc": "macro AUC", "eer": "EER", "rbdc": "RBDC", "tbdc": "TBDC"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """Scores of N frames under a name; `ids` unpadded."""
+
+    name: str
+    ids: np.ndarray
+    values: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What was found.
+
+    Attributes:
+        rows: name -> metric -> `Interval`.
+        videos: name -> per-video table (see `metrics.per_video`).
+        labels: the version of the labels, frames, positives, base rate, notes.
+        values, truth, video_names: name -> (N,) scores; (N,) labels; (N,) videos, for figures.
+    """
+
+    rows: dict[str, dict[str, Interval]]
+    videos: dict[str, pd.DataFrame]
+    labels: dict[str, Any]
+    values: dict[str, np.ndarray]
+    truth: np.ndarray
+    video_names: np.ndarray
+    padding: str
+    draws: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values: rows (metric -> value, metric_low, metric_high), per-video tables, labels, rules."""
+        rows = {}
+        for name, metrics in self.rows.items():
+            rows[name] = {}
+            for metric, i in metrics.items():
+                rows[name] |= {metric: i.value, f"{metric}_low": i.low, f"{metric}_high": i.high}
+        return _plain({"rows": rows, "videos": {n: t.to_dict("records") for n, t in self.videos.items()},
+                       "labels": self.labels, "positive_class": "anomalous",
+                       "macro_auc_rule": f"{self.padding}: {PADDING_RULES[self.padding]}",
+                       "interval": f"95 %, {self.draws} draws of videos with replacement"})
+
+    def table(self) -> str:
+        """The table for people, in percent."""
+        metrics = [m for m in METRICS if any(m in r for r in self.rows.values())]
+        width = max([len("scores"), *map(len, self.rows)]) + 2
+        lines = [f"{'scores':{width}}" + "".join(f"{METRICS[m] + ' [95 %]':>26}" for m in metrics)]
+        for name, row in self.rows.items():
+            lines.append(f"{name:{width}}" + "".join(f"{cell(row.get(m)):>26}" for m in metrics))
+        about = self.labels
+        lines += ["", f"labels: {about['version']}, {about['source']}: {about['positives']} anomalous of "
+                      f"{about['frames']} frames ({100 * about['base_rate']:.1f} %, the AP of a constant score), "
+                      f"{about['videos']} videos"]
+        lines += [f"  note: {n}" for n in about["notes"]]
+        lines.append(f"macro AUC: {PADDING_RULES[self.padding]}; positive class: anomalous")
+        return "\n".join(lines)
+
+
+def cell(i: Interval | None) -> str:
+    """'98.50 [97.10, 99.20]' in percent; a dash where the metric is undefined."""
+    if i is None or not np.isfinite(i.value):
+        return "-"
+    around = f" [{100 * i.low:.2f}, {100 * i.high:.2f}]" if np.isfinite(i.low) else ""
+    return f"{100 * i.value:.2f}{around}"
+
+
+def read_scored(path: Path) -> Scored:
+    """Read a score file or submission for evaluation; padded Ids are understood."""
+    ids, values = read_table(Path(path))
+    check(values, ids, None, str(path))
+    try:
+        plain = np.array([canonical_id(i) for i in ids], dtype=object)
+    except ValueError as cause:
+        raise PixelPlayError(f"{path}: {cause}", expected="Ids like 1_939: video, underscore, frame number") from cause
+    return Scored(Path(path).stem, plain, values)
+
+
+def evaluate(scored: Sequence[Scored], labels: Labels, *, known_ids: Sequence[str] | None = None,
+             partial: bool = False, padding: str = "exclude", draws: int = DRAWS, seed: int = 0,
+             extra: Mapping[str, Mapping[str, Interval]] | None = None) -> Evaluation:
+    """Evaluate score files on the same labels.
+
+    Args:
+        scored: at least one; all on the same Ids (in any order), so that their numbers can be compared.
+        known_ids, partial: see `Labels.align`.
+        padding: rule of macro AUC for videos of one class, see `metrics.PADDING_RULES`.
+        draws: bootstrap draws; 0 = no intervals.
+        extra: further metrics by name of the score file (RBDC, TBDC).
+    Raises:
+        PixelPlayError: files on different Ids, or labels that do not fit them.
+    """
+    if not scored:
+        raise PixelPlayError("no scores to evaluate", mend="name at least one file after --scores")
+    if padding not in PADDINGS:
+        raise PixelPlayError(f"there is no padding rule '{padding}'", expected=" or ".join(PADDINGS))
+    first = scored[0]
+    names = [s.name for s in scored]
+    if len(set(names)) < len(names):
+        names = [f"{s.name} ({k})" if names.count(s.name) > 1 else s.name for k, s in enumerate(scored, start=1)]
+    aligned = labels.align(first.ids, known_ids, partial=partial)
+    videos = np.array([split_id(i)[0] for i in first.ids], dtype=object)
+    rows, tables, values = {}, {}, {}
+    for name, one in zip(names, scored):
+        values[name] = _same_ids(first, one)
+        rows[name] = frame_intervals(aligned.values, values[name], videos, padding=padding, draws=draws, seed=seed)
+        rows[name] |= dict((extra or {}).get(name, {}))
+        tables[name] = per_video(aligned.values, values[name], videos)
+    return Evaluation(rows, tables, aligned.about, values, aligned.values, videos, padding, draws)
+
+
+def _same_ids(first: Scored, other: Scored) -> np.ndarray:
+    """The other's scores in the first one's order. Raises PixelPlayError naming the first three differences."""
+    index = pd.Index(other.ids)
+    if index.has_duplicates:
+        raise PixelPlayError(f"{other.name}: Id {index[index.duplicated()][0]} appears more than once",
+                             expected="each Id exactly once")
+    at = index.get_indexer(pd.Index(first.ids))
+    missing, extra = first.ids[at < 0], index.difference(pd.Index(first.ids), sort=False)
+    if len(missing) or len(extra):
+        parts = []
+        if len(missing):
+            parts.append(f"{len(missing)} Ids of {first.name} are missing (first: {', '.join(missing[:3])})")
+        if len(extra):
+            parts.append(f"{len(extra)} Ids are not in {first.name} (first: {', '.join(extra[:3])})")
+        raise PixelPlayError(f"{other.name}: " + "; ".join(parts), expected="the same frames in every score file",
+                             mend="evaluate files of the same test set together")
+    return other.values[at]
+
+
+def _plain(value: Any) -> Any:
+    """JSON knows no NaN: None instead, recursively; numpy numbers become Python's."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value

@@ -1,0 +1,80 @@
+"""Evaluation as a stage: a finished run's models and submissions against labels.
+
+Reads `scores/*.csv`, `submission*.csv`, the manifest and the labels; writes `metrics.json`. A model's row is its
+score alone through the default recipe (calibrated, smoothed), as it would be submitted; its raw score is listed
+under `raw_rows`. The baseline is smoothed like them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pixelplay.data.manifest import Manifest
+from pixelplay.evaluation.baseline import NAME, frame_difference
+from pixelplay.evaluation.bootstrap import DRAWS
+from pixelplay.evaluation.labels import Labels, read_labels
+from pixelplay.evaluation.report import Evaluation, Scored, evaluate, read_scored
+from pixelplay.files import write_json
+from pixelplay.fusion.ensemble import FAMILIES, find_files
+from pixelplay.fusion.recipe import Frames, load_recipe
+from pixelplay.fusion.recipes.default import SIGMA
+from pixelplay.fusion.scores import ScoreFile, read_scores
+from pixelplay.fusion.smoothing import smooth
+
+EXTRACTION = "01_frame_extraction"
+
+
+def evaluate_run(output: Path, labels: Path | Labels, *, padding: str = "exclude", draws: int = DRAWS,
+                 seed: int = 0) -> dict[str, Any]:
+    """Evaluate a run's output folder.
+
+    Returns:
+        what `metrics.json` holds: `rows` (models, frame_difference, submissions), `raw_rows`, `videos`, `labels`.
+    Raises:
+        PixelPlayError: labels that do not fit the test frames.
+    """
+    output = Path(output)
+    processed, raw = scored_of_run(output)
+    truth = labels if isinstance(labels, Labels) else read_labels(labels)
+    known = Manifest.load(output / EXTRACTION).split("test")["Id"].tolist()
+    found = evaluate(processed, truth, known_ids=known, padding=padding, draws=draws, seed=seed)
+    bare = evaluate(raw, truth, known_ids=known, padding=padding, draws=draws, seed=seed) if raw else None
+    metrics = found.as_json() | {"raw_rows": bare.as_json()["rows"] if bare else {}}
+    write_json(output / "metrics.json", metrics)
+    return metrics
+
+
+def evaluation_of_run(output: Path, labels: Path | Labels, *, draws: int = DRAWS) -> Evaluation:
+    """The same as an `Evaluation`, for figures; nothing is written."""
+    truth = labels if isinstance(labels, Labels) else read_labels(labels)
+    known = Manifest.load(Path(output) / EXTRACTION).split("test")["Id"].tolist()
+    return evaluate(scored_of_run(Path(output))[0], truth, known_ids=known, draws=draws)
+
+
+def scored_of_run(output: Path) -> tuple[list[Scored], list[Scored]]:
+    """(models alone through the default recipe, the baseline and the submissions; the models' raw scores)."""
+    from pixelplay.repair.stage import open_footage
+
+    test = open_footage(output / EXTRACTION, "test")
+    frames = Frames.of_ids(test.ids.tolist(), dict(zip(test.ids.tolist(), test.reliability.astype(float).tolist())))
+    difference = frame_difference(test)
+    processed = [Scored(NAME, test.ids, smooth(difference, test.videos, test.frames, test.reliability, sigma=SIGMA))]
+    raw = [Scored(NAME, test.ids, difference)]
+    files = find_files([output / "scores"]) if any((output / "scores").glob("*.csv")) else []
+    for path in files:
+        file = read_scores(path, frames.ids, any_order=True)
+        raw.append(Scored(file.name, frames.ids, file.values))
+        processed.append(Scored(file.name, frames.ids, alone(file, frames)))
+    for end in (*FAMILIES.values(), ""):
+        path = output / f"submission{end}.csv"
+        if path.exists():
+            processed.append(read_scored(path))
+    return processed, raw
+
+
+def alone(file: ScoreFile, frames: Frames) -> np.ndarray:
+    """(N,) a single model's score through the default recipe."""
+    return load_recipe("default").fuse({file.name: file}, frames, None).values
