@@ -79,7 +79,8 @@ class Backbone:
         """Embed pictures.
 
         Args:
-            images: uint8 RGB, a list of (h, w, 3) of any sizes or one (N, h, w, 3) array.
+            images: uint8 RGB, a list of (h, w, 3) of any sizes or one (N, h, w, 3) array, or anything with a length
+                whose slices are such; slices are asked for once each, in order, from another thread.
             batch_size: pictures the network sees at once.
             fit: see `FITS`.
             normalise: L2-normalise each part before joining; False gives the plain pooled means.
@@ -101,14 +102,17 @@ class Backbone:
 
     def _batches(self, images: Sequence[np.ndarray], size: int, fit: str) -> Iterator[tuple[int, Tensor]]:
         """Prepare one batch ahead of the network, in a second thread."""
+        def prepare(start: int) -> Tensor:
+            return self.prepare(images[start:start + size], fit)
+
         starts = range(0, len(images), size)
+        # one thread, so that pictures are asked for in order: they may come from a stream
         with ThreadPoolExecutor(1) as pool:
-            ahead = [pool.submit(self.prepare, images[s:s + size], fit) for s in starts[:2]]
+            ahead = [pool.submit(prepare, s) for s in starts[:2]]
             for number, start in enumerate(starts):
                 batch = ahead.pop(0).result()
                 if number + 2 < len(starts):
-                    later = starts[number + 2]
-                    ahead.append(pool.submit(self.prepare, images[later:later + size], fit))
+                    ahead.append(pool.submit(prepare, starts[number + 2]))
                 yield start, batch
 
 

@@ -1,0 +1,208 @@
+"""Features are computed once and kept: a memory-mapped table on disk, one row a frame or crop.
+
+Reads `Footage` and a `Backbone`; writes `<name>-<key>.npy` (N, dim) and its card `<name>-<key>.json` in a folder. The
+key covers the backbone, its weights, the footage's fingerprint (and so the repair settings) and every parameter that
+changes a row, so that all seeds and experiments share one table. Work is done in chunks, each written in one step: a
+killed run goes on with the first chunk that is missing, and several processes (`distributed`) take a share each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from pixelplay.config import config_hash
+from pixelplay.data.footage import Footage
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import atomic_path, write_json
+from pixelplay.two_stream import distributed
+from pixelplay.two_stream.backbones import Backbone
+
+log = logging.getLogger(__name__)
+
+CHUNK = 256
+"""Rows computed and written together. Part of the contract of equal results: batches never cross a chunk."""
+
+SOURCES = ("full_size", "working")
+"""Which frames a feature is taken from: the repaired original ones, or the smaller working-size cache."""
+
+Produce = Callable[[int, int], np.ndarray]
+"""Rows [start, stop) of a table: -> (stop - start, width) float."""
+
+Crop = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""A frame (H, W, 3) and a box xyxy (4,) in its pixels -> uint8 RGB picture of the actor, undistorted."""
+
+
+def cached_table(folder: Path, name: str, key: str, count: int, width: int, produce: Produce, *,
+                 chunk: int = CHUNK, dtype: str = "float16") -> np.ndarray:
+    """A table of `count` rows that is computed once, in chunks, by all processes together.
+
+    Args:
+        folder: where tables live. Every process must see the same folder.
+        name, key: the file is `<name>-<key>.npy`; the key must change whenever a row would.
+        produce: computes rows [start, stop), at most `chunk` of them, aligned to multiples of `chunk`. Called in
+            ascending order within a process, so it may read a stream.
+        dtype: kept precision.
+    Returns:
+        (count, width) read-only memory map.
+    Raises:
+        PixelPlayError: `produce` gives rows that are not finite in `dtype` (names the first), or the disk is full.
+    """
+    path, parts = Path(folder) / f"{name}-{key}.npy", Path(folder) / f".{name}-{key}.chunks"
+    if not path.exists():
+        pieces = -(-count // chunk)
+        mine = [p for p in distributed.share(pieces) if not (parts / f"{p}.npy").exists()]
+        for piece in tqdm(mine, desc=f"{name} features", unit="chunk", disable=None):
+            start, stop = piece * chunk, min((piece + 1) * chunk, count)
+            rows = np.asarray(produce(start, stop))
+            if rows.shape != (stop - start, width):
+                raise ValueError(f"{name}: rows {start} to {stop} came as {rows.shape}, expected width {width}")
+            rows = rows.astype(dtype)
+            if not np.isfinite(rows).all():
+                bad = start + int(np.argmin(np.isfinite(rows).all(axis=1)))
+                raise PixelPlayError(f"{name} features: row {bad} is not finite as {dtype}",
+                                     mend="choose another precision or backbone")
+            with atomic_path(parts / f"{piece}.npy") as part:
+                np.save(part, rows)
+        distributed.barrier()
+        if distributed.is_main():
+            _join(path, parts, count, width, dtype, pieces)
+        distributed.barrier()
+    table = np.load(path, mmap_mode="r") if count * width else np.zeros((count, width), dtype)
+    if table.shape != (count, width):
+        raise PixelPlayError(f"{path} holds {table.shape}", expected=f"{(count, width)}",
+                             mend="delete the file; it will be made again")
+    return table
+
+
+def _join(path: Path, parts: Path, count: int, width: int, dtype: str, pieces: int) -> None:
+    if not path.exists():
+        with atomic_path(path) as part:
+            whole = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=(count, width))
+            row = 0
+            for piece in range(pieces):
+                rows = np.load(parts / f"{piece}.npy")
+                whole[row:row + len(rows)] = rows
+                row += len(rows)
+            whole.flush()
+            del whole
+    shutil.rmtree(parts, ignore_errors=True)
+
+
+def features_key(footage: Footage, backbone: Backbone, **parameters: object) -> str:
+    """16 hex digits over all that decides a table's content. Precision counts: bfloat16 rows differ from float32."""
+    rows = footage.rows
+    return config_hash(footage.fingerprint, footage.name, footage.size, footage.full_size,
+                       [len(rows), *_digest(rows)], backbone.name, backbone.weights_hash, backbone.hardware.dtype,
+                       parameters)
+
+
+def _digest(numbers: np.ndarray) -> list[str]:
+    return [hashlib.sha256(np.ascontiguousarray(numbers).data).hexdigest()[:16]]
+
+
+def frame_features(footage: Footage, backbone: Backbone, folder: Path, *, source: str = "full_size",
+                   fit: str = "squash", normalise: bool = True, batch_size: int = 16,
+                   dtype: str = "float16") -> np.ndarray:
+    """Embed every frame of a footage, once.
+
+    Args:
+        source: see `SOURCES`.
+        fit, normalise, batch_size: see `Backbone.embed`.
+        dtype: precision on disk.
+    Returns:
+        (N, dim) read-only memory map in the footage's order.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"source is {source!r}, expected one of {SOURCES}")
+    frames = _Frames(footage, np.arange(len(footage))) if source == "full_size" else None
+
+    def produce(start: int, stop: int) -> np.ndarray:
+        def take(part: range) -> Sequence[np.ndarray]:
+            return footage.batch(np.asarray(part)) if frames is None else [frames.take(p) for p in part]
+
+        return backbone.embed(_Pictures(range(start, stop), take), batch_size=batch_size, fit=fit,
+                              normalise=normalise)
+
+    key = features_key(footage, backbone, kind="frame", source=source, fit=fit, normalise=normalise, dtype=dtype)
+    table = cached_table(folder, f"{footage.name}-frames-{backbone.name}", key, len(footage), backbone.dim, produce,
+                         dtype=dtype)
+    _card(folder, f"{footage.name}-frames-{backbone.name}-{key}", backbone, table)
+    return table
+
+
+def crop_features(footage: Footage, frame_of: np.ndarray, boxes: np.ndarray, crop: Crop, backbone: Backbone,
+                  folder: Path, *, name: str = "crops", parameters: object = None, fit: str = "squash",
+                  normalise: bool = True, batch_size: int = 64, dtype: str = "float16") -> np.ndarray:
+    """Embed every actor of a footage, once.
+
+    Args:
+        frame_of: (M,) position of each actor's frame in the footage, ascending.
+        boxes: (M, 4) xyxy in pixels of the full-size frames.
+        crop: cuts one actor out of its frame.
+        parameters: anything that changes what `crop` does; part of the key, as are the boxes.
+    Returns:
+        (M, dim) read-only memory map in the order of the boxes.
+    """
+    frame_of, boxes = np.asarray(frame_of, dtype=np.int64), np.asarray(boxes, dtype=np.float32)
+    if len(frame_of) != len(boxes) or (np.diff(frame_of) < 0).any():
+        raise ValueError("every box needs the position of its frame, in ascending order")
+    frames = _Frames(footage, np.unique(frame_of))
+
+    def produce(start: int, stop: int) -> np.ndarray:
+        def take(part: range) -> Sequence[np.ndarray]:
+            return [crop(frames.take(int(frame_of[actor])), boxes[actor]) for actor in part]
+
+        return backbone.embed(_Pictures(range(start, stop), take), batch_size=batch_size, fit=fit,
+                              normalise=normalise)
+
+    key = features_key(footage, backbone, kind="crop", crop=parameters, fit=fit, normalise=normalise, dtype=dtype,
+                       boxes=_digest(boxes) + _digest(frame_of))
+    table = cached_table(folder, f"{footage.name}-{name}-{backbone.name}", key, len(boxes), backbone.dim, produce,
+                         dtype=dtype)
+    _card(folder, f"{footage.name}-{name}-{backbone.name}-{key}", backbone, table)
+    return table
+
+
+def _card(folder: Path, stem: str, backbone: Backbone, table: np.ndarray) -> None:
+    if distributed.is_main() and not (Path(folder) / f"{stem}.json").exists():
+        write_json(Path(folder) / f"{stem}.json", {
+            "backbone": backbone.name, "weights_hash": backbone.weights_hash, "source": backbone.source,
+            "precision": backbone.hardware.dtype, "rows": table.shape[0], "parts": backbone.parts})
+
+
+class _Pictures:
+    """Pictures that are made when a batch asks for them, in the backbone's preparing thread, and not kept."""
+
+    def __init__(self, rows: range, take: Callable[[range], Sequence[np.ndarray]]):
+        self.rows, self.take = rows, take
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, part: slice) -> Sequence[np.ndarray]:
+        return self.take(self.rows[part])
+
+
+class _Frames:
+    """Full-size frames at ascending positions, from one stream over those positions that are wanted at all."""
+
+    def __init__(self, footage: Footage, wanted: np.ndarray):
+        self.footage, self.wanted, self.position = footage, wanted, -1
+        self.frame = np.empty((0, 0, 3), np.uint8)
+        self.stream: Iterator[tuple[int, np.ndarray]] | None = None
+
+    def take(self, position: int) -> np.ndarray:
+        """The frame (H, W, 3) at one of the wanted positions, never before the last one taken."""
+        if self.stream is None:
+            # the first chunk may lie anywhere: a resumed run or another process starts in the middle
+            self.stream = self.footage.full_frames(self.wanted[np.searchsorted(self.wanted, position):])
+        while self.position < position:
+            self.position, self.frame = next(self.stream)
+        return self.frame

@@ -1,0 +1,217 @@
+"""Global stream: is this whole frame near any normal one?
+
+Reads `Footage`; embeds every frame once (`features`), keeps a coreset of the training frames in three memory banks
+that differ in start, subsample and projection, and scores a frame by its mean nearest-neighbour distance to them.
+Writes `global_memory.safetensors` and its card. The distances of each bank are kept as parts seed0, seed1, seed2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from pixelplay.data.footage import Footage
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.model import Model, Scores
+from pixelplay.two_stream import distributed
+from pixelplay.two_stream.backbones import Backbone, load_backbone
+from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
+from pixelplay.two_stream.features import frame_features
+from pixelplay.two_stream.memory import MemoryBank, leave_one_video_out
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class GlobalMemoryConfig:
+    """Settings of the global stream.
+
+    Attributes:
+        backbone: see `backbones.BACKBONES`.
+        weights: the backbone's weights file; '' takes the hub's or the package's.
+        sha256: expected digest of that file; '' does not check.
+        source: 'full_size' frames or the smaller 'working' ones.
+        fit: how a frame becomes a square (see `backbones.FITS`).
+        batch: frames the network sees at once.
+        stride: every n-th training frame may enter a bank. All frames are scored.
+        ratio: share of the training frames that a bank keeps.
+        floor: least vectors in a bank, where there are as many frames. 1 % of a short training set is a handful
+            of frames, and the score then depends more on which ones than on the picture.
+        seeds: banks.
+        subsample: share of the training frames a bank is picked from, drawn anew for each.
+        projection: dimensions of the random projection picks are made in, drawn anew for each; 0 = none, exact.
+        outliers: share of the strangest training frames to leave out first (distance to the nearest other video).
+        neighbours: nearest vectors whose mean distance is the score.
+        reweight: neighbours for PatchCore's re-weighting; 0 = off.
+        folds: most banks built for the held-out scores, each without some videos.
+    """
+
+    backbone: str = "efficientnet-lite0"
+    weights: str = ""
+    sha256: str = ""
+    source: str = "working"
+    fit: str = "squash"
+    batch: int = 16
+    stride: int = 1
+    ratio: float = 0.01
+    floor: int = 256
+    seeds: int = 3
+    subsample: float = 0.8
+    projection: int = 256
+    outliers: float = 0.0
+    neighbours: int = 1
+    reweight: int = 0
+    folds: int = 16
+
+    @classmethod
+    def profile(cls, name: str) -> GlobalMemoryConfig:
+        """smoke: a wiring test; lite: two CPU cores, weights that a package ships; full: a GPU and CLIP."""
+        return {
+            "smoke": cls(folds=2, floor=16),
+            "lite": cls(),
+            "full": cls(backbone="clip-rn101", source="full_size", batch=64),
+        }[name]
+
+
+class GlobalMemory(Model):
+    """See the module."""
+
+    name: ClassVar[str] = "global_memory"
+    family: ClassVar[str] = "two_stream"
+    stage: ClassVar[str] = "02_two_stream_memory"
+    kind: ClassVar[str] = "distance"
+    sigma: ClassVar[float] = 8.0
+    Config = GlobalMemoryConfig
+
+    def __init__(self, config: GlobalMemoryConfig, *, seed: int = 0):
+        super().__init__(config, seed=seed)
+        self.banks: list[MemoryBank] = []
+        self.about: dict[str, Any] = {}
+        self._backbone: Backbone | None = None
+
+    def fit(self, train: Footage, folder: Path) -> None:
+        """Embed the training frames and build the banks. Features in `folder` are kept and used again."""
+        if len(train) == 0:
+            raise PixelPlayError("there is no training frame", mend="give a folder of anomaly-free videos")
+        features = self._features(train, folder)
+        allowed = self._allowed(train)
+        self.banks = [self._build(features, train.videos, allowed, member) for member in range(self.config.seeds)]
+        self.about = {"backbone": self.backbone.name, "weights_hash": self.backbone.weights_hash,
+                      "source": self.backbone.source, "precision": self.backbone.hardware.dtype,
+                      "hardware": self.backbone.hardware.name, "train_fingerprint": train.fingerprint,
+                      "train_frames": len(train)}
+        for bank in self.banks:
+            log.info("global memory: %d vectors, covering radius %.3g", len(bank), bank.about["radius"])
+
+    def score(self, footage: Footage, folder: Path) -> Scores:
+        """Distance of every frame to the banks."""
+        if not self.banks:
+            raise PixelPlayError("the global memory has no banks yet", mend="call fit or load first")
+        features = self._features(footage, folder)
+        return _scores([bank.score(features) for bank in self.banks])
+
+    def held_out(self, train: Footage, folder: Path) -> Scores:
+        """Distance of every training frame to banks built the same way without its video.
+
+        One video alone is scored in fifths, each by banks of the other four.
+        """
+        features, allowed = self._features(train, folder), self._allowed(train)
+        distances = []
+        for member in range(self.config.seeds):
+            def build(rows: np.ndarray, member: int = member) -> MemoryBank:
+                kept = rows[allowed[rows]]
+                # a fold of unreliable frames alone has no better ones
+                mask = np.zeros(len(train), dtype=bool)
+                mask[kept if len(kept) else rows] = True
+                return self._build(features, train.videos, mask, member)
+
+            distances.append(leave_one_video_out(features, train.videos, build, limit=self.config.folds))
+        return _scores(distances)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The frozen network, loaded when first needed."""
+        if self._backbone is None:
+            c = self.config
+            self._backbone = load_backbone(c.backbone, weights=c.weights or None, sha256=c.sha256 or None,
+                                           hardware=distributed.local_hardware())
+            known = self.about.get("weights_hash")
+            if known and known != self._backbone.weights_hash:
+                raise PixelPlayError(
+                    f"the banks were made with {c.backbone} weights {known}, these are {self._backbone.weights_hash}",
+                    mend="give the weights the model was fitted with, or fit it again")
+        return self._backbone
+
+    def _features(self, footage: Footage, folder: Path) -> np.ndarray:
+        c = self.config
+        return frame_features(footage, self.backbone, Path(folder) / "features", source=c.source, fit=c.fit,
+                              batch_size=c.batch)
+
+    def _allowed(self, train: Footage) -> np.ndarray:
+        """(N,) bool: training frames that may enter a bank."""
+        allowed = (np.arange(len(train)) % self.config.stride == 0) & (train.reliability >= 0.5)
+        return allowed if allowed.any() else np.ones(len(train), dtype=bool)
+
+    def _build(self, features: np.ndarray, videos: np.ndarray, allowed: np.ndarray, member: int) -> MemoryBank:
+        c, generator = self.config, torch.Generator().manual_seed(1000 * self.seed + member)
+        rows = np.flatnonzero(allowed)
+        if c.outliers:
+            rows = rows[without_outliers(features[rows], videos[rows], c.outliers, device=self._device)]
+        size = coreset_size(len(rows), c.ratio, c.floor)
+        # a bank larger than the subsample would only repeat it
+        drawn = min(len(rows), max(size, round(c.subsample * len(rows))))
+        rows = rows[np.sort(torch.randperm(len(rows), generator=generator)[:drawn].numpy())]
+        vectors = features[rows]
+        core = greedy_coreset(vectors, size, generator=generator, projection=c.projection, device=self._device)
+        return MemoryBank(vectors[core.indices], k=c.neighbours, reweight=c.reweight, device=self._device,
+                          about={"radius": core.radius, "picked_from": len(rows)})
+
+    @property
+    def _device(self) -> str:
+        return self.backbone.hardware.device
+
+    def save(self, folder: Path) -> None:
+        """Write global_memory.safetensors and, last, its card."""
+        from safetensors.numpy import save_file
+
+        with atomic_path(Path(folder) / f"{self.name}.safetensors") as part:
+            save_file({f"bank{i}": bank.vectors for i, bank in enumerate(self.banks)}, part)
+        write_json(Path(folder) / f"{self.name}.json", {
+            "model": self.name, "version": VERSION, "config": dataclasses.asdict(self.config), "seed": self.seed,
+            **self.about, "banks": [{"vectors": len(b), **b.about} for b in self.banks]})
+
+    @classmethod
+    def load(cls, folder: Path) -> GlobalMemory:
+        """Read what `save` wrote; the backbone's weights are checked when they are first needed."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        card, path = read_json(Path(folder) / f"{cls.name}.json"), Path(folder) / f"{cls.name}.safetensors"
+        if card.get("model") != cls.name or card.get("version") != VERSION:
+            raise PixelPlayError(f"{Path(folder) / cls.name}.json is no {cls.name} of version {VERSION}",
+                                 mend="fit the model again")
+        try:
+            tensors = load_file(path)
+            vectors = [tensors[f"bank{i}"] for i in range(len(card["banks"]))]
+        except (OSError, SafetensorError, KeyError) as cause:
+            raise PixelPlayError(f"{path} cannot be read: {cause}", mend="fit the model again") from cause
+        model = cls(GlobalMemoryConfig(**card["config"]), seed=card["seed"])
+        model.about = {k: card[k] for k in card if k not in ("model", "version", "config", "seed", "banks")}
+        device = distributed.local_hardware().device
+        model.banks = [MemoryBank(v, k=model.config.neighbours, reweight=model.config.reweight, device=device, about=b)
+                       for v, b in zip(vectors, card["banks"])]
+        return model
+
+
+def _scores(distances: list[np.ndarray]) -> Scores:
+    """One (N,) array of distances a bank -> their mean, with each kept as a part."""
+    values = np.mean(distances, axis=0)
+    return Scores(values, np.zeros(len(values), dtype=bool), {f"seed{i}": d for i, d in enumerate(distances)})
