@@ -173,7 +173,7 @@ def write_submission(path: Path, sample: Sample, frames: Frames, values: np.ndar
     with atomic_path(path) as part:
         pd.DataFrame({sample.columns[0]: sample.written, sample.columns[1]: ordered}).to_csv(
             part, index=False, lineterminator="\n")
-        back = pd.read_csv(part, dtype={sample.columns[0]: str}, keep_default_na=False, float_precision="round_trip")
+        back = read_strings(part)
         check_ids(back.iloc[:, 0].to_numpy(object), sample.written, str(path))
-        if not (back.iloc[:, 1].to_numpy(np.float64) == ordered).all() or not np.isfinite(ordered).all():
+        if not (back.iloc[:, 1].to_numpy(object).astype(np.float64) == ordered).all() or not np.isfinite(ordered).all():
             raise PixelPlayError(f"{path} did not keep its scores while it was written", mend="check the disk")

@@ -3,7 +3,7 @@
 1. raw score -> log where it is an error or a distance -> robust z from held-out training scores;
 2. values far above normal are compressed by a logarithm, so that no single model can explode;
 3. Gaussian smoothing within the video, in frame time, weighted by reliability, with the model's own sigma;
-4. weighted mean; 5. logistic map to (0, 1), where 0.5 stands three robust deviations above normal.
+4. weighted mean; 5. monotone map to (0, 1), where 0.5 stands three robust deviations above normal.
 
 No statistic of the test set enters: a video's scores do not depend on which other videos are scored. The one
 exception is a foreign CSV without training scores: its ranks among all test frames stand in, and the table says so.
@@ -39,8 +39,9 @@ def fuse(members: Mapping[str, ScoreFile], frames: Frames, weights: Mapping[str,
     chosen = {m: w / total for m, w in chosen.items()}
 
     def merge(some: Mapping[str, float]) -> np.ndarray:
-        mean = sum(w * processed[m] for m, w in some.items()) / sum(some.values())
-        return 1.0 / (1.0 + np.exp(THRESHOLD - mean))
+        above = sum(w * processed[m] for m, w in some.items()) / sum(some.values()) - THRESHOLD
+        # a logistic would round the strongest anomalies to the same 1.0
+        return 0.5 + 0.5 * above / (1.0 + np.abs(above))
 
     return Fused(merge(chosen), chosen, words, processed, merge)
 
