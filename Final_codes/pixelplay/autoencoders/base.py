@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import json
 import logging
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,9 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from pixelplay.autoencoders import scorer, trainer, weights
-from pixelplay.autoencoders.windows import Clips, background_median, noise_floor
+from pixelplay.autoencoders.windows import Clips, background_median, network_size, noise_floor
+from pixelplay.config import config_hash, override
 from pixelplay.data.footage import Footage
 from pixelplay.environment import hardware
+from pixelplay.errors import PixelPlayError
 from pixelplay.model import Model, Scores
 
 log = logging.getLogger(__name__)
@@ -146,3 +149,128 @@ class Autoencoder(Model):
         """More tensors for `prior`, learnt with the trained network (a density of its codes, say). Iterate with
         `for clip, _ in clips.batches(limit=...)`. Called before the location errors are measured."""
         return {}
+
+    # ---- the verbs every model has --------------------------------------------------------------------------
+
+    def fit(self, train: Footage, folder: Path) -> None:
+        """Train on all of `train`; state is kept in folder/main."""
+        self._learn(train, Path(folder) / "main", self.config.steps, title=f"{self.name}: train")
+
+    def score(self, footage: Footage, folder: Path) -> Scores:
+        """Score every frame; error maps go to folder/maps/<split>.npy (float16)."""
+        if self.net is None:
+            raise PixelPlayError(f"{self.name} has no weights yet", mend="call fit or load first")
+        return self._score(footage, Path(folder) / "maps" / f"{footage.name}.npy", f"{self.name}: score {footage.name}")
+
+    def held_out(self, train: Footage, folder: Path) -> Scores:
+        """Score the training frames by models that did not train on their videos; state is kept in folder/fold<i>.
+
+        Released weights bring these scores along; they are used where they belong to the same frames. Where they do
+        not, the released model itself scores `train`, which it has not seen.
+        """
+        if self.train_scores is not None and np.array_equal(self.train_scores[0], train.ids):
+            return Scores(self.train_scores[1], np.zeros(len(train), bool))
+        if self.about.get("released"):
+            log.warning("%s: the weights were not trained on these frames; they are scored by the released model",
+                        self.name)
+            return self._score(train, None, f"{self.name}: score train")
+        values, filled = np.full(len(train), np.nan), np.zeros(len(train), bool)
+        parts = folds(train, self.config.folds)
+        for i, part in enumerate(parts):
+            other, rest = type(self)(self.config, seed=self.seed + 1000 + i), train.select(~part)
+            if not len(rest):
+                log.warning("%s: one frame cannot be held out; its own model scores it", self.name)
+                other, rest = self, train
+            else:
+                steps = max(1, round(self.config.steps * len(rest) / len(train)))
+                other._learn(rest, Path(folder) / f"fold{i}", steps,
+                             title=f"{self.name}: held-out {i + 1}/{len(parts)}")
+            found = other._score(train.select(part), None, f"{self.name}: score fold {i + 1}")
+            values[part], filled[part] = found.values, found.filled
+        self.train_scores = (train.ids, values)
+        return Scores(values, filled)
+
+    def save(self, folder: Path) -> None:
+        """Write weights.safetensors, card.json and, where known, train_scores.csv."""
+        if self.net is None:
+            raise PixelPlayError(f"{self.name} has no weights to save", mend="call fit first")
+        tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
+        tensors |= {f"prior.{k}": v for k, v in self.prior.items()}
+        weights.write_weights(folder, tensors, {
+            "model": self.name, "version": self.version, "seed": self.seed, "config": dataclasses.asdict(self.config),
+            "config_hash": config_hash(self.config), **self.about}, train_scores=self.train_scores)
+
+    @classmethod
+    def load(cls, folder: Path) -> Autoencoder:
+        """Read what `save` wrote, ready to score. Raises PixelPlayError for another model, version or content."""
+        tensors, card = weights.read_weights(folder, model=cls.name, version=cls.version)
+        model = cls(override(cls.Config(), card["config"]), seed=card["seed"])
+        if config_hash(model.config) != card["config_hash"]:
+            raise PixelPlayError(f"{folder}: the card's settings do not match their hash", mend="copy it again")
+        model.about = {k: v for k, v in card.items() if k not in
+                       ("model", "version", "seed", "config", "config_hash", "sha256", "bytes", "train_scores_sha256")}
+        model.about["released"] = True
+        device = hardware().device
+        model.net = model.network(tuple(card["size"])).to(device).eval().requires_grad_(False)
+        try:
+            model.net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net.")})
+        except RuntimeError as cause:
+            raise PixelPlayError(f"{folder}: the weights do not fit the network: {str(cause).splitlines()[-1].strip()}",
+                                 expected=f"a {cls.name} of size {card['size']}",
+                                 mend="use weights and settings of one release") from cause
+        model.prior = {k[6:]: v.to(device) for k, v in tensors.items() if k.startswith("prior.")}
+        model.train_scores = weights.read_train_scores(folder, card)
+        return model
+
+    # ---- inside ---------------------------------------------------------------------------------------------
+
+    def _learn(self, train: Footage, folder: Path, steps: int, *, title: str) -> None:
+        config, device = self.config, hardware().device
+        size = network_size(train.size, config.height)
+        clips = self._clips(train, size)
+        key = config_hash(self.name, self.version, config, self.seed, steps, train.fingerprint, train.ids.tolist())
+        prior = {k: v.to(device) for k, v in self.prepare(train, size).items()}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            net = self.network(size)
+        done = trainer.train(net, lambda n, clip, target, generator: self.loss(n, clip, target, generator, prior),
+                             clips, config, folder, steps=steps, seed=self.seed, key=key, title=title)
+        self.net, self.prior = done.net, prior
+        with torch.no_grad():
+            self.prior |= {k: v.to(device) for k, v in self.after_fit(self.net, clips, prior).items()}
+        self.prior["location"] = scorer.location_errors(self._errors, clips, config.patch).to(device)
+        self.about = {
+            "size": list(size), "frames": len(train), "videos": train.video_names(),
+            "data_fingerprint": train.fingerprint, "working_size": list(train.size), "hardware": hardware().name,
+            "precision": config.precision if config.precision != "auto" else hardware().dtype,
+            "minutes": round(done.seconds / 60, 3), "steps": int(done.curve["step"].iloc[-1]), "stopped": done.stopped,
+            "parameters": sum(p.numel() for p in net.parameters()),
+            "curve": json.loads(done.curve.round(6).to_json(orient="records"))}
+
+    def _clips(self, footage: Footage, size: tuple[int, int]) -> Clips:
+        return Clips(footage, self.offsets, size, self.config.channels, max_gap=self.config.max_gap,
+                     device=hardware().device)
+
+    def _errors(self, clip: Tensor) -> Tensor:
+        device, precision = hardware().device, self.config.precision
+        dtype = hardware().torch_dtype if precision == "auto" else getattr(torch, precision)
+        with torch.autocast(torch.device(device).type, dtype, enabled=dtype != torch.float32), torch.no_grad():
+            return self.errors(self.net, clip, self.prior)
+
+    def _score(self, footage: Footage, maps: Path | None, title: str) -> Scores:
+        if not len(footage):
+            return Scores(np.zeros(0), np.zeros(0, bool))
+        clips = self._clips(footage, tuple(self.about["size"]))
+        return scorer.score_footage(self._errors, self.reduce, clips, self.scored, self.prior["location"],
+                                    self.config.patch, maps=maps, title=title)
+
+
+def folds(train: Footage, count: int) -> list[np.ndarray]:
+    """(N,) masks of the frames each fold holds out: every `count`-th video; parts of equal length of a single video."""
+    names = train.video_names()
+    if len(names) == 1:
+        place = np.arange(len(train)) * count // max(1, len(train))
+    else:
+        number = {name: i for i, name in enumerate(names)}
+        place = np.array([number[v] % count for v in train.videos.tolist()])
+    return [place == i for i in range(count) if (place == i).any()]

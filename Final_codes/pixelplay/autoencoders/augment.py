@@ -1,0 +1,68 @@
+"""Augmentation of training clips on the device: too-fast inputs, dense colour noise, brightness.
+
+Reads `Clips` and window positions; gives (clip, target): what the network may see, what it should give. Every draw
+comes from a generator seeded by (seed, step) for the whole batch, and a process then takes its own windows: the
+result depends neither on the number of processes nor on where training was interrupted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pixelplay.autoencoders.windows import Clips
+
+BANK, MARGIN = 8, 16
+"""Noise frames drawn once, and the pixels by which they are larger than a frame: a noisy frame takes one at a random
+place. Drawing fresh noise for every clip costs more than the network's forward pass on two cores."""
+
+
+class Augment:
+    """Makes training batches.
+
+    Args:
+        clips: windows and frames.
+        config: a TrainConfig (noise_p, noise_sigma, skip_p, brightness).
+        seed: seed of every draw.
+    """
+
+    def __init__(self, clips: Clips, config, seed: int):
+        self.clips, self.config, self.seed = clips, config, seed
+        h, w = clips.size
+        generator = torch.Generator().manual_seed(seed)
+        fine = torch.randn(BANK, clips.channels, h + MARGIN, w + MARGIN, generator=generator)
+        coarse = torch.randn(BANK, clips.channels, (h + MARGIN) // 2, (w + MARGIN) // 2, generator=generator)
+        # compression and resizing leave part of the noise correlated between neighbouring pixels
+        self.bank = ((fine + F.interpolate(coarse, size=fine.shape[-2:])) / 2 ** 0.5).to(clips.device)
+
+    def batch(self, step: int, windows: np.ndarray, mine: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Clip and target (b, T, C, H, W) in [0, 1] of the global batch's `windows`, this process's slice of it."""
+        config, draw = self.config, np.random.default_rng([self.seed, step])
+        count, length = len(windows), self.clips.windows.rows.shape[1]
+        speed = np.where(draw.random(count) < config.skip_p, draw.integers(2, 6, count), 1)
+        gain = 1 + config.brightness * draw.uniform(-1, 1, (count, 1, 1, 1, 1))
+        noisy = (draw.random((count, 1)) < config.noise_p) & (draw.random((count, length)) < 0.5)
+        sigma = draw.uniform(0, config.noise_sigma, (count, length)) * noisy
+        places = draw.integers(0, [BANK, MARGIN, MARGIN], (count, length, 3))
+
+        windows, speed, sigma, places = windows[mine], speed[mine], sigma[mine], places[mine]
+        gain = torch.as_tensor(gain[mine], dtype=torch.float32, device=self.clips.device)
+        target = (self.clips.take(self.clips.windows.rows[windows]) * gain).clamp_(0, 1)
+        clip = target.clone() if (speed > 1).any() or sigma.any() else target
+        fast = np.flatnonzero(speed > 1)
+        if len(fast):
+            clip[fast] = (self.clips.take(self._fast_rows(windows[fast], speed[fast])) * gain[fast]).clamp_(0, 1)
+        h, w = self.clips.size
+        for b, t in zip(*np.nonzero(sigma)):
+            k, y, x = places[b, t]
+            clip[b, t] = (clip[b, t] + float(sigma[b, t]) * self.bank[k, :, y:y + h, x:x + w]).clamp_(0, 1)
+        return clip, target
+
+    def _fast_rows(self, windows: np.ndarray, speed: np.ndarray) -> np.ndarray:
+        """(b, T) rows of windows played `speed` times too fast, slowed down where their segment is too short."""
+        line, anchors, offsets = self.clips.timeline, self.clips.windows.anchors[windows], self.clips.offsets
+        # the network is shown the past alone, so only the past needs room
+        room = (line.at[anchors] - line.first[anchors]) // max(1, -int(offsets.min()))
+        return line.look(anchors, offsets * np.clip(room, 1, speed)[:, None])[0]

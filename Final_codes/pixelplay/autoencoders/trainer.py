@@ -1,0 +1,301 @@
+"""One trainer for the four autoencoders, on Hugging Face Accelerate.
+
+Reads training `Clips`; writes `checkpoint.pt` (weights, averaged weights, optimiser, step; replaced each epoch) and
+`curve.csv` (step, losses, held-out normal error, clips a second); gives the averaged weights. CPU, one GPU, several
+(`accelerate launch`), fp16 or bf16 where native. Every random draw follows from (seed, step): an interrupted run
+ends in the same weights as an uninterrupted one, and two processes in those of one, up to rounding.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from pixelplay.autoencoders.augment import Augment
+from pixelplay.autoencoders.windows import Clips, spread
+from pixelplay.environment import hardware
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import atomic_path
+
+log = logging.getLogger(__name__)
+
+Loss = Callable[[nn.Module, Tensor, Tensor, torch.Generator], dict[str, Tensor]]
+MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+VALIDATION_WINDOWS = 128
+VALIDATION_STEP = 1 << 30
+"""Steps from here on seed the draws of validation: the same every epoch, and none that training uses."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What training gave.
+
+    Attributes:
+        net: network with the averaged (EMA) weights, in eval mode, on its device.
+        curve: one row an epoch: step, each loss, held_out (NaN without held-out windows), clips_per_second.
+        seconds: time spent, over all interruptions.
+        stopped: 'finished' or 'early'.
+    """
+
+    net: nn.Module
+    curve: pd.DataFrame
+    seconds: float
+    stopped: str
+
+
+def make_accelerator(precision: str) -> Accelerator:
+    """The Accelerator for this machine; 'auto' takes the fastest precision the device has natively."""
+    machine = hardware()
+    if precision == "auto":
+        precision = machine.dtype
+    if precision not in MIXED:
+        raise PixelPlayError(f"precision cannot be '{precision}'", expected="auto, " + ", ".join(MIXED))
+    if precision == "float16" and machine.device == "cpu":
+        raise PixelPlayError("float16 training needs a GPU", expected="auto, float32 or bfloat16 on a CPU")
+    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != MIXED[precision]:
+        AcceleratorState._reset_state()  # it is shared by the whole process, and refuses a second precision
+    return Accelerator(mixed_precision=MIXED[precision], cpu=machine.device == "cpu")
+
+
+def held_out_windows(clips: Clips) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of (training, held-out) windows: a tenth of the videos; with fewer than six videos the last tenth
+    of each. No held-out window shares a frame with a training window; the second is empty where that leaves none.
+    """
+    videos = clips.footage.videos
+    names, found = list(dict.fromkeys(videos.tolist())), clips.windows
+    if len(names) >= 6:
+        held = {names[i] for i in spread(len(names), max(1, round(len(names) / 10)) + 2)[1:-1]}
+        aside = np.array([v in held for v in videos.tolist()], bool)
+    else:
+        aside = np.zeros(len(videos), bool)
+        for name in names:
+            rows = np.flatnonzero(videos == name)
+            aside[rows[-(len(rows) // 10):]] = len(rows) >= 10
+    inside = aside[found.rows]
+    return np.flatnonzero(~inside.any(axis=1)), np.flatnonzero(inside.all(axis=1))
+
+
+def train(net: nn.Module, loss: Loss, clips: Clips, config: Any, folder: Path, *, steps: int, seed: int,
+          key: str, title: str) -> Trained:
+    """Train `net`, or go on where an earlier call in this folder stopped.
+
+    Args:
+        loss: (net, clip, target, generator) -> losses with 'total', each a mean over windows.
+        config: a TrainConfig.
+        folder: holds checkpoint.pt and curve.csv; created.
+        steps: optimiser steps in all. seed: of every draw.
+        key: hash of everything the weights follow from; a checkpoint with another key is not used.
+        title: for the progress bar.
+    Raises:
+        PixelPlayError: no window to train on; a loss that is not finite (the last good checkpoint stays).
+    """
+    accelerator = make_accelerator(config.precision)
+    training, held = held_out_windows(clips)
+    if not len(training):
+        training, held = np.arange(len(clips)), np.zeros(0, np.int64)
+    if not len(training):
+        raise PixelPlayError(f"{title}: the training footage holds no frames", mend="add training videos")
+    run = _Run(net, config, steps, key, Path(folder) / "checkpoint.pt", accelerator)
+    run.resume()
+    augment = Augment(clips, config, seed)
+    order = _Order(training, config.batch, seed)
+    ranks, rank = accelerator.num_processes, accelerator.process_index
+    if config.batch % ranks:
+        raise PixelPlayError(f"batch {config.batch} cannot be shared by {ranks} processes",
+                             mend=f"set batch to a multiple of {ranks}")
+    mine = slice(rank * config.batch // ranks, (rank + 1) * config.batch // ranks)
+    bar = tqdm(total=steps, initial=run.step, desc=title, unit="step", disable=not accelerator.is_main_process)
+
+    def make(step: int) -> tuple[Tensor, Tensor]:
+        return augment.batch(step, order.windows(step), mine)
+
+    with bar:
+        while run.step < steps and not run.stopped:
+            begin, until = run.step, min(run.step + config.epoch_steps, steps)
+            started, sums, totals = time.perf_counter(), {}, []
+            run.wrapped.train()
+            for step, (clip, target) in zip(range(begin, until), clips.ahead(make, list(range(begin, until)))):
+                generator = torch.Generator().manual_seed(_mix(seed, step, rank))
+                with accelerator.autocast():
+                    losses = loss(run.wrapped, clip, target, generator)
+                for name, value in losses.items():
+                    sums[name] = sums.get(name, 0.0) + value.detach()
+                totals.append(losses["total"].detach())
+                run.descend(losses["total"])
+                bar.update()
+            _check_finite(totals, begin, order, clips, title, accelerator)
+            means = _mean_over_processes({k: v / (until - begin) for k, v in sums.items()}, accelerator)
+            speed = (until - begin) * config.batch / (time.perf_counter() - started)
+            error = _held_out_error(run.averaged, loss, augment, held, config, seed, accelerator)
+            run.end_epoch(means, error, speed, time.perf_counter() - started)
+            bar.set_postfix(loss=f"{means['total']:.4g}", held_out=f"{error:.4g}", clips_s=f"{speed:.0f}")
+    run.averaged.eval()
+    return Trained(run.averaged, pd.DataFrame(run.curve), run.seconds, run.stopped or "finished")
+
+
+class _Order:
+    """Which windows a step uses: permutations of all windows, one after another, each from (seed, its number)."""
+
+    def __init__(self, windows: np.ndarray, batch: int, seed: int):
+        self.pool, self.batch, self.seed, self.known = windows, batch, seed, {}
+
+    def windows(self, step: int) -> np.ndarray:
+        places = np.arange(step * self.batch, (step + 1) * self.batch)
+        rounds, where = np.divmod(places, len(self.pool))
+        return self.pool[[self._permutation(int(r))[i] for r, i in zip(rounds, where)]]
+
+    def _permutation(self, number: int) -> np.ndarray:
+        if number not in self.known:
+            self.known = {k: v for k, v in self.known.items() if k >= number - 1}
+            self.known[number] = np.random.default_rng([self.seed, 7, number]).permutation(len(self.pool))
+        return self.known[number]
+
+
+class _Run:
+    """Weights, averaged weights, optimiser and place of one training, and their checkpoint."""
+
+    def __init__(self, net: nn.Module, config: Any, steps: int, key: str, path: Path, accelerator: Accelerator):
+        self.config, self.steps, self.key, self.path, self.accelerator = config, steps, key, path, accelerator
+        self.net = net.to(accelerator.device)
+        self.averaged = copy.deepcopy(self.net).eval().requires_grad_(False)
+        decayed = [p for p in net.parameters() if p.ndim > 1]
+        rest = [p for p in net.parameters() if p.ndim <= 1]
+        optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": config.weight_decay},
+                                       {"params": rest, "weight_decay": 0.0}], lr=config.lr)
+        compiled = torch.compile(self.net) if config.compile else self.net
+        self.wrapped, self.optimizer = accelerator.prepare(compiled, optimizer)
+        self.step, self.seconds, self.stopped = 0, 0.0, ""
+        self.curve: list[dict[str, float]] = []
+
+    def resume(self) -> None:
+        """Take up a checkpoint of the same run, if there is one that can be read."""
+        if not self.path.exists():
+            return
+        try:
+            state = torch.load(self.path, map_location=self.accelerator.device, weights_only=True)
+        except (RuntimeError, EOFError, ValueError, OSError) as cause:
+            log.warning("%s cannot be read (%s): training starts again", self.path, cause)
+            return
+        if state["key"] != self.key:
+            log.info("%s belongs to other settings or footage: training starts again", self.path)
+            return
+        self.net.load_state_dict(state["net"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.accelerator.scaler is not None and state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.step, self.seconds, self.stopped, self.curve = (state[k] for k in ("step", "seconds", "stopped", "curve"))
+        log.info("training goes on at step %d of %d (%s)", self.step, self.steps, self.path)
+
+    def descend(self, total: Tensor) -> None:
+        """One optimiser step on `total`: warm-up, cosine, clipped gradient, averaged weights."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * schedule(self.step, self.steps, self.config.warmup)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(total)
+        self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        # early averages forget the random start faster
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.averaged.parameters()), list(self.net.parameters()), 1 - decay)
+            for mean, now in zip(self.averaged.buffers(), self.net.buffers()):
+                mean.copy_(now)
+        self.step += 1
+
+    def end_epoch(self, means: dict[str, float], error: float, speed: float, seconds: float) -> None:
+        """Note the epoch, decide on stopping, write the checkpoint and the curve."""
+        self.curve.append({"step": self.step, **means, "held_out": error, "clips_per_second": speed})
+        self.seconds += seconds
+        errors = [row["held_out"] for row in self.curve]
+        best = int(np.nanargmin(errors)) if not np.isnan(errors).all() else len(errors) - 1
+        if len(errors) - 1 - best >= self.config.patience and self.step < self.steps:
+            self.stopped = "early"
+            log.info("held-out normal error has not improved for %d epochs: stopped at step %d of %d",
+                     self.config.patience, self.step, self.steps)
+        if self.accelerator.is_main_process:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            scaler = self.accelerator.scaler
+            state = {"key": self.key, "net": self.net.state_dict(), "averaged": self.averaged.state_dict(),
+                     "optimizer": self.optimizer.state_dict(), "scaler": scaler.state_dict() if scaler else {},
+                     "step": self.step, "seconds": self.seconds, "stopped": self.stopped, "curve": self.curve}
+            with atomic_path(self.path) as part, _space_left():
+                torch.save(state, part)
+            with atomic_path(self.path.with_name("curve.csv")) as part:
+                pd.DataFrame(self.curve).to_csv(part, index=False, lineterminator="\n")
+        self.accelerator.wait_for_everyone()
+
+
+@contextlib.contextmanager
+def _space_left():
+    """torch.save reports a full disk as a RuntimeError: give it its own name back."""
+    try:
+        yield
+    except RuntimeError as cause:
+        if "file write failed" in str(cause) or "No space left" in str(cause) or "PytorchStreamWriter" in str(cause):
+            raise OSError(28, "No space left on device") from cause
+        raise
+
+
+def schedule(step: int, steps: int, warmup: int) -> float:
+    """Factor on the learning rate: linear warm-up over `warmup` steps (a tenth of all at most), cosine to zero."""
+    warmup = min(warmup, steps // 10)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def _mix(seed: int, step: int, rank: int) -> int:
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
+
+
+def _mean_over_processes(means: dict[str, Tensor], accelerator: Accelerator) -> dict[str, float]:
+    names = sorted(means)
+    stacked = accelerator.reduce(torch.stack([torch.as_tensor(means[n]).float().reshape(()) for n in names]), "mean")
+    return dict(zip(names, stacked.tolist()))
+
+
+def _check_finite(totals: list[Tensor], begin: int, order: _Order, clips: Clips, title: str,
+                  accelerator: Accelerator) -> None:
+    """Raise where a step's loss was not finite in any process; the checkpoint before these steps stays."""
+    bad = ~torch.isfinite(accelerator.reduce(torch.stack(totals).float(), "mean"))
+    if not bad.any():
+        return
+    step = begin + int(bad.nonzero()[0])
+    ids = clips.footage.ids[clips.windows.anchors[order.windows(step)]]
+    raise PixelPlayError(
+        f"{title}: the loss was not finite at step {step}, in the batch of windows at Ids {', '.join(ids[:8])}"
+        + (" ..." if len(ids) > 8 else ""),
+        expected="finite losses", mend=f"lower lr or use precision=float32; the checkpoint of step {begin} is kept, "
+        "and the same call goes on from there")
+
+
+@torch.no_grad()
+def _held_out_error(net: nn.Module, loss: Loss, augment: Augment, held: np.ndarray, config: Any, seed: int,
+                    accelerator: Accelerator) -> float:
+    """Mean total loss of the averaged weights on held-out normal windows (the same ones and draws every epoch)."""
+    if not len(held):
+        return float("nan")
+    picks, total = held[spread(len(held), VALIDATION_WINDOWS)], 0.0
+    for number, i in enumerate(range(0, len(picks), config.batch)):
+        windows, step = picks[i:i + config.batch], VALIDATION_STEP + number
+        clip, target = augment.batch(step, windows)
+        with accelerator.autocast():
+            losses = loss(net, clip, target, torch.Generator().manual_seed(_mix(seed, step, 0)))
+        total += float(losses["total"]) * len(windows)
+    return total / len(picks)

@@ -1,0 +1,223 @@
+"""Windows by index over footage, and the clips they hold, made on the training device.
+
+Reads `Footage` (frame numbers as time; the memory-mapped uint8 frames); gives (B, T, C, H, W) float clips in [0, 1].
+A window never crosses a video's border or a hole in the frame numbers larger than `max_gap`; inside a smaller hole
+the nearest frame stands in. Only uint8 crosses to the device; resizing, conversion and augmentation happen there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pixelplay.data.footage import Footage, segments
+
+log = logging.getLogger(__name__)
+
+LUMA = (0.299, 0.587, 0.114)
+CHUNK = 64
+"""Frames read at once while frames are loaded."""
+
+
+def network_size(size: tuple[int, int], height: int) -> tuple[int, int]:
+    """(H, W) of the network's input for frames of `size` (h, w): `height` rows, the same shape, multiples of 16."""
+    h, w = size
+    rows = max(16, round(height / 16) * 16)
+    return rows, max(16, round(rows * w / h / 16) * 16)
+
+
+class Timeline:
+    """Which row stands at which time: every segment's frame numbers without holes.
+
+    Attributes:
+        rows: (L,) row at each moment (inside a small hole: the nearest one, the earlier at a tie).
+        exact: (L,) bool, False where a neighbour stands in.
+        at: (N,) moment of each row; first, last: (N,) first and last moment of each row's segment.
+    """
+
+    def __init__(self, videos: np.ndarray, frames: np.ndarray, max_gap: int):
+        rows, exact, count = [], [], 0
+        self.at, self.first, self.last = (np.zeros(len(frames), np.int64) for _ in range(3))
+        for part in segments(videos, frames, max_gap):
+            numbers = frames[part]
+            moments = np.arange(numbers[0], numbers[-1] + 1)
+            right = np.searchsorted(numbers, moments)
+            left = np.maximum(right - 1, 0)
+            nearest = np.where(moments - numbers[left] <= numbers[right] - moments, left, right)
+            nearest[0] = 0
+            rows.append(nearest + part.start)
+            exact.append(numbers[nearest] == moments)
+            self.at[part] = numbers - numbers[0] + count
+            self.first[part], self.last[part] = count, count + len(moments) - 1
+            count += len(moments)
+        self.rows = np.concatenate(rows) if rows else np.zeros(0, np.int64)
+        self.exact = np.concatenate(exact) if exact else np.zeros(0, bool)
+
+    def look(self, anchors: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and exactness (n, T) at anchor + offset; beyond a segment's end its edge frame repeats (not exact)."""
+        wanted = self.at[anchors][:, None] + offsets
+        moments = np.clip(wanted, self.first[anchors][:, None], self.last[anchors][:, None])
+        return self.rows[moments], self.exact[moments] & (wanted == moments)
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """M windows of T frames.
+
+    Attributes:
+        anchors: (M,) row of each window's anchor frame.
+        rows: (M, T) rows of its frames.
+        weight: (M,) float32 in [0, 1]: least reliability of its frames, halved where a neighbour stands in.
+        padded: (M,) bool, True where an edge frame had to be repeated (videos shorter than a window).
+    """
+
+    anchors: np.ndarray
+    rows: np.ndarray
+    weight: np.ndarray
+    padded: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.anchors)
+
+    def select(self, keep: np.ndarray) -> Windows:
+        """The windows at a mask or at positions."""
+        return Windows(self.anchors[keep], self.rows[keep], self.weight[keep], self.padded[keep])
+
+
+def find_windows(footage: Footage, offsets: tuple[int, ...], max_gap: int, timeline: Timeline | None = None) -> Windows:
+    """Every window of the footage, in order of its anchor.
+
+    A video without a single complete window gets one padded window per frame instead, so that every video is seen.
+
+    Args:
+        offsets: frame numbers of the window's frames relative to the anchor, ascending.
+        max_gap: largest hole in the frame numbers a window may bridge.
+    """
+    timeline = timeline or Timeline(footage.videos, footage.frames, max_gap)
+    steps, anchors = np.asarray(offsets, np.int64), np.arange(len(footage))
+    complete = (timeline.at + steps[0] >= timeline.first) & (timeline.at + steps[-1] <= timeline.last)
+    seen = set(footage.videos[complete].tolist())
+    short = np.array([v not in seen for v in footage.videos.tolist()], bool)
+    anchors = anchors[complete | short]
+    rows, exact = timeline.look(anchors, steps)
+    weight = footage.reliability[rows].min(axis=1) if len(anchors) else np.zeros(0, np.float32)
+    return Windows(anchors, rows, (weight * np.where(exact.all(axis=1), 1.0, 0.5)).astype(np.float32), short[anchors])
+
+
+def to_network(frames: np.ndarray | Tensor, size: tuple[int, int], channels: int, device: str = "cpu") -> Tensor:
+    """(n, h, w, 3) uint8 RGB -> (n, C, H, W) uint8 on the device, area-averaged to `size`, gray when C = 1."""
+    pixels = torch.as_tensor(frames).to(device, non_blocking=True)
+    if channels == 1:
+        weights = torch.tensor(LUMA, device=device)
+        pixels = (pixels.float() @ weights)[:, None]
+    else:
+        pixels = pixels.permute(0, 3, 1, 2).float()
+    if pixels.shape[-2:] != tuple(size):
+        pixels = F.interpolate(pixels, size=size, mode="area")
+    return pixels.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def spread(count: int, most: int) -> np.ndarray:
+    """At most `most` positions of 0..count-1, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)) if count else np.zeros(0, np.int64)
+
+
+def background_median(train: Footage, size: tuple[int, int], channels: int, most: int = 200) -> Tensor:
+    """(C, H, W) float32 in [0, 1]: per-pixel median of at most `most` training frames; rows read in chunks."""
+    picks = spread(len(train), most)
+    parts = [to_network(train.batch(picks[i:i + CHUNK]), size, channels) for i in range(0, len(picks), CHUNK)]
+    return torch.cat(parts).median(dim=0).values.float() / 255
+
+
+def noise_floor(train: Footage, size: tuple[int, int], max_gap: int, most: int = 200) -> Tensor:
+    """(1, H, W) float32 in [0, 1]: 1.4826 x median over time of |x_t - x_{t-1}| of the gray training frames.
+
+    Swaying trees and compression flicker get a large value, pavement a small one. Zeros for fewer than two frames.
+    """
+    pairs = np.flatnonzero((train.videos[1:] == train.videos[:-1]) & (np.diff(train.frames) <= max_gap))
+    pairs = pairs[spread(len(pairs), most)]
+    if not len(pairs):
+        return torch.zeros(1, *size)
+    found = []
+    for i in range(0, len(pairs), CHUNK):
+        now, before = (to_network(train.batch(pairs[i:i + CHUNK] + k), size, 3).float() for k in (1, 0))
+        # gray after resizing keeps fractions of a grey level that uint8 would round away
+        weights = torch.tensor(LUMA).view(1, 3, 1, 1)
+        found.append(((now - before) * weights).sum(1, keepdim=True).abs())
+    return 1.4826 * torch.cat(found).median(dim=0).values / 255
+
+
+class Clips:
+    """Windows of one footage as tensors on a device.
+
+    Holds all frames there as uint8 where they fit in `budget` bytes; else reads the memory map ahead, a batch at
+    a time, in one thread.
+
+    Args:
+        footage: frames to cut windows from.
+        offsets: see `find_windows`.
+        size: (H, W) of the clips. channels: 1 or 3.
+        device: where clips are wanted.
+        budget: bytes the frames may take on the device; None = half of its free memory (CPU: 2 GiB).
+    """
+
+    def __init__(self, footage: Footage, offsets: tuple[int, ...], size: tuple[int, int], channels: int, *,
+                 max_gap: int = 3, device: str = "cpu", budget: int | None = None):
+        self.footage, self.size, self.channels, self.device = footage, tuple(size), channels, str(device)
+        self.offsets = np.asarray(offsets, np.int64)
+        self.timeline = Timeline(footage.videos, footage.frames, max_gap)
+        self.windows = find_windows(footage, offsets, max_gap, self.timeline)
+        if budget is None:
+            budget = torch.cuda.mem_get_info(device)[0] // 2 if self.device.startswith("cuda") else 2 << 30
+        needed = len(footage) * channels * self.size[0] * self.size[1]
+        self.frames = self._load() if needed <= budget else None
+
+    def _load(self) -> Tensor:
+        frames = torch.empty(len(self.footage), self.channels, *self.size, dtype=torch.uint8, device=self.device)
+        for i in range(0, len(frames), CHUNK):
+            picks = np.arange(i, min(i + CHUNK, len(frames)))
+            frames[i:i + CHUNK] = to_network(self.footage.batch(picks), self.size, self.channels, self.device)
+        return frames
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def take(self, rows: np.ndarray) -> Tensor:
+        """Frames at (B, T) rows -> (B, T, C, H, W) float32 in [0, 1] on the device."""
+        if self.frames is not None:
+            found = self.frames[torch.as_tensor(rows, device=self.device)]
+        else:
+            used, inverse = np.unique(rows, return_inverse=True)
+            found = to_network(self.footage.batch(used), self.size, self.channels, self.device)
+            found = found[torch.as_tensor(inverse.reshape(rows.shape), device=self.device)]
+        return found.float().div_(255)
+
+    def batches(self, *, batch: int = 32, limit: int | None = None,
+                picks: np.ndarray | None = None) -> Iterator[tuple[Tensor, np.ndarray]]:
+        """Yield (clip (B, T, C, H, W), window positions (B,)) in order; at most `limit` windows, evenly spread."""
+        picks = np.arange(len(self)) if picks is None else np.asarray(picks)
+        picks = picks[spread(len(picks), limit)] if limit else picks
+        parts = [picks[i:i + batch] for i in range(0, len(picks), batch)]
+        yield from zip(self.ahead(self.take, [self.windows.rows[p] for p in parts]), parts)
+
+    def ahead(self, make, inputs: list) -> Iterator:
+        """Map `make` over inputs; where frames are read from disk, the next one is made while this one is used."""
+        if self.frames is not None:
+            yield from map(make, inputs)
+            return
+        with ThreadPoolExecutor(1) as pool:
+            waiting = None
+            for item in inputs:
+                coming = pool.submit(make, item)
+                if waiting is not None:
+                    yield waiting.result()
+                waiting = coming
+            if waiting is not None:
+                yield waiting.result()
