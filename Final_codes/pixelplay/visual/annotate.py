@@ -116,15 +116,17 @@ def draw_missing(before: np.ndarray, number: int) -> np.ndarray:
     return drawn
 
 
-def draw_frame(frame: np.ndarray, row: int, strip: Strip, fps: float, threshold: Threshold | None,
+def draw_frame(frame: np.ndarray, row: int, strip: Strip | None, fps: float, threshold: Threshold | None,
                boxes: Sequence[Box] = (), heat: np.ndarray | None = None) -> np.ndarray:
-    """One annotated frame: a new (H, W, 3) uint8 array."""
+    """One annotated frame: a new (H, W, 3) uint8 array; without a strip only heat and boxes."""
     drawn = np.ascontiguousarray(frame).copy()
     if heat is not None:
         drawn = overlay_heat(drawn, heat)
     size = text_size(drawn.shape[0])
     for box in boxes:
         draw_box(drawn, box, threshold, size)
+    if strip is None:
+        return drawn
     strip.draw(drawn, row)
     event = strip.event_at(row)
     text = f"frame {strip.numbers[row]}  {(strip.numbers[row] - strip.numbers[0]) / fps:.1f} s  " \

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
@@ -50,7 +51,7 @@ class Page:
         lead: one sentence with the outcome.
         tiles: (name, value) pairs for the first glance.
         tracks: one a test video; cards: the top events, loudest first; events: all of them.
-        videos: video name -> relative path of its annotated video.
+        videos: video name -> relative path of its annotated video; posters: the same for its still picture.
         tables: shown under 'Summary'; quality: shown under 'Data quality', with `sheet`, the before/after picture.
         config: section name -> {setting: value}.
         notes: what this run has no material for, in words.
@@ -65,6 +66,7 @@ class Page:
     threshold: Threshold | None
     tiles: Sequence[tuple[str, str]] = ()
     videos: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    posters: Mapping[str, str] = dataclasses.field(default_factory=dict)
     tables: Sequence[Table] = ()
     quality: Sequence[Table] = ()
     sheet: str = ""
@@ -86,13 +88,8 @@ def render(page: Page) -> str:
     fields = {"title": escape(page.title), "lead": escape(page.lead),
               "nav": " ".join(f'<a href="#{key}">{name}</a>' for key, name in SECTIONS),
               "sections": sections, "css": _asset("report.css"), "js": _asset("report.js"), "data": _data(page)}
-    out = _asset("report.html")
-    for key, value in fields.items():
-        before, mark, after = out.partition("{{" + key + "}}")
-        if not mark:
-            raise ValueError(f"the report template has no place for '{key}'")
-        out = before + value + after
-    return out
+    # one pass: what is put in is never searched for places again
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: fields[place.group(1)], _asset("report.html"))
 
 
 def _asset(name: str) -> str:
@@ -207,14 +204,22 @@ def _video(track: Track, page: Page, low: float, high: float) -> str:
     name = escape(track.video)
     player = ""
     if track.video in page.videos:
+        poster = page.posters.get(track.video, "")
         player = (f'<video controls muted playsinline preload="metadata" src="{escape(page.videos[track.video])}" '
-                  f'aria-label="Annotated video {name}"></video>')
+                  + (f'poster="{escape(poster)}" ' if poster else "")
+                  + f'aria-label="Annotated video {name}"></video>')
     line = timeline_svg(track, low=low, high=high, threshold=page.threshold, events=events)
     count = f"{len(events)} event{'' if len(events) == 1 else 's'}"
     steps = ('<button type="button" data-step="-1">previous event</button>'
              '<button type="button" data-step="1">next event</button>') if events else ""
+    listed = "".join(
+        f'<li><button type="button" class="plain" data-go="{e.peak_frame}" data-video="{name}">'
+        f"{(e.peak_frame - first) / page.fps:.1f} s, score {e.peak_score:.1f}</button> "
+        f"{escape(e.reason.split(' (')[0])}</li>" for e in sorted(events, key=lambda e: e.first_frame))
+    listed = f'<ol aria-label="Events of video {name}">{listed}</ol>' if events else ""
+    stage = f'<div class="stage">{player}{listed}</div>' if player or listed else ""
     return (f'<article class="video" data-video="{name}"><h3>Video {name}: {count}, highest score '
-            f"{float(track.final.max()):.1f}</h3>{player}"
+            f"{float(track.final.max()):.1f}</h3>{stage}"
             f'<div class="timeline" tabindex="0" role="slider" aria-label="Position in video {name}" '
             f'aria-valuemin="{first}" aria-valuemax="{last}" aria-valuenow="{first}">{line}'
             f'<div class="cursor"></div></div>'

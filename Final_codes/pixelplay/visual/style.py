@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from pixelplay.data.footage import segments
 from pixelplay.files import atomic_path
@@ -52,9 +53,40 @@ def rgb(colour: str) -> tuple[int, int, int]:
     return tuple(int(colour[i:i + 2], 16) for i in (1, 3, 5))
 
 
-def new_figure(width: float, height: float) -> Figure:
+class HouseFigure(Figure):
+    """A Figure that shows itself in a notebook without pyplot, small enough to be kept in it.
+
+    Attributes:
+        photo: holds camera pictures: shown and saved as JPEG rather than as PNG of 256 colours.
+    """
+
+    photo = False
+
+    def _repr_png_(self) -> bytes | None:
+        return None if self.photo else _encode(self, "PNG")
+
+    def _repr_jpeg_(self) -> bytes | None:
+        return _encode(self, "JPEG") if self.photo else None
+
+
+def new_figure(width: float, height: float, *, photo: bool = False) -> HouseFigure:
     """An empty figure of the house style; width and height in inches, laid out without overlaps."""
-    return Figure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
+    figure = HouseFigure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
+    figure.photo = photo
+    return figure
+
+
+def _encode(figure: Figure, form: str, quality: int = 85) -> bytes:
+    """PNG of 256 colours (line art stays exact and small) or JPEG; no creation date, so the same figure gives the
+    same bytes."""
+    drawn, out = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", metadata={"Software": None})
+    image = Image.open(drawn).convert("RGB")
+    if form == "JPEG":
+        image.save(out, format="JPEG", quality=quality, optimize=True)
+    else:
+        image.quantize(256, dither=Image.Dither.NONE).save(out, format="PNG", optimize=True)
+    return out.getvalue()
 
 
 def tidy(axes: Axes, x: str = "", y: str = "", title: str = "") -> Axes:
@@ -104,22 +136,11 @@ def spans(frames: np.ndarray, mask: np.ndarray, max_gap: int = 3) -> list[tuple[
     return out
 
 
-def save_figure(figure: Figure, path: Path | str, *, quality: int = 88) -> Path:
-    """Write a figure as PNG (256 colours: line art stays exact and small) or JPEG, by the suffix; atomic.
-
-    PNG carries no creation date, so the same figure gives the same bytes.
-    """
+def save_figure(figure: Figure, path: Path | str) -> Path:
+    """Write a figure as PNG or JPEG, by the suffix; atomic, the same bytes for the same figure."""
     path = Path(path)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    from PIL import Image
-
-    image = Image.open(buffer).convert("RGB")
     with atomic_path(path) as part:
-        if path.suffix.lower() in (".jpg", ".jpeg"):
-            image.save(part, format="JPEG", quality=quality, optimize=True)
-        else:
-            image.quantize(256, dither=Image.Dither.NONE).save(part, format="PNG", optimize=True)
+        part.write_bytes(_encode(figure, "JPEG" if path.suffix.lower() in (".jpg", ".jpeg") else "PNG"))
     return path
 
 

@@ -61,21 +61,22 @@ class Track:
         return np.asarray(self.reliability) < 0.5
 
 
-def score_timeline(track: Track, *, threshold: float | None = None,
-                   thumbnails: Sequence[tuple[int, np.ndarray]] = ()) -> Figure:
+def score_timeline(track: Track, *, threshold: float | None = None, thumbnails: Sequence[tuple[int, np.ndarray]] = (),
+                   unit: str = "score (deviations above normal)") -> Figure:
     """One video in full: models thin, final bold, ground truth shaded, quality strip below, pictures of the peaks.
 
     Args:
         threshold: final score at which an event begins.
         thumbnails: (frame number, RGB image) of the peaks to show above the lines, at most about six.
+        unit: what the score is, for the axis.
     """
-    figure = style.new_figure(11, 4.6 if len(thumbnails) else 3.7)
+    figure = style.new_figure(11, 4.6 if len(thumbnails) else 3.7, photo=len(thumbnails) > 0)
     axes, strip = figure.subplots(2, 1, sharex=True, height_ratios=[12, 1])
     _draw_scores(axes, track, threshold)
     _draw_quality(strip, track)
     if len(thumbnails):
         _draw_thumbnails(axes, track, thumbnails)
-    style.tidy(axes, y="score (deviations above normal)")
+    style.tidy(axes, y=unit)
     style.tidy(strip, x="frame number")
     seconds = axes.secondary_xaxis("top", functions=(lambda f: f / track.fps, lambda s: s * track.fps))
     seconds.set_xlabel("time (s)", fontsize=9)
@@ -163,7 +164,7 @@ def _spread(frames: Sequence[int], first: float, last: float, width: float = 0.1
 
 
 def _legend(track: Track, threshold: float | None) -> list:
-    handles: list = [Line2D([], [], color=style.BLACK, lw=2, label="final")]
+    handles: list = [Line2D([], [], color=style.BLACK, lw=2, label="final" if track.models else "score")]
     handles += [Line2D([], [], color=style.model_colour(n, track.models), lw=1.2, label=style.model_title(n))
                 for n in track.models]
     if threshold is not None:

@@ -42,7 +42,8 @@
       }
       if (this.media) {
         const follow = () => {
-          this.show(this.data.first + Math.floor(this.media.currentTime * run.fps + 1e-3));
+          // a late event of an earlier jump must not undo this one
+          if (!this.media.seeking) this.show(this.data.first + Math.floor(this.media.currentTime * run.fps + 1e-3));
           if (!this.media.paused) requestAnimationFrame(follow);
         };
         this.media.addEventListener("play", follow);

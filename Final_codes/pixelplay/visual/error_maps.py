@@ -1,0 +1,82 @@
+"""Error maps: what a model expected, what it saw, and where the two differ.
+
+Reads images and error maps (arrays); makes Figures. All maps of a figure share one colour scale, so a dark row means a
+calm frame and not a rescaled one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from pixelplay.visual import style
+
+
+@dataclasses.dataclass(frozen=True)
+class ErrorRow:
+    """One frame seen by one model.
+
+    Attributes:
+        title: the Id and whether the frame is normal.
+        image: (H, W, 3) uint8 RGB.
+        error: (h, w) float, any size, higher = less expected.
+        prediction: (H', W'[, 3]) uint8, what the model expected; None where it was not kept.
+    """
+
+    title: str
+    image: np.ndarray
+    error: np.ndarray
+    prediction: np.ndarray | None = None
+
+
+def error_maps(rows: Sequence[ErrorRow], *, title: str = "", unit: str = "error") -> Figure:
+    """Input | prediction | error | overlay, a row a frame; without the prediction column where no row has one.
+
+    The scale runs from 0 to the 99.8th percentile of all maps shown.
+    Raises:
+        ValueError: no rows.
+    """
+    if not rows:
+        raise ValueError("error maps need at least one frame")
+    predicted = any(r.prediction is not None for r in rows)
+    columns = ["input", *(["prediction"] if predicted else []), "error", "overlay"]
+    aspect = rows[0].image.shape[0] / rows[0].image.shape[1]
+    figure = style.new_figure(2.6 * len(columns) + 0.8, 0.6 + (2.6 * aspect + 0.25) * len(rows), photo=True)
+    grid = figure.subplots(len(rows), len(columns), squeeze=False)
+    top = max(float(np.quantile(np.concatenate([np.ravel(r.error).astype(np.float64) for r in rows]), 0.998)), 1e-12)
+    scale = Normalize(0.0, top, clip=True)
+    for line, row in zip(grid, rows):
+        cells = dict(zip(columns, line))
+        style.picture(cells["input"], row.image)
+        # left-aligned over the first picture: a row reads as one sentence
+        cells["input"].set_title(row.title, fontsize=9, loc="left")
+        if predicted:
+            if row.prediction is None:
+                cells["prediction"].set_visible(False)
+            else:
+                style.picture(cells["prediction"], row.prediction,
+                              **({"cmap": "gray", "vmin": 0, "vmax": 255} if row.prediction.ndim == 2 else {}))
+        style.picture(cells["error"], row.error, cmap="inferno", norm=scale)
+        style.picture(cells["overlay"], overlay(row.image, scale(np.asarray(row.error, dtype=np.float64))))
+    for name, axes in zip(columns, grid[-1]):
+        axes.set_xlabel(name, fontsize=9)
+    bar = figure.colorbar(ScalarMappable(scale, "inferno"), ax=grid, shrink=min(0.9, 2 / len(rows) + 0.4), pad=0.01)
+    bar.set_label(unit, fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    if title:
+        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """The image with a heat map in [0, 1] over it (see `annotate.overlay_heat`); grey below, so that colour is heat."""
+    from pixelplay.visual.annotate import overlay_heat
+
+    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    return overlay_heat(np.repeat(grey[..., None], 3, axis=2), np.ma.filled(heat, 0.0), 0.75)

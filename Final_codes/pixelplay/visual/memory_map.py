@@ -1,0 +1,91 @@
+"""What a memory bank covers: its map in two dimensions, and the covering radius against its size.
+
+Reads feature matrices (N, D) and coreset picks; makes Figures.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pixelplay.visual import style
+
+
+def project(train: np.ndarray, *others: np.ndarray, dimensions: int = 2) -> list[np.ndarray]:
+    """Principal components of the training features, applied to all matrices; test features shape nothing.
+
+    Returns:
+        one (n, 2) float array for `train` and for each of `others`.
+    """
+    train = np.asarray(train, dtype=np.float64)
+    centre = train.mean(axis=0)
+    _, _, axes = np.linalg.svd(train - centre, full_matrices=False)
+    # a component's sign is arbitrary: fix it, so that the same data draw the same map
+    axes = axes * np.where(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)] < 0, -1.0, 1.0)[:, None]
+    basis = np.zeros((dimensions, train.shape[1]))
+    basis[:min(dimensions, len(axes))] = axes[:dimensions]
+    return [(np.asarray(x, dtype=np.float64) - centre) @ basis.T for x in (train, *others)]
+
+
+def memory_map(train: np.ndarray, picks: np.ndarray, test: np.ndarray, *, test_scores: np.ndarray | None = None,
+               title: str = "Memory bank") -> Figure:
+    """Training features, the picks among them, and test features on the training set's first two components.
+
+    Args:
+        train: (N, D); picks: (M,) indices into it; test: (K, D).
+        test_scores: (K,) calibrated scores to colour the test features by.
+    """
+    flat_train, flat_test = project(train, test)
+    figure = style.new_figure(7.2, 5.2)
+    axes = figure.subplots()
+    axes.scatter(*flat_train.T, s=7, color="#c4c4c4", lw=0, label=f"training features ({len(train):,})", zorder=1)
+    if test_scores is None:
+        axes.scatter(*flat_test.T, s=9, color=style.SKY, alpha=0.7, lw=0, zorder=2,
+                     label=f"test features ({len(test):,})")
+    else:
+        order = np.argsort(test_scores, kind="stable")
+        points = axes.scatter(*flat_test[order].T, s=12, c=np.asarray(test_scores)[order], cmap="viridis", lw=0,
+                              zorder=2,
+                              label=f"test features ({len(test):,})")
+        bar = figure.colorbar(points, ax=axes, shrink=0.85)
+        bar.set_label("score of the test feature (deviations above normal)", fontsize=8)
+        bar.ax.tick_params(labelsize=8)
+    axes.scatter(*flat_train[picks].T, s=34, marker="o", facecolors="none", edgecolors=style.BLACK, lw=1.1,
+                 label=f"in the bank ({len(picks):,})", zorder=3)
+    style.tidy(axes, "first principal component (feature units)", "second principal component (feature units)", title)
+    figure.legend(loc="outside lower left", ncols=3, fontsize=8, frameon=False)
+    return figure
+
+
+def covering_radii(features: np.ndarray, picks: np.ndarray) -> np.ndarray:
+    """Largest distance from any row to its nearest pick after each pick.
+
+    Args:
+        features: (N, D); picks: (M,) indices in order of picking.
+    Returns:
+        (M,) float64, non-increasing, in feature units.
+    """
+    features = np.asarray(features, dtype=np.float64)
+    nearest = np.full(len(features), np.inf)
+    radii = np.empty(len(picks))
+    for i, pick in enumerate(picks):
+        nearest = np.minimum(nearest, np.linalg.norm(features - features[pick], axis=1))
+        radii[i] = nearest.max()
+    return radii
+
+
+def radius_curve(radii: np.ndarray, *, chosen: int | None = None, title: str = "Covering radius") -> Figure:
+    """Covering radius against the number of picks; `chosen` marks the size in use."""
+    figure = style.new_figure(5.6, 3.4)
+    axes = figure.subplots()
+    axes.plot(np.arange(1, len(radii) + 1), radii, color=style.BLUE, lw=1.8)
+    if chosen is not None and 1 <= chosen <= len(radii):
+        axes.plot([chosen], [radii[chosen - 1]], "o", color=style.VERMILLION, ms=7)
+        axes.annotate(f"{chosen} picks: {radii[chosen - 1]:.3g}", (chosen, radii[chosen - 1]), xytext=(8, 8),
+                      textcoords="offset points", fontsize=9)
+    if len(radii) > 20:
+        axes.set_xscale("log")
+    axes.set_ylim(bottom=0)
+    return_axes = style.tidy(axes, "picks in the bank", "covering radius (feature units)", title)
+    return_axes.grid(alpha=0.3)
+    return figure

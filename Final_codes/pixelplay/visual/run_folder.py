@@ -1,0 +1,209 @@
+"""A run's output folder, opened for looking: scores, events, labels, maps, frames, as far as they are there.
+
+Reads what the stages wrote (manifest, score files, submission, error maps, actors, receipts); writes nothing. A run
+that has not come to its end, has no labels or no maps is a legitimate state: what is missing is None or empty. What is
+there but broken is an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pixelplay.data.footage import Footage, segments
+from pixelplay.data.manifest import Manifest
+from pixelplay.errors import PixelPlayError
+from pixelplay.evaluation.labels import read_labels
+from pixelplay.files import read_json
+from pixelplay.fusion.ensemble import find_files, read_members
+from pixelplay.fusion.prior import prior_weights
+from pixelplay.fusion.recipe import Frames
+from pixelplay.fusion.recipes.default import fuse
+from pixelplay.fusion.scores import ScoreFile
+from pixelplay.registry import MODELS, model_class
+from pixelplay.visual.events import Event, Threshold, find_events, reason_from_models, threshold_from_training
+from pixelplay.visual.timeline import Track
+
+EXTRACTION = "01_frame_extraction"
+NO_TRAINING = Threshold(3.0, 2.0, "begins three deviations above the middle of the test scores and ends below two "
+                                  "(no training scores are known)")
+
+
+class RunFolder:
+    """One output folder. Every property is read once, when first asked for.
+
+    Args:
+        folder: the output folder (the one that holds 01_frame_extraction and scores).
+        footage: split -> Footage to use instead of the cache of stage 1 (tests, footage made elsewhere).
+    """
+
+    def __init__(self, folder: Path | str, *, footage: Mapping[str, Footage] | None = None):
+        self.folder = Path(folder)
+        if not (self.folder / EXTRACTION / "manifest.csv").exists():
+            raise PixelPlayError(f"{self.folder} holds no {EXTRACTION}/manifest.csv", expected="a run's output folder",
+                                 mend="name the folder given to run_all.py as --output, or run it first")
+        self._footage = dict(footage or {})
+
+    # ---- frames -------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def manifest(self) -> Manifest:
+        """The manifest of stage 1."""
+        return Manifest.load(self.folder / EXTRACTION)
+
+    @functools.cached_property
+    def test(self) -> pd.DataFrame:
+        """Manifest rows of the test split."""
+        return self.manifest.split("test")
+
+    @property
+    def fps(self) -> float:
+        """Frames a second."""
+        return float(self.manifest.fps) or 25.0
+
+    def footage(self, split: str) -> Footage:
+        """Repaired frames of a split (opens the cache of stage 1)."""
+        if split not in self._footage:
+            from pixelplay.repair.stage import open_footage
+
+            self._footage[split] = open_footage(self.folder / EXTRACTION, split)
+        return self._footage[split]
+
+    def videos(self) -> list[tuple[str, slice]]:
+        """Test videos and their rows, in manifest order."""
+        rows = segments(self.test["video"].to_numpy(object), self.test["frame"].to_numpy(), np.iinfo(np.int64).max)
+        return [(str(self.test["video"].iloc[r.start]), r) for r in rows]
+
+    # ---- scores -------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def members(self) -> dict[str, ScoreFile]:
+        """Score files by model, registered models first; empty where no model has run."""
+        folder = self.folder / "scores"
+        if not folder.is_dir() or not any(p for p in folder.glob("*.csv") if not p.name.endswith(".train.csv")):
+            return {}
+        paths = {p.stem: p for p in find_files([folder])}
+        order = [n for n in MODELS if n in paths] + [n for n in paths if n not in MODELS]
+        return read_members({n: paths[n] for n in order}, self._frames("test"), allow_smoke=True)
+
+    @functools.cached_property
+    def z(self) -> dict[str, np.ndarray]:
+        """model -> (N,) calibrated and smoothed scores: robust deviations above normal."""
+        return fuse(self.members, self._frames("test")).processed if self.members else {}
+
+    @functools.cached_property
+    def train_z(self) -> dict[str, np.ndarray]:
+        """model -> (M,) the same for held-out training frames; only models that have them."""
+        train_ids = self.manifest.split("train")["Id"].to_numpy(object)
+        as_test = {n: dataclasses.replace(f, ids=f.train_ids, values=f.train_values) for n, f in self.members.items()
+                   if f.train_values is not None and np.array_equal(f.train_ids, train_ids)}
+        return fuse(as_test, self._frames("train")).processed if as_test else {}
+
+    @functools.cached_property
+    def weights(self) -> dict[str, float]:
+        """model -> its weight in the submission of all models; prior weights where the merge kept no table."""
+        path = self.folder / "ensemble.json"
+        rows = read_json(path).get("submissions", {}).get("submission", []) if path.exists() else []
+        found = {r["model"]: float(r["weight"]) for r in rows if r["model"] in self.members}
+        return found if sum(found.values()) > 0 else prior_weights(self.members)
+
+    @functools.cached_property
+    def final(self) -> np.ndarray | None:
+        """(N,) weighted mean of the calibrated scores, in deviations above normal; None before any model has run.
+
+        The default recipe's submission ranks the frames in the same order; another recipe's need not.
+        """
+        return self._mean(self.z)
+
+    @functools.cached_property
+    def final_train(self) -> np.ndarray | None:
+        """(M,) the same for held-out training frames; None where a model has no training scores."""
+        return self._mean(self.train_z) if set(self.weights) <= set(self.train_z) else None
+
+    @functools.cached_property
+    def threshold(self) -> Threshold:
+        """When an event begins and ends, from held-out training scores where they are known."""
+        return threshold_from_training(self.final_train) if self.final_train is not None else NO_TRAINING
+
+    @functools.cached_property
+    def events(self) -> list[Event]:
+        """All events of the test videos, loudest first."""
+        if self.final is None:
+            return []
+        return find_events(self.test["video"].to_numpy(object), self.test["frame"].to_numpy(), self.final,
+                           self.threshold, min_frames=max(2, round(self.fps / 5)), join=round(self.fps / 2),
+                           max_gap=round(self.fps / 2), reason=self.reason)
+
+    def reason(self, row: int) -> str:
+        """Why a test frame's score is what it is, in words."""
+        return reason_from_models({n: self.z[n] for n in self.weights}, row)
+
+    @functools.cached_property
+    def tracks(self) -> list[Track]:
+        """One `Track` a test video; empty before any model has run."""
+        if self.final is None:
+            return []
+        return [Track(video, self.test["frame"].to_numpy()[rows], self.final[rows],
+                      {n: v[rows] for n, v in self.z.items()},
+                      None if self.labels is None else self.labels[rows],
+                      self.test["reliability"].to_numpy()[rows], self.test["flags"].to_numpy(object)[rows], self.fps)
+                for video, rows in self.videos()]
+
+    # ---- what may be there ----------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def receipt(self) -> dict[str, Any]:
+        """run.json; {} where the run has not come to its end."""
+        return self._json("run.json")
+
+    @functools.cached_property
+    def metrics(self) -> dict[str, Any]:
+        """metrics.json; {} where no labels are known."""
+        return self._json("metrics.json")
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray | None:
+        """(N,) bool ground truth of the test frames, for shading alone; None where none is known (any more)."""
+        named = self.receipt.get("options", {}).get("labels") or self.manifest.labels
+        if not named or not Path(named).exists():
+            return None
+        ids = self.test["Id"].tolist()
+        return read_labels(Path(named)).align(ids, ids).values.astype(bool)
+
+    def maps(self, name: str) -> np.ndarray | None:
+        """(N, h, w) float16 error maps of the test frames (memory-mapped), or None."""
+        path = self.folder / "scores" / "maps" / f"{name}.npy"
+        if not path.exists():
+            return None
+        maps = np.load(path, mmap_mode="r")
+        if len(maps) != len(self.test):
+            raise PixelPlayError(f"{path} holds {len(maps)} maps", expected=f"{len(self.test)}, one a test frame",
+                                 mend=f"run {name} again")
+        return maps
+
+    def model_folder(self, name: str) -> Path:
+        """Where a model keeps its state."""
+        stage = model_class(name).stage
+        shared = sum(model_class(n).stage == stage for n in MODELS) > 1
+        return self.folder / stage / name if shared else self.folder / stage
+
+    # ---- inside -------------------------------------------------------------------------------------------------
+
+    def _json(self, name: str) -> dict[str, Any]:
+        return read_json(self.folder / name) if (self.folder / name).exists() else {}
+
+    def _frames(self, split: str) -> Frames:
+        table = self.manifest.split(split)
+        return Frames(table["Id"].to_numpy(object), table["video"].to_numpy(object), table["frame"].to_numpy(np.int64),
+                      table["reliability"].to_numpy(np.float64))
+
+    def _mean(self, scores: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        if not scores or not self.weights:
+            return None
+        return sum(w * scores[n] for n, w in self.weights.items()) / sum(self.weights.values())

@@ -1,0 +1,81 @@
+"""Loss curves.
+
+Reads per-step or per-epoch losses (arrays or a CSV with a step column); makes Figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import read_json
+from pixelplay.visual import style
+
+STYLES = {"train": (style.BLUE, "-", "o"), "held_out": (style.VERMILLION, "--", "s")}
+
+
+def loss_curves(models: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], *, x: str = "step",
+                columns: int = 2) -> Figure:
+    """A panel a model.
+
+    Args:
+        models: model -> {curve name -> (x (n,), loss (n,))}; 'train' and 'held_out' have fixed colours.
+    """
+    columns = min(columns, max(1, len(models)))
+    rows = max(1, -(-len(models) // columns))
+    figure = style.new_figure(4.6 * columns, 0.4 + 2.5 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.ravel()[len(models):]:
+        axes.set_visible(False)
+    for axes, (name, curves) in zip(grid.ravel(), models.items()):
+        for i, (label, (steps, losses)) in enumerate(curves.items()):
+            colour, line, marker = STYLES.get(label, (style.SPARE_COLOURS[i % len(style.SPARE_COLOURS)], "-", "^"))
+            axes.plot(steps, losses, line, color=colour, lw=1.5, marker=marker if len(steps) < 40 else None, ms=3.5,
+                      label=label.replace("_", " "))
+        values = np.concatenate([np.asarray(v[1], dtype=np.float64) for v in curves.values()] or [np.ones(1)])
+        if len(values) and np.all(values > 0) and values.max() > 5 * values.min():
+            axes.set_yscale("log")
+        style.tidy(axes, x=x, y="loss (mean per pixel)", title=style.model_title(name))
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def find_curve(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
+    """The loss curve of a model that was trained in `folder` or below it (main/curve.csv first), or read from the
+    card of its weights; None where there is neither."""
+    for name in ("main/curve.csv", "curve.csv"):
+        if (folder / name).exists():
+            return read_losses(folder / name)
+    card = read_json(folder / "card.json") if (folder / "card.json").exists() else {}
+    rows = pd.DataFrame(card.get("curve", []))
+    return _curves(rows) if "step" in rows.columns else None
+
+
+def _curves(table: pd.DataFrame, x: str = "step") -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """train (the total) and held_out first, the parts of the loss after them; speeds are no losses."""
+    table = table.rename(columns={"total": "train"})
+    names = [c for c in ("train", "held_out") if c in table.columns]
+    names += [c for c in table.columns if c not in (x, "clips_per_second", *names)
+              and pd.api.types.is_numeric_dtype(table[c])]
+    return {c: (table.loc[table[c].notna(), x].to_numpy(), table.loc[table[c].notna(), c].to_numpy(np.float64))
+            for c in names}
+
+
+def read_losses(path: Path, x: str = "step") -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Read a CSV of losses: a column `x` and one column a curve; empty cells are left out of their curve.
+
+    Raises:
+        PixelPlayError: the column `x` is missing or nothing else is there.
+    """
+    table = pd.read_csv(path)
+    curves = _curves(table, x) if x in table.columns else {}
+    if not curves:
+        raise PixelPlayError(f"{path} has the columns {', '.join(table.columns)}",
+                             expected=f"{x} and at least one loss")
+    return curves

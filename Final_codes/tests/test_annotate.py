@@ -1,0 +1,126 @@
+"""Annotated video: codec, size, rate, time, gaps, marks and mistakes."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import pytest
+
+from pixelplay.errors import PixelPlayError
+from pixelplay.visual.annotate import Box, annotate_video, draw_frame, overlay_heat, put_text
+from pixelplay.visual.events import Event, Threshold
+
+RULE = Threshold(2.0, 1.0, "")
+
+
+def grey(count, size=(64, 96), value=120):
+    for _ in range(count):
+        yield np.full((*size, 3), value, np.uint8)
+
+
+def read_back(path):
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = [(f.pts * stream.time_base, f.to_ndarray(format="rgb24")) for f in container.decode(video=0)]
+        return stream.codec_context, stream.average_rate, frames
+
+
+def test_h264_yuv420p_with_the_index_in_front(tmp_path):
+    path = annotate_video(grey(12), np.linspace(0, 3, 12), tmp_path / "out.mp4", fps=25, threshold=RULE)
+    codec, rate, frames = read_back(path)
+    assert codec.name == "h264" and codec.pix_fmt == "yuv420p"
+    assert (codec.width, codec.height, rate, len(frames)) == (96, 64, 25, 12)
+    data = path.read_bytes()
+    assert 0 < data.index(b"moov") < data.index(b"mdat")  # a browser can start before all of it is there
+    assert not list(tmp_path.glob("*.part*"))
+
+
+@pytest.mark.parametrize("size", [(63, 96), (64, 97), (33, 41)])
+def test_odd_sizes_gain_one_line(tmp_path, size):
+    path = annotate_video(grey(3, size), np.zeros(3), tmp_path / "out.mp4", fps=10)
+    codec, _, _ = read_back(path)
+    assert (codec.height, codec.width) == (size[0] + size[0] % 2, size[1] + size[1] % 2)
+
+
+def test_fractional_rates_survive(tmp_path):
+    _, rate, _ = read_back(annotate_video(grey(30), np.zeros(30), tmp_path / "out.mp4", fps=30000 / 1001))
+    assert float(rate) == pytest.approx(29.97, abs=0.01)
+
+
+def test_a_hole_in_the_numbers_stays_a_hole_in_time(tmp_path):
+    numbers = np.r_[100:110, 120:130]
+    images = (np.full((64, 96, 3), 200 if n < 115 else 80, np.uint8) for n in numbers)
+    _, _, frames = read_back(annotate_video(images, np.zeros(20), tmp_path / "out.mp4", fps=10, numbers=numbers))
+    times = [float(t) for t, _ in frames]
+    np.testing.assert_allclose(times, np.arange(30) / 10, atol=1e-3)
+    middle = [f[32, 60].mean() for _, f in frames]
+    assert middle[5] == pytest.approx(200, abs=8)
+    assert middle[15] == pytest.approx(200 / 3, abs=10)  # nothing was seen: the last picture, darkened
+    assert middle[25] == pytest.approx(80, abs=8)
+
+
+def test_one_frame_and_equal_scores(tmp_path):
+    assert len(read_back(annotate_video(grey(1), np.zeros(1), tmp_path / "a.mp4", fps=25))[2]) == 1
+    assert len(read_back(annotate_video(grey(4), np.ones(4), tmp_path / "b.mp4", fps=25, threshold=RULE))[2]) == 4
+
+
+@pytest.mark.parametrize(("frames", "scores", "words"), [(0, 3, "no frames"), (2, 3, "2 frames but 3 scores"),
+                                                         (5, 3, "3 scores")])
+def test_frames_and_scores_must_match(tmp_path, frames, scores, words):
+    with pytest.raises(PixelPlayError, match=words):
+        annotate_video(grey(frames), np.zeros(scores), tmp_path / "out.mp4", fps=25)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_frame_of_another_size_is_named(tmp_path):
+    frames = [np.zeros((64, 96, 3), np.uint8), np.zeros((64, 98, 3), np.uint8)]
+    with pytest.raises(PixelPlayError, match="frame 7 is 98x64"):
+        annotate_video(frames, np.zeros(2), tmp_path / "out.mp4", fps=25, numbers=np.array([6, 7]))
+
+
+def test_frames_are_taken_one_at_a_time(tmp_path):
+    alive, most = [0], [0]
+
+    class Counted(np.ndarray):
+        def __del__(self):
+            alive[0] -= 1
+
+    def frames():
+        for _ in range(40):
+            alive[0] += 1
+            most[0] = max(most[0], alive[0])
+            yield np.full((64, 96, 3), 90, np.uint8).view(Counted)
+
+    annotate_video(frames(), np.zeros(40), tmp_path / "out.mp4", fps=25)
+    assert most[0] <= 12  # views made on the way count as well; forty would mean the video is held in memory
+
+
+def test_marks_follow_score_event_and_heat():
+    frame = np.full((120, 160, 3), 100, np.uint8)
+    calm = draw_frame(frame, 0, None, 25.0, RULE, [Box((40, 40, 60, 80), 0.0)])
+    loud = draw_frame(frame, 0, None, 25.0, RULE, [Box((40, 40, 60, 80), 5.0, "fast")])
+    assert (frame == 100).all()
+    assert tuple(calm[60, 40]) != tuple(loud[60, 40])
+    assert tuple(loud[60, 40]) == (213, 94, 0)
+    hot = np.zeros((6, 8), np.float32)
+    hot[3, 4] = 1.0
+    warm = overlay_heat(frame, hot)
+    assert (warm[70, 90] != frame[70, 90]).any() and (warm[5, 5] == frame[5, 5]).all()
+    assert (overlay_heat(frame, np.zeros((6, 8))) == frame).all()
+    assert overlay_heat(frame, np.full((6, 8), np.nan)).shape == frame.shape
+
+
+def test_an_event_frames_the_picture(tmp_path):
+    event = Event("v", 5, 9, 7, 4.0, 7, 5, "an actor moves fast (local memory, 4.0 deviations)")
+    scores = np.r_[np.zeros(5), np.full(5, 4.0), np.zeros(5)]
+    _, _, frames = read_back(annotate_video(grey(15), scores, tmp_path / "o.mp4", fps=25, threshold=RULE,
+                                            events=[event], labels=scores > 1))
+    inside, outside = frames[7][1][32, 0].astype(int), frames[12][1][32, 0].astype(int)
+    assert inside[0] - inside[2] > 60  # vermillion border
+    assert abs(outside[0] - outside[2]) < 30
+
+
+def test_text_stays_inside_a_small_frame():
+    frame = np.zeros((30, 40, 3), np.uint8)
+    put_text(frame, "a very long line of words with unicode \u00e9", (38, 28), 0.4, (255, 255, 255), (9, 9, 9))
+    assert frame.any()
