@@ -95,10 +95,13 @@ class Backbone:
             out[start:start + len(batch)] = torch.cat(pooled, dim=1).cpu().numpy()
         return out
 
-    def _run(self, batch: Tensor) -> list[Tensor]:
+    def network_input(self, batch: Tensor) -> Tensor:
+        """(N, 3, 224, 224) uint8 (see `prepare`) -> the network's own input: normalised by its mean and std."""
         x = batch.to(self.hardware.device, non_blocking=True).float()
-        x = ((x - self._mean) / self._std).to(self.hardware.torch_dtype, memory_format=torch.channels_last)
-        return self._module(x)
+        return ((x - self._mean) / self._std).to(self.hardware.torch_dtype, memory_format=torch.channels_last)
+
+    def _run(self, batch: Tensor) -> list[Tensor]:
+        return self._module(self.network_input(batch))
 
     def _batches(self, images: Sequence[np.ndarray], size: int, fit: str) -> Iterator[tuple[int, Tensor]]:
         """Prepare one batch ahead of the network, in a second thread."""

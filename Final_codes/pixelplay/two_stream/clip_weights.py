@@ -14,6 +14,7 @@ import re
 import socket
 import urllib.parse
 import urllib.request
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -88,13 +89,14 @@ def read_trunk(path: Path) -> Trunk:
     Raises:
         PixelPlayError: the file is missing, of no known format, or not RN101's weights (names the first tensor).
     """
-    trunk = Trunk()
+    with torch.device("meta"):  # every tensor comes from the file: nothing to initialise
+        trunk = Trunk()
     state = _canonical(read_tensors(path))
     folded = {}
     for name, module in trunk.named_modules():
         if isinstance(module, nn.Conv2d):
             folded |= _fold(state, name, module.weight.shape, path)
-    trunk.load_state_dict(folded)
+    trunk.load_state_dict(folded, assign=True)
     return trunk.eval()
 
 
@@ -108,7 +110,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
             return load_file(path)
         if zipfile.is_zipfile(path) and any("/code/" in n for n in zipfile.ZipFile(path).namelist()):
-            return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+            with warnings.catch_warnings():
+                # torch announces the end of TorchScript on every call; the published file will stay what it is
+                warnings.simplefilter("ignore", FutureWarning)
+                return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, OSError, EOFError, pickle.UnpicklingError, _safetensor_error()) as cause:
         raise PixelPlayError(f"{path} cannot be read as weights: {str(cause).splitlines()[0]}", expected=FORMATS,
