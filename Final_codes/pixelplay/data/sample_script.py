@@ -1,0 +1,255 @@
+"""The embedded sample's script: who walks where, and what goes wrong in which test video.
+
+Reads a random generator and a video's length; makes `Actor`s. What is normal here: people walk at 0.85 to 1.8 m/s;
+on the near lane to the right, on the middle lane to the left, on the path between the entrance and the plaza both
+ways (keeping right), along the facade both ways. Nobody stops, runs, rides or drives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from pixelplay.data import sample_actors as draw
+from pixelplay.data.sample_actors import Outfit, Parts, Pose
+
+FPS = 25.0
+ANOMALIES = ("runner", "cyclist", "cart", "throw", "fall", "wrong_way", "loiterer")
+NEAR, MIDDLE, FAR = (8.6, 10.6), (12.2, 15.0), (26.2, 28.6)
+"""Depth ranges of the lanes in metres."""
+
+
+@dataclasses.dataclass
+class Actor:
+    """One participant over a whole video of T frames.
+
+    Attributes:
+        poses: T poses, None where absent.
+        outfit: looks.
+        anomalous: (T,) bool.
+        kind: 'walker' or one of `ANOMALIES`.
+        colour: of the vehicle or the thrown bag.
+        flight: frame -> (world position (3,), spin) of a thrown bag.
+    """
+
+    poses: list[Pose | None]
+    outfit: Outfit
+    anomalous: np.ndarray
+    kind: str = "walker"
+    colour: tuple[float, float, float] = (0, 0, 0)
+    flight: dict[int, tuple[np.ndarray, float]] = dataclasses.field(default_factory=dict)
+
+    def parts(self, frame: int) -> Parts | None:
+        """What there is to draw at a frame; None where absent or far outside the picture."""
+        pose = self.poses[frame]
+        if pose is None or abs(pose.x) > half_view(pose.z) + 2.5:
+            return None
+        if self.kind == "cyclist":
+            return draw.bicycle(pose, self.outfit, self.colour)
+        if self.kind == "cart":
+            return draw.cart(pose, self.outfit, self.colour)
+        parts = draw.person(pose, self.outfit)
+        if frame in self.flight:
+            parts += draw.bag(*self.flight[frame], self.colour)
+        return parts
+
+
+def half_view(z: float) -> float:
+    """Half the width the camera sees at a depth, in metres, plus a margin to appear from."""
+    return 0.615 * z + 0.6
+
+
+def walk(line: np.ndarray, speed: np.ndarray, rng: np.random.Generator, *, start: float = 0.0,
+         run: np.ndarray | None = None, cycle: float | None = None) -> list[Pose | None]:
+    """Poses along a polyline.
+
+    Args:
+        line: (n, 2) points (x, z) in metres.
+        speed: (T,) metres a second.
+        start: metres along the line at frame 0; negative = appears later.
+        run: (T,) running gait, 0 to 1.
+        cycle: metres of one gait cycle (two steps); 1.35 at a normal walk when None.
+    """
+    steps = np.hypot(*np.diff(line, axis=0).T)
+    marks = np.concatenate([[0], np.cumsum(steps)])
+    way = start + np.concatenate([[0], np.cumsum(speed[:-1])]) / FPS
+    x, z = np.interp(way, marks, line[:, 0]), np.interp(way, marks, line[:, 1])
+    weave = 0.05 * np.sin(way * 0.9 + rng.uniform(0, 6))
+    run = np.zeros(len(speed)) if run is None else run
+    length = (cycle or 0.75 + 0.46 * np.clip(float(np.median(speed)), 0.6, 1.8)) * (1 + 0.75 * run)
+    phase = rng.uniform(0, 2 * np.pi) + 2 * np.pi * np.cumsum(speed / FPS / length)
+    ahead = np.stack([np.interp(way + 0.4, marks, line[:, 0]) - np.interp(way - 0.4, marks, line[:, 0]),
+                      np.interp(way + 0.4, marks, line[:, 1]) - np.interp(way - 0.4, marks, line[:, 1])], 1)
+    poses: list[Pose | None] = []
+    for t in range(len(speed)):
+        if way[t] < 0 or way[t] > marks[-1]:
+            poses.append(None)
+            continue
+        d = ahead[t] / max(float(np.hypot(*ahead[t])), 1e-6)
+        poses.append(Pose(x[t] + weave[t] * d[1], z[t] - weave[t] * d[0], (d[0], d[1]), phase[t],
+                          stride=min(1.0, speed[t] / 0.9), run=run[t]))
+    return poses
+
+
+def lane_line(rng: np.random.Generator, lane: tuple[float, float], to_right: bool) -> np.ndarray:
+    """A way across the picture, slightly slanted."""
+    a, b = rng.uniform(*lane, 2)
+    b = a + 0.4 * (b - a)
+    reach = half_view(max(a, b))
+    return np.array([[-reach, a], [reach, b]] if to_right else [[reach, a], [-reach, b]])
+
+
+def route(rng: np.random.Generator) -> np.ndarray:
+    """A normal way through the scene."""
+    kind = rng.choice(5, p=[0.26, 0.28, 0.18, 0.16, 0.12])
+    if kind == 0:
+        return lane_line(rng, NEAR, True)
+    if kind == 1:
+        return lane_line(rng, MIDDLE, False)
+    if kind == 2:  # out of the entrance, down the path on its left side as seen from the camera
+        x, end = rng.uniform(-1.2, -0.3), rng.uniform(-4.5, -1.5)
+        return np.array([[x, 29.3], [rng.uniform(-2.2, -0.8), 17.0], [end, 9.5], [end - 0.5, 5.2]])
+    if kind == 3:  # towards the entrance on the other side
+        x, begin = rng.uniform(0.4, 1.3), rng.uniform(1.5, 3.0)
+        return np.array([[begin + 0.4, 5.2], [begin, 9.5], [rng.uniform(0.9, 2.3), 17.0], [x, 29.3]])
+    return lane_line(rng, FAR, bool(rng.random() < 0.5))
+
+
+def walkers(rng: np.random.Generator, frames: int, density: float) -> list[Actor]:
+    """Passers-by of one video: about `density` of them in the picture at a time, some in pairs."""
+    actors: list[Actor] = []
+    # as many as keep the picture busy: a crossing takes about twelve seconds
+    for _ in range(max(2, round(density * (1 + frames / (12 * FPS))))):
+        line, pace = route(rng), float(np.clip(rng.normal(1.3, 0.22), 0.85, 1.8))
+        length = float(np.hypot(*np.diff(line, axis=0).T).sum())
+        start = rng.uniform(-pace * frames / FPS * 0.7, length * 0.85)
+        sideways = np.array([0.1, 0.62] if abs(line[0, 0] - line[-1, 0]) > 6 else [0.62, 0.1])
+        for mate in range(1 + int(rng.random() < 0.22)):
+            beside = line + sideways * mate
+            speed = pace * (1 + 0.04 * np.sin(np.arange(frames) / 19 + rng.uniform(0, 6)))
+            poses = walk(beside, speed, rng, start=start - 0.25 * mate)
+            actors.append(Actor(poses, Outfit.draw(rng), np.zeros(frames, bool)))
+    return actors
+
+
+def anomaly(kind: str, rng: np.random.Generator, frames: int) -> Actor:
+    """One actor that misbehaves for a part of the video.
+
+    Args:
+        kind: one of `ANOMALIES`.
+        frames: T; the event takes about a third of 100 frames and is shifted or cut to fit shorter videos.
+    """
+    return {"runner": _runner, "cyclist": _cyclist, "cart": _cart, "throw": _throw, "fall": _fall,
+            "wrong_way": _wrong_way, "loiterer": _loiterer}[kind](rng, frames)
+
+
+def _ramp(frames: int, start: float, length: float = 6.0) -> np.ndarray:
+    """(T,) 0 before `start`, 1 from `start + length` on."""
+    return np.clip((np.arange(frames) - start) / length, 0.0, 1.0)
+
+
+def _between(frames: int, start: float, stop: float) -> np.ndarray:
+    t = np.arange(frames)
+    return (t >= start) & (t < stop)
+
+
+def _present(poses: list[Pose | None]) -> np.ndarray:
+    return np.array([p is not None for p in poses])
+
+
+def _outfit(rng: np.random.Generator, **changes) -> Outfit:
+    return dataclasses.replace(Outfit.draw(rng), skirt=False, **changes)
+
+
+def _runner(rng: np.random.Generator, frames: int) -> Actor:
+    """A walker on the middle lane who starts to run."""
+    begin = frames * rng.uniform(0.35, 0.5)
+    run = _ramp(frames, begin) - _ramp(frames, begin + 0.32 * frames)
+    speed = 1.4 + 2.6 * run
+    line = lane_line(rng, MIDDLE, False)
+    poses = walk(line, speed, rng, start=rng.uniform(1.5, 3.0), run=run)
+    return Actor(poses, _outfit(rng), _present(poses) & (run > 0.3), "runner")
+
+
+def _cyclist(rng: np.random.Generator, frames: int) -> Actor:
+    """Somebody who rides across the plaza."""
+    line = lane_line(rng, (9.0, 11.5), bool(rng.random() < 0.5))
+    poses = walk(line, np.full(frames, rng.uniform(5.2, 6.0)), rng, start=-5.6 * frames * rng.uniform(0.25, 0.6) / FPS,
+                 cycle=5.2)
+    return Actor(poses, _outfit(rng, bag=""), _present(poses), "cyclist",
+                 tuple(rng.choice([(150, 40, 40), (40, 70, 130), (60, 60, 62)]).tolist()))
+
+
+def _cart(rng: np.random.Generator, frames: int) -> Actor:
+    """A small cart that comes round behind the lawns and down the path, or along the middle lane."""
+    line = lane_line(rng, (12.8, 14.6), bool(rng.random() < 0.5))
+    speed = rng.uniform(3.6, 4.4)
+    reach = float(np.hypot(*(line[1] - line[0])))
+    # it is already leaving when the video ends, or has just left when it begins
+    start = -speed * frames * 0.68 / FPS if rng.random() < 0.5 else reach - speed * frames * 0.34 / FPS
+    poses = walk(line, np.full(frames, speed), rng, start=start, cycle=1.63)
+    return Actor(poses, _outfit(rng, bag=""), _present(poses), "cart",
+                 tuple(rng.choice([(196, 196, 190), (150, 160, 120), (120, 140, 170)]).tolist()))
+
+
+def _throw(rng: np.random.Generator, frames: int) -> Actor:
+    """A walker who stops, throws a bag into the air, catches it and walks on."""
+    begin = frames * rng.uniform(0.3, 0.45)
+    pause = _ramp(frames, begin, 5) - _ramp(frames, begin + 0.31 * frames, 5)
+    line = lane_line(rng, (10.8, 13.5), False)
+    poses = walk(line, 1.25 * (1 - pause), rng, start=half_view(12) * rng.uniform(0.7, 1.1))
+    outfit = _outfit(rng, bag="")
+    lift = np.clip(_ramp(frames, begin + 2, 4) - _ramp(frames, begin + 0.29 * frames, 5), 0, 1)
+    actor = Actor(poses, outfit, _between(frames, begin, begin + 0.32 * frames) & _present(poses), "throw",
+                  tuple(rng.choice([(170, 60, 50), (60, 70, 120), (200, 180, 90)]).tolist()))
+    release, air = begin + 6, 0.115 * frames
+    for t, pose in enumerate(poses):
+        if pose is None:
+            continue
+        pose.raised = 0.92 * lift[t]
+        pose.stride *= 1 - pause[t]
+        hand = draw.hand_of(pose, outfit) - (0.0, 0.16, 0.0)
+        # two throws, each a parabola of `air` frames that begins and ends in the raised hand
+        share = ((t - release) % air) / air if release <= t < release + 2 * air else 0.0
+        seconds = air / FPS
+        up = 0.5 * 9.81 * seconds ** 2 * share * (1 - share) * 1.6
+        drift = 0.5 * np.sin(np.pi * share)
+        actor.flight[t] = (hand + np.array([drift * pose.heading[0], up, drift * pose.heading[1]]), 0.3 + 7.0 * share)
+    return actor
+
+
+def _fall(rng: np.random.Generator, frames: int) -> Actor:
+    """A walker who stumbles, falls and stays on the ground."""
+    begin = frames * rng.uniform(0.62, 0.72)
+    down = _ramp(frames, begin, 9) ** 1.6
+    line = lane_line(rng, (9.6, 13.0), True)
+    poses = walk(line, 1.35 * (1 - _ramp(frames, begin, 8)) + 1e-3, rng, start=half_view(11) * rng.uniform(0.5, 0.9))
+    for t, pose in enumerate(poses):
+        if pose is not None:
+            pose.fall, pose.stride = float(down[t]), pose.stride * (1 - 0.6 * down[t])
+            pose.raised = 0.6 * float(down[t])
+    return Actor(poses, _outfit(rng), _present(poses) & (np.arange(frames) >= begin + 1), "fall")
+
+
+def _wrong_way(rng: np.random.Generator, frames: int) -> Actor:
+    """Somebody who walks the near lane against its direction."""
+    pace = rng.uniform(1.2, 1.6)
+    line = lane_line(rng, NEAR, False)
+    poses = walk(line, np.full(frames, pace), rng, start=-pace * frames * rng.uniform(0.58, 0.66) / FPS)
+    return Actor(poses, _outfit(rng), _present(poses), "wrong_way")
+
+
+def _loiterer(rng: np.random.Generator, frames: int) -> Actor:
+    """A walker who stops in the middle of the plaza, looks around, and walks on."""
+    begin = frames * rng.uniform(0.22, 0.34)
+    stay = _ramp(frames, begin, 7) - _ramp(frames, begin + 0.36 * frames, 7)
+    line = lane_line(rng, (10.6, 13.5), False)
+    poses = walk(line, 1.2 * (1 - stay) + 1e-3, rng, start=half_view(12) * rng.uniform(0.5, 0.9))
+    turning = np.sin(np.arange(frames) / 9.0) * stay
+    for t, pose in enumerate(poses):
+        if pose is not None:
+            d, a = pose.heading, 1.3 * turning[t]
+            pose.heading = (d[0] * np.cos(a) - d[1] * np.sin(a), d[0] * np.sin(a) + d[1] * np.cos(a))
+            pose.turn = float(0.8 * turning[t])
+    return Actor(poses, _outfit(rng), _present(poses) & (stay > 0.5), "loiterer")
