@@ -273,7 +273,7 @@ def corrupt_dataset(manifest: Manifest, output: Path, recipe: Recipe, seed: int 
     Raises:
         PixelPlayError: the output folder holds something else, or lies inside the input.
     """
-    from pixelplay.data.extraction import open_stream
+    from pixelplay.data.reading import open_stream
 
     output = Path(output)
     if any(output.resolve().is_relative_to(Path(r).resolve()) for r in manifest.roots.values()):

@@ -1,0 +1,122 @@
+"""What the fixed camera sees when nothing happens: one background for every scene of the training videos.
+
+Reads working-size training frames; makes `Scenes`. Videos of one camera share a scene (a dataset may hold several
+cameras). A scene with too few frames, or whose frames do not resemble their own median (a moving camera), is kept
+and marked: nothing can be decided against it, and repair leaves its frames alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import numpy as np
+
+from pixelplay.repair import geometry
+from pixelplay.repair.orientation import distinguishable, features, thumbnail, turned_features
+
+log = logging.getLogger(__name__)
+
+FEWEST = 8
+"""Training frames a background needs."""
+SAMPLES = 96
+"""Training frames a background is made of, at most."""
+SAME_SCENE = 0.6
+"""Likeness of two videos' backgrounds above which they share a camera."""
+STEADY = 0.5
+"""Median likeness of training frames to their background below which the camera moves."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """One camera position.
+
+    Attributes:
+        videos: names of the training videos it was learned from.
+        rows: (n,) positions among the training frames it was learned from.
+        picture: (h, w, 3) uint8 RGB median at working size.
+        templates: (4, D) descriptions of the background in the four orientations.
+        allowed: (4,) bool, orientations that can be told apart (see `orientation.distinguishable`).
+        reason: why nothing can be decided against it; '' for a usable scene.
+        normal: name of a measurement -> (low, high) range over the training frames.
+    """
+
+    videos: tuple[str, ...]
+    rows: np.ndarray
+    picture: np.ndarray
+    templates: np.ndarray
+    allowed: np.ndarray
+    reason: str
+    normal: dict[str, tuple[float, float]]
+
+    @property
+    def usable(self) -> bool:
+        """Frames can be judged against this background."""
+        return not self.reason
+
+
+def learn_scenes(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray) -> list[Scene]:
+    """Learn the scenes of the training videos.
+
+    Args:
+        pixels: (N_all, h, w, 3) uint8 RGB working-size frames (a memory map).
+        rows: (N,) positions in `pixels` of the training frames that could be read.
+        videos: (N,) their video names, equal names contiguous.
+    Returns:
+        At least one scene unless there are no frames; usable ones and others, most frames first.
+    """
+    samples = {v: _spread(np.flatnonzero(videos == v), SAMPLES // 4) for v in dict.fromkeys(videos.tolist())}
+    groups: list[tuple[np.ndarray, list[str]]] = []
+    for video, picks in samples.items():
+        description = features(np.median([thumbnail(pixels[rows[i]]) for i in picks], axis=0).astype(np.float32))
+        for template, names in groups:
+            if float(template @ description) >= SAME_SCENE:
+                names.append(video)
+                break
+        else:
+            groups.append((description, [video]))
+    scenes = [_learn(pixels, rows, names, _spread(np.concatenate([samples[v] for v in names]), SAMPLES))
+              for _, names in groups]
+    return sorted(scenes, key=lambda s: -sum(int((videos == v).sum()) for v in s.videos))
+
+
+def _spread(positions: np.ndarray, most: int) -> np.ndarray:
+    if len(positions) <= most:
+        return positions
+    return positions[np.linspace(0, len(positions) - 1, most).round().astype(np.int64)]
+
+
+def _learn(pixels: np.ndarray, rows: np.ndarray, names: list[str], picks: np.ndarray) -> Scene:
+    frames = np.stack([pixels[rows[i]] for i in picks])
+    picture = median_picture(frames)
+    templates = turned_features(features(thumbnail(picture)))
+    likeness = np.stack([templates @ features(thumbnail(f)) for f in frames])
+    reason = ""
+    if len(frames) < FEWEST:
+        reason = f"only {len(frames)} training frames: a background needs {FEWEST}"
+    elif float(np.median(likeness[:, 0])) < STEADY or thumbnail(picture).std() < 3:
+        reason = (f"training frames do not resemble their own median (likeness {np.median(likeness[:, 0]):.2f} < "
+                  f"{STEADY}): the camera moves or the footage is too varied")
+    where = ", ".join(names[:4]) + (" ..." if len(names) > 4 else "")
+    if reason:
+        log.warning("no background for training video %s: %s; its frames are left as they are", where, reason)
+        return Scene(tuple(names), picks, picture, templates, np.array([True, False, False, False]), reason, {})
+    allowed = distinguishable(likeness)
+    if not allowed.all():
+        log.info("scene of %s resembles its own mirror image: some flips cannot be told from it", where)
+    reference = geometry.Reference.of(picture)
+    # the range over frames the background was made from: unseen ones differ more, hence the slack in every threshold
+    measured = np.array([geometry.measure(f, reference) for f in frames])
+    normal = {name: (float(column.min()), float(column.max())) for name, column in zip(geometry.COLUMNS, measured.T)}
+    normal["likeness"] = (float(np.quantile(likeness[:, 0], .01)), 1.0)
+    return Scene(tuple(names), picks, picture, templates, allowed, reason, normal)
+
+
+def median_picture(frames: np.ndarray) -> np.ndarray:
+    """Per-pixel median of (N, H, W, 3) uint8, by blocks of rows so that memory stays small."""
+    out = np.empty(frames.shape[1:], np.uint8)
+    for top in range(0, frames.shape[1], 32):
+        out[top:top + 32] = np.median(frames[:, top:top + 32], axis=0)
+    return out
+
+

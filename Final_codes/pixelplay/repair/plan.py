@@ -1,0 +1,193 @@
+"""What to do about every test frame: measure, decide, record.
+
+Reads the raw working-size cache, the noise measurements taken while decoding, and the scenes of the training
+footage; makes a `Plan`, a table with one row a test frame. One pass over the cache, one frame in memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from pixelplay.data.manifest import FLAGS
+from pixelplay.repair import geometry
+from pixelplay.repair.background import FEWEST, Scene
+from pixelplay.repair.noise import COLUMNS as NOISE_COLUMNS
+from pixelplay.repair.noise import NoiseModel
+from pixelplay.repair.orientation import (
+    IDENTITY_BONUS,
+    ORIENTATIONS,
+    decide,
+    features,
+    thumbnail,
+    turn,
+    turned_features,
+)
+from pixelplay.repair.reliability import reliability
+from pixelplay.repair.timeline import LARGEST_STEP, RepeatModel, judge, repetitions
+
+COLUMNS = ("scene", "orientation", "sigma", "impulse", "noise", "gain", "offset", "dx", "dy", "flags", "reliability")
+KNOWN = 0.3
+"""Median likeness of a video's frames to a scene below which it shows another place: then nothing is decided."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """Measurements of N test frames against S scenes.
+
+    Attributes:
+        likeness: (N, S, 4) to every scene in the four orientations.
+        relative: (N, 4) to the frame before, zeros where there is none.
+        change: (N,) mean absolute difference to the frame before in grey levels, NaN where there is none.
+        geometry: (N, 6) `geometry.COLUMNS` for the likeliest scene and orientation of each frame by itself.
+        guess: (N, 2) that scene and orientation.
+    """
+
+    likeness: np.ndarray
+    relative: np.ndarray
+    change: np.ndarray
+    geometry: np.ndarray
+    guess: np.ndarray
+
+
+def changes(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray, most: int = 4000) -> np.ndarray:
+    """Mean absolute difference of frames to the frame before: (N,) float64, NaN at a video's first frame.
+
+    Args:
+        pixels: (N_all, h, w, 3) working-size frames.
+        rows, videos: (N,) positions and video names in order.
+        most: frames looked at, from the start of each video evenly; the others are NaN.
+    """
+    out = np.full(len(rows), np.nan)
+    step = max(1, -(-len(rows) // most))
+    for i in range(1, len(rows)):
+        # runs of eight, so that repetitions in a row are seen as such
+        if videos[i] == videos[i - 1] and (i // 8) % step == 0:
+            out[i] = change(pixels[rows[i]], pixels[rows[i - 1]])
+    return out
+
+
+def change(frame: np.ndarray, before: np.ndarray) -> float:
+    """Mean absolute difference of two (h, w, 3) uint8 frames on every second row and column, in grey levels."""
+    return float(np.abs(frame[::2, ::2].astype(np.int16) - before[::2, ::2]).mean())
+
+
+def references(scenes: list[Scene]) -> list[geometry.Reference | None]:
+    """What to measure frames of each scene against; None for scenes nothing can be decided against."""
+    return [geometry.Reference.of(s.picture, 0.6 * s.normal["sharpness"][0]) if s.usable else None for s in scenes]
+
+
+def look(pixels: np.ndarray, videos: np.ndarray, frames: np.ndarray, scenes: list[Scene]) -> Seen:
+    """Measure every test frame once, in order.
+
+    Args:
+        pixels: (N, h, w, 3) raw working-size test frames.
+        videos, frames: (N,) video names and frame numbers.
+        scenes: at least one.
+    """
+    n, refs = len(videos), references(scenes)
+    templates = np.concatenate([s.templates for s in scenes])
+    seen = Seen(np.zeros((n, len(scenes), 4), np.float32), np.zeros((n, 4), np.float32), np.full(n, np.nan),
+                np.zeros((n, len(geometry.COLUMNS)), np.float32), np.zeros((n, 2), np.int64))
+    before, turned = None, None
+    for i in tqdm(range(n), desc="look for corruption", unit="frame"):
+        frame = np.asarray(pixels[i])
+        description = features(thumbnail(frame))
+        seen.likeness[i] = (templates @ description).reshape(-1, 4)
+        connected = i > 0 and videos[i] == videos[i - 1] and frames[i] - frames[i - 1] <= LARGEST_STEP
+        if connected:
+            seen.relative[i] = turned @ description
+            seen.change[i] = change(frame, before)
+        scene, orientation = np.unravel_index(
+            int(np.argmax(seen.likeness[i] + IDENTITY_BONUS * (np.arange(4) == 0))), (len(scenes), 4))
+        seen.guess[i] = scene, orientation
+        if refs[scene] is not None:
+            seen.geometry[i] = geometry.measure(turn(frame, orientation), refs[scene])
+        before, turned = frame, turned_features(description)
+    return seen
+
+
+def noise_models(observed: np.ndarray, videos: np.ndarray, scenes: list[Scene]) -> list[NoiseModel]:
+    """Normal noise of every scene from the training frames' measurements (N, 4), and of all together as the last one.
+
+    A scene with few frames gets the noise of all.
+    """
+    models = []
+    for scene in scenes:
+        own = np.isin(videos.astype(str), np.array(scene.videos, dtype=str))
+        models.append(NoiseModel.of(observed[own] if own.sum() >= FEWEST else observed))
+    return [*models, NoiseModel.of(observed)]
+
+
+def make_plan(seen: Seen, pixels: np.ndarray, observed: np.ndarray, unreadable: np.ndarray, videos: np.ndarray,
+              frames: np.ndarray, scenes: list[Scene], noise: list[NoiseModel], repeats: RepeatModel) -> pd.DataFrame:
+    """Decide about every test frame.
+
+    Args:
+        seen: from `look`.
+        pixels: the frames it looked at; those whose orientation the neighbours overrule are measured again.
+        observed: (N, 4) `noise.COLUMNS`.
+        unreadable: (N,) bool.
+        videos, frames: (N,) video names and frame numbers.
+        scenes, noise, repeats: what is normal, from the training footage.
+    Returns:
+        DataFrame of N rows with `COLUMNS`: scene is -1 where nothing can be decided or repaired; orientation is an
+        index into `ORIENTATIONS`; shifts are in pixels of the working-size frame.
+    """
+    n = len(videos)
+    scene, orientation = np.full(n, -1), np.zeros(n, np.int64)
+    for video in dict.fromkeys(videos.tolist()):
+        rows = np.flatnonzero(videos == video)
+        best = seen.likeness[rows].max(axis=2)
+        pick = int(np.argmax(np.median(best, axis=0)))
+        if not scenes[pick].usable or float(np.median(best[:, pick])) < KNOWN:
+            continue
+        scene[rows] = pick
+        orientation[rows] = decide(seen.likeness[rows, pick], seen.relative[rows], scenes[pick].allowed)
+    measured = _measure_again(seen, pixels, scene, orientation, scenes)
+    found = {name: np.zeros(n, bool) for name in FLAGS}
+    found["unreadable"] = unreadable.copy()
+    for k, one in enumerate(scenes):
+        rows = scene == k
+        if rows.any():
+            columns = {name: measured[rows, j] for j, name in enumerate(geometry.COLUMNS)}
+            for name, flags in judge(columns, one.normal).items():
+                found[name][rows] = flags
+    sigma = np.zeros(n, np.float32)
+    # scene -1 takes the last model, that of all training frames
+    for k in {int(s) for s in scene}:
+        rows = scene == k
+        found["noise"][rows] = noise[k].noisy(observed[rows])
+        found["impulse"][rows] = noise[k].impulsive(observed[rows])
+        sigma[rows] = noise[k].sigma(observed[rows])
+    # a black picture's thumbnail says nothing of which way up it is
+    hidden = found["unreadable"] | found["blank"]
+    orientation[hidden] = 0
+    for k in (1, 2, 3):
+        found[ORIENTATIONS[k]] = orientation == k
+    found["duplicate"], found["frozen"] = repetitions(seen.change, videos, frames, hidden, repeats)
+    for name in set(FLAGS) - {"unreadable", "blank"}:
+        found[name] &= ~hidden
+    saturated = np.maximum(observed[:, NOISE_COLUMNS.index("saturated")] - max(m.saturated for m in noise), 0)
+    flags = [[f for f in FLAGS if found[f][i]] for i in range(n)]
+    noted = found["noise"] | found["impulse"]
+    trust = [reliability(f, float(s), float(b), k >= 0) for f, s, b, k in zip(flags, sigma, saturated, scene)]
+    return pd.DataFrame({
+        "scene": scene, "orientation": orientation, "sigma": np.where(noted, sigma, 0).round(2),
+        "impulse": found["impulse"], "noise": found["noise"],
+        "gain": np.where(found["exposure"], measured[:, 0], 1.0),
+        "offset": np.where(found["exposure"], measured[:, 1], 0.0),
+        "dx": np.where(found["shift"], measured[:, 3], 0.0), "dy": np.where(found["shift"], measured[:, 4], 0.0),
+        "flags": ["|".join(f) for f in flags], "reliability": trust}, columns=list(COLUMNS))
+
+
+def _measure_again(seen: Seen, pixels: np.ndarray, scene: np.ndarray, orientation: np.ndarray, scenes: list[Scene]
+                   ) -> np.ndarray:
+    measured, refs = seen.geometry.copy(), references(scenes)
+    differs = (scene >= 0) & ((seen.guess[:, 0] != scene) | (seen.guess[:, 1] != orientation))
+    for i in np.flatnonzero(differs):
+        measured[i] = geometry.measure(turn(np.asarray(pixels[i]), int(orientation[i])), refs[scene[i]])
+    return measured

@@ -1,0 +1,233 @@
+"""Stage 1 as a whole: find the frames, decode them once, recognise what is wrong with test frames, mend it.
+
+Reads a `Manifest`. Writes into one folder what `pixelplay.data.extraction` writes, and beside it `repair.csv` (the
+plan: one row a test frame), `backgrounds.npz` (one full-size background a scene that needs one), the manifest with
+flags and reliabilities, and `repair.json` last. Repaired rows of the working-size cache are written over the raw
+ones; full-size frames are repaired on the fly; the originals are never touched, training frames are left as they
+are. Everything is decided from training statistics and from a test frame's own neighbours. The plan is complete
+before the first row is overwritten, so a killed run mends the same rows again and ends in the same files.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from pixelplay import environment
+from pixelplay.config import config_hash
+from pixelplay.data.extraction import Extraction, extract, open_raw_footage, to_working, write_rows
+from pixelplay.data.footage import Footage
+from pixelplay.data.manifest import FLAGS, Manifest
+from pixelplay.data.reading import bounded_map, open_stream
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.repair import noise
+from pixelplay.repair.background import Scene, learn_scenes, median_picture
+from pixelplay.repair.mend import Mender, needs_background, needs_mending
+from pixelplay.repair.plan import changes, look, make_plan, noise_models
+from pixelplay.repair.timeline import RepeatModel
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Part of every key: raise it when decisions or repairs change, so that older caches are made again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RepairConfig:
+    """Settings of stage 1.
+
+    Attributes:
+        enabled: False leaves every frame as it is (only unreadable ones are flagged).
+        background_frames: training frames a full-size background is the median of.
+    """
+
+    enabled: bool = True
+    background_frames: int = 48
+
+
+def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None, *, workers: int | None = None
+            ) -> Manifest:
+    """Run stage 1: decode, recognise, mend. Returns at once where it is done already.
+
+    Args:
+        manifest: from `find_dataset`.
+        folder: where everything goes.
+        workers: threads; one a CPU when None.
+    Returns:
+        The manifest with the test frames' flags and reliabilities, as saved in the folder.
+    Raises:
+        PixelPlayError: no frame of the dataset can be read.
+    """
+    folder, config, workers = Path(folder), config or RepairConfig(), workers or environment.cpu_count()
+    about = read_json(folder / "repair.json") if (folder / "repair.json").exists() else {}
+    extraction = extract(manifest, folder, observe=noise.measure, observe_key="noise 1", workers=workers)
+    key = config_hash(extraction.key, config, VERSION)
+    if about.get("extraction") == extraction.key:
+        if about["key"] == key and about["finished"]:
+            log.info("frames are repaired already: %s", folder)
+            return Manifest.load(folder)
+        if about["key"] != key:
+            # rows of the cache may be mended in another way: only decoding again gives the raw ones back
+            _forget(folder)
+            extraction = extract(manifest, folder, observe=noise.measure, observe_key="noise 1", workers=workers)
+            about = {}
+    else:
+        about = {}
+    if about:
+        plan = _read_plan(folder)
+    else:
+        plan, words = _decide(manifest, extraction, config, workers)
+        with atomic_path(folder / "repair.csv") as part:
+            plan.to_csv(part, index=False, lineterminator="\n")
+        about = {"extraction": extraction.key, "key": key, "finished": False, "notes": words}
+        write_json(folder / "repair.json", about)
+    _mend(manifest, extraction, plan, workers)
+    table = manifest.table.copy()
+    for name, empty in (("flags", ""), ("reliability", 1.0)):
+        table[name] = empty
+        table.loc[table["split"] == "test", name] = plan[name].to_numpy()
+    if "train" in extraction.full_size:
+        bad = table.index[table["split"] == "train"][extraction.unreadable("train")]
+        table.loc[bad, "flags"], table.loc[bad, "reliability"] = "unreadable", 0.0
+    repaired = dataclasses.replace(manifest, table=table)
+    repaired.save(folder)
+    counts = collections.Counter(f for cell in plan["flags"] for f in cell.split("|") if f)
+    write_json(folder / "repair.json", {**about, "finished": True, "test_frames": len(plan),
+                                        "mended": int(needs_mending(plan).sum()),
+                                        "flags": {f: counts[f] for f in FLAGS if counts[f]}})
+    if counts:
+        log.info("corrupted test frames: %s", ", ".join(f"{counts[f]} {f}" for f in FLAGS if counts[f]))
+    return repaired
+
+
+def open_footage(folder: Path, split: str, workers: int | None = None) -> Footage:
+    """The footage of a finished stage 1: repaired working-size frames, and full-size frames repaired on the fly.
+
+    Raises:
+        PixelPlayError: stage 1 is not finished, or the split is not there.
+    """
+    folder, workers = Path(folder), workers or environment.cpu_count()
+    raw = open_raw_footage(folder, split, workers)
+    if not (folder / "repair.json").exists() or not read_json(folder / "repair.json")["finished"]:
+        raise PixelPlayError(f"{folder}: repair is not finished", mend="run stage 01_frame_extraction again")
+    table = Manifest.load(folder).split(split)
+    footage = dataclasses.replace(raw, flags=table["flags"].to_numpy(object),
+                                  reliability=table["reliability"].to_numpy(np.float32))
+    if split != "test":
+        return footage
+    plan = _read_plan(folder)
+    mender = _mender(folder, Extraction.load(folder))
+    changed, rows_of = needs_mending(plan), list(plan.itertuples(index=False))
+
+    def stream(rows: np.ndarray) -> Iterator[np.ndarray]:
+        rows = np.asarray(rows, dtype=np.int64)
+        pairs = zip(rows.tolist(), raw.open_stream(rows))
+
+        def work(pair: tuple[int, np.ndarray]) -> np.ndarray:
+            return mender(pair[1], rows_of[pair[0]]) if changed[pair[0]] else pair[1]
+
+        with contextlib.closing(bounded_map(work, pairs, workers)) as mended:
+            yield from mended
+
+    return dataclasses.replace(footage, open_stream=stream,
+                               fingerprint=config_hash(raw.fingerprint, read_json(folder / "repair.json")["key"]))
+
+
+def _decide(manifest: Manifest, extraction: Extraction, config: RepairConfig, workers: int
+            ) -> tuple[pd.DataFrame, list[str]]:
+    """Make the plan and, where frames will be denoised, the full-size backgrounds; returns plan and remarks."""
+    test = manifest.split("test")
+    # a dataset without test footage has nothing to repair, one without training footage nothing to repair it by
+    if not {"train", "test"} <= set(extraction.full_size) or not config.enabled:
+        unreadable = extraction.unreadable("test") if "test" in extraction.full_size else np.zeros(0, bool)
+        return _empty_plan(unreadable), [] if config.enabled else ["repair is switched off"]
+    train = manifest.split("train")
+    readable = np.flatnonzero(~extraction.unreadable("train"))
+    pixels, videos = extraction.pixels("train"), train["video"].to_numpy(object)[readable]
+    if len(readable) == 0:
+        return _empty_plan(extraction.unreadable("test")), ["no training frame can be read"]
+    scenes = learn_scenes(pixels, readable, videos)
+    models = noise_models(extraction.observed("train")[readable], videos, scenes)
+    repeats = RepeatModel.of(changes(pixels, readable, videos))
+    raw = extraction.pixels("test")
+    names, numbers = test["video"].to_numpy(object), test["frame"].to_numpy(np.int64)
+    seen = look(raw, names, numbers, scenes)
+    plan = make_plan(seen, raw, extraction.observed("test"), extraction.unreadable("test"), names, numbers, scenes,
+                     models, repeats)
+    notes = [f"training videos {', '.join(s.videos)}: {s.reason}" for s in scenes if not s.usable]
+    alone = [v for v in dict.fromkeys(names.tolist()) if (plan["scene"][names == v] < 0).all()]
+    if alone:
+        notes.append(f"test videos {', '.join(alone)} match no usable training background and are left as they are")
+        log.warning(notes[-1])
+    _save_backgrounds(manifest, extraction, config, plan, scenes, readable, workers)
+    return plan, notes
+
+
+def _empty_plan(unreadable: np.ndarray) -> pd.DataFrame:
+    n = len(unreadable)
+    return pd.DataFrame({"scene": np.full(n, -1), "orientation": np.zeros(n, np.int64), "sigma": np.zeros(n),
+                         "impulse": np.zeros(n, bool), "noise": np.zeros(n, bool), "gain": np.ones(n),
+                         "offset": np.zeros(n), "dx": np.zeros(n), "dy": np.zeros(n),
+                         "flags": np.where(unreadable, "unreadable", "").astype(object),
+                         "reliability": np.where(unreadable, 0.0, 1.0)})
+
+
+def _read_plan(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "repair.csv", keep_default_na=False, dtype={"flags": str})
+
+
+def _save_backgrounds(manifest: Manifest, extraction: Extraction, config: RepairConfig, plan: pd.DataFrame,
+                      scenes: list[Scene], readable: np.ndarray, workers: int) -> None:
+    height, width = extraction.full_size["test"]
+    backgrounds, stream = {}, open_stream(manifest, "train", workers)
+    for k in sorted(set(plan["scene"][needs_background(plan)])):
+        rows = readable[scenes[k].rows]
+        spread = np.linspace(0, len(rows) - 1, min(len(rows), config.background_frames)).round().astype(np.int64)
+        picks = np.unique(rows[spread])
+        picture = median_picture(np.stack(list(stream(picks))))
+        if picture.shape[:2] != (height, width):
+            picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        backgrounds[str(k)] = picture
+    with atomic_path(extraction.folder / "backgrounds.npz") as part:
+        np.savez_compressed(part, **backgrounds)
+
+
+def _mender(folder: Path, extraction: Extraction) -> Mender:
+    path = folder / "backgrounds.npz"
+    if not path.exists():
+        return Mender({}, extraction.size)
+    with np.load(path) as stored:
+        return Mender({int(k): stored[k] for k in stored.files}, extraction.size)
+
+
+def _mend(manifest: Manifest, extraction: Extraction, plan: pd.DataFrame, workers: int) -> None:
+    """Write the mended rows over the raw ones in the working-size cache."""
+    rows = np.flatnonzero(needs_mending(plan))
+    if len(rows) == 0:
+        return
+    mender, rows_of = _mender(extraction.folder, extraction), list(plan.itertuples(index=False))
+    pairs = zip(rows.tolist(), open_stream(manifest, "test", workers)(rows))
+
+    def work(pair: tuple[int, np.ndarray]) -> np.ndarray:
+        return to_working(mender(pair[1], rows_of[pair[0]]), extraction.size)
+
+    with contextlib.closing(bounded_map(work, pairs, workers)) as mended:
+        for row, frame in zip(tqdm(rows, desc="mend", unit="frame"), mended):
+            write_rows(extraction.folder / "test.npy", [row], [frame])
+
+
+def _forget(folder: Path) -> None:
+    """Let the next extraction start anew."""
+    for name in ("extraction.json", "repair.json", "repair.csv", "backgrounds.npz", ".train.key.json",
+                 ".test.key.json"):
+        (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,100 @@
+"""What is wrong with a frame, from its measurements: repeated, blank, badly exposed, blurred or shifted.
+
+Reads measurements of the frames of one split and the ranges the same measurements have in training; makes bool
+arrays. Every threshold is a training range with slack, never a statistic of the test footage.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from pixelplay.data.footage import segments
+
+LARGEST_STEP = 3
+"""Frame numbers two rows may lie apart for the second to count as a repetition of the first."""
+FROZEN = 5
+"""Repetitions in a row that make a frozen camera; fewer are duplicates."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RepeatModel:
+    """How often this footage repeats a picture when nothing is wrong.
+
+    Attributes:
+        change: mean absolute difference to the frame before, in grey levels, up to which a frame is a repetition.
+        usual: repetitions occur in training: single ones mean nothing.
+        longest: longest run of repetitions in training, in frames.
+    """
+
+    change: float
+    usual: bool
+    longest: int
+
+    @classmethod
+    def of(cls, change: np.ndarray) -> RepeatModel:
+        """From the (N,) differences of training frames to the frames before them, in order; NaN where there is none."""
+        known = change[np.isfinite(change)]
+        if len(known) == 0:
+            return cls(0.0, False, 0)
+        # a third of the quietest training change: compression alone keeps real frames above it
+        limit = min(0.3, float(np.quantile(known, 0.01)) / 3)
+        repeated = np.where(np.isfinite(change), change, np.inf) <= limit
+        return cls(limit, float(repeated.mean()) > 0.002, int(run_lengths(repeated).max(initial=0)))
+
+
+def run_lengths(flags: np.ndarray) -> np.ndarray:
+    """(N,) bool -> (N,) int64: length of the run of True a row lies in, 0 where it is False."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    out = np.zeros(len(flags), np.int64)
+    for start, stop in zip(edges[::2], edges[1::2]):
+        out[start:stop] = stop - start
+    return out
+
+
+def repetitions(change: np.ndarray, videos: np.ndarray, frames: np.ndarray, ignore: np.ndarray, model: RepeatModel
+                ) -> tuple[np.ndarray, np.ndarray]:
+    """Which frames repeat the one before.
+
+    Args:
+        change: (N,) mean absolute difference to the row before in the same video, NaN at a video's first row.
+        videos, frames: (N,) video names and frame numbers.
+        ignore: (N,) bool, rows that cannot tell (blank, unreadable).
+        model: from the training footage.
+    Returns:
+        (duplicate, frozen): two (N,) bool arrays, exclusive.
+    """
+    repeated = np.where(np.isfinite(change), change, np.inf) <= model.change
+    repeated &= ~ignore
+    frozen, short = np.zeros(len(change), bool), np.zeros(len(change), bool)
+    for part in segments(videos, frames, LARGEST_STEP):
+        lengths = run_lengths(repeated[part])
+        frozen[part] = lengths >= max(FROZEN, 2 * model.longest + 4 if model.usual else FROZEN)
+        short[part] = (lengths > 0) & ~frozen[part] & (not model.usual)
+    return short, frozen
+
+
+def judge(measured: dict[str, np.ndarray], normal: dict[str, tuple[float, float]]) -> dict[str, np.ndarray]:
+    """Compare measurements with a scene's training ranges.
+
+    Args:
+        measured: `geometry.COLUMNS` -> (N,) values of the frames of one scene.
+        normal: the same names -> (low, high) in training.
+    Returns:
+        'blank', 'exposure', 'blur', 'shift' -> (N,) bool.
+    """
+    low_contrast = max(2.0, 0.15 * normal["contrast"][0])
+    blank = measured["contrast"] < low_contrast
+    gain = np.maximum(measured["gain"], 1e-3)
+    usual = max(abs(np.log(max(g, 1e-3))) for g in normal["gain"])
+    middle = gain * 128 + measured["offset"] - 128
+    usual_middle = max(abs(g * 128 + o - 128) for g, o in zip(normal["gain"], normal["offset"]))
+    exposure = ~blank & ((np.abs(np.log(gain)) > usual + np.log(1.2)) | (np.abs(middle) > usual_middle + 25))
+    lost = measured["sharpness"] < 0.6 * normal["sharpness"][0]
+    usual_shift = max(abs(v) for name in ("dx", "dy") for v in normal[name])
+    moved = np.hypot(measured["dx"], measured["dy"]) > usual_shift + 1.5
+    shift = ~blank & lost & moved
+    # clipping takes detail away, too: a badly exposed frame is not called blurred
+    blur = ~blank & ~exposure & ~shift & lost
+    return {"blank": blank, "exposure": exposure, "blur": blur, "shift": shift}
