@@ -88,8 +88,8 @@ class Labels:
         """
         scored = _frames_of(ids, "scores")
         known = _frames_of(known_ids, "manifest") if known_ids is not None else scored
-        base = 1 if self.indexed and known["frame"].groupby(known["video"]).min().eq(1).all() else 0
-        match = self._match(list(dict.fromkeys(known["video"])), list(dict.fromkeys(scored["video"])))
+        base = first_number(known["video"], known["frame"]) if self.indexed else 0
+        match = self.match(list(dict.fromkeys(known["video"])), list(dict.fromkeys(scored["video"])))
         values = np.zeros(len(scored), dtype=np.uint8)
         unlabelled: list[str] = []
         unscored: list[str] = []
@@ -110,8 +110,12 @@ class Labels:
                      for f in self.videos[name].frames] if not self.ordered else []
         return Aligned(values, self._about(values, match, base, self._unscored(unscored, known_ids, partial)))
 
-    def _match(self, known: list[str], scored: list[str]) -> dict[str, str]:
-        """scored video -> name of its labels: by name, else by number, else (ordered lists) by order."""
+    def match(self, known: list[str], scored: list[str]) -> dict[str, str]:
+        """scored video -> name of its labels: by name, else by number, else (ordered lists) by order.
+
+        Raises:
+            PixelPlayError: a scored video without labels; names three.
+        """
         if self.ordered:
             if len(known) != len(self.videos):
                 raise PixelPlayError(f"{self.source} labels {len(self.videos)} videos in order, but {len(known)} are "
@@ -162,6 +166,12 @@ class Labels:
         return {"version": self.version, "source": self.source, "videos": len(match), "frames": len(values),
                 "positives": int(values.sum()), "base_rate": float(values.mean()) if len(values) else float("nan"),
                 "unscored": len(absent), "notes": notes}
+
+
+def first_number(videos: Sequence[str], frames: Sequence[int]) -> int:
+    """The number of a video's first frame: 1 where every video starts at 1 (as UCSD's do), else 0."""
+    least = pd.Series(np.asarray(frames)).groupby(np.asarray(videos, dtype=object)).min()
+    return 1 if len(least) and (least == 1).all() else 0
 
 
 def read_labels(path: Path | str) -> Labels:

@@ -14,8 +14,10 @@ import numpy as np
 
 from pixelplay.data.manifest import Manifest
 from pixelplay.evaluation.baseline import NAME, frame_difference
-from pixelplay.evaluation.bootstrap import DRAWS
+from pixelplay.evaluation.bootstrap import DRAWS, Interval
 from pixelplay.evaluation.labels import Labels, read_labels
+from pixelplay.evaluation.localisation import region_intervals
+from pixelplay.evaluation.masks import find_masks
 from pixelplay.evaluation.report import Evaluation, Scored, evaluate, read_scored
 from pixelplay.files import write_json
 from pixelplay.fusion.ensemble import FAMILIES, find_files
@@ -40,7 +42,8 @@ def evaluate_run(output: Path, labels: Path | Labels, *, padding: str = "exclude
     processed, raw = scored_of_run(output)
     truth = labels if isinstance(labels, Labels) else read_labels(labels)
     known = Manifest.load(output / EXTRACTION).split("test")["Id"].tolist()
-    found = evaluate(processed, truth, known_ids=known, padding=padding, draws=draws, seed=seed)
+    extra = regions_of_run(output, truth, draws=draws, seed=seed)
+    found = evaluate(processed, truth, known_ids=known, padding=padding, draws=draws, seed=seed, extra=extra)
     bare = evaluate(raw, truth, known_ids=known, padding=padding, draws=draws, seed=seed) if raw else None
     metrics = found.as_json() | {"raw_rows": bare.as_json()["rows"] if bare else {}}
     write_json(output / "metrics.json", metrics)
@@ -73,6 +76,18 @@ def scored_of_run(output: Path) -> tuple[list[Scored], list[Scored]]:
         if path.exists():
             processed.append(read_scored(path))
     return processed, raw
+
+
+def regions_of_run(output: Path, labels: Labels, *, draws: int = DRAWS,
+                   seed: int = 0) -> dict[str, dict[str, Interval]]:
+    """RBDC and TBDC of every model that keeps maps, where pixel masks lie at or beside the labels; else nothing."""
+    maps = sorted((output / "scores" / "maps").glob("*.npy"))
+    masks = find_masks(Path(labels.source)) if maps else None
+    if masks is None:
+        return {}
+    ids = Manifest.load(output / EXTRACTION).split("test")["Id"].to_numpy(object)
+    return {p.stem: region_intervals(np.load(p, mmap_mode="r"), ids, masks, draws=draws, seed=seed, source=str(p))
+            for p in maps}
 
 
 def alone(file: ScoreFile, frames: Frames) -> np.ndarray:
