@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from pixelplay.data.baseline import frame_difference_scores
 from pixelplay.data.manifest import Manifest
-from pixelplay.evaluation.baseline import NAME, frame_difference
 from pixelplay.evaluation.bootstrap import DRAWS, Interval
 from pixelplay.evaluation.labels import Labels, read_labels
 from pixelplay.evaluation.localisation import region_intervals
@@ -27,6 +27,7 @@ from pixelplay.fusion.scores import ScoreFile, read_scores
 from pixelplay.fusion.smoothing import smooth
 
 EXTRACTION = "01_frame_extraction"
+BASELINE = "frame_difference"
 
 
 def evaluate_run(output: Path, labels: Path | Labels, *, padding: str = "exclude", draws: int = DRAWS,
@@ -63,9 +64,10 @@ def scored_of_run(output: Path) -> tuple[list[Scored], list[Scored]]:
 
     test = open_footage(output / EXTRACTION, "test")
     frames = Frames.of_ids(test.ids.tolist(), dict(zip(test.ids.tolist(), test.reliability.astype(float).tolist())))
-    difference = frame_difference(test)
-    processed = [Scored(NAME, test.ids, smooth(difference, test.videos, test.frames, test.reliability, sigma=SIGMA))]
-    raw = [Scored(NAME, test.ids, difference)]
+    difference = frame_difference_scores(test)
+    smoothed = smooth(difference, test.videos, test.frames, test.reliability, sigma=SIGMA)
+    processed = [Scored(BASELINE, test.ids, smoothed)]
+    raw = [Scored(BASELINE, test.ids, difference)]
     files = find_files([output / "scores"]) if any((output / "scores").glob("*.csv")) else []
     for path in files:
         file = read_scores(path, frames.ids, any_order=True)
