@@ -90,7 +90,7 @@ def main() -> None:
     paths, cpus = sorted(data.iterdir()), environment.cpu_count()
     decoders = {"pyav": (pyav, seek_pyav), "opencv": (opencv, seek_opencv), "ours (pyav)": (ours, seek_pyav)}
     try:
-        import torchcodec.decoders  # noqa: F401
+        import torchcodec.decoders
         decoders["torchcodec"] = (torchcodec, seek_torchcodec)
     except (ImportError, RuntimeError, OSError) as cause:
         print(f"torchcodec left out: {str(cause).splitlines()[0]}")

@@ -99,9 +99,9 @@ class Outfit:
             return tuple((np.array(palette[rng.integers(len(palette))]) + rng.normal(0, 7, 3)).clip(12, 240).tolist())
 
         return cls(height=rng.uniform(1.56, 1.88), build=rng.uniform(0.9, 1.18), top=pick(TOPS),
-                   trousers=pick(TROUSERS), shoes=pick(SHOES), skin=pick(SKINS), hair=pick(HAIRS), sleeves=bool(rng.random() < 0.75),
-                   skirt=bool(rng.random() < 0.22), bag=str(rng.choice(["", "", "back", "hand", "shoulder"])),
-                   bag_colour=pick(BAGS))
+                   trousers=pick(TROUSERS), shoes=pick(SHOES), skin=pick(SKINS), hair=pick(HAIRS),
+                   sleeves=bool(rng.random() < 0.75), skirt=bool(rng.random() < 0.22),
+                   bag=str(rng.choice(["", "", "back", "hand", "shoulder"])), bag_colour=pick(BAGS))
 
 
 @dataclasses.dataclass
@@ -172,13 +172,14 @@ def person(pose: Pose, outfit: Outfit) -> Parts:
         add([[0, -0.05 * h, hip_up + 0.03 * h], [0, 0.05 * h, hip_up + 0.03 * h],
              [spread * h, 0.06 * h, hip_up - 0.20 * h], [-spread * h, -0.06 * h, hip_up - 0.20 * h]],
             [0.055, 0.055, 0.06, 0.06], outfit.trousers)
-    add([[0, -0.042 * h * b, hip_up], [0, 0.042 * h * b, hip_up], [chest[0], -0.070 * h * b, chest[1] - 0.022 * h],
-         [chest[0], 0.070 * h * b, chest[1] - 0.022 * h]], [0.056 * b, 0.056 * b, 0.046 * b, 0.046 * b], outfit.top)
+    add([[0, -0.042 * h * b, hip_up], [0, 0.042 * h * b, hip_up], [chest[0], -0.068 * h * b, chest[1] - 0.036 * h],
+         [chest[0], 0.068 * h * b, chest[1] - 0.036 * h], [chest[0], 0, chest[1] + 0.012 * h]],
+        [0.056 * b, 0.056 * b, 0.044 * b, 0.044 * b, 0.034], outfit.top)
     # each arm swings against the leg of its own side
     for side, swing, raised in ((-0.108, 0.0, 0.0), (0.108, np.pi, pose.raised)):
         arm = _arm(pose.phase + swing, pose.stride, pose.run, raised, 0.172 * h, 0.16 * h)
         shoulder, elbow, hand = ([f + chest[0], side * h * b, up + chest[1]] for f, up in arm)
-        add([[shoulder[0], shoulder[1], shoulder[2] - 0.02 * h], elbow], [0.033 * b, 0.027 * b], outfit.top)
+        add([[shoulder[0], shoulder[1], shoulder[2] - 0.036 * h], elbow], [0.033 * b, 0.027 * b], outfit.top)
         add([elbow, hand], [0.025 * b, 0.018], outfit.top if outfit.sleeves else outfit.skin)
         add([hand], [0.024], outfit.skin)
         if side > 0 and outfit.bag == "hand":
@@ -192,11 +193,11 @@ def person(pose: Pose, outfit: Outfit) -> Parts:
         add([[0.02 * h, beside, hip_up + 0.02 * h], [-0.03 * h, beside, hip_up - 0.02 * h]], [0.05, 0.055],
             outfit.bag_colour)
     add([[chest[0], 0, chest[1] + 0.02 * h], [head[0] * 0.95, 0, head[1] - 0.03 * h]], [0.028, 0.026], outfit.skin)
-    face = np.array([np.cos(pose.turn), np.sin(pose.turn)]) * 0.020 * h
-    add([[head[0] - face[0], -face[1], head[1] + 0.018 * h], [head[0] - face[0], -face[1], head[1] - 0.005 * h]],
-        [0.062, 0.058], outfit.hair)
-    add([[head[0] + face[0], face[1], head[1]], [head[0] + face[0] * 1.1, face[1] * 1.1, head[1] - 0.028 * h]],
-        [0.053, 0.042], outfit.skin)
+    face = np.array([np.cos(pose.turn), np.sin(pose.turn)]) * 0.024 * h
+    add([[head[0] - 0.4 * face[0], -0.4 * face[1], head[1] + 0.020 * h],
+         [head[0] - face[0], -face[1], head[1] - 0.010 * h]], [0.060, 0.056], outfit.hair)
+    add([[head[0] + face[0], face[1], head[1] - 0.006 * h], [head[0] + face[0], face[1], head[1] - 0.030 * h]],
+        [0.047, 0.039], outfit.skin)
     return add.place(pose)
 
 
@@ -246,9 +247,10 @@ def bicycle(pose: Pose, outfit: Outfit, colour: tuple[float, float, float]) -> P
         elbow = (start + hand) / 2 + _v(-0.02, side * 0.3, -0.06)
         add([start, elbow], [0.055, 0.045], outfit.top)
         add([elbow, hand], [0.042, 0.032], outfit.top if outfit.sleeves else outfit.skin)
-    head = shoulder + _v(0.07, 0, 0.155 * h)
-    add([head + _v(-0.035, 0, 0.035), head + _v(-0.035, 0, 0)], [0.105, 0.10], outfit.hair)
-    add([head + _v(0.035, 0, 0), head + _v(0.04, 0, -0.045)], [0.09, 0.07], outfit.skin)
+    head = shoulder + _v(0.07, 0, 0.135 * h)
+    add([shoulder + _v(0.01, 0, 0.03), head], [0.055, 0.05], outfit.skin)
+    add([head + _v(-0.01, 0, 0.035), head + _v(-0.04, 0, -0.01)], [0.105, 0.10], outfit.hair)
+    add([head + _v(0.04, 0, -0.01), head + _v(0.04, 0, -0.05)], [0.08, 0.068], outfit.skin)
     return add.place(pose)
 
 
@@ -291,12 +293,12 @@ def cart(pose: Pose, outfit: Outfit, colour: tuple[float, float, float]) -> Part
             hub = _v(f, s * 1.04, 0.26)
             add([hub - spoke, hub + spoke], 0.05, (150, 150, 150), 0)
     h = outfit.height
-    add([[-0.3, -0.2, 0.95], [-0.3, 0.12, 0.95], [-0.33, -0.2, 0.95 + 0.28 * h], [-0.33, 0.12, 0.95 + 0.28 * h]], 0.10,
+    add([[-0.3, -0.2, 0.86], [-0.3, 0.12, 0.86], [-0.33, -0.2, 0.80 + 0.28 * h], [-0.33, 0.12, 0.80 + 0.28 * h]], 0.10,
         outfit.top)
-    add([[-0.28, -0.04, 0.92], [0.22, -0.04, 0.90]], 0.08, outfit.trousers)
-    add([[-0.28, -0.1, 1.32], [0.32, -0.1, 1.12]], 0.045, outfit.top)
-    add([[-0.32, -0.04, 0.95 + 0.44 * h]], 0.11, outfit.hair)
-    add([[-0.27, -0.04, 0.94 + 0.43 * h]], 0.09, outfit.skin)
+    add([[-0.28, -0.04, 0.84], [0.22, -0.04, 0.84]], 0.08, outfit.trousers)
+    add([[-0.28, -0.1, 1.20], [0.32, -0.1, 1.04]], 0.045, outfit.top)
+    add([[-0.32, -0.04, 0.82 + 0.42 * h]], 0.11, outfit.hair)
+    add([[-0.27, -0.04, 0.80 + 0.41 * h]], 0.09, outfit.skin)
     return build.place(pose)
 
 
