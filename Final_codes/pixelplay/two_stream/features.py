@@ -40,7 +40,7 @@ Crop = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def cached_table(folder: Path, name: str, key: str, count: int, width: int, produce: Produce, *,
-                 chunk: int = CHUNK, dtype: str = "float16") -> np.ndarray:
+                 chunk: int | None = None, dtype: str = "float16") -> np.ndarray:
     """A table of `count` rows that is computed once, in chunks, by all processes together.
 
     Args:
@@ -48,13 +48,15 @@ def cached_table(folder: Path, name: str, key: str, count: int, width: int, prod
         name, key: the file is `<name>-<key>.npy`; the key must change whenever a row would.
         produce: computes rows [start, stop), at most `chunk` of them, aligned to multiples of `chunk`. Called in
             ascending order within a process, so it may read a stream.
+        chunk: rows computed and written together; `CHUNK` when None.
         dtype: kept precision.
     Returns:
         (count, width) read-only memory map.
     Raises:
         PixelPlayError: `produce` gives rows that are not finite in `dtype` (names the first), or the disk is full.
     """
-    path, parts = Path(folder) / f"{name}-{key}.npy", Path(folder) / f".{name}-{key}.chunks"
+    chunk = chunk or CHUNK
+    path, parts = Path(folder) / f"{name}-{key}.npy", Path(folder) / f".{name}-{key}.chunks{chunk}"
     if not path.exists():
         pieces = -(-count // chunk)
         mine = [p for p in distributed.share(pieces) if not (parts / f"{p}.npy").exists()]
@@ -63,7 +65,8 @@ def cached_table(folder: Path, name: str, key: str, count: int, width: int, prod
             rows = np.asarray(produce(start, stop))
             if rows.shape != (stop - start, width):
                 raise ValueError(f"{name}: rows {start} to {stop} came as {rows.shape}, expected width {width}")
-            rows = rows.astype(dtype)
+            with np.errstate(over="ignore"):  # reported below, with the row
+                rows = rows.astype(dtype)
             if not np.isfinite(rows).all():
                 bad = start + int(np.argmin(np.isfinite(rows).all(axis=1)))
                 raise PixelPlayError(f"{name} features: row {bad} is not finite as {dtype}",

@@ -116,7 +116,7 @@ class MemoryBank:
             around = np.linalg.norm(self.vectors[support[row]] - np.asarray(queries[row], np.float32), axis=1)
             # with duplicates in the bank the nearest vector itself may be missing from its own support
             around = np.append(around[support[row] != found[row]], distance[row])
-            weights[row] = 1.0 - 1.0 / np.exp(around.astype(np.float64) - float(distance[row])).sum()
+            weights[row] = 1.0 - np.exp(-np.logaddexp.reduce(around.astype(np.float64) - float(distance[row])))
         return weights
 
     def save(self, folder: Path, name: str) -> None:
