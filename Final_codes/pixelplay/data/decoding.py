@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import logging
 from collections.abc import Iterator
@@ -40,25 +41,42 @@ class VideoHeader:
 
 
 def probe(path: Path) -> VideoHeader:
-    """Read a video's header, and its packets where the header does not count the frames.
+    """Read a video's header, its packets, and the orientation of its first frame.
 
+    The number of frames is what the header promises or what the file holds, whichever is more: a frame that is
+    promised and cannot be decoded is reported when it is read, it never goes missing.
     Raises:
         PixelPlayError: no video, or no frames.
     """
+    stat = Path(path).stat()
+    return _probe(str(path), stat.st_size, stat.st_mtime_ns)[0]
+
+
+@functools.lru_cache(maxsize=512)
+def _probe(path: str, size: int, modified: int) -> tuple[VideoHeader, tuple[int, ...] | None]:
+    """A video's header and its `_times`; size and time of change are part of the cache's key."""
+    mend = "copy it again, or remove it from the folder"
     try:
-        with av.open(str(path)) as container:
+        with av.open(path) as container:
             if not container.streams.video:
                 raise PixelPlayError(f"{path} holds no video stream", mend="remove it from the folder")
             stream = container.streams.video[0]
-            fps = float(stream.average_rate or stream.guessed_rate or 25.0)
-            size, promised = (stream.codec_context.height, stream.codec_context.width), stream.frames
-            frames = promised or sum(1 for packet in container.demux(stream) if packet.size)
+            fps, promised = float(stream.average_rate or stream.guessed_rate or 25.0), stream.frames
+            shape = stream.codec_context.height, stream.codec_context.width
+            packets = [(p.pts, p.is_discard) for p in container.demux(stream) if p.size]
+        times = [pts for pts, discarded in packets if not discarded]
+        hidden = len(packets) - len(times)
+        with contextlib.suppress(av.error.FFmpegError), av.open(path) as container:
+            first = next(container.decode(video=0), None)
+            if first is not None and _quarter_turns(first) % 2:
+                shape = shape[::-1]
     except av.error.FFmpegError as cause:
-        raise PixelPlayError(f"{path} cannot be opened as a video: {cause.strerror}",
-                             mend="copy it again, or remove it from the folder") from cause
-    if frames == 0:
-        raise PixelPlayError(f"{path} holds no frames", mend="copy it again, or remove it from the folder")
-    return VideoHeader(frames, fps, size)
+        raise PixelPlayError(f"{path} cannot be opened as a video: {cause.strerror}", mend=mend) from cause
+    frames = max(promised - hidden, len(times))
+    if frames <= 0:
+        raise PixelPlayError(f"{path} holds no frames", mend=mend)
+    timed = None not in times and len(set(times)) == len(times)
+    return VideoHeader(frames, fps, shape), tuple(sorted(times)) if timed else None
 
 
 def read_image(path: Path) -> np.ndarray | None:
@@ -141,14 +159,17 @@ def video_frames(path: Path, indices: np.ndarray) -> Iterator[tuple[np.ndarray |
 
 
 def _rgb(frame: av.VideoFrame) -> np.ndarray:
-    image = frame.to_ndarray(format="rgb24")
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4
-    # phones store upright video as rotated sideways frames plus a display matrix
+    image, turns = frame.to_ndarray(format="rgb24"), _quarter_turns(frame)
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
+def _quarter_turns(frame: av.VideoFrame) -> int:
+    """Quarter turns to the left until a frame is upright: phones store sideways frames and a display matrix."""
+    return round(getattr(frame, "rotation", 0) / 90) % 4
+
+
 def _numbered(path: Path, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
-    """(0-based index, undecoded-to-RGB frame) in presentation order, from at most `first` on.
+    """(0-based index, frame not yet converted to RGB) in presentation order, from at most `first` on.
 
     Frames are counted; where the container times every packet, the index is the rank of the frame's time stamp
     instead, so a damaged packet in the middle does not renumber everything after it.
@@ -178,13 +199,7 @@ def _numbered(path: Path, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
         log.warning("%s: decoding stopped after frame %d: %s", path, count - 1, cause.strerror)
 
 
-def _times(path: Path) -> list[int] | None:
+def _times(path: Path) -> tuple[int, ...] | None:
     """Sorted presentation times of all packets; None unless every packet has its own."""
-    try:
-        with av.open(str(path)) as container:
-            times = [p.pts for p in container.demux(container.streams.video[0]) if p.size]
-    except av.error.FFmpegError:
-        return None
-    if None in times or len(set(times)) != len(times):
-        return None
-    return sorted(times)
+    stat = Path(path).stat()
+    return _probe(str(path), stat.st_size, stat.st_mtime_ns)[1]

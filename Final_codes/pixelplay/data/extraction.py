@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -23,7 +24,7 @@ from pixelplay import environment
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage
 from pixelplay.data.manifest import SPLITS, Manifest
-from pixelplay.data.reading import Frame, bounded_map, full_size, open_frames, open_stream
+from pixelplay.data.reading import Frame, bounded_map, full_size, open_frames, open_stream, queue_length
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, write_json
 
@@ -173,7 +174,8 @@ def _extract_split(manifest: Manifest, split: str, extraction: Extraction, obser
         return small, frame.readable, None if observe is None else np.asarray(observe(frame.pixels), np.float32)
 
     frames = open_frames(manifest, split, workers)(np.arange(done, total))
-    with contextlib.closing(bounded_map(work, frames, workers)) as results, \
+    depth = queue_length(extraction.full_size[split], workers)
+    with contextlib.closing(bounded_map(work, frames, workers, depth)) as results, \
             tqdm(total=total, initial=done, desc=f"extract {split}", unit="frame") as bar:
         chunk: list[tuple[np.ndarray, bool, np.ndarray | None]] = []
         for result in results:
@@ -245,7 +247,7 @@ def write_rows(path: Path, rows: Sequence[int], values: Sequence[np.ndarray]) ->
     Raises:
         ValueError: a value of another shape or dtype.
     """
-    with Path(path).open("r+b") as stream:
+    with _disk_full_is_an_error(path), Path(path).open("r+b") as stream:
         version = np.lib.format.read_magic(stream)
         shape, _, dtype = (np.lib.format.read_array_header_1_0 if version == (1, 0)
                            else np.lib.format.read_array_header_2_0)(stream)
@@ -255,6 +257,17 @@ def write_rows(path: Path, rows: Sequence[int], values: Sequence[np.ndarray]) ->
                 raise ValueError(f"row {row} of {path} is {shape[1:]} {dtype}, not {value.shape} {value.dtype}")
             stream.seek(start + row * step)
             stream.write(value.tobytes())
+
+
+@contextlib.contextmanager
+def _disk_full_is_an_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as cause:
+        if cause.errno != errno.ENOSPC:
+            raise
+        raise PixelPlayError(f"no space left while writing {path}",
+                             mend="free some space and run again; the frames written so far are kept") from cause
 
 
 def open_raw_footage(folder: Path, split: str, workers: int | None = None) -> Footage:

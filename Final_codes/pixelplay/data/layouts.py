@@ -104,7 +104,7 @@ def recognise_frames(folder: Listing) -> Found | None:
 def recognise_folders(folder: Listing) -> Found | None:
     """`train` and `test` with videos, frame folders or both below them."""
     train, test = folder.child("train"), folder.child("test")
-    if train is None or test is None:
+    if train is None or test is None or not (list_videos(train) and list_videos(test)):
         return None
     return Found("folders", folder.path, train, test, _labels(folder.path, "frame_labels.csv", "masks", "test/masks"))
 
@@ -120,7 +120,8 @@ def find_dataset(root: Path | str | None, train: Path | str | None = None, test:
     Args:
         root: folder to search; None = Kaggle's input folder, unless both `train` and `test` are given.
         train, test: a video file, a folder of videos, of frame folders or of both, or one folder of frames.
-            Each replaces that split of whatever is found below `root`.
+            Each replaces that split of whatever is found below `root`; with no `root`, a split that is not named
+            has no rows.
     Raises:
         PixelPlayError: nothing recognised, several datasets, a missing or empty split, a video that cannot be
             opened; each says where was looked and what to do.
@@ -129,13 +130,14 @@ def find_dataset(root: Path | str | None, train: Path | str | None = None, test:
     for path, option in ((root, "--data"), (train, "--train"), (test, "--test")):
         if path is not None and not path.exists():
             raise PixelPlayError(f"{option} {path} does not exist", mend="check the path for spelling and mount point")
-    if root is None and (train is not None or test is not None):
-        return _manifest(Found("own", (train or test).parent, train, test))
-    if train is not None and test is not None:
-        return _manifest(Found("own", train.parent, train, test))
+    if (train is not None and test is not None) or (root is None and (train or test) is not None):
+        if train is not None and test is not None and train.resolve() == test.resolve():
+            raise PixelPlayError(f"--train and --test both name {train}", expected="two different folders",
+                                 mend="training videos must be other videos, without anomalies")
+        return _manifest(Found("own", (train or test).parent, train, test, _labels_of(test)))
     found = _search(root, partial=train is not None or test is not None)
     return _manifest(dataclasses.replace(found, train=train or found.train, test=test or found.test,
-                                         labels=found.labels if test is None else None))
+                                         labels=found.labels if test is None else _labels_of(test)))
 
 
 def _search(root: Path | None, *, partial: bool) -> Found:
@@ -158,9 +160,9 @@ def _search(root: Path | None, *, partial: bool) -> Found:
     if not whole:
         raise PixelPlayError(f"no dataset found below {looked}\n  looked in: {describe(looked, visited)}",
                              expected=EXPECTED, mend=mend)
-    if len(whole) > 1:
-        return _choose_copy(whole, looked)
-    return whole[0]
+    # train/ and test/ also hold many an image classification dataset: a named layout is what was meant
+    whole = [c for c in whole if c.layout != "folders"] or whole
+    return _choose_copy(whole, looked) if len(whole) > 1 else whole[0]
 
 
 def _candidates(looked: Path) -> tuple[list[Found], list[Path]]:
@@ -227,6 +229,13 @@ def _inner(folder: Path | None) -> Path | None:
         if inner is not None and (Listing(inner).folders or Listing(inner).videos):
             return inner
     return None
+
+
+def _labels_of(test: Path | None) -> Path | None:
+    """Ground truth beside test videos that were named by hand."""
+    if test is None or test.is_file():
+        return None
+    return _labels(test, "frame_labels.csv", "masks", "testing_label_mask", "../frame_labels.csv", "../masks")
 
 
 def _labels(root: Path, *names: str) -> Path | None:

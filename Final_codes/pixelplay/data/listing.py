@@ -9,10 +9,11 @@ import dataclasses
 import functools
 import logging
 import os
+import re
 from pathlib import Path
 
 from pixelplay.data.decoding import probe
-from pixelplay.data.ids import frame_number, natural_key, video_name
+from pixelplay.data.ids import natural_key, video_name
 from pixelplay.errors import PixelPlayError
 
 log = logging.getLogger(__name__)
@@ -96,25 +97,31 @@ class Video:
             return [(self.relative, self.path.stat().st_size)]
         prefix = f"{self.relative}/" if self.relative else ""
         sizes = {e.name: e.stat().st_size for e in os.scandir(self.path) if e.is_file()}
-        return [(prefix + name, sizes[name]) for name in Listing(self.path).images]
+        return [(prefix + name, sizes.get(name, 0)) for name in Listing(self.path).images]
 
 
 def frame_numbers(names: list[str], folder: Path) -> list[int]:
     """Every frame's own number: the last group of digits in its name.
 
-    Where a name has no digits, or that group is the same in two names (a camera number after the time), the
-    frames are numbered 0, 1, ... in natural order and the log says so.
+    Where that group repeats (a camera number after the frame's), the last group that does not is taken. Names
+    without any digits, and time stamps of which no single group tells the frames apart, are numbered 0, 1, ... in
+    natural order, and the log says so.
     Raises:
-        PixelPlayError: two files differ in nothing but the suffix.
+        PixelPlayError: names that number some frames only, or two frames with the same number.
     """
     stems = [Path(name).stem for name in names]
-    if len(set(stems)) < len(stems):
-        twice = next(s for s in stems if stems.count(s) > 1)
-        raise PixelPlayError(f"{folder} holds two images named '{twice}'", expected="one image a frame",
-                             mend="remove one of them")
-    numbers = [frame_number(stem) for stem in stems]
-    if None not in numbers and len(set(numbers)) == len(numbers):
-        return numbers
+    groups = [tuple(int(g) for g in re.findall(r"[0-9]+", stem)) for stem in stems]
+    counts = sorted({len(g) for g in groups})
+    if counts[0] > 0:
+        for position in range(1, counts[0] + 1):
+            numbers = [g[-position] for g in groups]
+            if len(set(numbers)) == len(numbers):
+                return numbers
+    if len(counts) > 1 or (counts[0] > 0 and len(set(groups)) < len(groups)):
+        known = [g[-1] if g else None for g in groups]
+        odd = next((i for i, n in enumerate(known) if n is None or n in known[:i]), 0)
+        raise PixelPlayError(f"{folder / names[odd]} has no frame number of its own", expected="one number in every "
+                             "name, each once, e.g. frame_00939.jpg", mend="rename it, or remove it if it is no frame")
     log.warning("%s: file names do not number the frames; numbered 0 to %d in natural order", folder, len(names) - 1)
     return list(range(len(names)))
 

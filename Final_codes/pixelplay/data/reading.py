@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +29,8 @@ A, B = TypeVar("A"), TypeVar("B")
 
 AHEAD = 4
 """Frames decoded ahead for every worker."""
+MOST_BYTES = 256 << 20
+"""Bytes of frames one queue may hold: what bounds the memory for 4K video and many workers."""
 
 SIZE_SAMPLES = 5
 """Images of every folder whose headers vote on the split's size."""
@@ -89,9 +92,9 @@ def open_frames(manifest: Manifest, split: str, workers: int | None = None
         for run in _runs(videos[rows]):
             part = rows[run]
             if is_video(paths[part[0]]):
-                decoded = ahead(video_frames(root / paths[part[0]], numbers[part]), AHEAD * workers)
+                decoded = ahead(video_frames(root / paths[part[0]], numbers[part]), queue_length(size, workers))
             else:
-                decoded = _images(root, paths, videos, part, workers)
+                decoded = _images(root, paths, videos, part, workers, queue_length(size, workers))
             with contextlib.closing(decoded):
                 for row, (pixels, readable) in zip(part.tolist(), decoded):
                     yield Frame(row, _fit(pixels, size), readable)
@@ -99,9 +102,15 @@ def open_frames(manifest: Manifest, split: str, workers: int | None = None
     return frames
 
 
-def _images(root: Path, paths: np.ndarray, videos: np.ndarray, rows: np.ndarray, workers: int
+def queue_length(size: tuple[int, int], workers: int) -> int:
+    """How many frames of (H, W) pixels a queue may hold."""
+    return max(2, min(AHEAD * workers, MOST_BYTES // (3 * size[0] * size[1])))
+
+
+def _images(root: Path, paths: np.ndarray, videos: np.ndarray, rows: np.ndarray, workers: int, depth: int
             ) -> Iterator[tuple[np.ndarray | None, bool]]:
-    with contextlib.closing(bounded_map(lambda row: read_image(root / paths[row]), rows.tolist(), workers)) as images:
+    with contextlib.closing(bounded_map(lambda row: read_image(root / paths[row]), rows.tolist(), workers,
+                                        depth)) as images:
         last_row, last = -1, None
         for row, image in zip(rows.tolist(), images):
             if image is not None:
@@ -133,17 +142,18 @@ def _runs(names: np.ndarray) -> list[slice]:
     if len(names) == 0:
         return []
     edges = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
-    return [slice(a, b) for a, b in zip(edges, edges[1:])]  # noqa: RUF007  itertools.pairwise says no more
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
-def bounded_map(function: Callable[[A], B], items: Iterable[A], workers: int) -> Iterator[B]:
-    """`map` over a thread pool, in order, holding at most `AHEAD * workers` items or results at a time."""
+def bounded_map(function: Callable[[A], B], items: Iterable[A], workers: int, depth: int | None = None) -> Iterator[B]:
+    """`map` over a thread pool, in order, holding at most `depth` (AHEAD * workers) items or results at a time."""
+    depth = depth or AHEAD * workers
     with ThreadPoolExecutor(workers) as pool:
         pending: collections.deque = collections.deque()
         try:
             for item in items:
                 pending.append(pool.submit(function, item))
-                if len(pending) >= AHEAD * workers:
+                if len(pending) >= depth:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
