@@ -170,10 +170,9 @@ class Run:
                            stamp, __version__)
 
     def model_folder(self, name: str) -> Path:
-        """Where a model keeps weights, caches and curves."""
-        cls = self.models[name]
-        shared = sum(c.stage == cls.stage for c in map(model_class, MODELS)) > 1
-        return self.output / cls.stage / name if shared else self.output / cls.stage
+        """Where a model keeps weights, caches and curves: the stage's folder, or one of its own in a shared stage."""
+        stage = self.models[name].stage
+        return self.output / stage if name in stage else self.output / stage / name
 
     @property
     def scores_folder(self) -> Path:
@@ -217,7 +216,7 @@ class Run:
         return [*steps, Step(REPORT, "merge, evaluate, report", False)]
 
     def all(self, progress: Callable[[str], None] = log.info) -> dict[str, Any]:
-        """Run every stage; returns what `summary` returns."""
+        """Run every stage; returns what `finish` returns."""
         progress(EXTRACTION)
         manifest = self.extract()
         for flag, count in flag_counts(manifest).items():
@@ -226,6 +225,10 @@ class Run:
             progress(f"{self.models[name].stage}: {name}")
             self.model(name)
         progress(REPORT)
+        return self.finish()
+
+    def finish(self) -> dict[str, Any]:
+        """Stage 7: submissions, metrics (None without labels), receipt and report, from the scores that are there."""
         submissions = self.ensemble()
         metrics = self.evaluate()
         self._write_receipt(submissions)
