@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import pairwise_distances
 
-from pixelplay.two_stream import coreset
+from pixelplay.two_stream import greedy
 from pixelplay.two_stream.coreset import coreset_size, covering_radius, greedy_coreset, without_outliers
 
 
@@ -27,6 +27,42 @@ def textbook(features: np.ndarray, size: int, start: int) -> tuple[list[int], fl
         picks.append(int(nearest.argmax()))
         nearest = np.minimum(nearest, pairwise_distances(features, features[picks[-1:]])[:, 0])
     return picks, float(nearest.max())
+
+
+def wide(case: str) -> np.ndarray:
+    """More columns than the sketch of the bound has, in shapes that are easy and hard for it."""
+    rng = np.random.default_rng(8)
+    if case == "low rank":
+        return rng.standard_normal((900, 12)) @ rng.standard_normal((12, 200)) + 0.1 * rng.standard_normal((900, 200)) + 9
+    if case == "no structure":
+        return rng.standard_normal((400, 160))
+    if case == "walk":  # neighbouring frames are alike
+        return np.cumsum(rng.standard_normal((900, 150)), axis=0)
+    return np.repeat(rng.standard_normal((20, 180)), 20, axis=0)  # duplicates
+
+
+@pytest.mark.parametrize("case", ["low rank", "no structure", "walk", "duplicates"])
+def test_the_bound_that_spares_reading_changes_nothing(case, monkeypatch):
+    features = wide(case).astype(np.float32)
+    size = 19 if case == "duplicates" else 120
+    core = greedy_coreset(features, size, start=2)
+    picks, radius = textbook(features, size, start=2)
+    assert core.indices.tolist() == picks and core.radius == pytest.approx(radius, rel=1e-5)
+    monkeypatch.setattr(greedy, "SKETCH", 1000)
+    assert greedy_coreset(features, size, start=2).indices.tolist() == picks
+
+
+def test_the_bound_spares_most_of_the_reading(monkeypatch):
+    reached, original = [], greedy._Bound.reached
+
+    def counted(self, index, squared):
+        found = original(self, index, squared)
+        reached.append(len(squared) if found is None else len(found))
+        return found
+
+    monkeypatch.setattr(greedy._Bound, "reached", counted)
+    greedy_coreset(wide("low rank").astype(np.float32), 100, start=0)
+    assert len(reached) == 100 and np.mean(reached) < 0.2 * 900
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
@@ -54,7 +90,7 @@ def test_half_precision_features_and_storage_pick_the_same(features):
 def test_streaming_from_a_memory_map_picks_the_same(features, tmp_path, monkeypatch):
     np.save(tmp_path / "features.npy", features)
     mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
-    monkeypatch.setattr(coreset, "BLOCK_BYTES", 4 * 96 * 37)  # blocks of 37 rows, the last one shorter
+    monkeypatch.setattr(greedy, "BLOCK_BYTES", 4 * 96 * 37)  # blocks of 37 rows, the last one shorter
     streamed = greedy_coreset(mapped, 50, start=5, memory=0)
     picks, radius = textbook(features, 50, start=5)
     assert streamed.indices.tolist() == picks
@@ -76,7 +112,7 @@ def test_streaming_holds_a_block_and_not_the_matrix(tmp_path, monkeypatch):
             seen.append(len(found))
             return found
 
-    monkeypatch.setattr(coreset, "BLOCK_BYTES", 4 * 8 * 16)
+    monkeypatch.setattr(greedy, "BLOCK_BYTES", 4 * 8 * 16)
     rows = np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32)
     core = greedy_coreset(Watched(rows), 10, start=0, memory=0)
     assert core.indices.tolist() == textbook(rows, 10, start=0)[0]

@@ -56,6 +56,7 @@ class Backbone:
         self.mean_colour = tuple(round(255 * m) for m in mean)
         self._module = module.eval().requires_grad_(False).to(
             device=hardware.device, dtype=hardware.torch_dtype, memory_format=torch.channels_last)
+        self._resizers = ThreadPoolExecutor(max(1, min(8, hardware.threads)))
         self._mean = torch.tensor(mean, device=hardware.device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std, device=hardware.device).view(1, 3, 1, 1) * 255
 
@@ -64,8 +65,12 @@ class Backbone:
         if fit not in FITS:
             raise ValueError(f"fit is {fit!r}, expected one of {FITS}")
         out = np.empty((len(images), self.input_size, self.input_size, 3), np.uint8)
-        for target, image in zip(out, images):
-            target[:] = _square(image, self.input_size, fit, self.mean_colour)
+
+        def place(number: int) -> None:
+            out[number] = _square(images[number], self.input_size, fit, self.mean_colour)
+
+        # PIL lets other threads run while it resizes
+        list(self._resizers.map(place, range(len(images))))
         return torch.from_numpy(out).permute(0, 3, 1, 2)
 
     @torch.inference_mode()

@@ -2,23 +2,21 @@
 
 Reads a feature matrix (N, D), in memory or memory-mapped; returns the rows of M picks such that the largest distance
 from any row to its nearest pick (the covering radius) is within twice the optimum (Gonzalez 1985, "Clustering to
-minimize the maximum intercluster distance"). Cost: one pass over the matrix a pick, N floats beside it, never N x N.
+minimize the maximum intercluster distance"). Cost: at most one pass over the matrix a pick, a few floats a row beside
+it, never N x N.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pixelplay.two_stream.memory import leave_one_video_out, nearest
-
-BLOCK_BYTES = 64 << 20
-"""Float32 bytes of a streamed block."""
+from pixelplay.two_stream import greedy
+from pixelplay.two_stream.memory import MemoryBank, leave_one_video_out, nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +56,7 @@ def greedy_coreset(features: np.ndarray | Tensor, size: int, *, start: int | Non
         device: where to compute; the tensor's own, or the CPU.
         memory: bytes the matrix may take on the CPU; a larger one is streamed from where it is, block by block.
     Returns:
-        `Coreset`. Same picks for the same arguments, block size and streaming do not matter beyond rounding.
+        `Coreset`. The same arguments give the same picks; streaming and device do not matter beyond rounding.
     Raises:
         ValueError: size out of range, or features not finite (names the first bad row).
     """
@@ -71,20 +69,26 @@ def greedy_coreset(features: np.ndarray | Tensor, size: int, *, start: int | Non
         start = int(torch.randint(count, (1,), generator=generator))
     if not 0 <= start < count:
         raise ValueError(f"start row {start} is not in 0 to {count - 1}")
-    source = _Rows(features, device, storage, memory, _projection(features.shape[1], projection, generator))
-    picks = _greedy(source, size, start)
-    return Coreset(picks, covering_radius(features, picks, device=device))
+    device = device or (str(features.device) if isinstance(features, Tensor) else "cpu")
+    matrix = _projection(features.shape[1], projection, generator)
+    picked = greedy.pick(greedy.Rows(features, device, storage, memory, matrix), size, start)
+    picks = picked.picks.cpu().numpy()
+    if matrix is not None or storage != "float32":
+        return Coreset(picks, covering_radius(features, picks, device=device))
+    # the farthest rows are known: measured again, because the running distances are rounded
+    farthest = picked.squared.topk(min(16, count)).indices.cpu().numpy()
+    return Coreset(picks, _radius(features[np.sort(farthest)], _numpy(features[picks]), device))
 
 
 def covering_radius(features: np.ndarray | Tensor, picks: np.ndarray, *, device: str | None = None) -> float:
     """Largest Euclidean distance from a row of (N, D) features to its nearest picked row."""
-    centres = _numpy(features[picks])
-    block = max(1, BLOCK_BYTES // (4 * features.shape[1]))
-    farthest = 0.0
-    for begin in range(0, len(features), block):
-        distances, _ = nearest(features[begin:begin + block], centres, device=device)
-        farthest = max(farthest, float(distances.max()))
-    return farthest
+    return _radius(features, _numpy(features[picks]), device)
+
+
+def _radius(features: np.ndarray | Tensor, centres: np.ndarray, device: str | None) -> float:
+    block = max(1, greedy.BLOCK_BYTES // (4 * features.shape[1]))
+    return max(float(nearest(features[begin:begin + block], centres, device=device)[0].max())
+               for begin in range(0, len(features), block))
 
 
 def without_outliers(features: np.ndarray, videos: np.ndarray, fraction: float = 0.01, *,
@@ -100,7 +104,6 @@ def without_outliers(features: np.ndarray, videos: np.ndarray, fraction: float =
     drop = min(int(fraction * len(features)), len(features) - 1)
     if drop <= 0:
         return np.ones(len(features), dtype=bool)
-    from pixelplay.two_stream.memory import MemoryBank
     strange = leave_one_video_out(features, videos, lambda rows: MemoryBank(features[rows]), limit=0, device=device)
     keep = np.ones(len(features), dtype=bool)
     keep[np.argsort(strange, kind="stable")[-drop:]] = False
@@ -111,95 +114,6 @@ def _projection(width: int, target: int, generator: torch.Generator) -> Tensor |
     if not 0 < target < width:
         return None
     return torch.randn(width, target, generator=generator) / math.sqrt(target)
-
-
-class _Rows:
-    """The matrix as blocks of float32 on the device, read again for every pick where it does not fit."""
-
-    def __init__(self, features: np.ndarray | Tensor, device: str | None, storage: str, memory: int,
-                 projection: Tensor | None):
-        if storage not in ("float32", "float16", "bfloat16"):
-            raise ValueError(f"storage is {storage!r}, expected float32, float16 or bfloat16")
-        if device is None:
-            device = str(features.device) if isinstance(features, Tensor) else "cpu"
-        self.device, self.count, self.features = device, len(features), features
-        self.projection = None if projection is None else projection.to(device)
-        self.width = features.shape[1] if projection is None else projection.shape[1]
-        kind = getattr(torch, storage)
-        self.block = max(1, BLOCK_BYTES // (4 * max(self.width, features.shape[1])))
-        self.kept: Tensor | None = None
-        self.mean = self._mean()
-        if device != "cpu" or self.count * self.width * kind.itemsize <= memory:
-            self.kept = self._keep(kind)
-            if self.kept.dtype == torch.float32:
-                self.block = self.count
-            elif device == "cpu":
-                self.block = max(1, (4 << 20) // (4 * self.width))  # converted blocks stay in the processor's cache
-
-    def _mean(self) -> Tensor:
-        """Subtracted everywhere: distances stay, but small numbers keep more digits, in half precision above all."""
-        total = torch.zeros(self.features.shape[1], dtype=torch.float64, device=self.device)
-        for begin in range(0, self.count, self.block):
-            block = _tensor(self.features[begin:begin + self.block]).to(self.device)
-            sums = block.sum(0, dtype=torch.float64)
-            if not bool(torch.isfinite(sums).all()):
-                bad = ~torch.isfinite(block).all(dim=1)
-                raise ValueError(f"features are not finite: first bad row {begin + int(bad.int().argmax())}")
-            total += sums
-        return (total / self.count).float()
-
-    def _keep(self, kind: torch.dtype) -> Tensor:
-        kept = torch.empty(self.count, self.width, dtype=kind, device=self.device)
-        for begin in range(0, self.count, self.block):
-            kept[begin:begin + self.block] = self._read(begin, begin + self.block)
-        return kept
-
-    def _read(self, begin: int, end: int) -> Tensor:
-        block = _tensor(self.features[begin:end]).to(self.device).float() - self.mean
-        return block if self.projection is None else block @ self.projection
-
-    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        for begin in range(0, self.count, self.block):
-            part = slice(begin, min(begin + self.block, self.count))
-            yield part, (self._read(part.start, part.stop) if self.kept is None else self.kept[part].float())
-
-    def row(self, index: Tensor) -> Tensor:
-        """Row `index` ((1,) int64 on the device) as (D,) float32; waits for the device only when streaming."""
-        if self.kept is not None:
-            return self.kept.index_select(0, index)[0].float()
-        return self._read(int(index), int(index) + 1)[0]
-
-
-@torch.inference_mode()
-def _greedy(rows: _Rows, size: int, start: int) -> np.ndarray:
-    norms = torch.empty(rows.count, device=rows.device)
-    for part, block in rows.blocks():
-        torch.linalg.vecdot(block, block, out=norms[part])
-    nearest_yet = torch.full((rows.count,), math.inf, device=rows.device)
-    product = torch.empty(rows.count, device=rows.device)
-    picks = torch.empty(size, dtype=torch.int64, device=rows.device)
-    index = torch.tensor([start], device=rows.device)
-    for number in range(size):
-        picks[number:number + 1] = index
-        # a picked row leaves the race for good, so that equal rows cannot be picked twice
-        nearest_yet.index_fill_(0, index, -1.0)
-        if number + 1 == size:
-            break
-        centre = rows.row(index)
-        for part, block in rows.blocks():
-            torch.addmv(norms[part], block, centre, alpha=-2.0, out=product[part])
-        # |x|^2 - 2xc + |c|^2, rounded below zero where x = c
-        product.add_(norms.index_select(0, index)).clamp_(min=0.0)
-        torch.minimum(nearest_yet, product, out=nearest_yet)
-        index = nearest_yet.argmax().view(1)
-    return picks.cpu().numpy()
-
-
-def _tensor(rows: np.ndarray | Tensor) -> Tensor:
-    if isinstance(rows, Tensor):
-        return rows
-    # read-only memory maps are never written through: torch only warns that it cannot know
-    return torch.from_numpy(np.array(rows) if not rows.flags.writeable else rows)
 
 
 def _numpy(rows: np.ndarray | Tensor) -> np.ndarray:
