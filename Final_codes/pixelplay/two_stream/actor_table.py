@@ -1,0 +1,225 @@
+"""The actor table: every actor of a footage with its box and motion, computed once, video by video.
+
+Reads `Footage` (full-size repaired frames); writes `<split>-actors-<key>/<number>.npz`, one file a video, each in one
+step: a killed run goes on with the first video that is missing, several processes (`distributed`) take a share each,
+and memory does not grow with the number of videos being read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from pixelplay.config import config_hash
+from pixelplay.data.footage import Footage, segments
+from pixelplay.files import atomic_path
+from pixelplay.two_stream import distributed
+from pixelplay.two_stream.actors import ActorRules, join_actors
+from pixelplay.two_stream.detectors import Detections, Detector
+from pixelplay.two_stream.flow import DenseFlow, partners, with_partners
+from pixelplay.two_stream.foreground import BUSY, Background, shrink
+from pixelplay.two_stream.motion import Actors, actor_motion
+
+log = logging.getLogger(__name__)
+
+UNKNOWN_SCENE = 25.0
+"""Grey levels between a frame and the nearest training background above which only motion makes foreground."""
+WANTED_SHIFT = 3.0
+"""Pixels a typical actor should move between the two frames of a flow: enough to stand out of sub-pixel noise, little
+enough to be followed."""
+MAX_BASELINE = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """What has to be known of the training footage before actors can be measured.
+
+    Attributes:
+        background: see `foreground.py`.
+        baseline: frames between the two frames of a flow.
+        dead_zone: analysis pixels per frame; 99 % of the empty scene flows slower.
+        tolerance: largest step of the frame number that is not a gap.
+        directions: 1 = flow to the past only, 2 = to the future as well.
+    """
+
+    background: Background
+    baseline: int
+    dead_zone: float
+    tolerance: int
+    directions: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ActorTable:
+    """M actors of a footage of N frames, in frame order.
+
+    Attributes:
+        position: (M,) int64 row of the actor's frame in the footage.
+        boxes: (M, 4) float32 xyxy, pixels of the original frame.
+        scores: (M,) float32 detector confidence, 0 for foreground.
+        classes: (M,) int16 COCO class, -1 for foreground.
+        motion: (M, 5) float32: mean and upper speed, mean x and y velocity (original pixels per frame), area as a
+            share of the frame.
+        mode: (M,) int16 background mode.
+        measured: (M,) bool, False where the frame has no partner to measure motion against.
+    """
+
+    position: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+    classes: np.ndarray
+    motion: np.ndarray
+    mode: np.ndarray
+    measured: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+    def speeds(self, full_size: tuple[int, int]) -> Actors:
+        """The actors as the speed model wants them."""
+        return Actors(self.motion[:, :2].astype(np.float64), self.boxes[:, 3].astype(np.float64) / full_size[0],
+                      np.log(np.maximum(self.motion[:, 4].astype(np.float64), 1e-7)), self.mode.astype(np.int64))
+
+
+FIELDS = tuple(f.name for f in dataclasses.fields(ActorTable))
+
+
+def probe_scene(train: Footage, background: Background, *, tolerance: int, directions: int, pairs: int = 24) -> Scene:
+    """Choose the flow's baseline and measure the empty scene's flow on a few pairs of training frames."""
+    rows = np.flatnonzero((train.videos[1:] == train.videos[:-1]) & (np.diff(train.frames) <= tolerance))
+    if not len(rows):
+        return Scene(background, 1, 0.1, tolerance, directions)
+    rows = np.unique(rows[np.linspace(0, len(rows) - 1, min(pairs, len(rows))).astype(int)])
+    wanted = np.unique(np.concatenate([rows, rows + 1]))
+    images: dict[int, np.ndarray] = {}
+    flow, actors, empty = DenseFlow(), [], []
+    for position, frame in train.full_frames(wanted):
+        images[position] = shrink(frame, background.size)
+        before = position - 1
+        if before in images and before in rows:
+            speed = np.hypot(*flow(images[position], images[before],
+                                   int(train.frames[before] - train.frames[position])).transpose(2, 0, 1))
+            mask = background.mask(images[position], background.mode_of(images[position])[0])
+            actors.append(speed[mask])
+            empty.append(speed[~mask][::7])
+        images = {p: i for p, i in images.items() if p >= position}
+    moving = np.concatenate(actors)
+    moving = moving[moving > 0.1]
+    typical = float(np.median(moving)) if len(moving) >= 50 else WANTED_SHIFT
+    resting = np.concatenate(empty)
+    dead_zone = float(np.clip(np.percentile(resting, 99), 0.1, 2.0)) if len(resting) else 0.1
+    return Scene(background, int(np.clip(round(WANTED_SHIFT / typical), 1, MAX_BASELINE)), dead_zone, tolerance,
+                 directions)
+
+
+def actor_table(footage: Footage, folder: Path, scene: Scene, detectors: Sequence[Detector], use_foreground: bool,
+                rules: ActorRules) -> ActorTable:
+    """Find and measure every actor of a footage, once (see the module)."""
+    key = config_hash(footage.fingerprint, footage.name, footage.full_size, scene.baseline, scene.dead_zone,
+                      scene.tolerance, scene.directions, rules, use_foreground, [d.about() for d in detectors],
+                      [hashlib.sha256(np.ascontiguousarray(a).data).hexdigest()
+                       for a in (footage.rows, scene.background.medians, scene.background.thresholds)])
+    home = Path(folder) / f"{footage.name}-actors-{key}"
+    names = footage.video_names()
+    mine = [i for i in distributed.share(len(names)) if not (home / f"{i}.npz").exists()]
+    for i in tqdm(mine, desc=f"{footage.name} actors", unit="video", disable=None):
+        found = _one_video(footage.of_videos([names[i]]), scene, detectors, use_foreground, rules)
+        with atomic_path(home / f"{i}.npz") as part:
+            np.savez(part, **found)
+    distributed.barrier()
+    pieces = []
+    for i, name in enumerate(names):
+        with np.load(home / f"{i}.npz") as kept:
+            piece = {field: kept[field] for field in FIELDS}
+        piece["position"] = piece["position"] + int(np.argmax(footage.videos == name))
+        pieces.append(piece)
+    if not pieces:
+        pieces = [_columns([], [], [], [], [])]
+    return ActorTable(**{field: np.concatenate([p[field] for p in pieces]) for field in FIELDS})
+
+
+def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], use_foreground: bool,
+               rules: ActorRules) -> dict[str, np.ndarray]:
+    size = scene.background.size
+    partner = partners(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance)
+    later = _later_partners(footage, scene, partner)
+    flow = DenseFlow()
+    scale = np.array([footage.full_size[1] / size[1], footage.full_size[0] / size[0]], np.float32)
+    positions, objects, motions, modes, measured = [], [], [], [], []
+    small = ((p, frame, shrink(frame, size)) for p, frame in footage.full_frames())
+    for position, frame, image, others in with_partners(small, [partner, later]):
+        velocities = [flow(image, other, int(footage.frames[row] - footage.frames[position]))
+                      for row, other in others]
+        mode, distance = scene.background.mode_of(image)
+        mask = _foreground(scene, image, mode, distance, velocities)
+        found = _detect(detectors, frame)
+        found = join_actors(found, mask if use_foreground else np.zeros_like(mask), frame.shape[:2], rules)
+        motion = np.zeros((len(found), 5), np.float32)
+        if velocities:
+            motion = actor_motion([v * scale for v in velocities], mask, found.boxes / np.tile(scale, 2))
+            motion[:, 4] /= mask.size
+        positions.append(np.full(len(found), position, np.int64))
+        objects.append(found)
+        motions.append(motion)
+        modes.append(np.full(len(found), mode, np.int16))
+        measured.append(np.full(len(found), bool(velocities)))
+    return _columns(positions, objects, motions, modes, measured)
+
+
+def _later_partners(footage: Footage, scene: Scene, partner: np.ndarray) -> np.ndarray:
+    """A partner on the other side in time, -1 where there is none or only one direction is wanted."""
+    if scene.directions < 2:
+        return np.full(len(partner), -1, np.int64)
+    # time read backwards makes the past rule find the future
+    n = len(footage)
+    back = partners(footage.videos[::-1], -footage.frames[::-1], footage.reliability[::-1], scene.baseline,
+                    scene.tolerance)[::-1]
+    later = np.where(back >= 0, n - 1 - back, -1)
+    return np.where((later > np.arange(n)) & (later != partner), later, -1)
+
+
+def _foreground(scene: Scene, image: np.ndarray, mode: int, distance: float, velocities: list[np.ndarray]
+                ) -> np.ndarray:
+    """Foreground of a frame; where the background cannot tell (busy places, an unknown scene) what moves clearly."""
+    moving = np.zeros(image.shape[:2], bool)
+    if velocities:
+        slower = np.min([np.hypot(v[..., 0], v[..., 1]) for v in velocities], axis=0)
+        moving = slower > 3.0 * scene.dead_zone
+    if distance > UNKNOWN_SCENE:
+        return moving
+    return scene.background.mask(image, mode) | (moving & (scene.background.thresholds[mode] >= BUSY))
+
+
+def _detect(detectors: Sequence[Detector], frame: np.ndarray) -> Detections:
+    found = [d([frame])[0] for d in detectors]
+    if not found:
+        return Detections.none()
+    return Detections(*(np.concatenate([getattr(f, name) for f in found]) for name in ("boxes", "scores", "classes")))
+
+
+def _columns(positions: list, objects: list[Detections], motions: list, modes: list, measured: list
+             ) -> dict[str, np.ndarray]:
+    def join(pieces: list, empty: np.ndarray) -> np.ndarray:
+        return np.concatenate([empty, *pieces]).astype(empty.dtype)
+
+    return {"position": join(positions, np.zeros(0, np.int64)),
+            "boxes": join([o.boxes for o in objects], np.zeros((0, 4), np.float32)),
+            "scores": join([o.scores for o in objects], np.zeros(0, np.float32)),
+            "classes": join([o.classes for o in objects], np.zeros(0, np.int16)),
+            "motion": join(motions, np.zeros((0, 5), np.float32)),
+            "mode": join(modes, np.zeros(0, np.int16)), "measured": join(measured, np.zeros(0, bool))}
+
+
+def evaluated_frames(footage: Footage, stride: int, tolerance: int) -> np.ndarray:
+    """(N,) bool: every `stride`-th frame of a segment and its last one, where crops are embedded."""
+    keep = np.zeros(len(footage), bool)
+    for part in segments(footage.videos, footage.frames, tolerance):
+        keep[part.start:part.stop:stride] = True
+        keep[part.stop - 1] = True
+    return keep

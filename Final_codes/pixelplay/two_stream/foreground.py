@@ -1,0 +1,174 @@
+"""Moving foreground against the training background: actors that need no detector and no weights.
+
+Reads frames of a fixed camera; makes a background model (one per lighting or camera the training videos show) and,
+for every frame, a mask of what does not belong to it. A thrown bag, a bicycle or a cart is foreground although no
+person detector knows it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from pixelplay.data.footage import Footage
+
+THUMB = (48, 27)
+"""(width, height) of the thumbnails that tell cameras and lightings apart."""
+MAX_MODES = 16
+BUSY = 45.0
+"""Grey levels: the highest threshold of a pixel. Places that reach it are busy or flicker most of the time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Background:
+    """What the empty scene looks like.
+
+    Attributes:
+        medians: (K, h, w, 3) uint8 RGB, one per mode (camera or lighting), at analysis size.
+        thresholds: (K, h, w) float32 grey levels a pixel must differ by to be foreground.
+        thumbs: (K, 27, 48, 3) float32 thumbnails of the medians.
+    """
+
+    medians: np.ndarray
+    thresholds: np.ndarray
+    thumbs: np.ndarray
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w) of the analysis frames."""
+        return self.medians.shape[1], self.medians.shape[2]
+
+    def mode_of(self, image: np.ndarray) -> tuple[int, float]:
+        """The mode an analysis frame belongs to and how far it is from it (median grey levels, light removed)."""
+        distances = thumb_distances(thumbnail(image), self.thumbs)
+        best = int(distances.argmin())
+        return best, float(distances[best])
+
+    def mask(self, image: np.ndarray, mode: int) -> np.ndarray:
+        """Foreground of an analysis frame (h, w, 3) uint8 RGB against one mode -> (h, w) bool."""
+        blurred = cv2.GaussianBlur(image, (0, 0), 1.0).astype(np.float32)
+        median = self.medians[mode].astype(np.float32)
+        gain = light_gain(blurred, median)
+        lit = np.minimum(median * gain, 255)
+        difference = np.abs(blurred - lit).max(2)
+        # most of a frame is background: its median difference is this frame's own noise, which must not look alive
+        own = 4.5 * 1.4826 * float(np.median(difference[::4, ::4]))
+        return (difference > np.maximum(self.thresholds[mode], own)) & ~_shadow(blurred, lit)
+
+
+def fit_background(train: Footage, size: tuple[int, int], *, samples: int = 80) -> Background:
+    """Median background and noise floor of every camera or lighting in the training videos.
+
+    Args:
+        train: anomaly-free footage.
+        size: (h, w) analysis size.
+        samples: frames each median is taken over; memory is samples * h * w * 3 bytes, whatever the video count.
+    """
+    videos = train.video_names()
+    thumbs = np.stack([_video_thumbnail(train, v) for v in videos])
+    members = group_modes(thumbs)
+    medians, thresholds = [], []
+    for member in members:
+        positions = np.flatnonzero(np.isin(train.videos.astype(str), [videos[i] for i in member]))
+        positions = positions[np.linspace(0, len(positions) - 1, min(samples, len(positions))).astype(int)]
+        stack = np.stack([cv2.GaussianBlur(shrink(frame, size), (0, 0), 1.0)
+                          for _, frame in train.full_frames(np.unique(positions))])
+        median, threshold = _median_and_threshold(stack)
+        medians.append(median)
+        thresholds.append(threshold)
+    stacked = np.stack(medians)
+    return Background(stacked, np.stack(thresholds), np.stack([thumbnail(m) for m in stacked]))
+
+
+def _median_and_threshold(stack: np.ndarray, strip: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    median = np.empty(stack.shape[1:], np.uint8)
+    threshold = np.empty(stack.shape[1:3], np.float32)
+    for y in range(0, stack.shape[1], strip):  # a strip at a time: the median copies what it sorts
+        rows = stack[:, y:y + strip]
+        middle = np.median(rows, axis=0)
+        spread = 1.4826 * np.median(np.abs(rows - middle[None]).max(-1), axis=0)
+        median[y:y + strip] = np.round(middle)
+        # the floor covers JPEG noise; the ceiling keeps places that are busy most of the time sensitive
+        threshold[y:y + strip] = np.clip(4.5 * spread, 15.0, BUSY)
+    return median, threshold
+
+
+def analysis_size(full_size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """(h, w) a frame of `full_size` is analysed at: longest side at most `longest` pixels, never enlarged."""
+    ratio = min(1.0, longest / max(full_size))
+    return max(8, round(full_size[0] * ratio)), max(8, round(full_size[1] * ratio))
+
+
+def shrink(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a frame to (h, w) by area averaging, which also averages pixel noise away."""
+    if frame.shape[:2] == tuple(size):
+        return frame
+    return cv2.resize(frame, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+
+
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """(h, w, 3) uint8 -> (27, 48, 3) float32."""
+    return cv2.resize(image, THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def _video_thumbnail(train: Footage, video: str) -> np.ndarray:
+    positions = np.flatnonzero(train.videos == video)
+    positions = positions[np.linspace(0, len(positions) - 1, min(15, len(positions))).astype(int)]
+    return np.median([thumbnail(f) for f in train.batch(positions)], axis=0).astype(np.float32)
+
+
+def light_gain(image: np.ndarray, median: np.ndarray) -> np.ndarray:
+    """Gain (3,) per channel that takes the background to the frame's light: median ratio over bright enough pixels."""
+    seen = median.min(2) > 20
+    if seen.mean() < 0.05:
+        return np.ones(3, np.float32)
+    step = image[::4, ::4][seen[::4, ::4]], median[::4, ::4][seen[::4, ::4]]
+    if len(step[0]) < 16:
+        step = image[seen], median[seen]
+    return np.clip(np.median(step[0] / step[1], axis=0), 0.5, 2.0).astype(np.float32)
+
+
+def thumb_distances(thumb: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Median absolute difference, gain removed, between one thumbnail and (K, ...) others -> (K,) grey levels."""
+    return np.array([float(np.median(np.abs(thumb - o * light_gain(thumb, o)))) for o in others])
+
+
+def group_modes(thumbs: np.ndarray, limit: float = 6.0) -> list[list[int]]:
+    """Group videos whose thumbnails show the same camera in the same light.
+
+    A video joins the first group whose first member is within `limit` grey levels; at most `MAX_MODES` groups,
+    later videos then join the nearest.
+    """
+    groups: list[list[int]] = []
+    for i, thumb in enumerate(thumbs):
+        distances = thumb_distances(thumb, thumbs[[g[0] for g in groups]]) if groups else np.array([np.inf])
+        if distances.min() <= limit or len(groups) == MAX_MODES:
+            groups[int(distances.argmin())].append(i)
+        else:
+            groups.append([i])
+    return groups
+
+
+def _shadow(image: np.ndarray, lit: np.ndarray) -> np.ndarray:
+    """Pixels that are an evenly darkened background: same colour and same fine structure, less light.
+
+    Grey footage has no colour to tell a shadow from a dark coat by, so nothing is called a shadow there.
+    """
+    if np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 1], image[..., 2]):
+        return np.zeros(image.shape[:2], bool)
+    ratio = (image + 4) / (lit + 4)
+    mean = ratio.mean(2)
+    return (mean > 0.55) & (mean < 0.95) & (np.ptp(ratio, axis=2) < 0.06)
+
+
+def components(mask: np.ndarray, min_area: float, *, close: int = 3) -> np.ndarray:
+    """Boxes (n, 4) float32 xyxy, in mask pixels, of the connected parts of a mask with at least `min_area` pixels."""
+    solid = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    solid = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (close, close)))
+    count, _, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
+    stats = stats[1:count]
+    stats = stats[stats[:, cv2.CC_STAT_AREA] >= min_area].astype(np.float32)
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    return np.stack([left, top, left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]], 1)

@@ -1,0 +1,400 @@
+"""Local stream: does any actor look or move like no normal one?
+
+Reads `Footage`; finds actors (`actor_table`), embeds their crops, compares each crop with memory banks of training
+crops and each speed with what is usual at its place and size. Both parts are calibrated on held-out training videos
+and added, so the score is in robust standard deviations above normal. Writes `local_memory.safetensors` and its card;
+`actors.<split>.npz` (boxes, z-scores, reasons, nearest training crop) beside them for the report.
+
+After Reiss and Hoshen, arXiv 2212.00789 (attributes, per-attribute maxima, held-out calibration).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from pixelplay.calibration import Calibration, calibrate
+from pixelplay.data.footage import Footage
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.model import Model, Scores
+from pixelplay.two_stream import distributed
+from pixelplay.two_stream.actor_table import ActorTable, Scene, actor_table, evaluated_frames, probe_scene
+from pixelplay.two_stream.actors import ActorRules, crop
+from pixelplay.two_stream.backbones import Backbone, load_backbone
+from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
+from pixelplay.two_stream.detectors import Detector, load_detector
+from pixelplay.two_stream.features import crop_features
+from pixelplay.two_stream.foreground import Background, analysis_size, fit_background
+from pixelplay.two_stream.memory import folds, nearest
+from pixelplay.two_stream.motion import SpeedModel, fit_speeds
+from pixelplay.two_stream.scoring import fill_between, frame_maxima, reason
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+PARTS = ("appearance", "motion")
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalMemoryConfig:
+    """Settings of the local stream.
+
+    Attributes:
+        detectors: any of 'yolov5s', 'yolox-nano', 'foreground' (see `detectors.py`, `foreground.py`).
+        detector_weights: weights file of the first detector that needs one; '' takes its default.
+        detector_sha256: expected digest of that file; '' does not check.
+        classes: COCO classes a detector reports; 0 = person.
+        confidence: lowest detector score.
+        backbone, weights, sha256, batch: see `GlobalMemoryConfig`.
+        longest: longest side of the frames motion and foreground are measured on, in pixels.
+        directions: optical flow towards the past only (1) or the future as well (2).
+        tolerance: largest step of the frame number that is not a gap, in frames.
+        stride: crops are embedded in every n-th frame and interpolated between; motion is measured in every frame.
+        pad, min_side, min_area, max_aspect: see `ActorRules`.
+        ratio: share of the training crops that a bank keeps.
+        floor: least crops in a bank, where there are as many.
+        seeds, subsample, projection, outliers: see `GlobalMemoryConfig`.
+        appearance_weight, motion_weight: of the two calibrated parts in the sum.
+    """
+
+    detectors: tuple[str, ...] = ("foreground",)
+    detector_weights: str = ""
+    detector_sha256: str = ""
+    classes: tuple[int, ...] = (0,)
+    confidence: float = 0.3
+    backbone: str = "efficientnet-lite0"
+    weights: str = ""
+    sha256: str = ""
+    batch: int = 32
+    longest: int = 480
+    directions: int = 2
+    tolerance: int = 2
+    stride: int = 4
+    pad: float = 0.1
+    min_side: float = 0.02
+    min_area: float = 1.5e-4
+    max_aspect: float = 8.0
+    ratio: float = 0.1
+    floor: int = 1000
+    seeds: int = 3
+    subsample: float = 0.8
+    projection: int = 256
+    outliers: float = 0.005
+    appearance_weight: float = 1.0
+    motion_weight: float = 1.0
+
+    @classmethod
+    def profile(cls, name: str) -> LocalMemoryConfig:
+        """smoke: a wiring test; lite: two CPU cores, no weights but a package's; full: a GPU, YOLOv5s and CLIP."""
+        return {
+            "smoke": cls(longest=160, directions=1, stride=8, floor=64, ratio=0.02, outliers=0.0),
+            "lite": cls(),
+            "full": cls(detectors=("yolov5s", "foreground"), backbone="clip-rn101", batch=64, longest=640, stride=1),
+        }[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fitted:
+    """Everything `fit` learns."""
+
+    scene: Scene
+    speeds: SpeedModel
+    banks: list[np.ndarray]
+    members: list[np.ndarray]
+    calibrations: dict[str, Calibration]
+    train_ids: np.ndarray
+    train_boxes: np.ndarray
+
+
+class LocalMemory(Model):
+    """See the module."""
+
+    name: ClassVar[str] = "local_memory"
+    family: ClassVar[str] = "two_stream"
+    stage: ClassVar[str] = "02_two_stream_memory"
+    kind: ClassVar[str] = "zscore"
+    sigma: ClassVar[float] = 5.0
+    Config = LocalMemoryConfig
+
+    def __init__(self, config: LocalMemoryConfig, *, seed: int = 0):
+        super().__init__(config, seed=seed)
+        self.fitted: _Fitted | None = None
+        self.about: dict[str, Any] = {}
+        self._held_out: tuple[str, Scores] | None = None
+
+    # ---- verbs --------------------------------------------------------------------------------------------
+
+    def fit(self, train: Footage, folder: Path) -> None:
+        """Learn background, usual speeds and crops; calibrate on videos held out in turn."""
+        if len(train) == 0:
+            raise PixelPlayError("there is no training frame", mend="give a folder of anomaly-free videos")
+        c, folder = self.config, Path(folder)
+        size = analysis_size(train.full_size, c.longest)
+        scene = probe_scene(train, fit_background(train, size), tolerance=c.tolerance, directions=c.directions)
+        table = self._table(train, folder, scene)
+        # what an unreliable frame shows is not normal footage but its corruption
+        trusted = table.measured & (train.reliability[table.position] >= 0.5)
+        trusted = trusted if trusted.any() else table.measured
+        measured, held = np.flatnonzero(trusted), np.full(len(table), np.nan)
+        speeds, held[measured] = fit_speeds(table.speeds(train.full_size).take(measured),
+                                            train.videos[table.position[measured]])
+        rows, features = self._features(train, folder, table)
+        picks = [self._pick(features, train.videos[table.position[rows]], s) for s in range(c.seeds)]
+        self.fitted = _Fitted(scene, speeds, [np.asarray(features[p], np.float32) for p in picks], picks, {},
+                              train.ids[table.position[rows]], table.boxes[rows])
+        near = self._held_out_distances(features, train.videos[table.position[rows]])
+        raw = self._frames(train, table, rows, held, near)
+        self.fitted = dataclasses.replace(self.fitted, calibrations={
+            name: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1), log=True)
+            for name, values in raw.items()})
+        self.about = self._card(train, table, scene, speeds)
+        self._held_out = (self._stamp(train), self._scores(train, raw))
+        self._write_actors(train, folder, table, rows, held, near, [None] * c.seeds)
+        log.info("local memory: %d actors in %d training frames, flow over %d frames, speed kernels %s",
+                 len(table), len(train), scene.baseline, speeds.bandwidths)
+
+    def score(self, footage: Footage, folder: Path) -> Scores:
+        """Sum of the calibrated parts of every frame. Also writes `actors.<split>.npz` into `folder`."""
+        fitted, folder = self._require(), Path(folder)
+        table = self._table(footage, folder, fitted.scene)
+        motion = np.full(len(table), np.nan)
+        motion[table.measured] = fitted.speeds.score(table.speeds(footage.full_size).take(table.measured))
+        rows, features = self._features(footage, folder, table)
+        found = [nearest(features, bank, device=self._device) if len(bank) and len(rows) else
+                 (np.full((len(rows), 1), np.nan), np.zeros((len(rows), 1), np.int64)) for bank in fitted.banks]
+        near = np.stack([d[:, 0] for d, _ in found])
+        raw = self._frames(footage, table, rows, motion, near)
+        self._write_actors(footage, folder, table, rows, motion, near, [i[:, 0] for _, i in found])
+        return self._scores(footage, raw)
+
+    def held_out(self, train: Footage, folder: Path) -> Scores:
+        """Scores of the training frames: speeds and crops are compared with those of other videos only.
+
+        A crop's distance is to the bank without the picks of its own video (its own fold's, with more than 16
+        videos): a bank picked anew without them would cover the others at least as well.
+        """
+        if self._held_out is None or self._held_out[0] != self._stamp(train):
+            fresh = type(self)(self.config, seed=self.seed)
+            fresh.fit(train, folder)
+            assert fresh._held_out is not None
+            self._held_out = fresh._held_out
+        return self._held_out[1]
+
+    # ---- steps --------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def backbone(self) -> Backbone:
+        """The frozen network, loaded when first needed."""
+        c = self.config
+        net = load_backbone(c.backbone, weights=c.weights or None, sha256=c.sha256 or None,
+                            hardware=distributed.local_hardware())
+        known = self.about.get("weights_hash")
+        if known and known != net.weights_hash:
+            raise PixelPlayError(f"the banks were made with {c.backbone} weights {known}, these are {net.weights_hash}",
+                                 mend="give the weights the model was fitted with, or fit it again")
+        return net
+
+    @functools.cached_property
+    def detectors(self) -> list[Detector]:
+        """Detectors with weights; 'foreground' is not one of them."""
+        c, made = self.config, []
+        for number, name in enumerate(n for n in c.detectors if n != "foreground"):
+            made.append(load_detector(name, weights=(c.detector_weights or None) if number == 0 else None,
+                                      sha256=(c.detector_sha256 or None) if number == 0 else None,
+                                      classes=c.classes, confidence=c.confidence))
+        return made
+
+    @property
+    def _device(self) -> str:
+        return self.backbone.hardware.device
+
+    def _require(self) -> _Fitted:
+        if self.fitted is None:
+            raise PixelPlayError("the local memory has not been fitted", mend="call fit or load first")
+        return self.fitted
+
+    def _table(self, footage: Footage, folder: Path, scene: Scene) -> ActorTable:
+        c = self.config
+        rules = ActorRules(min_side=c.min_side, min_area=c.min_area, max_aspect=c.max_aspect, pad=c.pad)
+        return actor_table(footage, folder / "cache", scene, self.detectors, "foreground" in c.detectors, rules)
+
+    def _features(self, footage: Footage, folder: Path, table: ActorTable) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the table whose crops are embedded, and their (n, dim) features."""
+        c = self.config
+        rows = np.flatnonzero(evaluated_frames(footage, c.stride, c.tolerance)[table.position])
+        features = crop_features(footage, table.position[rows], table.boxes[rows],
+                                 functools.partial(crop, pad=c.pad), self.backbone, folder / "cache",
+                                 parameters={"pad": c.pad, "square": 224}, batch_size=c.batch)
+        return rows, features
+
+    def _pick(self, features: np.ndarray, videos: np.ndarray, member: int) -> np.ndarray:
+        """Sorted rows of `features` (m,) that one bank keeps; members differ in subsample, start and projection."""
+        c, generator = self.config, torch.Generator().manual_seed(1000 * self.seed + member)
+        if len(features) == 0:
+            return np.zeros(0, np.int64)
+        rows = np.arange(len(features))
+        if c.outliers and len(features) > 100:
+            # greedy picks go to outliers first: crops cut through by the frame's edge would hide anomalies
+            rows = without_outliers(features, videos, c.outliers, device=self._device)
+        size = coreset_size(len(rows), c.ratio, c.floor)
+        drawn = min(len(rows), max(size, round(c.subsample * len(rows))))
+        rows = rows[np.sort(torch.randperm(len(rows), generator=generator)[:drawn].numpy())]
+        core = greedy_coreset(features[rows], size, generator=generator, device=self._device,
+                              projection=c.projection if c.projection < features.shape[1] else 0)
+        return np.sort(rows[core.indices])
+
+    def _held_out_distances(self, features: np.ndarray, videos: np.ndarray) -> np.ndarray:
+        """(seeds, n) distance of each training crop to the picks of other videos; NaN where there are none."""
+        fitted = self._require()
+        out = np.full((len(fitted.banks), len(features)), np.nan)
+        if len(features) == 0:
+            return out
+        fold = folds(videos)
+        for b, (bank, members) in enumerate(zip(fitted.banks, fitted.members)):
+            for f in np.unique(fold):
+                others = bank[fold[members] != f]
+                if len(others):
+                    mine = np.flatnonzero(fold == f)
+                    out[b, mine] = nearest(features[mine], others, device=self._device)[0][:, 0]
+        return out
+
+    def _frames(self, footage: Footage, table: ActorTable, rows: np.ndarray, motion: np.ndarray, near: np.ndarray
+                ) -> dict[str, np.ndarray]:
+        """Raw frame scores of every part, NaN where no actor was measured."""
+        raw = {"motion": frame_maxima(motion, table.position, len(footage))}
+        for b in range(len(near)):
+            raw[f"appearance.seed{b}"] = frame_maxima(near[b], table.position[rows], len(footage))
+        return raw
+
+    def _scores(self, footage: Footage, raw: dict[str, np.ndarray]) -> Scores:
+        c, fitted = self.config, self._require()
+        evaluated = evaluated_frames(footage, c.stride, c.tolerance)
+        z, parts = {}, {}
+        for name, values in raw.items():
+            calibration = fitted.calibrations[name]
+            # nobody there is the least that can happen, not an unknown: the floor of the calibrated scale
+            values = np.where(np.isfinite(values), values, _raw_floor(calibration))
+            if name != "motion":
+                values = fill_between(values, evaluated, footage.videos, footage.frames, c.tolerance)
+            parts[name], z[name] = values, calibration(values)
+        seeds = [n for n in raw if n != "motion"]
+        parts["appearance"] = np.mean([parts[n] for n in seeds], axis=0)
+        appearance = np.mean([z[n] for n in seeds], axis=0)
+        total = c.appearance_weight * appearance + c.motion_weight * z["motion"]
+        # a part in which nothing differs (nobody moves, nobody is there) ranks nothing and has no file
+        parts = {n: v for n, v in parts.items() if len(v) < 2 or v.min() < v.max()}
+        return Scores(total, np.zeros(len(total), bool), parts)
+
+    # ---- files --------------------------------------------------------------------------------------------
+
+    def _stamp(self, train: Footage) -> str:
+        return f"{train.fingerprint}-{len(train)}"
+
+    def _card(self, train: Footage, table: ActorTable, scene: Scene, speeds: SpeedModel) -> dict[str, Any]:
+        return {"backbone": self.backbone.name, "weights_hash": self.backbone.weights_hash,
+                "source": self.backbone.source, "precision": self.backbone.hardware.dtype,
+                "hardware": self.backbone.hardware.name, "train_fingerprint": train.fingerprint,
+                "train_frames": len(train), "train_actors": len(table),
+                "detectors": [d.about() for d in self.detectors]
+                + ([{"name": "foreground", "weights": None, "modes": len(scene.background.medians)}]
+                   if "foreground" in self.config.detectors else []),
+                "flow": {"baseline": scene.baseline, "dead_zone": scene.dead_zone, "directions": scene.directions,
+                         "tolerance": scene.tolerance},
+                "speed_kernels": [list(b) for b in speeds.bandwidths]}
+
+    def _write_actors(self, footage: Footage, folder: Path, table: ActorTable, rows: np.ndarray, motion: np.ndarray,
+                      near: np.ndarray, found: list[np.ndarray | None]) -> None:
+        fitted = self._require()
+        appearance = np.full(len(table), np.nan)
+        if len(rows):
+            appearance[rows] = np.mean([fitted.calibrations[f"appearance.seed{b}"](near[b])
+                                        for b in range(len(near))], axis=0)
+        motion_z = np.where(np.isfinite(motion), fitted.calibrations["motion"](np.nan_to_num(motion)), np.nan)
+        closest = np.full(len(table), -1, np.int64)
+        if len(rows) and found and found[0] is not None and len(fitted.members[0]):
+            closest[rows] = fitted.members[0][found[0]]
+        words = np.array([reason(m, a, r, k) for m, a, r, k in zip(motion_z, appearance, motion, table.classes)],
+                         dtype=np.str_)
+        with atomic_path(folder / f"actors.{footage.name}.npz") as part:
+            np.savez(part, Id=footage.ids[table.position].astype(np.str_), boxes=table.boxes,
+                     classes=table.classes, detector_score=table.scores, appearance_z=appearance, motion_z=motion_z,
+                     speed=table.motion[:, 0], reason=words, nearest=closest,
+                     train_Id=fitted.train_ids.astype(np.str_), train_boxes=fitted.train_boxes)
+
+    def save(self, folder: Path) -> None:
+        """Write local_memory.safetensors and, last, its card."""
+        from safetensors.numpy import save_file
+
+        f = self._require()
+        tensors = {"background.medians": f.scene.background.medians,
+                   "background.thresholds": f.scene.background.thresholds,
+                   "background.thumbs": f.scene.background.thumbs, "train_boxes": f.train_boxes}
+        tensors |= {f"speeds.{k}": v for k, v in f.speeds.arrays().items()}
+        tensors |= {f"bank{i}": b for i, b in enumerate(f.banks)} | {f"members{i}": m for i, m in enumerate(f.members)}
+        with atomic_path(Path(folder) / f"{self.name}.safetensors") as part:
+            save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, part)
+        write_json(Path(folder) / f"{self.name}.json", {
+            "model": self.name, "version": VERSION, "config": dataclasses.asdict(self.config), "seed": self.seed,
+            **self.about, "banks": len(f.banks), "train_ids": f.train_ids.tolist(),
+            "calibrations": {k: dataclasses.asdict(v) for k, v in f.calibrations.items()}})
+
+    @classmethod
+    def load(cls, folder: Path) -> LocalMemory:
+        """Read what `save` wrote; backbone and detector weights are checked when they are first needed."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        card, path = read_json(Path(folder) / f"{cls.name}.json"), Path(folder) / f"{cls.name}.safetensors"
+        if card.get("model") != cls.name or card.get("version") != VERSION:
+            raise PixelPlayError(f"{Path(folder) / cls.name}.json is no {cls.name} of version {VERSION}",
+                                 mend="fit the model again")
+        try:
+            t = load_file(path)
+            background = Background(t["background.medians"], t["background.thresholds"], t["background.thumbs"])
+            speeds = SpeedModel.from_arrays({k[7:]: v for k, v in t.items() if k.startswith("speeds.")})
+            banks = [t[f"bank{i}"] for i in range(card["banks"])]
+            members = [t[f"members{i}"] for i in range(card["banks"])]
+            boxes = t["train_boxes"]
+        except (OSError, SafetensorError, KeyError) as cause:
+            raise PixelPlayError(f"{path} cannot be read: {cause}", mend="fit the model again") from cause
+        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in card["config"].items()}
+        model = cls(LocalMemoryConfig(**settings), seed=card["seed"])
+        flow = card["flow"]
+        scene = Scene(background, flow["baseline"], flow["dead_zone"], flow["tolerance"], flow["directions"])
+        model.fitted = _Fitted(scene, speeds, banks, members,
+                               {k: Calibration(**v) for k, v in card["calibrations"].items()},
+                               np.array(card["train_ids"], dtype=object), boxes)
+        own = ("model", "version", "config", "seed", "banks", "train_ids", "calibrations")
+        model.about = {k: v for k, v in card.items() if k not in own}
+        return model
+
+
+def _raw_floor(calibration: Calibration) -> float:
+    """The raw score that calibrates to the lowest z, or 0 where even that lies below 0."""
+    return max(0.0, float(np.exp(calibration.centre + calibration.low * calibration.scale) - calibration.eps))
+
+
+def load_actors(folder: Path, split: str) -> dict[str, np.ndarray]:
+    """Per-actor results of a split, as `LocalMemory` wrote them.
+
+    Returns:
+        M actors in frame order: Id (M,) str; boxes (M, 4) xyxy, original pixels; classes (M,) COCO number, -1 =
+        foreground; detector_score (M,); appearance_z (M,) NaN where the crop was not embedded (see `stride`);
+        motion_z (M,) NaN where no flow could be measured; speed (M,) mean, original pixels per frame; reason (M,)
+        words, '' where nothing stands out; nearest (M,) row of the most similar training crop in train_Id (T,) and
+        train_boxes (T, 4), -1 where there is none.
+    Raises:
+        PixelPlayError: the model has not scored that split yet.
+    """
+    path = Path(folder) / f"actors.{split}.npz"
+    if not path.exists():
+        raise PixelPlayError(f"{path} is missing", mend="run stage 02_two_stream_memory with model local_memory")
+    with np.load(path) as kept:
+        return {k: kept[k] for k in kept.files}

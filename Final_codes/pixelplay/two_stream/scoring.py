@@ -1,0 +1,51 @@
+"""From actors to frames: maxima, floors, gaps between evaluated frames, and the words a report shows.
+
+Reads per-actor scores; makes one finite score a frame.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pixelplay.data.footage import segments
+
+
+def frame_maxima(values: np.ndarray, position: np.ndarray, count: int) -> np.ndarray:
+    """Highest score among the actors of each frame.
+
+    Args:
+        values: (M,) actor scores, NaN = not measured; position: (M,) frame of each; count: frames.
+    Returns:
+        (count,) float64, NaN for a frame without a measured actor.
+    """
+    out = np.full(count, -np.inf)
+    known = np.isfinite(values)
+    np.maximum.at(out, position[known], values[known])
+    out[np.isinf(out)] = np.nan
+    return out
+
+
+def fill_between(values: np.ndarray, evaluated: np.ndarray, videos: np.ndarray, frames: np.ndarray, tolerance: int
+                 ) -> np.ndarray:
+    """Scores of frames between evaluated ones, linear in the frame number, never across a gap or a video's border.
+
+    Args:
+        values: (N,) finite where `evaluated`.
+        evaluated: (N,) bool, at least one frame in every segment.
+    """
+    out = values.copy()
+    for part in segments(videos, frames, tolerance):
+        known = part.start + np.flatnonzero(evaluated[part])
+        out[part] = np.interp(frames[part], frames[known], values[known])
+    return out
+
+
+def reason(motion_z: float, appearance_z: float, ratio: float, actor_class: int) -> str:
+    """Why an actor stands out, in words."""
+    what = "object" if actor_class < 0 else "person" if actor_class == 0 else f"COCO class {actor_class}"
+    fast = motion_z >= 3 and motion_z >= np.nan_to_num(appearance_z, nan=-np.inf)
+    if fast:
+        return f"{what} moves {ratio:.1f} x the usual top speed here"
+    if appearance_z >= 3:
+        return f"{what} looks like nothing in training"
+    return ""
