@@ -154,8 +154,8 @@ def person(pose: Pose, outfit: Outfit) -> Parts:
     hip_up = -min(leg[2, 1] for leg in legs) + 0.045 * h
     hip_up += pose.run * pose.stride * 0.05 * h * abs(np.sin(pose.phase))
     lean = 0.03 + 0.20 * pose.run * pose.stride
-    chest = np.array([np.sin(lean), np.cos(lean)]) * 0.315 * h + (0.0, hip_up)
-    head = np.array([np.sin(lean * 0.8), np.cos(lean * 0.8)]) * 0.448 * h + (0.0, hip_up)
+    chest = np.array([np.sin(lean), np.cos(lean)]) * 0.300 * h + (0.0, hip_up)
+    head = np.array([np.sin(lean * 0.8), np.cos(lean * 0.8)]) * 0.425 * h + (0.0, hip_up)
     add = _Builder(h)
 
     for side, leg, sign in ((-0.052, legs[0], 0), (0.052, legs[1], 1)):
