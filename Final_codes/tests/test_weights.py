@@ -1,0 +1,174 @@
+"""Synthetic anomalies and the weights learned on them, with models simple enough to know what they must see."""
+
+import numpy as np
+import pytest
+from footage import make_footage
+from sklearn.metrics import roc_auc_score
+
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import read_json
+from pixelplay.fusion.synthetic import KINDS, UNTOUCHED, actor_tracks, inject
+from pixelplay.fusion.weights import auc, bounded, hold_out, learn, learned_weights
+from pixelplay.model import Model, Scores
+
+
+def normal_footage(videos=4, frames=60, **kwargs):
+    return make_footage(videos=videos, frames=frames, size=(64, 112), blobs=1, noise=0.5, seed=3, **kwargs)
+
+
+class Brightest(Model):
+    """Distance of the darkest and brightest pixels from those of training: sees strange things, not strange motion."""
+
+    name, family, stage, kind, sigma, Config = "brightest", "other", "x", "error", 1.0, type(None)
+
+    def __init__(self, config=None, *, seed=0):
+        super().__init__(config, seed=seed)
+        self.fits = 0
+
+    def fit(self, train, folder):
+        self.fits += 1
+        self.level = np.median([f.max() for f in train.batch(np.arange(len(train)))])
+
+    def score(self, footage, folder):
+        values = np.array([abs(float(f.max()) - self.level) for f in footage.batch(np.arange(len(footage)))])
+        return Scores(values + 0.1, np.zeros(len(footage), bool))
+
+    def held_out(self, train, folder):
+        return self.score(train, folder)
+
+    def save(self, folder):
+        raise NotImplementedError
+
+    @classmethod
+    def load(cls, folder):
+        raise NotImplementedError
+
+
+class Motion(Brightest):
+    """Mean difference to the previous frame."""
+
+    name = "motion"
+
+    def score(self, footage, folder):
+        pixels = footage.batch(np.arange(len(footage))).astype(float)
+        values = np.abs(np.diff(pixels, axis=0, prepend=pixels[:1])).mean(axis=(1, 2, 3))
+        return Scores(values + 0.01, np.zeros(len(footage), bool))
+
+
+class Blind(Brightest):
+    """Knows nothing."""
+
+    name = "blind"
+
+    def score(self, footage, folder):
+        return Scores(np.random.default_rng(len(footage)).random(len(footage)) + 0.1, np.zeros(len(footage), bool))
+
+
+def test_injection_changes_the_labelled_frames_and_no_unedited_one():
+    normal = normal_footage()
+    made = inject(normal, np.random.default_rng(0))
+    before, after = (f.batch(np.arange(len(f))) for f in (normal, made.footage))
+    changed = np.array([(a != b).any() for a, b in zip(before, after)])
+    assert (made.labels == [k not in ("", UNTOUCHED) for k in made.kinds]).all()
+    assert not changed[made.kinds == ""].any()
+    assert changed[made.labels == 1].mean() > 0.8
+    assert 0.1 < made.labels.mean() < 0.6 and UNTOUCHED in made.kinds
+    assert made.footage.ids.tolist() == normal.ids.tolist() and made.footage.fingerprint != normal.fingerprint
+
+
+def test_the_same_seed_gives_the_same_anomalies_and_another_seed_others():
+    normal = normal_footage()
+    a, b, c = (inject(normal, np.random.default_rng(s)) for s in (1, 1, 2))
+    assert (a.footage.pixels == b.footage.pixels).all() and a.footage.fingerprint == b.footage.fingerprint
+    assert a.footage.fingerprint != c.footage.fingerprint
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_alone(kind):
+    made = inject(normal_footage(), np.random.default_rng(0), kinds=[kind])
+    assert set(made.kinds) <= {"", kind, UNTOUCHED} and (made.kinds == kind).any()
+
+
+def test_an_untouched_actor_stays_nearly_as_it_was():
+    normal = normal_footage()
+    made = inject(normal, np.random.default_rng(0))
+    at = np.flatnonzero(made.kinds == UNTOUCHED)
+    off = np.abs(made.footage.batch(at).astype(float) - normal.batch(at)).mean()
+    strange = np.flatnonzero(np.isin(made.kinds, ["flip", "scale", "paste", "freeze"]))
+    assert off < 0.2 * np.abs(made.footage.batch(strange).astype(float) - normal.batch(strange)).mean()
+
+
+def test_full_size_frames_carry_the_same_edits():
+    normal = normal_footage(full_size=(128, 224))
+    made = inject(normal, np.random.default_rng(0))
+    some = np.sort(np.random.default_rng(1).choice(len(normal), 60, replace=False))
+    for position, frame in made.footage.full_frames(some):
+        plain = next(x for _, x in normal.full_frames(np.array([position])))
+        assert frame.shape == (128, 224, 3) and frame.dtype == np.uint8
+        if made.kinds[position] == "":
+            assert (frame == plain).all()
+        small = frame.reshape(64, 2, 112, 2, 3).mean(axis=(1, 3))
+        assert np.abs(small - made.footage.batch(np.array([position]))[0]).mean() < 2.0
+    part = made.footage.of_videos(made.footage.video_names()[1:2])
+    assert len(list(part.full_frames())) == len(part)
+
+
+def test_footage_where_nothing_moves_is_refused():
+    still = make_footage(videos=2, frames=40, blobs=0, noise=0.0)
+    with pytest.raises(PixelPlayError, match="nothing moves"):
+        inject(still, np.random.default_rng(0))
+    with pytest.raises(PixelPlayError, match="no synthetic anomaly explosion"):
+        inject(still, np.random.default_rng(0), kinds=["explosion"])
+
+
+def test_tracks_do_not_cross_gaps_or_videos():
+    normal = normal_footage(gaps=[(0, 30)])
+    backgrounds = {v: np.median(normal.of_videos([v]).batch(np.arange(60)), axis=0) for v in normal.video_names()}
+    for positions, boxes in actor_tracks(normal, backgrounds):
+        assert (np.diff(normal.frames[positions]) == 1).all() and len(set(normal.videos[positions])) == 1
+        assert boxes.shape == (len(positions), 4) and (boxes[:, 2:] > boxes[:, :2]).all()
+
+
+def test_weights_go_to_who_sees_and_disagrees(tmp_path):
+    made = {n: cls for n, cls in (("motion", Motion), ("blind", Blind), ("brightest", Brightest))}
+    found = learn(normal_footage(videos=8, frames=120), {n: (lambda c=cls: c()) for n, cls in made.items()}, tmp_path)
+    table = found.table.set_index("model")
+    assert table.loc["motion", "auc"] > 0.55 and found.weights["motion"] > found.weights["blind"]
+    assert found.weights["blind"] <= 0.25 and sum(found.weights.values()) == pytest.approx(1)
+    assert read_json(tmp_path / "weights.json")["weights"] == found.weights
+    members = dict.fromkeys(("motion", "blind"))
+    assert sum(learned_weights(tmp_path / "weights.json")(members).values()) == pytest.approx(1)
+
+
+def test_a_finished_model_is_not_learnt_again(tmp_path):
+    model = Motion()
+    first = learn(normal_footage(), {"motion": lambda: model}, tmp_path)
+    again = learn(normal_footage(), {"motion": lambda: model}, tmp_path)
+    assert model.fits == 1 and (first.processed["motion"] == again.processed["motion"]).all()
+    learn(normal_footage(), {"motion": lambda: model}, tmp_path, kinds=["paste"])
+    assert model.fits == 2
+
+
+def test_holding_out():
+    held, rest = hold_out(make_footage(videos=9, frames=2))
+    assert held.video_names() == ["4", "8"] and len(rest.video_names()) == 7
+    assert hold_out(make_footage(videos=2, frames=2))[0].video_names() == ["2"]
+    with pytest.raises(PixelPlayError, match="1 training video"):
+        hold_out(make_footage(videos=1, frames=2))
+
+
+def test_bounds_of_weights():
+    assert bounded(np.array([1.0])).tolist() == [1.0]
+    assert bounded(np.zeros(4)).tolist() == [0.25] * 4
+    weights = bounded(np.array([100.0, 1.0, 1.0, 0.0]))
+    assert weights[0] == pytest.approx(0.5) and weights[3] == pytest.approx(0.05) and weights.sum() == pytest.approx(1)
+    assert bounded(np.array([3.0, 1.0])).tolist() == pytest.approx([0.5, 0.5])
+    assert bounded(np.array([2.0, 1.0, 1.0])).tolist() == pytest.approx([0.5, 0.25, 0.25])
+    assert bounded(np.arange(40.0)).sum() == pytest.approx(1)
+
+
+def test_auc_equals_scikit_learns():
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 9, 30).astype(float), rng.integers(2, 11, 20).astype(float)
+    assert auc(a, b) == pytest.approx(roc_auc_score([0] * 30 + [1] * 20, np.concatenate([a, b])))
+    assert np.isnan(auc(a, np.zeros(0)))
