@@ -261,13 +261,15 @@ def frame_path(split: str, identifier: str, suffix: str) -> str:
     return f"{'training' if split == 'train' else 'testing'}_videos/{folder}/frame_{number:05d}{suffix}"
 
 
-def corrupt_dataset(manifest: Manifest, output: Path, recipe: Recipe, seed: int = 0) -> pd.DataFrame:
+def corrupt_dataset(manifest: Manifest, output: Path, recipe: Recipe, seed: int = 0, *, with_train: bool = True
+                    ) -> pd.DataFrame:
     """Write a corrupted copy of a dataset in the competition's layout, with the truth beside it.
 
     Test frames are damaged, encoded as the recipe says, and dropped ones left out; training frames are only encoded,
     with the same setting, as by a publisher who writes both with one program. `corruption.csv` holds the plan,
     `corruption.json` recipe and seed; a label table (`Id,label`) is written for the kept frames, other label files
-    are copied. Running it again replaces every file by the same content.
+    are copied. Running it again replaces every file by the same content. Without `with_train` only the test split is
+    written.
     Returns:
         The plan (see `plan_corruption`).
     Raises:
@@ -286,8 +288,9 @@ def corrupt_dataset(manifest: Manifest, output: Path, recipe: Recipe, seed: int 
     train, test = manifest.split("train"), manifest.split("test")
     plan = plan_corruption(test["Id"], recipe, np.random.default_rng(seed))
     suffix = ".png" if recipe.quality == 0 else ".jpg"
-    stream = open_stream(manifest, "train")(np.arange(len(train)))
-    for name, frame in tqdm(zip(train["Id"], stream), total=len(train), desc="copy training frames"):
+    copied = np.arange(len(train) if with_train else 0)
+    stream = open_stream(manifest, "train")(copied)
+    for name, frame in tqdm(zip(train["Id"], stream), total=len(copied), desc="copy training frames"):
         _write(output / frame_path("train", name, suffix), encode(frame, recipe.quality, recipe.chroma))
     shown: dict[str, np.ndarray] = {}
     stream = open_stream(manifest, "test")(np.arange(len(test)))

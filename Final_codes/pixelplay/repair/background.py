@@ -13,7 +13,7 @@ import logging
 import numpy as np
 
 from pixelplay.repair import geometry
-from pixelplay.repair.orientation import distinguishable, features, thumbnail, turned_features
+from pixelplay.repair.orientation import distinguishable, edges, features, thumbnail, turned_features
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +22,10 @@ FEWEST = 8
 SAMPLES = 96
 """Training frames a background is made of, at most."""
 SAME_SCENE = 0.6
-"""Likeness of two videos' backgrounds above which they share a camera."""
-STEADY = 0.5
-"""Median likeness of training frames to their background below which the camera moves."""
+"""Likeness of the gradients of two videos' backgrounds above which they share a camera."""
+STEADY = 0.45
+"""Median correlation of the training frames' detail with their background's below which the camera moves: 0.7 to 0.9
+for fixed cameras, 0.3 to 0.4 for slow pans, less when held by hand."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +71,7 @@ def learn_scenes(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray) -> li
     for video, picks in samples.items():
         description = features(np.median([thumbnail(pixels[rows[i]]) for i in picks], axis=0).astype(np.float32))
         for template, names in groups:
-            if float(template @ description) >= SAME_SCENE:
+            if float(edges(template[None], description)[0]) >= SAME_SCENE:
                 names.append(video)
                 break
         else:
@@ -94,9 +95,11 @@ def _learn(pixels: np.ndarray, rows: np.ndarray, names: list[str], picks: np.nda
     reason = ""
     if len(frames) < FEWEST:
         reason = f"only {len(frames)} training frames: a background needs {FEWEST}"
-    elif float(np.median(likeness[:, 0])) < STEADY or thumbnail(picture).std() < 3:
-        reason = (f"training frames do not resemble their own median (likeness {np.median(likeness[:, 0]):.2f} < "
-                  f"{STEADY}): the camera moves or the footage is too varied")
+    elif thumbnail(picture).std() < 3:
+        reason = "the background has no contrast"
+    elif (steadiness := float(np.median(geometry.detail_likeness(frames, picture)))) < STEADY:
+        reason = (f"training frames share little detail with their own median ({steadiness:.2f} < {STEADY}): "
+                  "the camera moves, or the footage is too varied or too plain")
     where = ", ".join(names[:4]) + (" ..." if len(names) > 4 else "")
     if reason:
         log.warning("no background for training video %s: %s; its frames are left as they are", where, reason)

@@ -63,6 +63,19 @@ def _grey(grey: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(grey, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
+def detail_likeness(frames: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """Correlation of the fine detail of (N, h, w, 3) uint8 frames with that of a picture (h, w, 3): (N,) in [-1, 1].
+
+    Large areas of light and dark agree even where a camera pans; edges do not.
+    """
+    def detail(image: np.ndarray) -> np.ndarray:
+        values = cv2.Laplacian(_grey(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), GRID), cv2.CV_32F).ravel()
+        return values / max(float(np.linalg.norm(values)), 1e-6)
+
+    wanted = detail(picture)
+    return np.array([float(detail(f) @ wanted) for f in frames])
+
+
 def measure(frame: np.ndarray, reference: Reference) -> tuple[float, ...]:
     """Measure one upright working-size frame (h, w, 3) uint8 RGB; returns the `COLUMNS`."""
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)

@@ -21,6 +21,7 @@ from pixelplay.repair.orientation import (
     IDENTITY_BONUS,
     ORIENTATIONS,
     decide,
+    edges,
     features,
     thumbnail,
     turn,
@@ -30,8 +31,11 @@ from pixelplay.repair.reliability import reliability
 from pixelplay.repair.timeline import LARGEST_STEP, RepeatModel, judge, repetitions
 
 COLUMNS = ("scene", "orientation", "sigma", "impulse", "noise", "gain", "offset", "dx", "dy", "flags", "reliability")
-KNOWN = 0.3
-"""Median likeness of a video's frames to a scene below which it shows another place: then nothing is decided."""
+KNOWN = 0.35
+"""Median likeness of the gradients of a video's frames to a scene's below which it shows another place: then nothing
+is decided."""
+NO_CONTRAST = 2.0
+"""Standard deviation of a grey thumbnail below which a picture is blank."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Seen:
 
     Attributes:
         likeness: (N, S, 4) to every scene in the four orientations.
+        edges: (N, S) likeness of the gradients alone, in the likeliest orientation.
+        contrast: (N,) standard deviation of the grey thumbnail.
         relative: (N, 4) to the frame before, zeros where there is none.
         change: (N,) mean absolute difference to the frame before in grey levels, NaN where there is none.
         geometry: (N, 6) `geometry.COLUMNS` for the likeliest scene and orientation of each frame by itself.
@@ -47,6 +53,8 @@ class Seen:
     """
 
     likeness: np.ndarray
+    edges: np.ndarray
+    contrast: np.ndarray
     relative: np.ndarray
     change: np.ndarray
     geometry: np.ndarray
@@ -90,13 +98,16 @@ def look(pixels: np.ndarray, videos: np.ndarray, frames: np.ndarray, scenes: lis
     """
     n, refs = len(videos), references(scenes)
     templates = np.concatenate([s.templates for s in scenes])
-    seen = Seen(np.zeros((n, len(scenes), 4), np.float32), np.zeros((n, 4), np.float32), np.full(n, np.nan),
+    seen = Seen(np.zeros((n, len(scenes), 4), np.float32), np.zeros((n, len(scenes)), np.float32),
+                np.zeros(n, np.float32), np.zeros((n, 4), np.float32), np.full(n, np.nan),
                 np.zeros((n, len(geometry.COLUMNS)), np.float32), np.zeros((n, 2), np.int64))
     before, turned = None, None
     for i in tqdm(range(n), desc="look for corruption", unit="frame"):
         frame = np.asarray(pixels[i])
-        description = features(thumbnail(frame))
+        thumb = thumbnail(frame)
+        description, seen.contrast[i] = features(thumb), thumb.std()
         seen.likeness[i] = (templates @ description).reshape(-1, 4)
+        seen.edges[i] = edges(templates, description).reshape(-1, 4).max(axis=1)
         connected = i > 0 and videos[i] == videos[i - 1] and frames[i] - frames[i - 1] <= LARGEST_STEP
         if connected:
             seen.relative[i] = turned @ description
@@ -141,21 +152,25 @@ def make_plan(seen: Seen, pixels: np.ndarray, observed: np.ndarray, unreadable: 
     scene, orientation = np.full(n, -1), np.zeros(n, np.int64)
     for video in dict.fromkeys(videos.tolist()):
         rows = np.flatnonzero(videos == video)
-        best = seen.likeness[rows].max(axis=2)
-        pick = int(np.argmax(np.median(best, axis=0)))
-        if not scenes[pick].usable or float(np.median(best[:, pick])) < KNOWN:
+        telling = rows[~unreadable[rows] & (seen.contrast[rows] >= NO_CONTRAST)]
+        if len(telling) == 0:
+            continue
+        pick = int(np.argmax(np.median(seen.edges[telling], axis=0)))
+        if not scenes[pick].usable or float(np.median(seen.edges[telling, pick])) < KNOWN:
             continue
         scene[rows] = pick
         orientation[rows] = decide(seen.likeness[rows, pick], seen.relative[rows], scenes[pick].allowed)
     measured = _measure_again(seen, pixels, scene, orientation, scenes)
     found = {name: np.zeros(n, bool) for name in FLAGS}
     found["unreadable"] = unreadable.copy()
+    usual = min(float(thumbnail(s.picture).std()) for s in scenes)
+    found["blank"] = seen.contrast < min(NO_CONTRAST, 0.5 * usual)
     for k, one in enumerate(scenes):
         rows = scene == k
         if rows.any():
             columns = {name: measured[rows, j] for j, name in enumerate(geometry.COLUMNS)}
             for name, flags in judge(columns, one.normal).items():
-                found[name][rows] = flags
+                found[name][rows] |= flags
     sigma = np.zeros(n, np.float32)
     # scene -1 takes the last model, that of all training frames
     for k in {int(s) for s in scene}:
