@@ -97,8 +97,8 @@ def test_frames_are_taken_one_at_a_time(tmp_path):
 
 def test_marks_follow_score_event_and_heat():
     frame = np.full((120, 160, 3), 100, np.uint8)
-    calm = draw_frame(frame, 0, None, 25.0, RULE, [Box((40, 40, 60, 80), 0.0)])
-    loud = draw_frame(frame, 0, None, 25.0, RULE, [Box((40, 40, 60, 80), 5.0, "fast")])
+    calm = draw_frame(frame, 0, None, 25.0, [Box((40, 40, 60, 80), 0.0)])
+    loud = draw_frame(frame, 0, None, 25.0, [Box((40, 40, 60, 80), 5.0, "fast")])
     assert (frame == 100).all()
     assert tuple(calm[60, 40]) != tuple(loud[60, 40])
     assert tuple(loud[60, 40]) == (213, 94, 0)

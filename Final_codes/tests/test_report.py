@@ -161,7 +161,7 @@ def test_a_click_on_the_timeline_seeks_the_video(page):
 def test_the_keyboard_moves_the_video(page):
     line = page.locator('.video[data-video="2"] .timeline')
     line.focus()
-    for key, frame in (("ArrowRight", 1), ("PageDown", 26), ("ArrowLeft", 25), ("End", 100), ("Home", 0)):
+    for key, frame in (("ArrowRight", 1), ("PageUp", 26), ("ArrowLeft", 25), ("PageDown", 0), ("End", 100), ("Home", 0)):
         page.keyboard.press(key)
         assert frame_of(page) == frame
         assert seconds(page) == pytest.approx((frame + 0.5) / 25, abs=0.03)

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 
 from pixelplay.visual import style
 from pixelplay.visual.annotate import Box, draw_box, text_size
-from pixelplay.visual.events import Threshold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +31,11 @@ class Comparison:
 
 
 def actors_figure(frame: np.ndarray, boxes: Sequence[Box], comparisons: Sequence[Comparison], *,
-                  threshold: Threshold | None = None, title: str = "") -> Figure:
+                  title: str = "") -> Figure:
     """The frame with its boxes coloured by score, and beside it the loudest actors with their nearest training crop."""
     drawn = np.ascontiguousarray(frame).copy()
     for box in sorted(boxes, key=lambda b: b.score):
-        draw_box(drawn, box, threshold, text_size(frame.shape[0]))
+        draw_box(drawn, box, text_size(frame.shape[0]))
     shown = list(comparisons)[:3]
     figure = style.new_figure(10 if shown else 6.5, 4.2, photo=True)
     left, right = figure.subfigures(1, 2, width_ratios=[1.75, 1]) if shown else (figure, None)

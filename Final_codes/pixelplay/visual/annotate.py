@@ -24,6 +24,8 @@ from pixelplay.visual import style
 from pixelplay.visual.events import Event, Threshold
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+ACTOR_ALARM, ACTOR_NOTE = 3.0, 2.0
+"""Deviations above normal from which an actor is called unusual, and from which its number is shown."""
 ALARM_GROUND = (150, 66, 0)  # vermillion, dark enough for a white curve on it
 
 
@@ -48,7 +50,7 @@ def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: P
         scores: (N,) final scores.
         fps: frames a second of the source.
         numbers: (N,) increasing frame numbers; 0 .. N-1 when None.
-        threshold: colours boxes and strip; without it nothing is called an alarm.
+        threshold: of the final score, drawn on the strip.
         boxes: row -> the boxes of that frame.
         heat: row -> (h, w) float in [0, 1] of any size, 0 = nothing to see; or None.
         events: those of this video, for the banner and the marks on the strip.
@@ -86,7 +88,7 @@ def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: P
             for missing in range(int(numbers[row - 1]) + 1 if row else int(numbers[0]), int(numbers[row])):
                 blank = draw_missing(frame_before, missing)
                 container.mux(stream.encode(_picture(blank, missing - int(numbers[0]), rate)))
-            drawn = draw_frame(frame, row, strip, fps, threshold, boxes(row) if boxes else (),
+            drawn = draw_frame(frame, row, strip, fps, boxes(row) if boxes else (),
                                heat(row) if heat else None)
             frame_before = drawn
             container.mux(stream.encode(_picture(drawn, int(numbers[row] - numbers[0]), rate)))
@@ -116,7 +118,7 @@ def draw_missing(before: np.ndarray, number: int) -> np.ndarray:
     return drawn
 
 
-def draw_frame(frame: np.ndarray, row: int, strip: Strip | None, fps: float, threshold: Threshold | None,
+def draw_frame(frame: np.ndarray, row: int, strip: Strip | None, fps: float,
                boxes: Sequence[Box] = (), heat: np.ndarray | None = None) -> np.ndarray:
     """One annotated frame: a new (H, W, 3) uint8 array; without a strip only heat and boxes."""
     drawn = np.ascontiguousarray(frame).copy()
@@ -124,7 +126,7 @@ def draw_frame(frame: np.ndarray, row: int, strip: Strip | None, fps: float, thr
         drawn = overlay_heat(drawn, heat)
     size = text_size(drawn.shape[0])
     for box in boxes:
-        draw_box(drawn, box, threshold, size)
+        draw_box(drawn, box, size)
     if strip is None:
         return drawn
     strip.draw(drawn, row)
@@ -211,15 +213,14 @@ def overlay_heat(frame: np.ndarray, heat: np.ndarray, strength: float = 0.6) -> 
     return (frame * (1 - share) + colour * share).astype(np.uint8)
 
 
-def draw_box(frame: np.ndarray, box: Box, threshold: Threshold | None, size: float) -> None:
-    """Draw one box with its score; the reason in words only where it is an alarm (or nothing says what is one)."""
-    low, high = (threshold.low, threshold.high) if threshold else (np.inf, np.inf)
-    colour = style.rgb(style.alarm_colour(box.score, low, high))
+def draw_box(frame: np.ndarray, box: Box, size: float) -> None:
+    """Draw one box, coloured by its score; number and reason in words where it is worth a note; in place."""
+    colour = style.rgb(style.alarm_colour(box.score, ACTOR_NOTE, ACTOR_ALARM))
     x0, y0, x1, y1 = (round(float(v)) for v in box.xyxy)
-    alarm = box.score >= high
+    alarm = box.score >= ACTOR_ALARM
     cv2.rectangle(frame, (x0, y0), (x1, y1), (0, 0, 0), 3 if alarm else 2)
     cv2.rectangle(frame, (x0, y0), (x1, y1), colour, 2 if alarm else 1)
-    if box.score >= low:
+    if box.score >= ACTOR_NOTE:
         text = f"{box.score:.1f}" + (f" {box.words}" if alarm and box.words else "")
         put_text(frame, text, (x0, y0 - line_height(size) - 2), size, (0, 0, 0), colour)
 

@@ -15,12 +15,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pixelplay.evaluation import figures
+from pixelplay.evaluation.report import Evaluation
+from pixelplay.evaluation.stage import evaluation_of_run
+from pixelplay.repair.contact_sheet import before_after
 from pixelplay.visual import error_maps, overlays, repair_sheet, scores, style
 from pixelplay.visual import memory_map as bank_map
 from pixelplay.visual import training as losses
 from pixelplay.visual.actors import Comparison, actors_figure, crop
-from pixelplay.visual.run_folder import RunFolder
-from pixelplay.visual.timeline import REPAIRED, score_timeline, timeline_page
+from pixelplay.visual.report_tables import metric_tables
+from pixelplay.visual.run_folder import EXTRACTION, RunFolder
+from pixelplay.visual.timeline import score_timeline, timeline_page
 
 log = logging.getLogger(__name__)
 
@@ -37,31 +42,13 @@ def _nothing(what: str) -> None:
 
 
 def repairs(run: Folder, *, count: int = 8) -> Figure | None:
-    """Contact sheet of repaired test frames, one of each combination of flags first; None where none was repaired."""
+    """Contact sheet of damaged test frames before and after repair; None where nothing was wrong with any."""
     run = opened(run)
-    flagged = np.flatnonzero((run.test["flags"] != "").to_numpy())
-    repaired = [r for r in flagged if REPAIRED & set(run.test["flags"].iloc[r].split("|"))]
-    if not repaired:
-        return _nothing("no test frame was repaired")
-    kinds: dict[str, list[int]] = {}
-    for row in repaired:
-        kinds.setdefault(run.test["flags"].iloc[row], []).append(row)
-    # the middle of each kind, then of the halves: a spread that does not depend on how many there are
-    rows = sorted({r for rows in kinds.values() for r in rows[len(rows) // 2:len(rows) // 2 + 1]})[:count]
-    more = [r for r in np.linspace(0, len(repaired) - 1, count).round().astype(int)]
-    rows = sorted({*rows, *(repaired[i] for i in more)}, key=lambda r: (r not in rows, r))[:count]
-    pairs = []
-    for row, before, after in _before_after(run, sorted(rows)):
-        pairs.append(repair_sheet.Pair(str(run.test["Id"].iloc[row]), before, after, run.test["flags"].iloc[row]))
+    if not (run.test["flags"] != "").any():
+        return _nothing("nothing was wrong with any test frame")
+    pairs = [repair_sheet.Pair(str(i), before, after, flags)
+             for i, flags, before, after in before_after(run.folder / EXTRACTION, count)]
     return repair_sheet.repair_sheet(pairs)
-
-
-def _before_after(run: RunFolder, rows: Sequence[int]):
-    from pixelplay.repair.stage import before_after
-
-    for row in rows:
-        before, after = before_after(run.folder / "01_frame_extraction", str(run.test["Id"].iloc[row]))
-        yield row, before, after
 
 
 def frames(run: Folder, *, count: int = 8) -> Figure:
@@ -183,7 +170,7 @@ def predictions(run: RunFolder, model: str, rows: Sequence[int]) -> list[np.ndar
 def actors(run: Folder, *, count: int = 3) -> Figure | None:
     """The frame with the loudest actor: all its actors by score, the loudest beside their nearest training actors."""
     run = opened(run)
-    people = overlays.actors(run)
+    people = run.people
     if people is None:
         return _nothing("the local memory has not scored the test frames yet")
     row = people.loudest()
@@ -203,7 +190,7 @@ def actors(run: Folder, *, count: int = 3) -> Figure | None:
         comparisons.append(Comparison(
             crop(frame, boxes[b].xyxy), crop(pictures[near[0]], near[1]) if near else None, words,
             f"video {train.videos[near[0]]}, frame {train.frames[near[0]]}" if near else ""))
-    return actors_figure(frame, boxes, comparisons, threshold=run.threshold, title=f"{run.test['Id'].iloc[row]}")
+    return actors_figure(frame, boxes, comparisons, title=f"{run.test['Id'].iloc[row]}: actors by score")
 
 
 def memory(run: Folder, model: str = "global_memory") -> Figure | None:
@@ -230,8 +217,6 @@ def radius(run: Folder, model: str = "global_memory") -> Figure | None:
 
 def metrics_table(run: Folder) -> pd.DataFrame | None:
     """Metrics of every model and submission, in percent with intervals; None where no labels are known."""
-    from pixelplay.visual.report_tables import metric_tables
-
     run = opened(run)
     if not run.metrics:
         return _nothing("no labels are known, so there are no metrics")
@@ -240,5 +225,26 @@ def metrics_table(run: Folder) -> pd.DataFrame | None:
 
 
 def curves(run: Folder) -> Figure | None:
-    """ROC and precision-recall curves of the models and the submission; None where no labels are known."""
-    return _nothing("no labels are known, so there are no curves")
+    """ROC and precision-recall curves of the submissions and the models; None where no labels are known."""
+    run = opened(run)
+    found = evaluation(run)
+    if found is None:
+        return _nothing("no labels are known, so there are no curves")
+    order = list(found.rows)
+    names = sorted(order, key=lambda n: (n != "submission", not n.startswith("submission"), order.index(n)))
+    return style.side_by_side([figures.roc_figure(found, names), figures.pr_figure(found, names)])
+
+
+def videos(run: Folder) -> Figure | None:
+    """AUC of each video for the final submission; None where no labels are known."""
+    run = opened(run)
+    found = evaluation(run)
+    if found is None or "submission" not in found.rows:
+        return _nothing("no labels are known, so there is nothing to measure videos by")
+    return style.side_by_side([figures.videos_figure(found, ["submission"])])
+
+
+def evaluation(run: Folder) -> Evaluation | None:
+    """The run's evaluation; None where no labels are known."""
+    run = opened(run)
+    return evaluation_of_run(run.folder, run.label_path) if run.label_path else None

@@ -19,12 +19,18 @@ def project(train: np.ndarray, *others: np.ndarray, dimensions: int = 2) -> list
     """
     train = np.asarray(train, dtype=np.float64)
     centre = train.mean(axis=0)
-    _, _, axes = np.linalg.svd(train - centre, full_matrices=False)
+    # (D, D) instead of (N, N): a long video has more frames than a feature has numbers
+    _, axes = np.linalg.eigh((train - centre).T @ (train - centre))
+    axes = axes.T[::-1]
     # a component's sign is arbitrary: fix it, so that the same data draw the same map
     axes = axes * np.where(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)] < 0, -1.0, 1.0)[:, None]
     basis = np.zeros((dimensions, train.shape[1]))
     basis[:min(dimensions, len(axes))] = axes[:dimensions]
     return [(np.asarray(x, dtype=np.float64) - centre) @ basis.T for x in (train, *others)]
+
+
+MOST_POINTS = 5000
+"""Grey dots drawn; more would only thicken the cloud."""
 
 
 def memory_map(train: np.ndarray, picks: np.ndarray, test: np.ndarray, *, test_scores: np.ndarray | None = None,
@@ -36,9 +42,11 @@ def memory_map(train: np.ndarray, picks: np.ndarray, test: np.ndarray, *, test_s
         test_scores: (K,) calibrated scores to colour the test features by.
     """
     flat_train, flat_test = project(train, test)
+    shown = np.linspace(0, len(train) - 1, min(len(train), MOST_POINTS)).round().astype(int)
     figure = style.new_figure(7.2, 5.2)
     axes = figure.subplots()
-    axes.scatter(*flat_train.T, s=7, color="#c4c4c4", lw=0, label=f"training features ({len(train):,})", zorder=1)
+    axes.scatter(*flat_train[shown].T, s=7, color="#c4c4c4", lw=0, zorder=1,
+                 label=f"training features ({len(train):,})")
     if test_scores is None:
         axes.scatter(*flat_test.T, s=9, color=style.SKY, alpha=0.7, lw=0, zorder=2,
                      label=f"test features ({len(test):,})")
@@ -65,12 +73,14 @@ def covering_radii(features: np.ndarray, picks: np.ndarray) -> np.ndarray:
     Returns:
         (M,) float64, non-increasing, in feature units.
     """
-    features = np.asarray(features, dtype=np.float64)
+    features = np.asarray(features, dtype=np.float32)
+    squares = (features.astype(np.float64) ** 2).sum(axis=1)
     nearest = np.full(len(features), np.inf)
     radii = np.empty(len(picks))
     for i, pick in enumerate(picks):
-        nearest = np.minimum(nearest, np.linalg.norm(features - features[pick], axis=1))
-        radii[i] = nearest.max()
+        nearest = np.minimum(nearest, squares + squares[pick] - 2.0 * (features @ features[pick]))
+        nearest[pick] = 0.0
+        radii[i] = np.sqrt(max(float(nearest.max()), 0.0))
     return radii
 
 

@@ -1,19 +1,17 @@
-"""What is drawn over a test frame: the heat of the error maps and the boxes of the actors.
+"""Heat of the error maps, and what a memory bank holds, for a run's pictures.
 
-Reads a `RunFolder`; makes small functions of a row. Both are in deviations above normal of held-out training frames,
-so the same heat means the same in every frame and every video.
+Reads a `RunFolder`; makes a function of a row, and arrays. Heat is in deviations above normal of held-out training
+frames, so the same colour means the same in every frame and every video.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
 from pixelplay.calibration import Calibration, calibrate
-from pixelplay.visual.annotate import Box
 from pixelplay.visual.run_folder import RunFolder
 
 COLD, HOT = 3.0, 9.0
@@ -42,26 +40,25 @@ def heat_function(run: RunFolder) -> Callable[[int], np.ndarray | None] | None:
     return heat
 
 
-@dataclasses.dataclass(frozen=True)
-class Actors:
-    """Actors of the test frames.
-
-    Attributes:
-        boxes: row -> boxes of that frame, in pixels of the full-size frame.
-        nearest: (row, index of the box) -> (training row, its xyxy) of the training actor most like it, or None.
-        loudest: () -> row with the loudest actor, or None where no frame has one.
-    """
-
-    boxes: Callable[[int], list[Box]]
-    nearest: Callable[[int, int], tuple[int, tuple[float, float, float, float]] | None]
-    loudest: Callable[[], int | None]
-
-
-def actors(run: RunFolder) -> Actors | None:
-    """The actors of a run; None where the local memory has not scored it."""
-    return None
-
-
 def bank(run: RunFolder, model: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """(training features (N, D), picks (M,) in order, test features (K, D)) of a memory model, or None."""
-    return None
+    """Features of a global memory and which of them it remembers.
+
+    Returns:
+        (training features (N, D), rows of the first bank's vectors in order of picking (M,), test features (K, D)),
+        or None where the run keeps no features or no bank of this model.
+    """
+    from pixelplay.two_stream.features import frame_features
+    from pixelplay.two_stream.global_memory import GlobalMemory
+    from pixelplay.two_stream.memory import nearest
+
+    folder = run.model_folder(model)
+    if model != GlobalMemory.name or not (folder / f"{model}.json").exists() or not (folder / "features").is_dir():
+        return None
+    memory = GlobalMemory.load(folder)
+    train, test = (np.asarray(frame_features(run.footage(split), memory.backbone, folder / "features",
+                                             source=memory.config.source, fit=memory.config.fit,
+                                             batch_size=memory.config.batch), dtype=np.float32)
+                   for split in ("train", "test"))
+    # a bank holds copies of training rows: the row at distance 0 is the pick
+    _, found = nearest(memory.banks[0].vectors, train)
+    return train, np.asarray(found).reshape(-1), test

@@ -26,6 +26,7 @@ from pixelplay.visual.actors import crop
 from pixelplay.visual.annotate import Strip, annotate_video, draw_frame
 from pixelplay.visual.events import Event
 from pixelplay.visual.nearest import NearestFrame
+from pixelplay.visual.people import People
 from pixelplay.visual.report_page import Card, Page, render
 from pixelplay.visual.report_tables import config_sections, lead_and_tiles, metric_tables, quality_tables
 from pixelplay.visual.run_folder import RunFolder
@@ -53,7 +54,7 @@ def write_report(output_folder: Path | str, *, footage: dict[str, Footage] | Non
     """
     run = RunFolder(output_folder, footage=footage)
     folder = run.folder / "report"
-    heat, people = overlays.heat_function(run), overlays.actors(run)
+    heat, people = overlays.heat_function(run), run.people
     notes = _notes(run, heat is not None, people is not None)
     posters, videos = _videos(run, folder, heat, people, video_frames, notes)
     lead, tiles = lead_and_tiles(run)
@@ -87,7 +88,7 @@ def _notes(run: RunFolder, has_heat: bool, has_actors: bool) -> list[str]:
     return notes
 
 
-def _videos(run: RunFolder, folder: Path, heat: Any, people: overlays.Actors | None, budget: int,
+def _videos(run: RunFolder, folder: Path, heat: Any, people: People | None, budget: int,
             notes: list[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Render the loudest videos first, as far as the budget goes; (posters, videos) by name."""
     posters, videos, left_out = {}, {}, []
@@ -114,8 +115,11 @@ def _videos(run: RunFolder, folder: Path, heat: Any, people: overlays.Actors | N
 
 
 def render_video(run: RunFolder, name: str, rows: slice, path: Path, heat: Any = None,
-                 people: overlays.Actors | None = None) -> Path:
-    """Annotate one test video of a run into `path` (.mp4; its poster .jpg beside it), unless it is there already."""
+                 people: People | None = None, *, side_files: bool = True, quality: int = 23) -> Path:
+    """Annotate one test video of a run into `path` (.mp4).
+
+    With `side_files`, a poster (.jpg) and a key (.json) are kept beside it, and what is there already stays.
+    """
     track = next(t for t in run.tracks if t.video == name)
     events = [e for e in run.events if e.video == name]
     footage = run.footage("test")
@@ -123,7 +127,7 @@ def render_video(run: RunFolder, name: str, rows: slice, path: Path, heat: Any =
     key = config_hash(__version__, footage.fingerprint, track.final.round(6).tolist(), run.threshold, events,
                       [m for m in run.members if run.maps(m) is not None], str(boxes), track.labels is not None)
     mark = path.with_suffix(".json")
-    if path.exists() and mark.exists() and read_json(mark) == key:
+    if side_files and path.exists() and mark.exists() and read_json(mark) == key:
         return path
     positions = np.arange(rows.start, rows.stop)
     peak = int(np.argmax(track.final))
@@ -132,21 +136,23 @@ def render_video(run: RunFolder, name: str, rows: slice, path: Path, heat: Any =
 
     def frames():
         for i, (_, frame) in enumerate(footage.full_frames(positions)):
-            if i == peak:
-                drawn = draw_frame(frame, i, strip, run.fps, run.threshold, boxes[i] if boxes else (),
+            if side_files and i == peak:
+                drawn = draw_frame(frame, i, strip, run.fps, boxes[i] if boxes else (),
                                    heat(rows.start + i) if heat else None)
                 style.save_picture(drawn, path.with_suffix(".jpg"), width=704)
             yield frame
 
     annotate_video(frames(), track.final, path, fps=run.fps, numbers=track.frames, threshold=run.threshold,
                    boxes=(lambda i: boxes[i]) if boxes else None,
-                   heat=(lambda i: heat(rows.start + i)) if heat else None, events=events, labels=track.labels)
-    write_json(mark, key)
+                   heat=(lambda i: heat(rows.start + i)) if heat else None, events=events, labels=track.labels,
+                   quality=quality)
+    if side_files:
+        write_json(mark, key)
     return path
 
 
 def _cards(run: RunFolder, folder: Path, events: Sequence[Event], heat: Any,
-           people: overlays.Actors | None) -> list[Card]:
+           people: People | None) -> list[Card]:
     """Cards with a thumbnail, what was scored and its nearest normal example."""
     if not events:
         return []
@@ -158,7 +164,7 @@ def _cards(run: RunFolder, folder: Path, events: Sequence[Event], heat: Any,
     for i, (_, frame) in zip(order, test.full_frames([events[i].peak_row for i in order])):
         event, stem = events[i], f"event-{i + 1:02d}"
         boxes = people.boxes(event.peak_row) if people else []
-        drawn = draw_frame(frame, 0, None, run.fps, run.threshold, boxes, heat(event.peak_row) if heat else None)
+        drawn = draw_frame(frame, 0, None, run.fps, boxes, heat(event.peak_row) if heat else None)
         style.save_picture(drawn, folder / "events" / f"{stem}.jpg", width=480)
         loudest = max(range(len(boxes)), key=lambda b: boxes[b].score) if boxes else None
         found = people.nearest(event.peak_row, loudest) if people and loudest is not None else None

@@ -181,7 +181,7 @@ def _videos(page: Page) -> str:
     low, high = min(float(v.min()) for v in every), max(float(v.max()) for v in every)
     key = _key(page)
     intro = ("<p>Click or drag on a timeline to go there, or focus it and use the arrow keys (one frame), Page Up and "
-             "Page Down (one second), Home, End, <kbd>n</kbd> and <kbd>p</kbd> (next and previous event), "
+             "Page Down (a second on and back), Home, End, <kbd>n</kbd> and <kbd>p</kbd> (next and previous event), "
              f"and the space bar (play). All timelines share one scale, {low:.1f} to {high:.1f}.</p>")
     return intro + key + "\n".join(_video(t, page, low, high) for t in page.tracks)
 

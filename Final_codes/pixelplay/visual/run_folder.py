@@ -27,7 +27,9 @@ from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import fuse
 from pixelplay.fusion.scores import ScoreFile
 from pixelplay.registry import MODELS, model_class
+from pixelplay.two_stream.local_memory import load_actors
 from pixelplay.visual.events import Event, Threshold, find_events, reason_from_models, threshold_from_training
+from pixelplay.visual.people import People
 from pixelplay.visual.timeline import Track
 
 EXTRACTION = "01_frame_extraction"
@@ -141,8 +143,10 @@ class RunFolder:
                            max_gap=round(self.fps / 2), reason=self.reason)
 
     def reason(self, row: int) -> str:
-        """Why a test frame's score is what it is, in words."""
-        return reason_from_models({n: self.z[n] for n in self.weights}, row)
+        """Why a test frame's score is what it is, in words: the loudest actor's reason, and the loudest model."""
+        loudest = reason_from_models({n: self.z[n] for n in self.weights}, row)
+        words = self.people.words_near(row) if self.people is not None else ""
+        return f"{words} ({loudest.rpartition('(')[2]}" if words else loudest
 
     @functools.cached_property
     def tracks(self) -> list[Track]:
@@ -168,13 +172,27 @@ class RunFolder:
         return self._json("metrics.json")
 
     @functools.cached_property
+    def label_path(self) -> Path | None:
+        """Where the ground truth lies; None where none is known (any more)."""
+        named = self.receipt.get("options", {}).get("labels") or self.manifest.labels
+        return Path(named) if named and Path(named).exists() else None
+
+    @functools.cached_property
     def labels(self) -> np.ndarray | None:
         """(N,) bool ground truth of the test frames, for shading alone; None where none is known (any more)."""
-        named = self.receipt.get("options", {}).get("labels") or self.manifest.labels
-        if not named or not Path(named).exists():
+        if self.label_path is None:
             return None
         ids = self.test["Id"].tolist()
-        return read_labels(Path(named)).align(ids, ids).values.astype(bool)
+        return read_labels(self.label_path).align(ids, ids).values.astype(bool)
+
+    @functools.cached_property
+    def people(self) -> People | None:
+        """Actors of the test frames; None where the local memory has not scored them."""
+        folder = self.model_folder("local_memory")
+        if "local_memory" not in self.members or not (folder / "actors.test.npz").exists():
+            return None
+        return People(load_actors(folder, "test"), self.test["Id"].tolist(), self.test["video"].to_numpy(object),
+                      self.test["frame"].to_numpy(), self.manifest.split("train")["Id"].tolist())
 
     def maps(self, name: str) -> np.ndarray | None:
         """(N, h, w) float16 error maps of the test frames (memory-mapped), or None."""

@@ -8,7 +8,7 @@ can tell apart; ground truth is always yellow, the final score always black.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -134,6 +134,21 @@ def spans(frames: np.ndarray, mask: np.ndarray, max_gap: int = 3) -> list[tuple[
         if mask[part.start]:
             out.append((float(frames[part.start]) - 0.5, float(frames[part.stop - 1]) + 0.5))
     return out
+
+
+def side_by_side(figures: Sequence[Figure]) -> HouseFigure:
+    """Several finished figures next to each other in one, pixel by pixel."""
+    drawn = []
+    for figure in figures:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=110)
+        drawn.append(np.asarray(Image.open(buffer).convert("RGB")))
+    height = max(d.shape[0] for d in drawn)
+    drawn = [np.pad(d, ((0, height - d.shape[0]), (0, 0), (0, 0)), constant_values=255) for d in drawn]
+    whole = np.concatenate(drawn, axis=1)
+    figure = HouseFigure(figsize=(whole.shape[1] / 110, height / 110), dpi=110)
+    figure.figimage(whole)
+    return figure
 
 
 def save_figure(figure: Figure, path: Path | str) -> Path:

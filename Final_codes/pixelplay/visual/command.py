@@ -1,0 +1,116 @@
+"""`pixelplay watch-file`: the annotated video of one test video of a finished run.
+
+Reads a run's output folder (scores, error maps, actors, and the repaired frames of stage 1); writes an MP4 and, beside
+it, a CSV of its events.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+from pathlib import Path
+
+from pixelplay.data.ids import video_name
+from pixelplay.data.reading import is_video
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import atomic_path
+from pixelplay.visual import overlays
+from pixelplay.visual.events import Event
+from pixelplay.visual.report import render_video
+from pixelplay.visual.run_folder import EXTRACTION, RunFolder
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare VIDEO, --scores, --output."""
+    parser.add_argument("video", type=Path, metavar="VIDEO|FOLDER",
+                        help="a video file or a folder of frames that the run scored, or just the video's name")
+    parser.add_argument("--scores", type=Path, required=True, metavar="DIR",
+                        help="the run's output folder, or its scores folder")
+    parser.add_argument("--output", type=Path, default=Path("annotated.mp4"), metavar="FILE.mp4")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the video; list its events. Returns the exit status; raises PixelPlayError for a user's mistake."""
+    if args.output.suffix.lower() != ".mp4":
+        raise PixelPlayError(f"--output {args.output} is not an .mp4", expected="a name that ends in .mp4")
+    folder = run_folder_of(args.scores)
+    finished = RunFolder(folder)
+    if not finished.members:
+        raise PixelPlayError(f"{folder}/scores holds no score files", mend="run the models first: run_all.py --output "
+                             f"{folder}")
+    name, rows = find_video(finished, args.video)
+    path = render_video(finished, name, rows, args.output, overlays.heat_function(finished), finished.people,
+                        side_files=False)
+    events = sorted((e for e in finished.events if e.video == name), key=lambda e: e.first_frame)
+    listing = write_events(events, int(finished.test["frame"].iloc[rows.start]), finished.fps,
+                           path.with_suffix(".events.csv"))
+    log.info("video %s: %d frames, %d events", name, rows.stop - rows.start, len(events))
+    for event in events:
+        log.info("  frames %d to %d, peak %.2f at %d: %s", event.first_frame, event.last_frame, event.peak_score,
+                 event.peak_frame, event.reason)
+    log.info("%s\n%s", path, listing)
+    return 0
+
+
+def run_folder_of(place: Path) -> Path:
+    """The run's output folder from itself, its scores folder or a score file. Raises PixelPlayError otherwise."""
+    for folder in (place, *list(place.resolve().parents)[:3]):
+        if (folder / EXTRACTION / "manifest.csv").exists():
+            return folder
+    raise PixelPlayError(f"{place} belongs to no finished run",
+                         expected=f"a folder that holds {EXTRACTION}/manifest.csv and scores/",
+                         mend="name the folder given to run_all.py as --output")
+
+
+def find_video(finished: RunFolder, wanted: Path) -> tuple[str, slice]:
+    """Name and test rows of the video a path or a name stands for.
+
+    A path counts by what it is (the very files the run read) and, where it lies elsewhere now, by its name.
+    Raises:
+        PixelPlayError: unknown to the run, a training video, or its frames are gone.
+    """
+    videos = dict(finished.videos())
+    by_path = {split: _sources(finished, split) for split in ("test", "train")}
+    place = wanted.resolve() if wanted.exists() else None
+    name = by_path["test"].get(place) if place else None
+    if name is None and place in by_path["train"]:
+        raise PixelPlayError(f"{wanted} is a training video of this run: it has no test scores",
+                             expected="one of the test videos: " + ", ".join(list(videos)[:12]))
+    if name is None:
+        name = next((n for n in (wanted.name, video_name(wanted.name), video_name(wanted.stem)) if n in videos), None)
+    if name is None:
+        raise PixelPlayError(f"{wanted} was not scored by the run in {finished.folder}",
+                             expected="one of " + ", ".join(list(videos)[:12]) + (" ..." if len(videos) > 12 else ""),
+                             mend="score it first: run_all.py --train NORMAL_VIDEOS --test FOLDER_WITH_IT --output "
+                             "OUTPUT, then give --scores OUTPUT")
+    first = finished.manifest.roots["test"] / finished.test["path"].iloc[videos[name].start]
+    if not first.exists():
+        raise PixelPlayError(f"the frames of video {name} are gone: {first} is missing",
+                             mend="put the data back where the run read it, or run again on its new place")
+    return name, videos[name]
+
+
+def _sources(finished: RunFolder, split: str) -> dict[Path, str]:
+    """Resolved video file or folder of frames -> video name."""
+    root, out = finished.manifest.roots.get(split), {}
+    if root is None:
+        return out
+    for name, rows in finished.manifest.split(split).groupby("video", sort=False):
+        path = (root / rows["path"].iloc[0]).resolve()
+        out[path if is_video(path.name) else path.parent] = str(name)
+    return out
+
+
+def write_events(events: list[Event], first: int, fps: float, path: Path) -> Path:
+    """The event list as CSV: frames, seconds from the video's first frame, peak, reason."""
+    with atomic_path(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(["video", "first_frame", "last_frame", "peak_frame", "peak_score", "start_s", "end_s", "reason"])
+        for e in events:
+            start, end = (e.first_frame - first) / fps, (e.last_frame + 1 - first) / fps
+            table.writerow([e.video, e.first_frame, e.last_frame, e.peak_frame, f"{e.peak_score:.4f}", f"{start:.2f}",
+                            f"{end:.2f}", e.reason])
+    return path

@@ -1,0 +1,140 @@
+"""Architecture diagrams: the six models and the way through the whole.
+
+Reads the registry, the models' configs and networks; makes Figures. The four autoencoders are drawn from their
+networks (see `network_graph`); memories and pipeline, which are no networks, from their settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from pixelplay.data.footage import Footage
+from pixelplay.registry import MODELS, model_class
+from pixelplay.visual import style
+from pixelplay.visual.graph import Edge, Node, draw_graph
+from pixelplay.visual.network_graph import network_graph
+
+WHITE, BLUE, GREEN, YELLOW, ORANGE = "#FFFFFF", "#A9D6F5", "#9ADBC5", "#F7EFA0", style.ORANGE
+
+OUTPUTS = {"stae": ("reconstruction", "prediction"), "roadmap": ("prediction", "expected error"),
+           "unet": ("in-painted frame", "expected error")}
+"""What the networks that give plain tuples give."""
+
+
+def autoencoder_diagram(name: str, profile: str = "full") -> Figure:
+    """The network of a registered autoencoder at a profile's size, drawn from one forward pass."""
+    cls = model_class(name)
+    model = cls(cls.Config.profile(profile))
+    footage = _blank_footage(model.config.height, max(40, 3 * (max(model.offsets) - min(model.offsets) + 1)))
+    size = footage.size
+    prior = model.prepare(footage, size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = model.network(size).eval()
+    caught: list[tuple] = []
+
+    class Caught(Exception):
+        pass
+
+    def catch(_module, args):
+        caught.append(args)
+        raise Caught
+
+    handle = net.register_forward_pre_hook(catch)
+    clip = torch.rand(1, len(model.offsets), model.config.channels, *size, generator=torch.Generator().manual_seed(0))
+    try:
+        model.loss(net, clip, clip, torch.Generator().manual_seed(0), prior)
+    except Caught:
+        pass
+    finally:
+        handle.remove()
+    nodes, edges = network_graph(net, caught[0], names=OUTPUTS.get(name, ()))
+    count = sum(p.numel() for p in net.parameters())
+    return draw_graph(nodes, edges, title=f"{style.model_title(name)} ({profile} profile, {count / 1e6:.2f} M weights)",
+                      note="Shapes are channels x [frames x] rows x columns. Drawn from the network's own computation.")
+
+
+def _blank_footage(height: int, frames: int) -> Footage:
+    """Grey frames: only shapes matter here."""
+    width = height * 5 // 3 // 16 * 16
+    pixels = np.full((frames, height, width, 3), 127, np.uint8)
+
+    def stream(rows: np.ndarray) -> Iterator[np.ndarray]:
+        yield from pixels[rows]
+
+    names = np.array(["1"] * frames, dtype=object)
+    return Footage("train", np.array([f"1_{i}" for i in range(frames)], dtype=object), names, np.arange(frames),
+                   np.ones(frames, np.float32), np.array([""] * frames, dtype=object), pixels, np.arange(frames),
+                   (height, width), 25.0, "shapes", stream)
+
+
+def memory_diagram(name: str, profile: str = "full") -> Figure:
+    """The global or the local memory, with the settings of a profile."""
+    config = model_class(name).Config.profile(profile)
+    has = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    build = _global_parts if name == "global_memory" else _local_parts
+    nodes, edges = build(has)
+    return draw_graph(nodes, edges, title=f"{style.model_title(name).capitalize()} ({profile} profile)",
+                      note="Only the bank is learnt; the networks are frozen.")
+
+
+def _bank(has: dict[str, Any]) -> tuple[str, ...]:
+    share = f"{100 * has['ratio']:g} % of the features" if "ratio" in has else "greedy coreset"
+    return (share, f"{has['seeds']} seeds" if "seeds" in has else "greedy k-center")
+
+
+def _global_parts(has: dict[str, Any]) -> tuple[list[Node], list[Edge]]:
+    nodes = [Node("frame", "frame", ("repaired",), WHITE), Node("net", str(has.get("backbone", "CLIP RN101")),
+                                                               ("frozen", "layer2 + layer3"), BLUE),
+             Node("vector", "frame vector", ("mean over space", "each layer to length 1"), GREEN),
+             Node("bank", "memory bank", _bank(has), YELLOW, 1),
+             Node("near", "nearest", (f"{has.get('neighbours', 1)} neighbour(s)", "Euclidean distance"), GREEN),
+             Node("score", "score", ("mean over the banks",), WHITE)]
+    edges = [Edge("frame", "net"), Edge("net", "vector"), Edge("vector", "bank", "training"), Edge("bank", "near"),
+             Edge("vector", "near", "test"), Edge("near", "score")]
+    return nodes, edges
+
+
+def _local_parts(has: dict[str, Any]) -> tuple[list[Node], list[Edge]]:
+    nodes = [Node("frame", "frame", ("repaired",), WHITE),
+             Node("people", str(has.get("detector", "YOLOv5s")), ("people",), BLUE),
+             Node("moving", "foreground", ("against the", "training background"), BLUE, 1),
+             Node("flow", "optical flow", ("DIS, divided by", "the frame gap"), BLUE, 2),
+             Node("actors", "actors", ("boxes, merged", "and filtered"), GREEN),
+             Node("look", str(has.get("backbone", "CLIP RN101")), ("each actor's crop", "layer2 + layer3"), BLUE),
+             Node("speed", "motion attribute", ("each actor's speed", "against training"), GREEN, 2),
+             Node("bank", "memory bank", _bank(has), YELLOW),
+             Node("joined", "deviations", ("appearance and motion", "on one scale, added"), GREEN),
+             Node("score", "score", ("the loudest actor",), WHITE)]
+    edges = [Edge("frame", "people"), Edge("frame", "moving"), Edge("frame", "flow"), Edge("people", "actors"),
+             Edge("moving", "actors"), Edge("actors", "look"), Edge("actors", "speed"), Edge("flow", "speed"),
+             Edge("look", "bank"), Edge("bank", "joined"), Edge("speed", "joined"), Edge("joined", "score")]
+    return nodes, edges
+
+
+def pipeline_diagram() -> Figure:
+    """The whole way: from videos to submission and report, with every registered model."""
+    middle = (len(MODELS) - 1) // 2
+    nodes = [Node("data", "videos or frames", ("own numbers kept",), WHITE, middle),
+             Node("repair", "01 extraction", ("decode once,", "repair, reliability"), YELLOW, middle)]
+    edges = [Edge("data", "repair")]
+    colours = {"two_stream": GREEN, "quad": BLUE}
+    for level, name in enumerate(MODELS):
+        cls = model_class(name)
+        nodes.append(Node(name, style.model_title(name), (cls.stage,), colours.get(cls.family, WHITE), level))
+        edges += [Edge("repair", name), Edge(name, "calibrate")]
+    nodes += [Node("calibrate", "calibration", ("held-out training", "scores only"), YELLOW, middle),
+              Node("smooth", "smoothing", ("frame time, leaning on", "reliable frames"), YELLOW, middle),
+              Node("merge", "weighted mean", ("07 ensemble",), YELLOW, middle),
+              Node("submission", "submission.csv", ("one score a frame",), WHITE, middle - 1),
+              Node("report", "report, videos", ("events, reasons",), WHITE, middle),
+              Node("metrics", "metrics", ("where labels are known",), WHITE, middle + 1)]
+    edges += [Edge("calibrate", "smooth"), Edge("smooth", "merge"), Edge("merge", "submission"),
+              Edge("merge", "report"), Edge("merge", "metrics")]
+    return draw_graph(nodes, edges, title="Pixel Play: from videos to scores", row_height=0.85)

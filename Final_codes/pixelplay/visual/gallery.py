@@ -1,0 +1,184 @@
+"""`pixelplay figures`: every picture of a finished run, and the gallery page that explains them.
+
+Reads a run's output folder (and, for figures of numbers alone, those of other runs); writes pictures and a README.md.
+Into a repository's Visuals/ only pictures of the embedded sample may go: a dataset's frames are not ours to publish.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pixelplay.environment import default_output
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import write_text
+from pixelplay.registry import MODELS, model_class
+from pixelplay.visual import diagrams, look, overlays, style
+from pixelplay.visual.report import render_video, write_report
+from pixelplay.visual.run_folder import RunFolder
+from pixelplay.visual.screenshots import report_pictures
+
+log = logging.getLogger(__name__)
+
+VISUALS = "Visuals"
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One figure of the gallery: file name, section, a sentence for the reader, and how it is drawn."""
+
+    file: str
+    section: str
+    words: str
+    draw: Callable[[RunFolder], Figure | None]
+
+
+def pictures() -> list[Picture]:
+    """All figures a run can give, in the gallery's order."""
+    found = [
+        Picture("timeline.jpg", "Scores", "The loudest test video: each model thin, the final score bold, the labelled "
+                "anomaly shaded, repaired frames marked below, and what the camera saw at the peaks.", look.timeline),
+        Picture("timelines.png", "Scores", "Every test video on one scale: where the black line leaves the dashed "
+                "threshold, an event begins.", look.timelines),
+        Picture("curves.png", "Scores", "ROC and precision-recall on the sample, all frames pooled, with the base rate "
+                "that a constant score would reach.", look.curves),
+        Picture("videos.png", "Scores", "How well the final score separates the frames of each video on its own.",
+                look.videos),
+        Picture("histograms.png", "Scores", "Calibrated scores: held-out training frames lie around 0 for every model, "
+                "anomalous frames to the right.", look.histograms),
+        Picture("correlation.png", "Scores", "How far the models rank the frames alike: an ensemble gains from members "
+                "that disagree.", look.correlation),
+        Picture("actors.jpg", "Why", "The loudest actor of the sample with its reason, beside the training actor it "
+                "was compared with.", look.actors),
+        Picture("memory.png", "Why", "What the global memory remembers: training features, the coreset picked from "
+                "them, and test features by their score.", look.memory),
+        Picture("radius.png", "Why", "How far the most distant training feature lies from the bank, by the size of the "
+                "bank.", look.radius),
+        Picture("repairs.jpg", "Repair", "Test frames as they came (above) and as every model sees them (below).",
+                look.repairs),
+        Picture("frames.jpg", "Repair", "The embedded sample: a scene made by the project itself.", look.frames),
+        Picture("losses.png", "Training", "Loss on training clips and on held-out ones.", look.training),
+    ]
+    for name in MODELS:
+        if model_class(name).family == "quad":
+            found.append(Picture(f"errors_{name}.jpg", "Why", f"{style.model_title(name)}: a normal and an anomalous "
+                                 "frame, its error on one colour scale, and where it lies.",
+                                 lambda run, name=name: look.errors(run, name)))
+    found.append(Picture("pipeline.png", "Architecture", "The whole way, drawn from the registry.",
+                         lambda run: diagrams.pipeline_diagram()))
+    for name in MODELS:
+        draw = diagrams.autoencoder_diagram if model_class(name).family == "quad" else diagrams.memory_diagram
+        words = "drawn from its own computation: boxes are layers with their real shapes" if (
+            model_class(name).family == "quad") else "what is frozen, what is remembered"
+        found.append(Picture(f"model_{name}.png", "Architecture", f"{style.model_title(name)}: {words}.",
+                             lambda run, name=name, draw=draw: draw(name)))
+    return found
+
+
+NUMBERS = (
+    ("timelines", "scores of every test video", look.timelines),
+    ("curves", "ROC and precision-recall, all frames pooled", look.curves),
+    ("histograms", "calibrated scores of held-out training, normal and anomalous frames", look.histograms),
+    ("correlation", "rank correlation of the models", look.correlation),
+)
+"""Figures that show no frame, for runs on data that is not ours to publish: (name, words, how)."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare --run, --output, --numbers."""
+    parser.add_argument("--run", type=Path, metavar="DIR", help="a finished run's output folder (default: "
+                        "outputs, /kaggle/working on Kaggle)")
+    parser.add_argument("--output", type=Path, default=Path(VISUALS), metavar="DIR", help=f"default: {VISUALS}")
+    parser.add_argument("--numbers", nargs="*", default=[], metavar="NAME=DIR",
+                        help="runs on other data, shown without any frame, e.g. ped2=outputs_ped2")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write all figures and README.md. Returns the exit status; raises PixelPlayError for a user's mistake."""
+    finished = RunFolder(args.run or default_output())
+    others = {}
+    for item in args.numbers:
+        name, equals, folder = item.partition("=")
+        if not equals:
+            raise PixelPlayError(f"--numbers {item} names no run", expected="NAME=DIR, e.g. ped2=outputs_ped2")
+        others[name] = RunFolder(Path(folder))
+    check_publishable(finished, args.output)
+    made = write_gallery(finished, args.output, others)
+    log.info("%d pictures in %s", len(made), args.output)
+    return 0
+
+
+def is_sample(finished: RunFolder) -> bool:
+    """True where the run's test frames are the embedded sample's."""
+    root = Path(finished.manifest.roots.get("test", ""))
+    return any((folder / "sample.json").exists() for folder in (root, *list(root.parents)[:2]))
+
+
+def check_publishable(finished: RunFolder, output: Path) -> None:
+    """Raise PixelPlayError where a dataset's frames would go into a folder that is published."""
+    if output.resolve().name == VISUALS and not is_sample(finished):
+        raise PixelPlayError(f"{finished.folder} is a run on other data than the embedded sample, and {output} is "
+                             "published", expected="frames of the embedded sample only",
+                             mend="choose another --output, or show the run's numbers alone: --numbers NAME=DIR")
+
+
+def write_gallery(finished: RunFolder, folder: Path, numbers: dict[str, RunFolder] | None = None) -> list[str]:
+    """Write the pictures and README.md; returns the names of the files. What a run cannot give is left out."""
+    entries: list[tuple[str, str, str]] = []
+    for item in pictures():
+        figure = item.draw(finished)
+        if figure is None:
+            (folder / item.file).unlink(missing_ok=True)
+            continue
+        style.save_figure(figure, folder / item.file)
+        entries.append((item.file, item.section, item.words))
+    entries += _report_pictures(finished, folder)
+    for name, other in (numbers or {}).items():
+        for kind, words, draw in NUMBERS:
+            figure = draw(other)
+            if figure is not None:
+                style.save_figure(figure, folder / f"{name}_{kind}.png")
+                entries.append((f"{name}_{kind}.png", f"Numbers of {name}", f"{name}: {words}."))
+    write_text(folder / "README.md", readme(entries, finished, bool(numbers)))
+    return [e[0] for e in entries]
+
+
+def _report_pictures(finished: RunFolder, folder: Path) -> list[tuple[str, str, str]]:
+    """Screens of the report and the loudest video, annotated."""
+    if not finished.tracks:
+        return []
+    entries = []
+    shots = report_pictures(write_report(finished.folder))
+    for name, image in shots.items():
+        style.save_picture(image, folder / f"report_{name}.jpg", quality=80)
+        entries.append((f"report_{name}.jpg", "Report", f"The report of the sample run on a {name}."))
+    loudest = int(np.argmax([t.final.max() for t in finished.tracks]))
+    name, rows = finished.videos()[loudest]
+    render_video(finished, name, rows, folder / "annotated.mp4", overlays.heat_function(finished),
+                 finished.people, side_files=False, quality=30)
+    entries.append(("annotated.mp4", "Report", "The loudest test video, annotated: heat, actors, running score."))
+    return entries
+
+
+def readme(entries: list[tuple[str, str, str]], finished: RunFolder, has_numbers: bool) -> str:
+    """The gallery page."""
+    models = ", ".join(style.model_title(n) for n in finished.members) or "none"
+    profile = finished.receipt.get("options", {}).get("profile", "unknown")
+    machine = finished.receipt.get("hardware", {}).get("name", "unknown hardware")
+    command = "pixelplay figures --run outputs" + (" --numbers NAME=DIR" if has_numbers else "")
+    lines = ["# Gallery", "",
+             "Every picture here is made by one command from a finished run:", "",
+             "```", "python Final_codes/run_all.py --output outputs", command, "```", "",
+             f"This one: the embedded sample, profile {profile}, models {models}, {machine}. Frames of datasets are "
+             "not ours to publish: where a picture shows frames, they are the sample's.", ""]
+    for section in dict.fromkeys(e[1] for e in entries):
+        lines += [f"## {section}", ""]
+        for file, _, words in (e for e in entries if e[1] == section):
+            lines += [words, "", f"[{file}]({file})" if file.endswith(".mp4") else f"![{words}]({file})", ""]
+    return "\n".join(lines)
