@@ -1,0 +1,63 @@
+"""Calibration: raw scores become comparable by held-out training scores alone."""
+
+import numpy as np
+import pytest
+from scipy.stats import rankdata
+
+from pixelplay.calibration import calibrate
+from pixelplay.errors import PixelPlayError
+from pixelplay.fusion.calibrated import KNEE, calibrated, compress
+from pixelplay.fusion.scores import ScoreFile
+
+
+def file(values, train=None, **about):
+    ids = np.array([f"1_{k}" for k in range(len(values))], dtype=object)
+    return ScoreFile("m", ids, np.asarray(values, float), None if train is None else ids[:1], train, about)
+
+
+def test_robust_z_by_hand():
+    found = calibrate(np.array([1.0, 2, 3, 4, 100]), log=False, low=-np.inf, high=np.inf)
+    assert found.centre == 3 and found.scale == pytest.approx(1.4826)
+    assert found(np.array([3.0, 4.4826])).tolist() == pytest.approx([0, 1])
+
+
+def test_the_unit_of_an_error_does_not_matter():
+    train = np.random.default_rng(0).lognormal(size=500)
+    test = np.random.default_rng(1).lognormal(size=50)
+    a, _ = calibrated(file(test, train, kind="error"))
+    b, _ = calibrated(file(test * 1e-7, train * 1e-7, kind="error"))
+    np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+def test_equal_or_nearly_equal_training_scores_do_not_divide_by_zero():
+    for train in (np.full(9, 2.0), np.append(np.full(9, 2.0), 3.0), np.zeros(9), np.array([5.0])):
+        for kind in ("error", "zscore"):
+            z, _ = calibrated(file([0.0, 2.0, 9.0], train, kind=kind))
+            assert np.isfinite(z).all() and (np.diff(z) > 0).all()
+    for bad in (np.array([]), np.array([1.0, np.nan])):
+        with pytest.raises(ValueError, match="training score"):
+            calibrate(bad, log=True)
+
+
+def test_one_score_does_not_depend_on_the_others():
+    train, values = np.random.default_rng(0).lognormal(size=99), np.random.default_rng(1).lognormal(size=50)
+    whole = calibrated(file(values, train, kind="distance"))[0]
+    assert (calibrated(file(values[7:8], train, kind="distance"))[0] == whole[7:8]).all()
+
+
+def test_compression_keeps_order_and_the_middle():
+    z = np.array([-1e9, -50, -3, -1, 0, 2.5, KNEE, 7, 1e3, 1e12])
+    out = compress(z)
+    assert (np.diff(out) > 0).all() and (out[2:7] == z[2:7]).all() and out[-1] < 150
+    assert compress(np.array([KNEE + 1e-9]))[0] == pytest.approx(KNEE, abs=1e-8)
+
+
+def test_without_training_scores_ranks_stand_in_and_are_named():
+    values = np.array([1e6, 1.0, 1.0, 2.0])
+    z, words = calibrated(file(values))
+    assert "ranks" in words and (rankdata(z) == rankdata(values)).all() and abs(z.mean()) < 0.2 and abs(z).max() < 4
+
+
+def test_an_unknown_kind_is_a_mistake():
+    with pytest.raises(PixelPlayError, match="kind is 'magic'"):
+        calibrated(file([1.0, 2.0], np.array([1.0, 2.0]), kind="magic"))
