@@ -1,0 +1,364 @@
+"""Figures: functions of data that give a Figure, with the marks they promise, also for odd and empty input."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from finished_run import make_run
+from matplotlib.figure import Figure
+from torch import nn
+
+from pixelplay.data.manifest import Manifest
+from pixelplay.errors import PixelPlayError
+from pixelplay.visual import diagrams, gallery, look, style
+from pixelplay.visual.actors import Comparison, actors_figure, crop
+from pixelplay.visual.annotate import Box
+from pixelplay.visual.command import find_video, run_folder_of
+from pixelplay.visual.error_maps import ErrorRow, error_maps
+from pixelplay.visual.graph import Edge, Node, columns, draw_graph, rows
+from pixelplay.visual.memory_map import covering_radii, memory_map, project, radius_curve
+from pixelplay.visual.network_graph import network_graph
+from pixelplay.visual.people import People, overlap
+from pixelplay.visual.repair_sheet import Pair, repair_sheet
+from pixelplay.visual.run_folder import RunFolder
+from pixelplay.visual.scores import correlation_matrix, rank_correlation, score_histograms
+from pixelplay.visual.style import in_runs, save_figure, save_picture, spans
+from pixelplay.visual.timeline import Track, score_timeline, timeline_page
+from pixelplay.visual.timeline_svg import timeline_svg
+from pixelplay.visual.training import find_curve, loss_curves, read_losses
+
+
+def track(count=60, *, gap=True, labels=True, name="1"):
+    rng = np.random.default_rng(0)
+    frames = np.r_[10:10 + count // 2, 50 + count // 2:50 + count] if gap else np.arange(count)
+    frames = frames[:count]
+    final = rng.normal(0, 1, count)
+    return Track(name, frames, final, {"stae": final + 1, "mine": final - 1},
+                 (np.arange(count) % 20 > 14) if labels else None, np.where(np.arange(count) < 3, 0.1, 1.0),
+                 np.array(["noise" if i == 4 else "blur" if i == 5 else "" for i in range(count)], dtype=object))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder, footage = make_run(tmp_path_factory.mktemp("run"), models=("stae", "unet", "somebody_elses"))
+    return RunFolder(folder, footage=footage)
+
+
+# ---- style --------------------------------------------------------------------------------------------------
+
+
+def test_lines_break_at_gaps_and_spans_do_not_cross_them():
+    frames, values = np.array([1, 2, 3, 20, 21]), np.arange(5.0)
+    x, y = in_runs(frames, values)
+    assert np.isnan(x[3]) and np.isnan(y[3]) and len(x) == 6
+    assert spans(frames, np.array([0, 1, 1, 1, 0], bool)) == [(1.5, 3.5), (19.5, 20.5)]
+    assert spans(frames, np.zeros(5, bool)) == []
+    assert [len(v) for v in in_runs(np.zeros(0, int), np.zeros(0))] == [0, 0]
+
+
+def test_figures_are_small_reproducible_and_leave_pyplot_alone(tmp_path):
+    figure = score_timeline(track())
+    first = save_figure(figure, tmp_path / "a.png").read_bytes()
+    assert save_figure(score_timeline(track()), tmp_path / "b.png").read_bytes() == first
+    assert len(first) < 150_000 and first[:4] == b"\x89PNG"
+    assert save_figure(figure, tmp_path / "a.jpg").read_bytes()[:2] == b"\xff\xd8"
+    assert "pyplot" not in str(matplotlib.rcParams["backend"]) and figure._repr_png_()[:4] == b"\x89PNG"
+    photo = score_timeline(track(), thumbnails=[(12, np.zeros((9, 16, 3), np.uint8))])
+    assert photo._repr_png_() is None and photo._repr_jpeg_()[:2] == b"\xff\xd8"
+
+
+def test_pictures_are_made_smaller_never_larger(tmp_path):
+    image = np.zeros((40, 80, 3), np.uint8)
+    small = save_picture(image, tmp_path / "a.jpg", width=20).stat().st_size
+    assert small < save_picture(np.random.default_rng(0).integers(0, 255, (40, 80, 3), dtype=np.uint8),
+                                tmp_path / "b.jpg", width=200).stat().st_size
+
+
+def test_a_model_keeps_its_colour_and_others_get_their_own():
+    assert style.model_colour("stae") == style.MODEL_COLOURS["stae"]
+    assert style.model_colour("a", ["a", "b"]) != style.model_colour("b", ["a", "b"])
+    assert len(set(style.MODEL_COLOURS.values())) == 6
+
+
+# ---- timelines ----------------------------------------------------------------------------------------------
+
+
+def test_timeline_marks_truth_quality_gap_and_threshold():
+    one = track()
+    figure = score_timeline(one, threshold=1.0, thumbnails=[(15, np.zeros((9, 16, 3), np.uint8))])
+    axes, strip = figure.axes[:2]
+    assert len(axes.lines) == 4  # two models, final, threshold
+    assert any(np.isnan(line.get_xdata()).any() for line in axes.lines)
+    assert len(axes.patches) == len(spans(one.frames, one.labels))
+    assert len(strip.patches) == 3  # repaired, unreliable, no frames
+    assert axes.get_ylabel() and "frame number" in strip.get_xlabel()
+    assert one.repaired.sum() == 1 and one.unreliable.sum() == 3
+    figure.canvas.draw()
+
+
+@pytest.mark.parametrize("count", [1, 2, 60])
+def test_timeline_of_any_length(count):
+    figure = score_timeline(track(count, gap=False, labels=False), threshold=0.0,
+                            thumbnails=[(0, np.zeros((9, 16, 3), np.uint8))])
+    figure.canvas.draw()
+    assert timeline_svg(track(count, gap=False), low=-3, high=3).count("<path") == 3
+
+
+def test_page_of_all_videos_shares_one_scale():
+    figure = timeline_page([track(name=str(i)) for i in range(3)], threshold=0.5)
+    shown = [a for a in figure.axes if a.get_visible()]
+    assert len(shown) == 3 and len({a.get_ylim() for a in shown}) == 1
+    assert isinstance(timeline_page([]), Figure)
+
+
+# ---- scores -------------------------------------------------------------------------------------------------
+
+
+def test_rank_correlation_equals_scipy_and_survives_constants():
+    from scipy.stats import spearmanr
+
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=50), rng.integers(0, 4, 50).astype(float)
+    found = rank_correlation({"a": a, "b": b, "flat": np.ones(50)})
+    assert found[0, 1] == pytest.approx(spearmanr(a, b).statistic)
+    assert found[2, 0] == 0.0 and found[0, 0] == pytest.approx(1.0)
+    correlation_matrix({"a": a, "b": b}).canvas.draw()
+
+
+def test_histograms_with_and_without_labels_and_all_equal():
+    values = np.r_[np.zeros(10), np.ones(5)]
+    assert len(score_histograms({"stae": values}, labels=values > 0).axes) == 1
+    score_histograms({"stae": np.ones(4), "unet": np.ones(4)}, train={"stae": np.ones(4)}).canvas.draw()
+
+
+# ---- error maps, actors, repair -----------------------------------------------------------------------------
+
+
+def test_error_maps_share_one_scale():
+    image = np.full((24, 40, 3), 90, np.uint8)
+    calm, loud = np.full((6, 10), 0.1), np.full((6, 10), 5.0)
+    figure = error_maps([ErrorRow("1_1", image, calm), ErrorRow("1_2", image, loud, image)], title="t")
+    shown = [i for a in figure.axes for i in a.images if i.norm.vmax == pytest.approx(5.0)]
+    assert len(shown) == 2
+    assert figure.axes[-1].get_ylabel() == "error"
+    with pytest.raises(ValueError, match="at least one"):
+        error_maps([])
+    error_maps([ErrorRow("1_1", image, np.zeros((6, 10)))]).canvas.draw()
+
+
+def test_actors_figure_and_crops_at_the_border():
+    frame = np.zeros((60, 80, 3), np.uint8)
+    boxes = [Box((10, 10, 30, 50), 4.0, "moves fast"), Box((50, 10, 60, 40), 0.2)]
+    figure = actors_figure(frame, boxes, [Comparison(crop(frame, boxes[0].xyxy), None, "4.0: moves fast"),
+                                          Comparison(crop(frame, boxes[1].xyxy), frame, "0.2", "video 1, frame 3")])
+    figure.canvas.draw()
+    actors_figure(frame, [], []).canvas.draw()
+    assert crop(frame, (-20, -20, 5, 5)).shape[:2] == (9, 9)
+    assert min(crop(frame, (79.6, 59.6, 300, 300)).shape[:2]) >= 1
+
+
+def test_people_carry_an_appearance_between_embedded_frames_but_not_across_videos():
+    found = {"Id": np.array(["a_0", "a_1", "b_0", "x_9"]), "boxes": np.array([[0, 0, 10, 20]] * 4, float),
+             "appearance_z": np.array([4.0, np.nan, np.nan, 1.0]), "motion_z": np.array([0.5, 1.0, np.nan, 9.0]),
+             "reason": np.array(["looks odd", "", "", "other run"]), "nearest": np.array([1, -1, -1, 0]),
+             "train_Id": np.array(["t_0", "t_7"]), "train_boxes": np.array([[0, 0, 5, 5], [1, 2, 3, 4]], float)}
+    people = People(found, ["a_0", "a_1", "b_0", "b_1"], np.array(["a", "a", "b", "b"]), np.array([0, 1, 0, 1]),
+                    ["t_0", "t_7"])
+    assert [b.score for r in range(4) for b in people.boxes(r)] == [4.0, 4.0, 0.0]
+    assert people.nearest(1, 0) == (1, (1.0, 2.0, 3.0, 4.0)) and people.nearest(2, 0) is None
+    assert people.loudest() == 0 and people.words_near(1) == "looks odd" and people.words_near(3, reach=0) == ""
+    nobody = People({k: v[:0] for k, v in found.items()}, ["a_0"], np.array(["a"]), np.array([0]), [])
+    assert nobody.loudest() is None and nobody.boxes(0) == [] and nobody.words_near(0) == ""
+
+
+def test_overlap_of_boxes():
+    assert overlap(np.array([0, 0, 2, 2]), np.array([1, 0, 3, 2])) == pytest.approx(1 / 3)
+    assert overlap(np.array([0, 0, 1, 1]), np.array([1, 1, 2, 2])) == 0.0
+
+
+def test_contact_sheet():
+    image = np.zeros((20, 30, 3), np.uint8)
+    figure = repair_sheet([Pair(f"1_{i}", image, image, "vflip|noise") for i in range(5)])
+    assert sum(a.get_visible() for a in figure.axes) == 10
+    with pytest.raises(ValueError, match="pair"):
+        repair_sheet([])
+
+
+# ---- memory, training ---------------------------------------------------------------------------------------
+
+
+def test_projection_follows_the_training_features_alone():
+    rng = np.random.default_rng(0)
+    train = rng.normal(size=(60, 5)) * [9, 3, 1, 1, 1]
+    flat, shifted = project(train, train + 1)
+    again, _ = project(train, train * 50)
+    np.testing.assert_array_equal(flat, again)
+    assert flat.std(axis=0)[0] > flat.std(axis=0)[1] and not np.allclose(flat, shifted)
+    np.testing.assert_array_equal(project(np.ones((4, 3)), np.zeros((2, 3)))[0], np.zeros((4, 2)))
+
+
+def test_covering_radii_fall_to_zero_and_match_the_definition():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(30, 4))
+    picks = rng.permutation(30)
+    radii = covering_radii(features, picks)
+    near = np.linalg.norm(features[:, None] - features[None, picks[:7]], axis=2).min(axis=1)
+    assert radii[6] == pytest.approx(near.max(), rel=1e-4) and radii[-1] == pytest.approx(0.0, abs=1e-3)
+    assert (np.diff(radii) <= 1e-9).all()
+    radius_curve(radii, chosen=7).canvas.draw()
+    memory_map(features, picks[:5], features[:3], test_scores=np.arange(3.0)).canvas.draw()
+    memory_map(np.ones((3, 2)), np.array([0]), np.ones((1, 2))).canvas.draw()
+
+
+def test_loss_curves_are_read_from_csv_and_card(tmp_path):
+    (tmp_path / "main").mkdir()
+    (tmp_path / "main" / "curve.csv").write_text("step,total,held_out,clips_per_second\n10,2.0,\n20,1.0,1.5,90\n")
+    curves = find_curve(tmp_path)
+    assert list(curves) == ["train", "held_out"] and curves["held_out"][0].tolist() == [20]
+    loss_curves({"stae": curves}).canvas.draw()
+    card = tmp_path / "card"
+    card.mkdir()
+    (card / "card.json").write_text(json.dumps({"curve": [{"step": 1, "total": 3.0, "held_out": 2.0}]}))
+    assert find_curve(card)["train"][1].tolist() == [3.0]
+    assert find_curve(tmp_path / "nothing") is None
+    bad = tmp_path / "bad.csv"
+    bad.write_text("epoch,loss\n1,2\n")
+    with pytest.raises(PixelPlayError, match="columns epoch, loss"):
+        read_losses(bad)
+
+
+# ---- diagrams -----------------------------------------------------------------------------------------------
+
+
+class Skips(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.down = nn.ModuleList([nn.Conv2d(1, 4, 3, 1, 1), nn.Conv2d(4, 8, 3, 2, 1)])
+        self.up = nn.ConvTranspose2d(8, 4, 4, 2, 1)
+        self.cell = nn.Conv2d(8, 8, 1)
+        self.head = nn.Conv2d(8, 1, 1)
+
+    def forward(self, frame, unused):
+        shallow = self.down[0](frame)
+        deep = self.down[1](shallow)
+        for _ in range(3):
+            deep = self.cell(deep)
+        return self.head(torch.cat([self.up(deep), shallow], 1)).tanh() + frame
+
+
+def test_a_network_draws_its_own_arrows():
+    nodes, edges = network_graph(Skips(), [torch.rand(1, 1, 8, 12), torch.rand(1, 1, 8, 12)], names=("made",))
+    arrows = {(e.start, e.end) for e in edges}
+    assert arrows == {("input frame", "down.0"), ("down.0", "down.1"), ("down.1", "cell"), ("cell", "cell"),
+                      ("cell", "up"), ("up", "head"), ("down.0", "head"), ("head", "output 0"),
+                      ("input frame", "output 0")}
+    by_key = {n.key: n for n in nodes}
+    assert "input unused" not in by_key and by_key["cell"].lines[-1].endswith("3 times")
+    assert by_key["down.1"].level == 1 and by_key["up"].level == 0
+    assert by_key["down.1"].lines[1] == "8 x 4 x 6"
+    draw_graph(nodes, edges, title="t", note="n").canvas.draw()
+
+
+def test_graph_layout():
+    nodes = [Node("a", "a"), Node("b", "b"), Node("c", "c", level=1), Node("d", "d")]
+    edges = [Edge("a", "b"), Edge("a", "c"), Edge("b", "d"), Edge("c", "d"), Edge("b", "b"), Edge("a", "d", "skip")]
+    column = columns(nodes, edges)
+    assert column == {"a": 0, "b": 1, "c": 1, "d": 2}
+    height = rows(nodes, column)
+    assert height["b"] > height["c"]
+    with pytest.raises(ValueError, match="circle"):
+        columns(nodes, [*edges, Edge("d", "a")])
+    with pytest.raises(ValueError, match="misses a box"):
+        columns(nodes, [Edge("a", "z")])
+
+
+@pytest.mark.parametrize("name", ["stae", "roadmap", "unet", "joint"])
+def test_diagrams_of_the_autoencoders(name):
+    figure = diagrams.autoencoder_diagram(name, "smoke")
+    assert "weights" in figure.get_suptitle() and len(figure.axes[0].patches) > 8
+
+
+def test_diagrams_of_memories_and_pipeline():
+    words = [t.get_text() for t in diagrams.pipeline_diagram().axes[0].texts]
+    assert {"STAE", "local memory", "calibration"} <= set(words)
+    for name in ("global_memory", "local_memory"):
+        assert len(diagrams.memory_diagram(name).axes[0].patches) > 8
+
+
+# ---- a run's figures, by folder -----------------------------------------------------------------------------
+
+
+def test_every_notebook_figure_of_a_run(run):
+    for figure in (look.timeline(run), look.timeline(run, models=["stae"]), look.timelines(run), look.histograms(run),
+                   look.correlation(run), look.errors(run, "stae"), look.frames(run)):
+        assert isinstance(figure, Figure)
+        figure.canvas.draw()
+
+
+def test_what_a_run_lacks_is_no_figure_but_no_error_either(run, tmp_path):
+    assert look.repairs(run) is None and look.training(run) is None and look.memory(run) is None
+    assert look.actors(run) is None and look.metrics_table(run) is None and look.errors(run, "joint") is None
+    assert look.timeline(run, models=["joint"]) is None
+    folder, footage = make_run(tmp_path, models=(), frames=6)
+    empty = RunFolder(folder, footage=footage)
+    assert look.timelines(empty) is None and look.histograms(empty) is None and look.correlation(empty) is None
+
+
+def test_a_single_model_is_shown_raw(run):
+    figure = look.timeline(run, models=["stae"], video="2")
+    assert "raw score of STAE" in figure.axes[0].get_ylabel()
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata()[-10:], run.members["stae"].values[190:200])
+
+
+# ---- commands -----------------------------------------------------------------------------------------------
+
+
+def test_watch_file_finds_the_video_by_path_and_by_name(run, tmp_path):
+    place = run.folder / "2"
+    place.mkdir(exist_ok=True)
+    first = run.test["path"].iloc[100]
+    (run.folder / first).touch()
+    assert run_folder_of(run.folder / "scores") == run.folder.resolve() or run_folder_of(run.folder) == run.folder
+    for wanted in (place, tmp_path / "2", tmp_path / "02.avi"):
+        name, found = find_video(run, wanted)
+        assert (name, found) == ("2", slice(100, 200))
+
+
+def test_watch_file_says_what_is_wrong(run, tmp_path):
+    with pytest.raises(PixelPlayError, match="was not scored"):
+        find_video(run, tmp_path / "elsewhere.mp4")
+    with pytest.raises(PixelPlayError, match="are gone"):
+        find_video(run, tmp_path / "3")
+    with pytest.raises(PixelPlayError, match="no finished run"):
+        run_folder_of(tmp_path)
+    table = run.manifest.table
+    root = tmp_path / "train"
+    (root / "1").mkdir(parents=True)
+    trained = RunFolder(run.folder)
+    trained.manifest = Manifest(table, {"train": root, "test": run.folder}, "x")
+    with pytest.raises(PixelPlayError, match="training video"):
+        find_video(trained, root / "1")
+
+
+def test_gallery_of_a_run_and_its_guard(run, tmp_path):
+    with pytest.raises(PixelPlayError, match="published"):
+        gallery.check_publishable(run, tmp_path / "Visuals")
+    gallery.check_publishable(run, tmp_path / "mine")
+    (run.folder / "sample.json").write_text("{}")
+    gallery.check_publishable(run, tmp_path / "Visuals")
+    text = gallery.readme([("a.png", "Scores", "What it shows."), ("b.mp4", "Report", "A clip.")], run, False)
+    assert "![What it shows.](a.png)" in text and "[b.mp4](b.mp4)" in text and "pixelplay figures" in text
+    names = [p.file for p in gallery.pictures()]
+    assert len(names) == len(set(names))
+    assert {"pipeline.png", "errors_joint.jpg", "model_local_memory.png"} <= set(names)
+
+
+def test_figures_command_wants_name_and_folder(run, tmp_path):
+    args = argparse.Namespace(run=run.folder, output=tmp_path, numbers=["ped2"])
+    with pytest.raises(PixelPlayError, match="names no run"):
+        gallery.run(args)
