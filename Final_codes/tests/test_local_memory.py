@@ -1,0 +1,184 @@
+"""The local stream end to end on synthetic footage: contract, saving, resuming, degenerate input."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from footage import make_footage
+
+from pixelplay.errors import PixelPlayError
+from pixelplay.two_stream import actor_table as tables
+from pixelplay.two_stream.actor_table import actor_table, evaluated_frames, probe_scene
+from pixelplay.two_stream.actors import ActorRules
+from pixelplay.two_stream.foreground import fit_background
+from pixelplay.two_stream.local_memory import LocalMemory, LocalMemoryConfig, load_actors
+
+SIZE = (96, 160)
+CONFIG = dataclasses.replace(LocalMemoryConfig.profile("smoke"), stride=4, floor=16, batch=8)
+
+
+def footage(videos: int, frames: int, **more):
+    return make_footage(videos, frames, SIZE, **more)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A fitted model with its footage, folder and scores."""
+    folder = tmp_path_factory.mktemp("local")
+    train = footage(3, 16)
+    test = footage(2, 16, seed=7, name="test", odd=[(0, 8), (0, 9)], gaps=[(1, 5)])
+    model = LocalMemory(CONFIG)
+    model.fit(train, folder)
+    return model, train, test, folder, model.score(test, folder)
+
+
+def test_every_frame_has_one_finite_score_and_the_named_parts(run):
+    model, train, _, folder, scores = run
+    held_out = model.held_out(train, folder)
+    assert scores.values.shape == (32,) and np.isfinite(scores.values).all() and np.ptp(scores.values) > 0
+    assert held_out.values.shape == (48,) and np.isfinite(held_out.values).all()
+    assert {"appearance", "motion", "appearance.seed0", "appearance.seed1", "appearance.seed2"} <= set(scores.parts)
+    assert all(np.isfinite(p).all() and len(p) == 32 for p in scores.parts.values())
+
+
+def test_a_strange_object_raises_the_appearance_of_its_frames(run):
+    appearance = run[4].parts["appearance"]
+    assert appearance[8] > np.median(appearance)
+
+
+def test_seeds_keep_different_crops(run):
+    members = run[0].fitted.members
+    assert not np.array_equal(members[0], members[1])
+
+
+def test_saved_and_loaded_scores_are_the_same(run, tmp_path):
+    model, _, test, folder, scores = run
+    model.save(tmp_path)
+    again = LocalMemory.load(tmp_path)
+    assert again.config == model.config
+    assert np.array_equal(again.score(test, folder).values, scores.values)
+
+
+def test_damaged_or_foreign_weights_are_named(run, tmp_path):
+    run[0].save(tmp_path)
+    (tmp_path / "local_memory.safetensors").write_bytes(b"nothing")
+    with pytest.raises(PixelPlayError, match="cannot be read"):
+        LocalMemory.load(tmp_path)
+    (tmp_path / "local_memory.json").write_text('{"model": "stae", "version": 1}')
+    with pytest.raises(PixelPlayError, match="no local_memory"):
+        LocalMemory.load(tmp_path)
+
+
+def test_held_out_after_loading_equals_that_of_the_fit(run, tmp_path):
+    model, train, _, folder, _ = run
+    model.save(tmp_path)
+    again = LocalMemory.load(tmp_path).held_out(train, folder)
+    assert np.array_equal(again.values, model.held_out(train, folder).values)
+
+
+def test_the_actors_file_joins_to_the_frames_and_to_training_crops(run):
+    _, train, test, folder, _ = run
+    actors = load_actors(folder, "test")
+    assert set(actors["Id"]) <= set(test.ids) and len(actors["Id"]) == len(actors["boxes"])
+    embedded = np.isfinite(actors["appearance_z"])
+    assert embedded.any() and (actors["nearest"][embedded] >= 0).all() and (actors["nearest"][~embedded] == -1).all()
+    assert set(actors["train_Id"][actors["nearest"][embedded]]) <= set(train.ids)
+    with pytest.raises(PixelPlayError, match="missing"):
+        load_actors(folder / "elsewhere", "test")
+
+
+def test_a_run_cut_off_between_videos_ends_in_the_same_table(tmp_path, monkeypatch):
+    train = footage(3, 10)
+    scene = probe_scene(train, fit_background(train, SIZE), tolerance=2, directions=2)
+    whole = actor_table(train, tmp_path / "whole", scene, [], True, ActorRules())
+    one_video, calls = tables._one_video, []
+
+    def dies(*given):
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return one_video(*given)
+
+    monkeypatch.setattr(tables, "_one_video", dies)
+    with pytest.raises(KeyboardInterrupt):
+        actor_table(train, tmp_path / "cut", scene, [], True, ActorRules())
+    resumed = actor_table(train, tmp_path / "cut", scene, [], True, ActorRules())
+    assert len(calls) == 4, "the finished video is not done again"
+    for field in tables.FIELDS:
+        assert np.array_equal(getattr(whole, field), getattr(resumed, field)), field
+
+
+def test_a_missing_frame_is_no_speed(tmp_path):
+    even, gappy = footage(2, 14, speed=2.0), footage(2, 14, speed=2.0, gaps=[(0, 6)])
+    scene = probe_scene(even, fit_background(even, SIZE), tolerance=2, directions=1)
+    for taken in (even, gappy):
+        table = actor_table(taken, tmp_path, scene, [], True, ActorRules())
+        if taken is even:
+            usual = table.motion[table.measured, 0].max()
+    # the synthetic blobs move one step over the gap, so a flow divided by the gap can only be slower
+    assert table.motion[table.measured, 0].max() <= usual * 1.5
+
+
+@pytest.mark.parametrize("case", ["one_frame", "nobody", "one_video"])
+def test_degenerate_footage_is_scored(case, tmp_path):
+    config = dataclasses.replace(CONFIG, seeds=1, stride=8)
+    train = {"one_frame": lambda: footage(2, 1), "nobody": lambda: footage(2, 6, blobs=0),
+             "one_video": lambda: footage(1, 10)}[case]()
+    test = footage(1, 6, seed=3, name="test")
+    model = LocalMemory(config)
+    model.fit(train, tmp_path)
+    for scores, count in ((model.score(test, tmp_path), 6), (model.held_out(train, tmp_path), len(train))):
+        assert len(scores.values) == count and np.isfinite(scores.values).all()
+    model.save(tmp_path)
+    assert len(LocalMemory.load(tmp_path).score(test, tmp_path).values) == 6
+
+
+def test_no_training_frame_is_a_users_mistake(tmp_path):
+    with pytest.raises(PixelPlayError, match="no training frame"):
+        LocalMemory(CONFIG).fit(footage(0, 0), tmp_path)
+    with pytest.raises(PixelPlayError, match="fit or load"):
+        LocalMemory(CONFIG).score(footage(1, 2), tmp_path)
+
+
+def test_grey_footage_and_large_frames(tmp_path):
+    train = footage(2, 4, full_size=(1080, 1920))
+    grey = np.repeat(train.pixels.mean(3, keepdims=True).astype(np.uint8), 3, axis=3)
+    train = dataclasses.replace(train, pixels=grey)
+    scene = probe_scene(train, fit_background(train, (90, 160)), tolerance=2, directions=1)
+    table = actor_table(train, tmp_path, scene, [], True, ActorRules())
+    assert len(table) and (table.boxes <= [1920, 1080, 1920, 1080]).all() and table.boxes[:, 2].max() > 160
+
+
+def test_evaluated_frames_reach_both_ends_of_every_segment():
+    keep = evaluated_frames(footage(1, 10, gaps=[(0, 3)]), 4, 1)
+    assert np.flatnonzero(keep).tolist() == [0, 3, 4, 8, 9]
+
+
+def test_two_processes_write_the_same_table(tmp_path):
+    code = (f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+            "from pathlib import Path\nfrom footage import make_footage\n"
+            "from pixelplay.two_stream.actor_table import *\nfrom pixelplay.two_stream.actors import ActorRules\n"
+            "from pixelplay.two_stream.foreground import fit_background\n"
+            "train = make_footage(3, 6, (96, 160))\n"
+            "scene = probe_scene(train, fit_background(train, (96, 160)), tolerance=2, directions=1)\n"
+            f"table = actor_table(train, Path({str(tmp_path)!r}), scene, [], True, ActorRules())\n"
+            "np.save(Path(sys.argv[1]), table.motion)")
+    import socket
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    outs = [tmp_path / f"{rank}.npy" for rank in range(2)]
+    started = [subprocess.Popen([sys.executable, "-c", code, str(out)], env={
+        **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}) for rank, out in enumerate(outs)]
+    assert [p.wait(timeout=300) for p in started] == [0, 0]
+    train = footage(3, 6)
+    scene = probe_scene(train, fit_background(train, SIZE), tolerance=2, directions=1)
+    alone = actor_table(train, tmp_path / "alone", scene, [], True, ActorRules()).motion
+    assert all(np.array_equal(np.load(out), alone) for out in outs)

@@ -1,0 +1,132 @@
+"""Flow and speeds: units, gaps, borders, and what is fast where."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from pixelplay.two_stream.flow import DenseFlow, partners, with_partners
+from pixelplay.two_stream.motion import Actors, SpeedModel, actor_motion, fit_speeds
+from pixelplay.two_stream.scoring import fill_between, frame_maxima, reason
+
+
+def textured(shift: float = 0.0) -> np.ndarray:
+    """A textured picture (96, 128, 3) moved right by `shift` pixels."""
+    grain = np.random.default_rng(0).uniform(0, 255, (24, 40)).astype(np.float32)
+    large = cv2.resize(grain, (160, 96), interpolation=cv2.INTER_CUBIC).clip(0, 255)
+    moved = cv2.warpAffine(large, np.float32([[1, 0, shift], [0, 1, 0]]), (160, 96), borderMode=cv2.BORDER_REFLECT)
+    return np.repeat(moved[:, 16:144, None].astype(np.uint8), 3, axis=2)
+
+
+@pytest.mark.parametrize("step", [-1, -2, 2])
+def test_velocity_is_pixels_per_frame_forward_in_time(step):
+    # 2 pixels a frame to the right: the other picture lies `step` frames away
+    velocity = DenseFlow()(textured(0.0), textured(2.0 * step), step)
+    assert np.median(velocity[8:-8, 8:-8, 0]) == pytest.approx(2.0, abs=0.2)
+    assert np.median(velocity[8:-8, 8:-8, 1]) == pytest.approx(0.0, abs=0.2)
+
+
+def test_a_still_picture_and_a_tiny_one_do_not_move():
+    assert np.abs(DenseFlow()(textured(), textured(), -1)).max() < 0.05
+    tiny = np.zeros((8, 8, 3), np.uint8)
+    assert np.array_equal(DenseFlow()(tiny, tiny + 9, -1), np.zeros((8, 8, 2)))
+
+
+def test_partners_stay_in_the_video_and_on_their_side_of_a_gap():
+    videos = np.array(["a"] * 6 + ["b"] * 3 + ["c"], object)
+    frames = np.array([0, 1, 2, 10, 11, 12, 0, 1, 2, 5])
+    found = partners(videos, frames, np.ones(10), 2, 2)
+    assert found[9] == -1 and (found[:9] >= 0).all()
+    assert (np.abs(frames[found[:9]] - frames[:9]) <= 2).all() and found[2] == 0 and found[8] == 6
+    assert (found[:3] <= 2).all() and (found[3:6] >= 3).all() and (found[3:6] <= 5).all() and (found[6:9] >= 6).all()
+
+
+def test_an_unreliable_partner_is_avoided():
+    trust = np.ones(9)
+    trust[4] = 0.0
+    found = partners(np.array(["a"] * 9, object), np.arange(9), trust, 2, 1)
+    assert found[6] in (3, 5) and found[5] == 3
+
+
+def test_frames_come_in_order_with_their_partners_and_are_let_go():
+    partner = np.array([2, 0, 0, 1, -1])
+    stream = ((i, f"full{i}", f"small{i}") for i in range(5))
+    walked = list(with_partners(stream, [partner, np.full(5, -1)]))
+    assert [(w[0], w[1], w[2]) for w in walked] == [(i, f"full{i}", f"small{i}") for i in range(5)]
+    assert [w[3] for w in walked] == [[(2, "small2")], [(0, "small0")], [(0, "small0")], [(1, "small1")], []]
+
+
+def test_actor_motion_measures_the_foreground_inside_the_box():
+    velocity = np.zeros((40, 60, 2), np.float32)
+    mask = np.zeros((40, 60), bool)
+    mask[10:30, 20:30] = True
+    velocity[mask] = (3.0, 4.0)
+    out = actor_motion([velocity, velocity * 0.5], mask, np.array([[15, 5, 35, 35], [50, 0, 60, 10], [70, 70, 80, 80]]))
+    assert out[0] == pytest.approx([5.0, 2.5, 3.0, 4.0, 200.0])
+    assert out[1] == pytest.approx([0, 0, 0, 0, 100])  # no foreground: the whole box
+    assert out[2].tolist() == [0] * 5  # outside the picture
+
+
+def crowd(count: int, seed: int = 0) -> tuple[Actors, np.ndarray]:
+    """Walkers whose speed grows with their place in the image, in four videos."""
+    rng = np.random.default_rng(seed)
+    row = rng.uniform(0.2, 1.0, count)
+    speed = np.maximum(4 * row + rng.normal(0, 0.2, count), 0)
+    actors = Actors(np.stack([speed, speed * 1.3], 1), row, np.log(0.01 * row), np.zeros(count, np.int64))
+    return actors, np.array([f"v{i % 4}" for i in range(count)], object)
+
+
+def test_a_far_runner_is_faster_than_a_near_walker():
+    actors, videos = crowd(4000)
+    model, held_out = fit_speeds(actors, videos)
+    assert np.isfinite(model.bandwidths).any(), "perspective is there: a local kernel must win"
+    far_runner = Actors(np.array([[2.4, 3.1]]), np.array([0.3]), np.log([0.003]), np.array([0]))
+    near_walker = Actors(np.array([[3.6, 4.7]]), np.array([0.9]), np.log([0.009]), np.array([0]))
+    assert model.score(far_runner)[0] > 1.5 > 1.2 > model.score(near_walker)[0]
+    assert 0.93 < np.mean(held_out < 1.0) < 1.0
+
+
+def test_without_perspective_no_locality_is_invented_and_slow_is_normal():
+    rng = np.random.default_rng(1)
+    n = 3000
+    speed = rng.gamma(4.0, 0.3, n)
+    actors = Actors(np.stack([speed, speed], 1), rng.uniform(0, 1, n), rng.uniform(-8, -3, n), np.zeros(n, np.int64))
+    model, _ = fit_speeds(actors, np.array([f"v{i % 5}" for i in range(n)], object))
+    assert model.bandwidths[0] == (np.inf, np.inf)
+    still = Actors(np.zeros((1, 2)), np.array([0.5]), np.array([-5.0]), np.array([0]))
+    assert model.score(still)[0] == 0.0
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 40])
+def test_few_or_equal_actors_give_finite_scores(count):
+    actors = Actors(np.ones((count, 2)), np.full(count, 0.5), np.full(count, -5.0), np.zeros(count, np.int64))
+    model, held_out = fit_speeds(actors, np.array(["a"] * count, object))
+    assert held_out.shape == (count,) and np.isfinite(held_out).all()
+    fast = Actors(np.full((1, 2), 9.0), np.array([0.5]), np.array([-5.0]), np.array([3]))
+    assert model.score(fast)[0] > 0 and np.isfinite(model.score(fast)[0])
+
+
+def test_speed_model_survives_saving():
+    actors, videos = crowd(600)
+    model, _ = fit_speeds(actors, videos)
+    again = SpeedModel.from_arrays(model.arrays())
+    assert np.array_equal(again.score(actors), model.score(actors)) and again.bandwidths == model.bandwidths
+
+
+def test_frame_scores_are_maxima_and_empty_frames_are_unknown():
+    out = frame_maxima(np.array([1.0, 3.0, np.nan]), np.array([0, 0, 2]), 4)
+    assert out[0] == 3.0 and np.isnan(out[1:]).all()
+
+
+def test_scores_between_evaluated_frames_never_cross_a_border():
+    videos = np.array(["a"] * 3 + ["b"] * 2, object)
+    out = fill_between(np.array([0.0, np.nan, 4.0, 10.0, np.nan]), np.array([1, 0, 1, 1, 0], bool), videos,
+                       np.array([0, 1, 4, 0, 1]), 3)
+    assert out.tolist() == [0.0, 1.0, 4.0, 10.0, 10.0]
+
+
+def test_reasons_name_the_stronger_part():
+    assert "2.0 x the usual top speed" in reason(5.0, np.nan, 2.0, 0) and reason(5.0, np.nan, 2.0, 0)[:6] == "person"
+    assert "nothing in training" in reason(1.0, 4.0, 1.0, -1)
+    assert reason(1.0, 1.0, 1.0, 0) == ""
