@@ -1,0 +1,185 @@
+"""Small layers, losses and masks that Roadmap-lite, U-Net and Joint share.
+
+Reads and gives tensors, nothing else: frames are (B, C, H, W) float in [0, 1], losses are means over windows.
+`Familiarity` is ours: the papers divide an error by nothing, by its training mean, or by a video's largest error.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CELL = 4
+"""Side in pixels of the cells error maps are pooled to: finer than any patch that is scored."""
+
+
+# ---- layers ---------------------------------------------------------------------------------------------------
+
+def conv(inputs: int, outputs: int, *, stride: int = 1) -> nn.Module:
+    """3x3 convolution, or 4x4 where it halves the size (every pixel then counts equally often), and SiLU."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 4 if stride == 2 else 3, stride, 1), nn.SiLU())
+
+
+def double_size(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, C, 2H, 2W), nearest: its backward pass is deterministic on every device."""
+    return x.repeat_interleave(2, -2).repeat_interleave(2, -1)
+
+
+class PixelPyramid(nn.Module):
+    """Encoder: pixels folded into cells of `CELL` px (nothing is lost), then one level a width, each half as large.
+
+    (B, C, H, W) -> list of (B, widths[i], H / (CELL 2^i), W / (CELL 2^i)).
+    """
+
+    def __init__(self, channels: int, widths: tuple[int, ...], *, cell: int = CELL):
+        super().__init__()
+        inputs = [channels * cell * cell, *widths[:-1]]
+        self.cell = cell
+        self.levels = nn.ModuleList(
+            nn.Sequential(conv(i, o, stride=1 if n == 0 else 2), conv(o, o))
+            for n, (i, o) in enumerate(zip(inputs, widths)))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x, found = F.pixel_unshuffle(x, self.cell), []
+        for level in self.levels:
+            x = level(x)
+            found.append(x)
+        return found
+
+
+class ConvGRUCell(nn.Module):
+    """Convolutional GRU (Ballas et al., ICLR 2016): (input, state), both (B, width, H, W) -> new state, float32.
+
+    The state is float32 under mixed precision too: it is a sum over time, and halves lose small increments.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.gates = nn.Conv2d(2 * width, 2 * width, 3, 1, 1)
+        self.candidate = nn.Conv2d(2 * width, width, 3, 1, 1)
+
+    def forward(self, x: Tensor, state: Tensor) -> Tensor:
+        update, reset = torch.sigmoid(self.gates(torch.cat([x, state.to(x.dtype)], 1)).float()).chunk(2, 1)
+        candidate = torch.tanh(self.candidate(torch.cat([x, (reset * state).to(x.dtype)], 1)).float())
+        return torch.lerp(state, candidate, update)
+
+
+def places(x: Tensor) -> Tensor:
+    """(B, 2, H, W): row and column of every pixel of `x` in [-1, 1], so that a network can know where it looks."""
+    batch, _, h, w = x.shape
+    row = torch.linspace(-1, 1, h, device=x.device, dtype=x.dtype).view(1, 1, h, 1).expand(batch, 1, h, w)
+    column = torch.linspace(-1, 1, w, device=x.device, dtype=x.dtype).view(1, 1, 1, w).expand(batch, 1, h, w)
+    return torch.cat([row, column], 1)
+
+
+class Familiarity(nn.Module):
+    """How large an error is usual for a thing that looks like this at this place: one frame -> log expected error.
+
+    A single frame shows no motion, so something ordinary to look at that moves in an unusual way keeps a large
+    error, while the contrast of clothes and the crowding of a scene are divided out. (B, C, H, W) -> (B, 1, H / CELL,
+    W / CELL) float32. Trained by `expected_error_loss` beside the network whose error it expects.
+    """
+
+    def __init__(self, channels: int, width: int):
+        super().__init__()
+        self.body = nn.Sequential(conv(channels * CELL * CELL + 2, width), conv(width, width), conv(width, width),
+                                  nn.Conv2d(width, 1, 3, 1, 1))
+
+    def forward(self, frame: Tensor) -> Tensor:
+        x = F.pixel_unshuffle(frame, CELL)
+        return self.body(torch.cat([x, places(x)], 1)).float() - 6.0
+
+
+def expected_error_loss(error: Tensor, log_expected: Tensor) -> Tensor:
+    """Negative log-likelihood of cell errors (B, 1, h, w) under exponentials of mean exp(log_expected): smallest
+    where that is their conditional mean. No gradient reaches `error`: the network may not grow worse to be as bad
+    as expected."""
+    expected = log_expected.clamp(-16, 4)
+    return (expected + error.detach() * (-expected).exp()).mean()
+
+
+def relative_error(error: Tensor, log_expected: Tensor, floor: Tensor) -> Tensor:
+    """(B, 1, h, w) cell errors over what is usual there; `floor` () keeps a place where nothing is expected from
+    exploding at the first grain of noise."""
+    return error / (log_expected.clamp(-16, 4).exp() + floor)
+
+
+def by_place(patches: Tensor, location: Tensor, floor: float) -> Tensor:
+    """(B, K, P, Q) patch errors divided by `location` (K, P, Q), their mean training errors -> divided by those plus
+    `floor` times their mean over all places instead. A static anomaly of every video is still divided out; ground
+    that is merely empty in training is not blown up."""
+    mean = location.mean(dim=(1, 2), keepdim=True)
+    return patches * (location / (location + floor * mean))
+
+
+# ---- losses and error maps ------------------------------------------------------------------------------------
+
+def cells(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, 1, H / CELL, W / CELL): mean over channels and cells, float32."""
+    return F.avg_pool2d(x.float().mean(1, keepdim=True), CELL)
+
+
+def charbonnier(residual: Tensor, eps: float = 1e-2) -> Tensor:
+    """sqrt(r^2 + eps^2) - eps, elementwise: |r| far from zero, smooth at zero."""
+    return (residual.float() ** 2 + eps ** 2).sqrt() - eps
+
+
+def dead_zone(residual: Tensor, tolerance: Tensor | float) -> Tensor:
+    """max(|r| - tolerance, 0)^2, elementwise: noise below the tolerance costs nothing."""
+    return F.relu(residual.float().abs() - tolerance) ** 2
+
+
+def gradient_loss(made: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of the image gradients' magnitudes (Mathieu et al., ICLR 2016): keeps edges sharp."""
+    made, target = made.float(), target.float()
+    return sum((made.diff(dim=d).abs() - target.diff(dim=d).abs()).abs().mean() for d in (-1, -2))
+
+
+def ssim(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
+    """(B, C, H, W) pairs in [0, 1] -> (B, C, h, w) structural similarity (Wang et al., 2004) in uniform windows."""
+    def mean(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, window, 1)
+
+    a, b = a.float(), b.float()
+    mean_a, mean_b = mean(a), mean(b)
+    var_a, var_b = mean(a * a) - mean_a ** 2, mean(b * b) - mean_b ** 2
+    cov = mean(a * b) - mean_a * mean_b
+    c1, c2 = 0.01 ** 2, 0.03 ** 2
+    return ((2 * mean_a * mean_b + c1) * (2 * cov + c2)) / ((mean_a ** 2 + mean_b ** 2 + c1) * (var_a + var_b + c2))
+
+
+def moving_weight(now: Tensor, before: Tensor, tolerance: Tensor | float, extra: float) -> Tensor:
+    """(B, 1, H, W) loss weight: 1 on still pixels, up to 1 + extra where the picture changed by clearly more than
+    the tolerance. More contrast does not weigh more."""
+    change = (now - before).abs().amax(dim=1, keepdim=True).float()
+    return 1 + extra * ((change - tolerance) / 0.05).clamp(0, 1)
+
+
+# ---- noise ----------------------------------------------------------------------------------------------------
+
+NOISE_KERNEL = ((1.0, -2.0, 1.0), (-2.0, 4.0, -2.0), (1.0, -2.0, 1.0))
+
+
+def noise_level(frames: Tensor) -> Tensor:
+    """(B, C, H, W) in [0, 1] -> (B, 1, 1, 1) standard deviation of the pixel noise, after Immerkaer (1996): the
+    response to a kernel blind to constant and linear regions. A median instead of his mean: edges are few, noise is
+    everywhere."""
+    b, c, h, w = frames.shape
+    kernel = torch.tensor(NOISE_KERNEL, device=frames.device).view(1, 1, 3, 3)
+    with torch.autocast(frames.device.type, enabled=False):
+        response = F.conv2d(frames.float().reshape(b * c, 1, h, w), kernel).abs().flatten(1).median(1).values
+    # |N(0, 6 sigma)| has the median 0.6745 x 6 sigma
+    return (response / (0.6745 * 6)).view(b, c).mean(1).view(b, 1, 1, 1)
+
+
+# ---- masks ----------------------------------------------------------------------------------------------------
+
+def complementary_masks(size: tuple[int, int], block: int, *, shift: tuple[int, int] = (0, 0),
+                        device: torch.device | str = "cpu") -> Tensor:
+    """(4, 1, H, W) float masks, 1 = hidden: every pixel is hidden in exactly one. Mask k hides every second block
+    of every second row of blocks; `shift` moves the grid by (rows, columns) pixels."""
+    row = (torch.arange(size[0], device=device) + shift[0]) // block % 2
+    column = (torch.arange(size[1], device=device) + shift[1]) // block % 2
+    number = 2 * row[:, None] + column[None, :]
+    return torch.stack([(number == k).float() for k in range(4)])[:, None]

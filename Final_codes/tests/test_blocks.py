@@ -1,0 +1,167 @@
+"""Layers, losses and masks of Roadmap-lite, U-Net and Joint, and the density of codes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pixelplay.autoencoders import blocks
+from pixelplay.autoencoders.density import fit_density, negative_log_likelihood
+
+
+def noise(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("size", [(48, 80), (32, 32), (64, 96)])
+@pytest.mark.parametrize("block", [4, 8, 12, 100])
+@pytest.mark.parametrize("shift", [(0, 0), (3, 7)])
+def test_masks_hide_every_pixel_exactly_once(size, block, shift):
+    masks = blocks.complementary_masks(size, block, shift=shift)
+    assert masks.shape == (4, 1, *size)
+    assert torch.equal(masks.sum(0), torch.ones(1, *size))
+    assert set(masks.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_dead_zone_ignores_what_is_below_the_tolerance_and_only_that():
+    r = torch.tensor([-0.3, -0.1, 0.0, 0.1, 0.3])
+    assert torch.allclose(blocks.dead_zone(r, 0.1), torch.tensor([0.04, 0, 0, 0, 0.04]), atol=1e-7)
+    assert torch.allclose(blocks.dead_zone(r, 0.0), r ** 2)
+
+
+def test_dead_zone_gradient_vanishes_inside():
+    r = torch.tensor([0.05, 0.5], requires_grad=True)
+    blocks.dead_zone(r, 0.1).sum().backward()
+    assert r.grad[0] == 0 and r.grad[1] == pytest.approx(0.8)
+
+
+def test_the_reset_gate_is_used():
+    torch.manual_seed(0)
+    cell, x, state = blocks.ConvGRUCell(4), noise(1, 4, 6, 6), noise(1, 4, 6, 6, seed=1)
+    before = cell(x, state)
+    with torch.no_grad():
+        cell.gates.bias[4:] -= 20  # second half = reset gate: closed
+    assert not torch.allclose(before, cell(x, state))
+
+
+def test_a_closed_update_gate_keeps_the_state_and_an_open_one_replaces_it():
+    torch.manual_seed(0)
+    cell, x, state = blocks.ConvGRUCell(4), noise(1, 4, 6, 6), 5 + noise(1, 4, 6, 6, seed=1)
+    with torch.no_grad():
+        cell.gates.bias[:4] = -50
+        assert torch.allclose(cell(x, state), state)
+        cell.gates.bias[:4] = 50
+        assert cell(x, state).abs().max() <= 1  # the candidate, a tanh
+
+
+def test_the_recurrent_state_stays_float32_under_autocast():
+    cell = blocks.ConvGRUCell(4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert cell(noise(1, 4, 6, 6), torch.zeros(1, 4, 6, 6)).dtype == torch.float32
+
+
+def test_ssim_is_one_for_equal_pictures_and_less_for_others():
+    a = noise(2, 1, 24, 24)
+    assert torch.allclose(blocks.ssim(a, a), torch.ones(()), atol=1e-5)
+    assert blocks.ssim(a, 1 - a).mean() < 0
+    flat = torch.full((1, 1, 24, 24), 0.5)
+    assert torch.allclose(blocks.ssim(flat, flat), torch.ones(()))
+
+
+def test_gradient_loss_sees_edges_not_brightness():
+    a = noise(1, 1, 16, 16)
+    assert blocks.gradient_loss(a + 0.3, a) < 1e-6
+    assert blocks.gradient_loss(torch.zeros_like(a), a) > 0.1
+
+
+def test_charbonnier_is_zero_at_zero_and_linear_far_away():
+    assert blocks.charbonnier(torch.tensor(0.0)) == 0
+    assert blocks.charbonnier(torch.tensor(10.0)) == pytest.approx(10, abs=0.02)
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.08, 0.15])
+def test_noise_level_is_the_sigma_of_the_noise(sigma):
+    ramp = torch.linspace(0.3, 0.7, 64).expand(1, 1, 64, 64)
+    noisy = ramp + sigma * torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert float(blocks.noise_level(noisy)) == pytest.approx(sigma, rel=0.1)
+    assert float(blocks.noise_level(ramp)) < 1e-5
+
+
+def test_moving_weight_weighs_change_and_not_noise():
+    before = torch.full((1, 1, 8, 8), 0.5)
+    now = before.clone()
+    now[..., :4] += 0.01
+    now[..., 4:] += 0.4
+    weight = blocks.moving_weight(now, before, 0.02, 4.0)
+    assert torch.equal(weight[..., :4], torch.ones(1, 1, 8, 4)) and torch.equal(weight[..., 4:], torch.full((1, 1, 8, 4), 5.0))
+
+
+def test_expected_error_is_learnt_as_the_mean_and_leaves_the_error_alone():
+    error = noise(4000, 1, 1, 1).requires_grad_()
+    log_expected = torch.zeros((), requires_grad=True)
+    optimizer = torch.optim.Adam([log_expected], lr=0.05)
+    for _ in range(200):
+        loss = blocks.expected_error_loss(error, log_expected.expand(4000, 1, 1, 1))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert log_expected.exp().item() == pytest.approx(error.mean().item(), rel=0.05)
+    assert error.grad is None
+
+
+def test_relative_error_is_finite_for_extreme_expectations():
+    extreme = torch.tensor([-1e4, 0.0, 1e4]).view(1, 1, 1, 3)
+    assert torch.isfinite(blocks.relative_error(torch.ones(1, 1, 1, 3), extreme, torch.tensor(1e-8))).all()
+
+
+def test_by_place_divides_a_static_error_out_without_blowing_up_empty_ground():
+    location = torch.tensor([[[1.0, 100.0, 1.0, 1.0]]])
+    errors = torch.tensor([[[[1.0, 100.0, 1.0, 5.0]]]])
+    found = blocks.by_place(errors / location, location, 0.5)[0, 0, 0]
+    assert found[3] == pytest.approx(5 / (1 + 0.5 * 25.75)) and found[1] / found[0] < 100 / 8
+
+
+def test_places_span_the_picture():
+    found = blocks.places(torch.zeros(2, 1, 3, 5))
+    assert found[0, 0, :, 0].tolist() == [-1, 0, 1] and found[1, 1, 0].tolist() == [-1, -0.5, 0, 0.5, 1]
+
+
+def test_pyramid_halves_and_loses_nothing_at_its_entrance():
+    levels = blocks.PixelPyramid(3, (8, 12, 16))(noise(2, 3, 48, 80))
+    assert [tuple(x.shape) for x in levels] == [(2, 8, 12, 20), (2, 12, 6, 10), (2, 16, 3, 5)]
+
+
+def test_double_size_repeats_pixels():
+    assert blocks.double_size(torch.tensor([[[[1.0, 2.0]]]]))[0, 0].tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]
+
+
+# ---- density --------------------------------------------------------------------------------------------------
+
+def test_density_calls_far_codes_unlikely_and_each_cluster_likely():
+    generator = torch.Generator().manual_seed(0)
+    a, b = (centre + torch.randn(200, 5, generator=generator) for centre in (0.0, 30.0))
+    density = fit_density(torch.cat([a, b]), 4, seed=0)
+    near = negative_log_likelihood(torch.cat([a, b]), density)
+    between = negative_log_likelihood(torch.full((1, 5), 15.0), density)
+    assert torch.isfinite(near).all() and between > near.max()
+
+
+def test_density_agrees_with_a_plain_sum_over_clusters():
+    codes = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+    density = fit_density(codes, 3, seed=0)
+    white = (codes - density["density_shift"]) @ density["density_project"]
+    parts = torch.distributions.Normal(density["density_means"], (density["density_log_variances"] / 2).exp())
+    wanted = -(parts.log_prob(white[:, None]).sum(-1) + density["density_log_shares"]).logsumexp(1)
+    assert torch.allclose(negative_log_likelihood(codes, density), wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("codes", [torch.zeros(50, 3), torch.ones(1, 3), torch.eye(3)])
+def test_density_of_degenerate_codes_is_finite(codes):
+    density = fit_density(codes, 8, seed=0)
+    assert torch.isfinite(negative_log_likelihood(torch.cat([codes, codes + 1]), density)).all()
+
+
+def test_density_is_deterministic():
+    codes = torch.randn(300, 6, generator=torch.Generator().manual_seed(0))
+    one, two = (fit_density(codes, 5, seed=3) for _ in range(2))
+    assert all(torch.equal(one[k], two[k]) for k in one)
