@@ -82,15 +82,20 @@ def test_the_families_are_the_models_of_the_families(tmp_path):
     made, _ = merge_files([tmp_path / "scores"], tmp_path / "submission.csv", sample=tmp_path / "s.csv")
     assert set(made) == {"submission_two_stream", "submission"}
     assert not (tmp_path / "submission_quad_ensemble.csv").exists()
+    (tmp_path / "submission_quad_ensemble.csv").write_text("somebody else's")
+    merge_files([tmp_path / "scores"], tmp_path / "submission.csv", sample=tmp_path / "s.csv")
+    assert (tmp_path / "submission_quad_ensemble.csv").exists()
 
 
-def test_removing_a_video_changes_no_bit_of_the_others(tmp_path):
+@pytest.mark.parametrize("recipe", ["default", "tail"])
+def test_removing_a_video_changes_no_bit_of_the_others(tmp_path, recipe):
     """With training scores no statistic of the test set enters; foreign files (ranks) are the documented exception."""
     whole = fill(tmp_path / "a")
     rest = [i for i in IDS if not i.startswith("2_")]
     part = fill(tmp_path / "b", rest)
     for folder, ids, name in ((whole, IDS, "x"), (part, rest, "y")):
-        merge_files([folder], tmp_path / name / "submission.csv", sample=sample(tmp_path / f"{name}.csv", ids))
+        merge_files([folder], tmp_path / name / "submission.csv", sample=sample(tmp_path / f"{name}.csv", ids),
+                    recipe=recipe)
     for name in ("submission_two_stream.csv", "submission_quad_ensemble.csv", "submission.csv"):
         full = dict(zip(*read_table(tmp_path / "x" / name)))
         fewer = dict(zip(*read_table(tmp_path / "y" / name)))

@@ -18,7 +18,7 @@ import pandas as pd
 from pixelplay.data.ids import canonical_id
 from pixelplay.data.manifest import Manifest
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path, write_json
+from pixelplay.files import atomic_path, read_json, write_json
 from pixelplay.fusion.ensemble import FAMILIES, Merged, Quality, find_files, keep_models, merge_all, read_members
 from pixelplay.fusion.prior import equal_weights, prior_weights
 from pixelplay.fusion.recipe import Frames, load_recipe
@@ -90,15 +90,23 @@ def merge_files(places: Sequence[Path], target: Path, *, recipe: str = "default"
     for result in merged:
         write_submission(ends[result.ending], wanted, frames, result.values)
         made[ends[result.ending].stem] = ends[result.ending]
-    for path in ends.values():
-        if path.stem not in made and path.exists():
-            log.warning("%s is of an earlier run and is removed", path)
-            path.unlink()
-    write_json(target.with_name("ensemble.json" if target.stem == "submission" else f"{target.stem}.ensemble.json"), {
+    about = target.with_name("ensemble.json" if target.stem == "submission" else f"{target.stem}.ensemble.json")
+    _remove_stale(about, made)
+    write_json(about, {
         "recipe": rule.name, "about": rule.about, "weights": weights or "the recipe's own", "sample": wanted.source,
         "frames": len(frames), "unreliable_frames": int((frames.reliability < 1).sum()),
         "submissions": {ends[m.ending].stem: [dataclasses.asdict(r) for r in m.rows] for m in merged}})
     return made, merged
+
+
+def _remove_stale(about: Path, made: dict[str, Path]) -> None:
+    """Remove submissions the last merge wrote here and this one did not: their models or recipe are gone."""
+    before = read_json(about).get("submissions", {}) if about.exists() else {}
+    for name in before:
+        path = about.with_name(f"{name}.csv")
+        if name not in made and path.exists():
+            log.warning("%s is of an earlier merge and is removed", path)
+            path.unlink()
 
 
 def weighting(name: str) -> Callable[[Mapping[str, ScoreFile]], Mapping[str, float]] | None:

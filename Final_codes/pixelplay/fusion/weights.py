@@ -43,12 +43,14 @@ class Learned:
         weights: model -> weight, sums to 1.
         table: one row a model: AUC on all synthetic anomalies and on each kind, mean rank correlation, weight.
         processed: model -> (M,) calibrated, smoothed scores of the injected footage.
+        calibrated: the same before smoothing.
         injected: the footage and its labels.
     """
 
     weights: dict[str, float]
     table: pd.DataFrame
     processed: dict[str, np.ndarray]
+    calibrated: dict[str, np.ndarray]
     injected: Injected
 
 
@@ -65,18 +67,19 @@ def learn(train: Footage, models: Mapping[str, Callable[[], Model]], folder: Pat
     """
     held, rest = hold_out(train)
     injected = inject(held, np.random.default_rng(seed), kinds=kinds)
-    processed = {}
+    processed, plain = {}, {}
     for name, make in models.items():
         model = make()
         normal, synthetic = _scores(model, rest, held, injected, Path(folder) / name)
-        z = compress(calibrate(normal, log=model.kind in ("error", "distance"), low=-np.inf, high=np.inf)(synthetic))
-        processed[name] = smooth(z, held.videos, held.frames, held.reliability, sigma=model.sigma)
+        known = calibrate(normal, log=model.kind in ("error", "distance"), low=-np.inf, high=np.inf)
+        plain[name] = compress(known(synthetic))
+        processed[name] = smooth(plain[name], held.videos, held.frames, held.reliability, sigma=model.sigma)
     table = skills(processed, injected)
     weights = dict(zip(table["model"], table["weight"].astype(float)))
     write_json(Path(folder) / "weights.json", {
         "weights": weights, "kinds": list(kinds), "seed": seed, "held_out_videos": held.video_names(),
         "train_fingerprint": train.fingerprint, "table": table.to_dict("records")})
-    return Learned(weights, table, processed, injected)
+    return Learned(weights, table, processed, plain, injected)
 
 
 def hold_out(train: Footage, share: float = HELD_SHARE) -> tuple[Footage, Footage]:

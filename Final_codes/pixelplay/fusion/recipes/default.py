@@ -27,11 +27,12 @@ SIGMA = 8.0
 THRESHOLD = 3.0
 
 
-def fuse(members: Mapping[str, ScoreFile], frames: Frames, weights: Mapping[str, float] | None = None) -> Fused:
-    """See the module; `weights` need not sum to 1, prior ones when None."""
+def fuse(members: Mapping[str, ScoreFile], frames: Frames, weights: Mapping[str, float] | None = None, *,
+         tail: bool = False) -> Fused:
+    """See the module; `weights` need not sum to 1, prior ones when None. `tail`: see `recipes/tail.py`."""
     words, processed = {}, {}
     for name, file in members.items():
-        z, words[name] = calibrated(file)
+        z, words[name] = calibrated(file, tail=tail)
         processed[name] = smooth(z, frames.videos, frames.frames, frames.reliability,
                                  sigma=float(file.about.get("sigma", SIGMA)))
     chosen = dict(weights) if weights is not None else prior_weights(members)

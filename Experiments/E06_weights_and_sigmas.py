@@ -1,0 +1,109 @@
+"""E06: fusion weights and sigmas, judged by synthetic anomalies in held-out training footage, without test labels.
+
+Reads finished runs, e.g. outputs (stage 1 and the score files, whose settings are used again). Every model learns on
+three quarters of the training videos and scores the rest as it is and with injected anomalies. Shows the skill on
+each kind, what each sigma would have given, and equal, prior and learned weights side by side: on the synthetic
+anomalies and, where labels are known, on the test set (reported, never used to choose).
+Writes E06_weights_and_sigmas.csv beside this file and weights.json into --state.
+
+    python Experiments/E06_weights_and_sigmas.py [--runs outputs ...] [--models stae ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import functools
+import logging
+from pathlib import Path
+
+from pixelplay.config import override
+from pixelplay.data.manifest import Manifest
+from pixelplay.evaluation.labels import read_labels
+from pixelplay.evaluation.metrics import average_precision, roc_auc
+from pixelplay.evaluation.report import Scored, cell, evaluate
+from pixelplay.fusion.ensemble import find_files, read_members
+from pixelplay.fusion.prior import equal_weights, prior_weights
+from pixelplay.fusion.recipe import Frames, load_recipe
+from pixelplay.fusion.scores import ScoreFile
+from pixelplay.fusion.smoothing import smooth
+from pixelplay.fusion.stage import EXTRACTION
+from pixelplay.fusion.weights import Learned, learn
+from pixelplay.registry import MODELS, model_class
+from pixelplay.repair.stage import open_footage
+
+SIGMAS = (0.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0)
+
+
+def maker(file: ScoreFile):
+    """What makes the untrained model behind a score file, with the settings it was made with."""
+    cls = model_class(file.name)
+    config = override(cls.Config.profile(file.about.get("profile", "lite")), file.about["config"])
+    return functools.partial(cls, config, seed=int(file.about.get("seed", 0)))
+
+
+def on_run(output: Path, state: Path, only: list[str] | None) -> list[dict]:
+    """Rows (data, what, model, metric, value)."""
+    train = open_footage(output / EXTRACTION, "train")
+    manifest = Manifest.load(output / EXTRACTION)
+    test = manifest.split("test")
+    frames = Frames.of_ids(test["Id"].tolist(), dict(zip(test["Id"], test["reliability"])))
+    paths = {p.stem: p for p in find_files([output / "scores"]) if p.stem in MODELS and (not only or p.stem in only)}
+    members = read_members(paths, frames)
+    learned = learn(train, {m: maker(f) for m, f in members.items()}, state / output.name)
+    rows = [{"data": output.name, "what": "skill on synthetic anomalies (AUC %)", "model": row["model"], "metric": key,
+             "value": f"{100 * row[key]:.2f}" if key != "correlation" else f"{row[key]:.3f}"}
+            for row in learned.table.to_dict("records") for key in row if key not in ("model", "weight")]
+    rows += sigmas(output.name, learned)
+    weights = {"equal": equal_weights(members), "prior": prior_weights(members), "learned": learned.weights}
+    truth = learned.injected.labels
+    for rule, w in weights.items():
+        mean = sum(w[m] * z for m, z in learned.processed.items())
+        rows += [{"data": output.name, "what": f"{rule} weights on synthetic anomalies", "model": "all",
+                  "metric": "AP % / AUC %",
+                  "value": f"{100 * average_precision(truth, mean):.2f} / {100 * roc_auc(truth, mean):.2f}"}]
+        rows += [{"data": output.name, "what": "weight", "model": m, "metric": rule, "value": f"{v:.3f}"}
+                 for m, v in w.items()]
+    if manifest.labels is not None:
+        default = load_recipe("default")
+        scored = [Scored(rule, frames.ids, default.fuse(members, frames, w).values) for rule, w in weights.items()]
+        found = evaluate(scored, read_labels(manifest.labels), known_ids=frames.ids)
+        rows += [{"data": output.name, "what": f"{rule} weights on the labelled test set (not used to choose)",
+                  "model": "all", "metric": f"{metric} % [95 %]", "value": cell(found.rows[rule][metric])}
+                 for rule in weights for metric in ("ap", "micro_auc")]
+    return rows
+
+
+def sigmas(name: str, learned: Learned) -> list[dict]:
+    """AP and AUC of every model after smoothing with each sigma; the model's own is marked."""
+    rows, made = [], learned.injected
+    for model, z in learned.calibrated.items():
+        for sigma in sorted({*SIGMAS, model_class(model).sigma}):
+            values = smooth(z, made.footage.videos, made.footage.frames, made.footage.reliability, sigma=sigma)
+            mark = " (its own)" if sigma == model_class(model).sigma else ""
+            rows.append({"data": name, "what": "smoothing on synthetic anomalies", "model": model,
+                         "metric": f"sigma {sigma:g}{mark}: AP % / AUC %",
+                         "value": f"{100 * average_precision(made.labels, values):.2f} / "
+                                  f"{100 * roc_auc(made.labels, values):.2f}"})
+    return rows
+
+
+def main() -> None:
+    """Run on every named output folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, nargs="*", default=[Path("outputs")], help="output folders with scores")
+    parser.add_argument("--models", nargs="*", help="default: all that are scored there")
+    parser.add_argument("--state", type=Path, default=Path("outputs/experiments/E06"), help="kept models and scores")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    rows = [row for run in args.runs for row in on_run(run, args.state, args.models)]
+    with Path(__file__).with_suffix(".csv").open("w", newline="") as stream:
+        table = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    for row in rows:
+        print(" | ".join(map(str, row.values())))
+
+
+if __name__ == "__main__":
+    main()
