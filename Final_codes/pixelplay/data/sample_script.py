@@ -172,22 +172,27 @@ def _runner(rng: np.random.Generator, frames: int) -> Actor:
     return Actor(poses, _outfit(rng), _present(poses) & (run > 0.3), "runner")
 
 
+def _enter_or_leave(rng: np.random.Generator, line: np.ndarray, speed: float, frames: int) -> float:
+    """Where on its line something fast starts to be in the picture for about a third of the video: it comes in late
+    and is still there when the video ends, or is there when it begins and leaves early."""
+    if rng.random() < 0.5:
+        return -speed * frames * 0.67 / FPS
+    return float(np.hypot(*(line[1] - line[0]))) - speed * frames * 0.35 / FPS
+
+
 def _cyclist(rng: np.random.Generator, frames: int) -> Actor:
     """Somebody who rides across the plaza."""
-    line = lane_line(rng, (9.0, 11.5), bool(rng.random() < 0.5))
-    poses = walk(line, np.full(frames, rng.uniform(5.2, 6.0)), rng, start=-5.6 * frames * rng.uniform(0.25, 0.6) / FPS,
-                 cycle=5.2)
+    line, speed = lane_line(rng, (9.0, 11.5), bool(rng.random() < 0.5)), rng.uniform(5.2, 6.0)
+    poses = walk(line, np.full(frames, speed), rng, start=_enter_or_leave(rng, line, speed, frames), cycle=5.2)
     return Actor(poses, _outfit(rng, bag=""), _present(poses), "cyclist",
                  tuple(rng.choice([(150, 40, 40), (40, 70, 130), (60, 60, 62)]).tolist()))
 
 
 def _cart(rng: np.random.Generator, frames: int) -> Actor:
-    """A small cart that comes round behind the lawns and down the path, or along the middle lane."""
+    """A small cart that drives along the middle lane."""
     line = lane_line(rng, (12.8, 14.6), bool(rng.random() < 0.5))
     speed = rng.uniform(3.6, 4.4)
-    reach = float(np.hypot(*(line[1] - line[0])))
-    # it is already leaving when the video ends, or has just left when it begins
-    start = -speed * frames * 0.68 / FPS if rng.random() < 0.5 else reach - speed * frames * 0.34 / FPS
+    start = _enter_or_leave(rng, line, speed, frames)
     poses = walk(line, np.full(frames, speed), rng, start=start, cycle=1.63)
     return Actor(poses, _outfit(rng, bag=""), _present(poses), "cart",
                  tuple(rng.choice([(196, 196, 190), (150, 160, 120), (120, 140, 170)]).tolist()))
