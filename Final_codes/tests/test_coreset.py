@@ -33,7 +33,7 @@ def wide(case: str) -> np.ndarray:
     """More columns than the sketch of the bound has, in shapes that are easy and hard for it."""
     rng = np.random.default_rng(8)
     if case == "low rank":
-        return rng.standard_normal((900, 12)) @ rng.standard_normal((12, 200)) + 0.1 * rng.standard_normal((900, 200)) + 9
+        return 9 + rng.standard_normal((900, 12)) @ rng.standard_normal((12, 200)) + rng.normal(0, 0.1, (900, 200))
     if case == "no structure":
         return rng.standard_normal((400, 160))
     if case == "walk":  # neighbouring frames are alike
