@@ -216,6 +216,23 @@ def test_an_exploding_model_keeps_its_order_but_not_its_pull():
     assert values[99] > values[98] > values[97] > values[50]
 
 
+def test_mending_a_file_lets_it_join(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    shuffled = rng.permutation(IDS)
+    odd = pd.DataFrame({"id": [f"{int(i.split('_')[0]):02d}_frame_{int(i.split('_')[1]):04d}" for i in shuffled],
+                        "note": "x", "Score": rng.random(len(IDS))})
+    odd.to_csv(tmp_path / "odd.csv", index=False)
+    s, mended = sample(tmp_path / "s.csv"), tmp_path / "scores" / "odd.csv"
+    assert main(["--scores", str(tmp_path / "odd.csv"), "--sample", str(s), "--output", str(tmp_path / "o.csv")]) == 2
+    assert f"--mend {tmp_path / 'odd.csv'}" in capsys.readouterr().err and not (tmp_path / "o.csv").exists()
+    assert main(["--mend", str(tmp_path / "odd.csv"), "--sample", str(s), "--output", str(mended)]) == 0
+    ids, values = read_table(mended)
+    assert dict(zip(ids, values)) == dict(zip(shuffled, odd["Score"])) and ids.tolist() == IDS
+    assert main(["--scores", str(mended.parent), "--sample", str(s), "--output", str(tmp_path / "o.csv")]) == 0
+    for wrong in (["--mend", str(mended)], ["--mend", str(mended), "--output", str(tmp_path / "x.csv")]):
+        assert main([*wrong, "--scores", str(tmp_path)]) == 2
+
+
 def test_names_paths_and_frames_that_cannot_be(tmp_path):
     folder = fill(tmp_path / "scores")
     with pytest.raises(PixelPlayError, match="two score files are called global_memory"):
