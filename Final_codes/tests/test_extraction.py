@@ -11,8 +11,8 @@ import pytest
 from media import number_of, numbered, write_frames, write_video
 from PIL import Image
 
+from pixelplay.data import decoding, reading
 from pixelplay.data import extraction as module
-from pixelplay.data import reading
 from pixelplay.data.decoding import probe, read_image, video_frames
 from pixelplay.data.extraction import Extraction, extract, open_array, open_raw_footage, working_size, write_rows
 from pixelplay.data.layouts import find_dataset
@@ -124,6 +124,18 @@ def test_every_kind_of_odd_image(tmp_path):
     assert footage.reliability.tolist() == [1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 0, 1]
 
 
+@pytest.mark.parametrize(("rotation", "turns"), [(0, 0), (90, 1), (-90, 3), (180, 2)])
+def test_phone_videos_are_turned_upright(rotation, turns):
+    class Stored:
+        def __init__(self):
+            self.rotation = rotation
+
+        def to_ndarray(self, format):
+            return numbered(5)
+
+    assert (decoding._rgb(Stored()) == np.rot90(numbered(5), turns)).all()
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif", ".webp"])
 def test_truncated_images_are_unreadable(tmp_path, suffix):
     picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
@@ -226,6 +238,12 @@ def test_nothing_readable_at_all(tmp_path):
         (tmp_path / side / "1/1.jpg").touch()
     with pytest.raises(PixelPlayError, match="not one frame"):
         extract(find_dataset(tmp_path), tmp_path / "out")
+
+
+def test_a_full_disk_is_said_before_anything_is_decoded(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 100}))
+    with pytest.raises(PixelPlayError, match="GB left"):
+        extract(dataset, tmp_path / "out")
 
 
 def test_different_sizes_in_one_split_go_to_the_majority(tmp_path):

@@ -7,14 +7,15 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare --output and --seed."""
+    """Declare --output, --seed and --size."""
     parser.add_argument("--output", type=Path, default=Path("outputs/sample"), metavar="DIR")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", choices=("tiny", "small", "large"), default="small")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the sample and print where it is."""
     from pixelplay.data.sample import make_sample
 
-    print(make_sample(args.output, seed=args.seed))
+    print(make_sample(args.output, seed=args.seed, size=args.size))
     return 0

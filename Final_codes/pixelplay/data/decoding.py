@@ -7,6 +7,7 @@ JPEG images: Experiments/E08_decoders.csv compares them with the alternatives.
 
 from __future__ import annotations
 
+import array
 import contextlib
 import dataclasses
 import functools
@@ -48,14 +49,21 @@ def probe(path: Path) -> VideoHeader:
     Raises:
         PixelPlayError: no video, or no frames.
     """
+    return _scan(*_identity(path))[0]
+
+
+def _identity(path: Path) -> tuple[str, int, int]:
+    """What caches about a file key on: path, size, time of change."""
     stat = Path(path).stat()
-    return _probe(str(path), stat.st_size, stat.st_mtime_ns)[0]
+    return str(path), stat.st_size, stat.st_mtime_ns
 
 
-@functools.lru_cache(maxsize=512)
-def _probe(path: str, size: int, modified: int) -> tuple[VideoHeader, tuple[int, ...] | None]:
-    """A video's header and its `_times`; size and time of change are part of the cache's key."""
+@functools.lru_cache(maxsize=16)
+def _scan(path: str, size: int, modified: int) -> tuple[VideoHeader, np.ndarray | None]:
+    """A video's header, and the sorted presentation times (int64) of its packets; None unless every packet has its
+    own. Nothing is decoded but the first frame."""
     mend = "copy it again, or remove it from the folder"
+    times, timed, hidden = array.array("q"), True, 0
     try:
         with av.open(path) as container:
             if not container.streams.video:
@@ -63,9 +71,12 @@ def _probe(path: str, size: int, modified: int) -> tuple[VideoHeader, tuple[int,
             stream = container.streams.video[0]
             fps, promised = float(stream.average_rate or stream.guessed_rate or 25.0), stream.frames
             shape = stream.codec_context.height, stream.codec_context.width
-            packets = [(p.pts, p.is_discard) for p in container.demux(stream) if p.size]
-        times = [pts for pts, discarded in packets if not discarded]
-        hidden = len(packets) - len(times)
+            for packet in container.demux(stream):
+                if packet.size and packet.is_discard:
+                    hidden += 1
+                elif packet.size:
+                    timed &= packet.pts is not None
+                    times.append(packet.pts if packet.pts is not None else 0)
         with contextlib.suppress(av.error.FFmpegError), av.open(path) as container:
             first = next(container.decode(video=0), None)
             if first is not None and _quarter_turns(first) % 2:
@@ -75,8 +86,8 @@ def _probe(path: str, size: int, modified: int) -> tuple[VideoHeader, tuple[int,
     frames = max(promised - hidden, len(times))
     if frames <= 0:
         raise PixelPlayError(f"{path} holds no frames", mend=mend)
-    timed = None not in times and len(set(times)) == len(times)
-    return VideoHeader(frames, fps, shape), tuple(sorted(times)) if timed else None
+    ordered = np.unique(np.frombuffer(times, dtype=np.int64)) if timed and times else np.empty(0, np.int64)
+    return VideoHeader(frames, fps, shape), ordered if len(ordered) == len(times) > 0 else None
 
 
 def read_image(path: Path) -> np.ndarray | None:
@@ -174,15 +185,14 @@ def _numbered(path: Path, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
     Frames are counted; where the container times every packet, the index is the rank of the frame's time stamp
     instead, so a damaged packet in the middle does not renumber everything after it.
     """
-    times = _times(path)
-    ranks = {t: i for i, t in enumerate(times)} if times is not None else None
+    times = _scan(*_identity(path))[1]
     count = 0
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             if times is not None and first > 60:
-                container.seek(times[first] if first < len(times) else times[-1], stream=stream, backward=True)
+                container.seek(int(times[min(first, len(times) - 1)]), stream=stream, backward=True)
             for packet in container.demux(stream):
                 try:
                     decoded = packet.decode()
@@ -190,7 +200,7 @@ def _numbered(path: Path, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
                     log.warning("%s: a packet near frame %d is damaged: %s", path, count, cause.strerror)
                     continue
                 for frame in decoded:
-                    index = count if ranks is None else ranks.get(frame.pts)
+                    index = count if times is None else _rank(times, frame.pts)
                     if index is None or index < count:
                         continue
                     count = index + 1
@@ -199,7 +209,9 @@ def _numbered(path: Path, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
         log.warning("%s: decoding stopped after frame %d: %s", path, count - 1, cause.strerror)
 
 
-def _times(path: Path) -> tuple[int, ...] | None:
-    """Sorted presentation times of all packets; None unless every packet has its own."""
-    stat = Path(path).stat()
-    return _probe(str(path), stat.st_size, stat.st_mtime_ns)[1]
+def _rank(times: np.ndarray, pts: int | None) -> int | None:
+    """Position of a time stamp among the sorted ones, None where it is not one of them."""
+    if pts is None:
+        return None
+    rank = int(np.searchsorted(times, pts))
+    return rank if rank < len(times) and times[rank] == pts else None

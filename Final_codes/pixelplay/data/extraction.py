@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import errno
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -164,6 +165,7 @@ def _extract_split(manifest: Manifest, split: str, extraction: Extraction, obser
             return
         for old in [mark, *final.values(), *folder.glob(f".{split}.*.part")]:
             old.unlink(missing_ok=True)
+        _check_space(folder, total * extraction.size[0] * extraction.size[1] * 3)
         create_array(partial["npy"], (total, *extraction.size, 3), np.uint8)
         create_array(partial["state.npy"], (total,), np.uint8)
     state = np.load(partial["state.npy"])
@@ -190,6 +192,14 @@ def _extract_split(manifest: Manifest, split: str, extraction: Extraction, obser
     for kind in ("npy", "observed.npy", "state.npy"):
         if partial[kind].exists():
             partial[kind].replace(final[kind])
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise PixelPlayError(f"{folder} has {free / 1e9:.1f} GB left", expected=f"{needed / 1e9:.1f} GB for the frames",
+                             mend="free some space or choose another --output")
 
 
 def _write_chunk(partial: dict[str, Path], start: int, total: int, chunk: Sequence) -> None:
