@@ -12,7 +12,9 @@ import pytest
 from finished_run import ODD, make_run
 
 from pixelplay.errors import PixelPlayError
+from pixelplay.visual.events import Threshold
 from pixelplay.visual.report import slug, write_report
+from pixelplay.visual.report_page import Card, Page, render
 from pixelplay.visual.run_folder import RunFolder
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -78,6 +80,15 @@ def test_without_any_model_the_page_shows_the_data(tmp_path):
     folder, footage = make_run(tmp_path, models=(), frames=12)
     page = write_report(folder, footage=footage).read_text()
     assert "No model has scored these videos yet" in page and "all frames" in page
+
+
+def test_where_nothing_crosses_the_threshold_the_highest_moments_are_shown(tmp_path):
+    folder, footage = make_run(tmp_path, videos=1, frames=30)
+    run = RunFolder(folder, footage=footage)
+    run.threshold = Threshold(1e6, 1e6, "")
+    assert run.events == [] and len(run.moments) == 1 and run.moments[0].peak_score == run.final.max()
+    page = render(Page("t", "l", 25.0, run.tracks, [], [Card(run.moments[0])], run.threshold))
+    assert "The highest moment of each" in page and page.count("<article class=\"card\"") == 1
 
 
 def test_one_frame_a_video(tmp_path):
@@ -161,7 +172,8 @@ def test_a_click_on_the_timeline_seeks_the_video(page):
 def test_the_keyboard_moves_the_video(page):
     line = page.locator('.video[data-video="2"] .timeline')
     line.focus()
-    for key, frame in (("ArrowRight", 1), ("PageUp", 26), ("ArrowLeft", 25), ("PageDown", 0), ("End", 100), ("Home", 0)):
+    for key, frame in (("ArrowRight", 1), ("PageUp", 26), ("ArrowLeft", 25), ("PageDown", 0), ("End", 100),
+                       ("Home", 0)):
         page.keyboard.press(key)
         assert frame_of(page) == frame
         assert seconds(page) == pytest.approx((frame + 0.5) / 25, abs=0.03)

@@ -90,8 +90,7 @@ def _bank(has: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _global_parts(has: dict[str, Any]) -> tuple[list[Node], list[Edge]]:
-    nodes = [Node("frame", "frame", ("repaired",), WHITE), Node("net", str(has.get("backbone", "CLIP RN101")),
-                                                               ("frozen", "layer2 + layer3"), BLUE),
+    nodes = [Node("frame", "frame", ("repaired",), WHITE), Node("net", has["backbone"], ("frozen", "network"), BLUE),
              Node("vector", "frame vector", ("mean over space", "each layer to length 1"), GREEN),
              Node("bank", "memory bank", _bank(has), YELLOW, 1),
              Node("near", "nearest", (f"{has.get('neighbours', 1)} neighbour(s)", "Euclidean distance"), GREEN),
@@ -102,19 +101,21 @@ def _global_parts(has: dict[str, Any]) -> tuple[list[Node], list[Edge]]:
 
 
 def _local_parts(has: dict[str, Any]) -> tuple[list[Node], list[Edge]]:
-    nodes = [Node("frame", "frame", ("repaired",), WHITE),
-             Node("people", str(has.get("detector", "YOLOv5s")), ("people",), BLUE),
-             Node("moving", "foreground", ("against the", "training background"), BLUE, 1),
-             Node("flow", "optical flow", ("DIS, divided by", "the frame gap"), BLUE, 2),
-             Node("actors", "actors", ("boxes, merged", "and filtered"), GREEN),
-             Node("look", str(has.get("backbone", "CLIP RN101")), ("each actor's crop", "layer2 + layer3"), BLUE),
-             Node("speed", "motion attribute", ("each actor's speed", "against training"), GREEN, 2),
-             Node("bank", "memory bank", _bank(has), YELLOW),
-             Node("joined", "deviations", ("appearance and motion", "on one scale, added"), GREEN),
-             Node("score", "score", ("the loudest actor",), WHITE)]
-    edges = [Edge("frame", "people"), Edge("frame", "moving"), Edge("frame", "flow"), Edge("people", "actors"),
-             Edge("moving", "actors"), Edge("actors", "look"), Edge("actors", "speed"), Edge("flow", "speed"),
-             Edge("look", "bank"), Edge("bank", "joined"), Edge("speed", "joined"), Edge("joined", "score")]
+    nodes, edges = [Node("frame", "frame", ("repaired",), WHITE)], []
+    for level, name in enumerate(has["detectors"]):
+        words = ("against the", "training background") if name == "foreground" else ("detector: people",)
+        nodes.append(Node(name, name, words, BLUE, level))
+        edges += [Edge("frame", name), Edge(name, "actors")]
+    low = len(has["detectors"])
+    nodes += [Node("flow", "optical flow", ("DIS, divided by", "the frame gap"), BLUE, low),
+              Node("actors", "actors", ("boxes, merged", "and filtered"), GREEN),
+              Node("look", has["backbone"], ("frozen network,", "each actor's crop"), BLUE),
+              Node("speed", "motion", ("each actor's speed", "against its place's"), GREEN, low),
+              Node("bank", "memory bank", _bank(has), YELLOW),
+              Node("joined", "deviations", ("appearance and motion", "on one scale, added"), GREEN),
+              Node("score", "score", ("the loudest actors",), WHITE)]
+    edges += [Edge("frame", "flow"), Edge("actors", "look"), Edge("actors", "speed"), Edge("flow", "speed"),
+              Edge("look", "bank"), Edge("bank", "joined"), Edge("speed", "joined"), Edge("joined", "score")]
     return nodes, edges
 
 

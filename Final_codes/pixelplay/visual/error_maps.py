@@ -16,6 +16,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from pixelplay.visual import style
+from pixelplay.visual.annotate import overlay_heat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +63,11 @@ def error_maps(rows: Sequence[ErrorRow], *, title: str = "", unit: str = "error"
             else:
                 style.picture(cells["prediction"], row.prediction,
                               **({"cmap": "gray", "vmin": 0, "vmax": 255} if row.prediction.ndim == 2 else {}))
-        style.picture(cells["error"], row.error, cmap="inferno", norm=scale)
-        style.picture(cells["overlay"], overlay(row.image, scale(np.asarray(row.error, dtype=np.float64))))
+        # brought to the picture's size: map and picture then lie side by side at the same places
+        error = cv2.resize(np.asarray(row.error, dtype=np.float32), row.image.shape[1::-1],
+                           interpolation=cv2.INTER_NEAREST)
+        style.picture(cells["error"], error, cmap="inferno", norm=scale)
+        style.picture(cells["overlay"], overlay(row.image, np.ma.filled(scale(row.error.astype(np.float64)), 0.0)))
     for name, axes in zip(columns, grid[-1]):
         axes.set_xlabel(name, fontsize=9)
     bar = figure.colorbar(ScalarMappable(scale, "inferno"), ax=grid, shrink=min(0.9, 2 / len(rows) + 0.4), pad=0.01)
@@ -74,9 +78,7 @@ def error_maps(rows: Sequence[ErrorRow], *, title: str = "", unit: str = "error"
     return figure
 
 
-def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """The image with a heat map in [0, 1] over it (see `annotate.overlay_heat`); grey below, so that colour is heat."""
-    from pixelplay.visual.annotate import overlay_heat
-
+def overlay(image: np.ndarray, heat: np.ndarray, floor: float = 0.4) -> np.ndarray:
+    """The image in grey with a heat map in [0, 1] over it; below `floor` nothing is tinted, so that colour is heat."""
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-    return overlay_heat(np.repeat(grey[..., None], 3, axis=2), np.ma.filled(heat, 0.0), 0.75)
+    return overlay_heat(np.repeat(grey[..., None], 3, axis=2), (heat - floor) / (1 - floor), 0.8)

@@ -23,6 +23,7 @@ from pixelplay.visual import error_maps, overlays, repair_sheet, scores, style
 from pixelplay.visual import memory_map as bank_map
 from pixelplay.visual import training as losses
 from pixelplay.visual.actors import Comparison, actors_figure, crop
+from pixelplay.visual.predictions import predictions
 from pixelplay.visual.report_tables import metric_tables
 from pixelplay.visual.run_folder import EXTRACTION, RunFolder
 from pixelplay.visual.timeline import score_timeline, timeline_page
@@ -160,11 +161,6 @@ def errors(run: Folder, model: str) -> Figure | None:
                              np.asarray(maps[r], dtype=np.float32), guess)
          for r, t, image, guess in zip(rows, truth, pictures, expected)],
         title=f"{style.model_title(model)}: what it did not expect", unit="error / usual error at that place")
-
-
-def predictions(run: RunFolder, model: str, rows: Sequence[int]) -> list[np.ndarray | None]:
-    """What the model expected at some test rows (uint8 images); None each where it cannot say."""
-    return [None] * len(rows)
 
 
 def actors(run: Folder, *, count: int = 3) -> Figure | None:

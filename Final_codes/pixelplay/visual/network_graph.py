@@ -90,7 +90,8 @@ def units(net: nn.Module, prefix: str = "") -> dict[str, nn.Module]:
             out |= {f"{path}.{i}": c for i, c in enumerate(child)}
         elif any(True for _ in child.parameters()):
             out[path] = child
-    return out
+    # normalisations and activations belong to the layer before them
+    return {k: m for k, m in out.items() if any(isinstance(part, CONVS) for part in m.modules())}
 
 
 def _sources(start, marks: dict[object, str]) -> set[str]:

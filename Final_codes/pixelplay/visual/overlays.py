@@ -1,7 +1,7 @@
 """Heat of the error maps, and what a memory bank holds, for a run's pictures.
 
-Reads a `RunFolder`; makes a function of a row, and arrays. Heat is in deviations above normal of held-out training
-frames, so the same colour means the same in every frame and every video.
+Reads a `RunFolder`; makes a function of a row, and arrays. The autoencoders' maps say how many times larger an error
+is than training has shown at that place, so the same heat means the same in every frame and every video.
 """
 
 from __future__ import annotations
@@ -11,31 +11,25 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from pixelplay.calibration import Calibration, calibrate
 from pixelplay.visual.run_folder import RunFolder
 
-COLD, HOT = 3.0, 9.0
-"""Deviations above normal at which heat begins and at which it is full."""
+COLD, HOT = 2.5, 10.0
+"""Times the usual error at a place from which it glows, and at which it glows fully."""
 
 
 def heat_function(run: RunFolder) -> Callable[[int], np.ndarray | None] | None:
     """row -> (h, w) heat in [0, 1], the mean over the models with error maps; None where no model has any."""
-    sources: list[tuple[np.ndarray, Calibration]] = []
-    for name, file in run.members.items():
-        maps = run.maps(name)
-        if maps is not None and file.train_values is not None:
-            log = file.about.get("kind") in ("error", "distance")
-            sources.append((maps, calibrate(file.train_values, log=log)))
-    if not sources:
+    maps = [m for m in (run.maps(n) for n, f in run.members.items() if f.about.get("kind") == "error") if m is not None]
+    if not maps:
         return None
-    size = max((maps.shape[1:] for maps, _ in sources), key=lambda s: s[0] * s[1])
+    size = max((m.shape[1:] for m in maps), key=lambda s: s[0] * s[1])
 
     def heat(row: int) -> np.ndarray:
         total = np.zeros(size, np.float32)
-        for maps, calibration in sources:
-            z = calibration(np.asarray(maps[row], dtype=np.float64))
-            total += cv2.resize(z.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
-        return np.clip((total / len(sources) - COLD) / (HOT - COLD), 0.0, 1.0)
+        for m in maps:
+            ratio = np.log(np.maximum(np.asarray(m[row], dtype=np.float32), 1e-3))
+            total += cv2.resize(ratio, size[::-1], interpolation=cv2.INTER_LINEAR)
+        return np.clip((total / len(maps) - np.log(COLD)) / np.log(HOT / COLD), 0.0, 1.0)
 
     return heat
 

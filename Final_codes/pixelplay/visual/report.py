@@ -60,8 +60,8 @@ def write_report(output_folder: Path | str, *, footage: dict[str, Footage] | Non
     lead, tiles = lead_and_tiles(run)
     sheet, sheet_words = _sheet(run, folder)
     page = Page(title="Pixel Play report", lead=lead, fps=run.fps, tracks=run.tracks, events=run.events,
-                cards=_cards(run, folder, run.events[:cards], heat, people), threshold=run.threshold, tiles=tiles,
-                videos=videos, posters=posters, tables=metric_tables(run), quality=quality_tables(run), sheet=sheet,
+                cards=_cards(run, folder, (run.events or run.moments)[:cards], heat, people),
+                threshold=run.threshold, tiles=tiles, videos=videos, posters=posters, tables=metric_tables(run), quality=quality_tables(run), sheet=sheet,
                 sheet_words=sheet_words, config=config_sections(run), notes=notes)
     write_text(folder / "index.html", render(page))
     return folder / "index.html"

@@ -133,7 +133,9 @@ def _summary(page: Page) -> str:
 def _events(page: Page) -> str:
     words = f"<p>An event {escape(page.threshold.words)}.</p>" if page.threshold else ""
     if not page.events:
-        return words + "<p>No score crossed the threshold: nothing unusual was found in these videos.</p>"
+        words += "<p>No score crossed the threshold: nothing unusual was found in these videos."
+        words += " The highest moment of each:</p>" if page.cards else "</p>"
+        return words + f'<div class="cards">{"".join(_card(c, page) for c in page.cards)}</div>'
     top = max(e.peak_score for e in page.events)
     options = "".join(f"<option>{escape(t.video)}</option>" for t in page.tracks)
     low = min(0.0, min(float(t.final.max()) for t in page.tracks if len(t.final)))
@@ -161,11 +163,14 @@ def _card(card: Card, page: Page) -> str:
         pair = (f'<div class="pair">{crop}<figure><img src="{escape(card.nearest)}" alt="Nearest normal example: '
                 f'{escape(card.nearest_words)}"><figcaption>nearest normal: {escape(card.nearest_words)}</figcaption>'
                 "</figure></div>")
+    length = f"frame {e.peak_frame}"
+    if e.frames > 1:
+        length = (f"frames {e.first_frame} to {e.last_frame} ({(e.last_frame - e.first_frame + 1) / page.fps:.1f} s), "
+                  f"peak at frame {e.peak_frame}")
     return (f'<article class="card" data-video="{escape(e.video)}" data-score="{e.peak_score:.4f}">{picture}'
             f'<div class="text"><h3>Video {escape(e.video)}, {seconds} <span class="score">score {e.peak_score:.1f}'
             f"</span></h3><p>{escape(e.reason)}</p>"
-            f'<p class="soft">frames {e.first_frame} to {e.last_frame} '
-            f"({(e.last_frame - e.first_frame + 1) / page.fps:.1f} s), peak at frame {e.peak_frame}</p>{pair}"
+            f'<p class="soft">{length}</p>{pair}'
             f'<button type="button" data-go="{e.peak_frame}" data-video="{escape(e.video)}">Show in its video</button>'
             "</div></article>")
 

@@ -48,21 +48,19 @@ def metric_tables(run: RunFolder) -> list[Table]:
     if not names:
         return []
     metrics = [(k, title) for k, title in METRICS if any(rows_of.get(n, {}).get(k) is not None for n in names)]
-    header = ["", "weight", "seconds", *(h for _, title in metrics for h in (title, "95 % interval"))]
+    header = ["", "weight", "seconds", *(title for _, title in metrics)]
     rows, strong = [], []
     for i, name in enumerate(names):
         row = rows_of.get(name, {})
         about = run.members[name].about if name in run.members else {}
         cells = [SUBMISSIONS.get(name, model_title(name)), f"{run.weights[name]:.2f}" if name in run.weights else "",
                  f"{about['seconds']:.1f}" if "seconds" in about else ""]
-        for key, _ in metrics:
-            cells += [f"{100 * row[key]:.2f}" if row.get(key) is not None else "", _interval(row, key)]
-        rows.append(cells)
+        rows.append(cells + [_cell(row, key) for key, _ in metrics])
         if name == "submission":
             strong.append(i)
     words = "Models and what was made of them"
     if metrics:
-        words += "; metrics in %, positive = anomalous"
+        words += "; metrics in %, with 95 % intervals over videos, positive = anomalous"
         about = run.metrics.get("labels", {})
         if about:
             words += (f"; labels: {about['version']}, {about['positives']:,} anomalous of {about['frames']:,} frames "
@@ -70,9 +68,12 @@ def metric_tables(run: RunFolder) -> list[Table]:
     return [Table(words, header, rows, strong)]
 
 
-def _interval(row: Mapping[str, Any], key: str) -> str:
+def _cell(row: Mapping[str, Any], key: str) -> str:
+    """'98.5 (97.1 to 99.2)' in percent; '' where the metric is not known."""
+    if row.get(key) is None:
+        return ""
     low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
-    return f"{100 * low:.1f} to {100 * high:.1f}" if low is not None and high is not None else ""
+    return f"{100 * row[key]:.1f}" + (f" ({100 * low:.1f} to {100 * high:.1f})" if None not in (low, high) else "")
 
 
 def quality_tables(run: RunFolder) -> list[Table]:

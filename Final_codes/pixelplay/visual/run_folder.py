@@ -142,6 +142,19 @@ class RunFolder:
                            self.threshold, min_frames=max(2, round(self.fps / 5)), join=round(self.fps / 2),
                            max_gap=round(self.fps / 2), reason=self.reason)
 
+    @property
+    def moments(self) -> list[Event]:
+        """The highest frame of each video as an `Event` of one frame, highest first: what to look at where nothing
+        crossed the threshold."""
+        if self.final is None:
+            return []
+        numbers, out = self.test["frame"].to_numpy(), []
+        for video, rows in self.videos():
+            row = rows.start + int(np.argmax(self.final[rows]))
+            frame = int(numbers[row])
+            out.append(Event(video, frame, frame, frame, float(self.final[row]), row, 1, self.reason(row)))
+        return sorted(out, key=lambda e: (-e.peak_score, e.peak_row))
+
     def reason(self, row: int) -> str:
         """Why a test frame's score is what it is, in words: the loudest actor's reason, and the loudest model."""
         loudest = reason_from_models({n: self.z[n] for n in self.weights}, row)

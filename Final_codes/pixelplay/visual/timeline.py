@@ -71,15 +71,16 @@ def score_timeline(track: Track, *, threshold: float | None = None, thumbnails: 
         unit: what the score is, for the axis.
     """
     figure = style.new_figure(11, 4.6 if len(thumbnails) else 3.7, photo=len(thumbnails) > 0)
-    axes, strip = figure.subplots(2, 1, sharex=True, height_ratios=[12, 1])
+    axes, strip = figure.subplots(2, 1, sharex=True, height_ratios=[12, 1.2])
     _draw_scores(axes, track, threshold)
     _draw_quality(strip, track)
     if len(thumbnails):
         _draw_thumbnails(axes, track, thumbnails)
     style.tidy(axes, y=unit)
     style.tidy(strip, x="frame number")
-    seconds = axes.secondary_xaxis("top", functions=(lambda f: f / track.fps, lambda s: s * track.fps))
-    seconds.set_xlabel("time (s)", fontsize=9)
+    first, fps = float(track.frames[0]) if len(track.frames) else 0.0, track.fps
+    seconds = axes.secondary_xaxis("top", functions=(lambda f: (f - first) / fps, lambda s: s * fps + first))
+    seconds.set_xlabel("time from the first frame (s)", fontsize=9)
     seconds.tick_params(labelsize=8)
     figure.suptitle(f"Video {track.video}: score of each frame", fontsize=11, x=0.01, ha="left")
     figure.legend(handles=_legend(track, threshold), loc="outside lower left", ncols=5, fontsize=8, frameon=False)
@@ -122,9 +123,9 @@ def _draw_scores(axes: Axes, track: Track, threshold: float | None) -> None:
 
 
 def _draw_quality(axes: Axes, track: Track) -> None:
-    for mask, colour, hatch in ((track.repaired, style.SKY, None), (track.unreliable, style.GREY, "////")):
+    for mask, colour, low in ((track.repaired, style.SKY, 0.5), (track.unreliable, style.GREY, 0.0)):
         for a, b in style.spans(track.frames, mask):
-            axes.axvspan(a, b, facecolor=colour, edgecolor="white", hatch=hatch, lw=0)
+            axes.axvspan(a, b, low, low + 0.5, facecolor=colour, lw=0)
     steps = np.flatnonzero(np.diff(track.frames) > 1)
     for row in steps:
         axes.axvspan(track.frames[row] + 0.5, track.frames[row + 1] - 0.5, facecolor="black", lw=0)
@@ -172,5 +173,5 @@ def _legend(track: Track, threshold: float | None) -> list:
     if track.labels is not None:
         handles.append(Patch(color=style.YELLOW, alpha=0.6, label="labelled anomaly"))
     return [*handles, Patch(facecolor=style.SKY, label="repaired frame"),
-            Patch(facecolor=style.GREY, hatch="////", edgecolor="white", label="unreliable frame"),
+            Patch(facecolor=style.GREY, label="unreliable frame"),
             Patch(facecolor=style.BLACK, label="no frames")]

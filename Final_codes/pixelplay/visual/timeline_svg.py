@@ -14,7 +14,7 @@ from pixelplay.visual import style
 from pixelplay.visual.events import Event, Threshold
 from pixelplay.visual.timeline import Track
 
-WIDTH, HEIGHT, STRIP = 1000.0, 200.0, 12.0
+WIDTH, HEIGHT, STRIP = 1000.0, 200.0, 18.0
 
 
 def timeline_svg(track: Track, *, low: float, high: float, threshold: Threshold | None = None,
@@ -64,8 +64,10 @@ def timeline_svg(track: Track, *, low: float, high: float, threshold: Threshold 
                      'stroke-width="1" stroke-dasharray="5 4" vector-effect="non-scaling-stroke"/>')
     bottom = HEIGHT - STRIP
     parts.append(f'<rect x="0" y="{bottom:.0f}" width="{WIDTH:.0f}" height="{STRIP:.0f}" fill="#ffffff"/>')
-    for mask, colour in ((track.repaired, style.SKY), (track.unreliable, style.GREY)):
-        parts += [band(a, b, colour, 1, bottom + 2, STRIP - 2) for a, b in style.spans(track.frames, mask)]
+    half = (STRIP - 2) / 2
+    for mask, colour, place in ((track.repaired, style.SKY, 0), (track.unreliable, style.GREY, 1)):
+        top = bottom + 2 + place * half
+        parts += [band(a, b, colour, 1, top, half) for a, b in style.spans(track.frames, mask)]
     for row in np.flatnonzero(np.diff(track.frames) > 1):
         parts.append(band(track.frames[row] + 0.5, track.frames[row + 1] - 0.5, style.BLACK, 1, bottom + 2, STRIP - 2))
     return (f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" preserveAspectRatio="none" aria-hidden="true" '
