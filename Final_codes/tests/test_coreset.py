@@ -119,6 +119,12 @@ def test_streaming_holds_a_block_and_not_the_matrix(tmp_path, monkeypatch):
     assert max(seen) <= 16
 
 
+def test_chosen_rows_of_a_larger_matrix_pick_like_a_copy_of_them(features):
+    rows = np.arange(0, 700, 3)
+    core, copy = (greedy_coreset(f, 20, start=1) for f in (greedy.Chosen(features, rows), features[rows]))
+    assert core.indices.tolist() == copy.indices.tolist() and core.radius == copy.radius
+
+
 def test_radius_of_a_projected_pick_is_measured_in_the_original_space(features):
     core = greedy_coreset(features, 30, start=0, projection=16, generator=torch.Generator().manual_seed(1))
     brute = pairwise_distances(features.astype(np.float64), features[core.indices].astype(np.float64)).min(1).max()

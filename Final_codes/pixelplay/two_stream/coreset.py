@@ -37,7 +37,7 @@ def coreset_size(count: int, ratio: float, floor: int = 1) -> int:
     return min(count, max(floor, 1, math.ceil(ratio * count)))
 
 
-def greedy_coreset(features: np.ndarray | Tensor, size: int, *, start: int | None = None,
+def greedy_coreset(features: np.ndarray | Tensor | greedy.Chosen, size: int, *, start: int | None = None,
                    generator: torch.Generator | None = None, projection: int = 0, storage: str = "float32",
                    device: str | None = None, memory: int = 4 << 30) -> Coreset:
     """Pick `size` rows that cover `features`, each the farthest from those picked before.
@@ -46,7 +46,7 @@ def greedy_coreset(features: np.ndarray | Tensor, size: int, *, start: int | Non
     rows differ, the rest are the first rows left over and the radius is 0.
 
     Args:
-        features: (N, D) float16/32/64 array, memory map or tensor; not changed.
+        features: (N, D) float16/32/64 array, memory map, tensor, or `greedy.Chosen` rows of one; not changed.
         size: number of picks, 1 <= size <= N (see `coreset_size`).
         start: first row; drawn from `generator` when None.
         generator: torch CPU generator for the start and the projection; seed 0 when None.
@@ -91,7 +91,7 @@ def _radius(features: np.ndarray | Tensor, centres: np.ndarray, device: str | No
                for begin in range(0, len(features), block))
 
 
-def without_outliers(features: np.ndarray, videos: np.ndarray, fraction: float = 0.01, *,
+def without_outliers(features: np.ndarray | greedy.Chosen, videos: np.ndarray, fraction: float = 0.01, *,
                      device: str | None = None) -> np.ndarray:
     """Rows to keep when the strangest are dropped first: k-center picks outliers before anything else.
 

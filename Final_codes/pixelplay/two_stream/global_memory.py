@@ -23,6 +23,7 @@ from pixelplay.two_stream import distributed
 from pixelplay.two_stream.backbones import Backbone, load_backbone
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
 from pixelplay.two_stream.features import frame_features
+from pixelplay.two_stream.greedy import Chosen
 from pixelplay.two_stream.memory import MemoryBank, leave_one_video_out
 
 log = logging.getLogger(__name__)
@@ -164,14 +165,14 @@ class GlobalMemory(Model):
         c, generator = self.config, torch.Generator().manual_seed(1000 * self.seed + member)
         rows = np.flatnonzero(allowed)
         if c.outliers:
-            rows = rows[without_outliers(features[rows], videos[rows], c.outliers, device=self._device)]
+            rows = rows[without_outliers(Chosen(features, rows), videos[rows], c.outliers, device=self._device)]
         size = coreset_size(len(rows), c.ratio, c.floor)
         # a bank larger than the subsample would only repeat it
         drawn = min(len(rows), max(size, round(c.subsample * len(rows))))
         rows = rows[np.sort(torch.randperm(len(rows), generator=generator)[:drawn].numpy())]
-        vectors = features[rows]
-        core = greedy_coreset(vectors, size, generator=generator, projection=c.projection, device=self._device)
-        return MemoryBank(vectors[core.indices], k=c.neighbours, reweight=c.reweight, device=self._device,
+        core = greedy_coreset(Chosen(features, rows), size, generator=generator, projection=c.projection,
+                              device=self._device)
+        return MemoryBank(features[rows[core.indices]], k=c.neighbours, reweight=c.reweight, device=self._device,
                           about={"radius": core.radius, "picked_from": len(rows)})
 
     @property

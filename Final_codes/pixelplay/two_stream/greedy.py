@@ -37,6 +37,25 @@ class Picked:
     squared: Tensor
 
 
+class Chosen:
+    """Some rows of a larger matrix, seen as a matrix of their own; read only when asked for.
+
+    Args:
+        features: (N, D) array or memory map; rows: (n,) int64.
+    """
+
+    ndim = 2
+
+    def __init__(self, features: np.ndarray, rows: np.ndarray):
+        self.features, self.rows, self.shape = features, rows, (len(rows), features.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, part: slice | np.ndarray) -> np.ndarray:
+        return np.asarray(self.features[self.rows[part]])
+
+
 class Rows:
     """A matrix as centred float32 rows on a device, kept there in `storage` where it fits `memory` bytes.
 
@@ -44,7 +63,7 @@ class Rows:
         ValueError: a row is not finite (names the first).
     """
 
-    def __init__(self, features: np.ndarray | Tensor, device: str, storage: str, memory: int,
+    def __init__(self, features: np.ndarray | Tensor | Chosen, device: str, storage: str, memory: int,
                  projection: Tensor | None = None):
         if storage not in ("float32", "float16", "bfloat16"):
             raise ValueError(f"storage is {storage!r}, expected float32, float16 or bfloat16")
