@@ -39,12 +39,14 @@ RUNS = ("clean", "flips-in-noise", "noise", "camera")
 
 def halves(folder: Path) -> Manifest:
     """The first half of every clip as training footage, the second as test footage."""
-    whole = find_dataset(None, folder, folder)
+    whole = find_dataset(None, train=folder)
     table = whole.split("train")
     place = table.groupby("video")["frame"].rank(method="first").to_numpy() - 1
     first = place < table.groupby("video")["frame"].transform("size").to_numpy() // 2
     rows = [("train" if f else "test", r.video, r.frame, r.path) for f, r in zip(first, table.itertuples())]
-    return dataclasses.replace(whole, table=make_table(rows), fingerprint=whole.fingerprint + "halves")
+    roots = dict.fromkeys(("train", "test"), whole.roots["train"])
+    return dataclasses.replace(whole, table=make_table(rows), roots=roots,
+                               fingerprint=whole.fingerprint + "halves")
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -59,7 +61,7 @@ def run(name: str, manifest: Manifest, recipe: str, scratch: Path) -> tuple[list
     else:
         plan = corrupt_dataset(manifest, copy, RECIPES[recipe], seed=9, with_train=False)
         truth = plan[~plan["dropped"]]
-        test = find_dataset(None, copy / "testing_videos", copy / "testing_videos").split("test")
+        test = find_dataset(None, test=copy / "testing_videos").split("test")
         test["split"] = "test"
         damaged = dataclasses.replace(
             manifest, table=pd.concat([manifest.split("train"), test], ignore_index=True),

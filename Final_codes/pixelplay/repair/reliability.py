@@ -12,10 +12,13 @@ import numpy as np
 OF_FLAG = {"unreadable": 0.0, "blank": 0.0, "frozen": 0.05, "duplicate": 0.1, "blur": 0.3, "shift": 0.7,
            "exposure": 0.7, "impulse": 0.5, "vflip": 0.95, "hflip": 0.95, "rot180": 0.95, "noise": 1.0}
 """Reliability of a repaired frame with this flag; noise has its own, by sigma."""
-HALF_SIGMA = 20.0
-"""Noise sigma at which a repaired frame tells half as much as a clean one (Experiments/E03)."""
+HALF_SIGMA = 100.0
+"""Noise sigma at which a denoised frame tells half as much as a clean one: on Ped2 smoothing lost least when denoised
+frames kept nearly their full weight (Experiments/E03)."""
+HALF_SIGMA_RAW = 15.0
+"""The same for a noisy frame that could not be denoised."""
 UNREPAIRED = 0.5
-"""Factor for a flip, noise or exposure that was found but not undone."""
+"""Factor for a flip or exposure that was found but not undone."""
 
 
 def reliability(flags: list[str], sigma: float, saturated: float = 0.0, repaired: bool = True) -> float:
@@ -31,9 +34,9 @@ def reliability(flags: list[str], sigma: float, saturated: float = 0.0, repaired
     for flag in flags:
         value = min(value, OF_FLAG[flag])
     if "noise" in flags:
-        value *= 1.0 / (1.0 + (sigma / HALF_SIGMA) ** 2)
+        value *= 1.0 / (1.0 + (sigma / (HALF_SIGMA if repaired else HALF_SIGMA_RAW)) ** 2)
     if "exposure" in flags:
         value *= float(np.clip(1.0 - 2.0 * saturated, 0.1, 1.0))
-    if not repaired and flags:
+    if not repaired and set(flags) - {"noise"}:
         value *= UNREPAIRED
     return round(value, 4)

@@ -3,7 +3,8 @@
 Reads a `Manifest`. Writes into one folder what `pixelplay.data.extraction` writes, and beside it `repair.csv` (the
 plan: one row a test frame), `backgrounds.npz` (one full-size background a scene that needs one), the manifest with
 flags and reliabilities, and `repair.json` last. Repaired rows of the working-size cache are written over the raw
-ones; full-size frames are repaired on the fly; the originals are never touched, training frames are left as they
+ones, noisy ones with the help of their clean neighbours; full-size frames are repaired on the fly, each by itself;
+the originals are never touched, training frames are left as they
 are. Everything is decided from training statistics and from a test frame's own neighbours. The plan is complete
 before the first row is overwritten, so a killed run mends the same rows again and ends in the same files.
 """
@@ -14,6 +15,7 @@ import collections
 import contextlib
 import dataclasses
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,12 +35,13 @@ from pixelplay.files import atomic_path, read_json, write_json
 from pixelplay.repair import noise
 from pixelplay.repair.background import Scene, learn_scenes, median_picture
 from pixelplay.repair.mend import Mender, needs_background, needs_mending
+from pixelplay.repair.neighbours import Lender, clean_neighbours
 from pixelplay.repair.plan import changes, look, make_plan, noise_models
 from pixelplay.repair.timeline import RepeatModel
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Part of every key: raise it when decisions or repairs change, so that older caches are made again."""
 
 
@@ -211,19 +214,35 @@ def _mender(folder: Path, extraction: Extraction) -> Mender:
 
 
 def _mend(manifest: Manifest, extraction: Extraction, plan: pd.DataFrame, workers: int) -> None:
-    """Write the mended rows over the raw ones in the working-size cache."""
-    rows = np.flatnonzero(needs_mending(plan))
-    if len(rows) == 0:
-        return
+    """Write the mended rows over the raw ones in the working-size cache.
+
+    Noisy rows come second: they borrow from clean neighbours, which must have their final pixels by then, and never
+    from each other, so that writing a row again gives the same row.
+    """
     mender, rows_of = _mender(extraction.folder, extraction), list(plan.itertuples(index=False))
-    pairs = zip(rows.tolist(), open_stream(manifest, "test", workers)(rows))
+    test = manifest.split("test")
+    videos, frames = test["video"].to_numpy(object), test["frame"].to_numpy(np.int64)
+    changed, borrowing = needs_mending(plan), needs_background(plan)
+    clean = plan["flags"].isin(("", "vflip", "hflip", "rot180")).to_numpy() & (plan["scene"] >= 0).to_numpy()
+    pixels, lenders = extraction.pixels("test"), threading.local()
 
     def work(pair: tuple[int, np.ndarray]) -> np.ndarray:
-        return to_working(mender(pair[1], rows_of[pair[0]]), extraction.size)
+        row, frame = pair
+        small = to_working(mender(frame, rows_of[row]), extraction.size)
+        if not borrowing[row]:
+            return small
+        if not hasattr(lenders, "lender"):
+            lenders.lender = Lender()
+        near = clean_neighbours(clean, videos, frames, row)
+        return lenders.lender(small, [(np.asarray(pixels[k]), int(frames[k] - frames[row])) for k in near])
 
-    with contextlib.closing(bounded_map(work, pairs, workers)) as mended:
-        for row, frame in zip(tqdm(rows, desc="mend", unit="frame"), mended):
-            write_rows(extraction.folder / "test.npy", [row], [frame])
+    for rows, what in ((np.flatnonzero(changed & ~borrowing), "mend"), (np.flatnonzero(borrowing), "denoise")):
+        if len(rows) == 0:
+            continue
+        pairs = zip(rows.tolist(), open_stream(manifest, "test", workers)(rows))
+        with contextlib.closing(bounded_map(work, pairs, workers)) as mended:
+            for row, frame in zip(tqdm(rows, desc=what, unit="frame"), mended):
+                write_rows(extraction.folder / "test.npy", [row], [frame])
 
 
 def _forget(folder: Path) -> None:
