@@ -35,7 +35,7 @@ from pixelplay.files import atomic_path, read_json, write_json
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Goes into sample.json; a folder made by another version is made again."""
 MIN_VISIBLE = 12
 """Mask pixels (of a 640 x 360 frame) from which a frame counts as anomalous."""

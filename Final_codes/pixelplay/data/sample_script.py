@@ -182,7 +182,7 @@ def _enter_or_leave(rng: np.random.Generator, line: np.ndarray, speed: float, fr
 
 def _cyclist(rng: np.random.Generator, frames: int) -> Actor:
     """Somebody who rides across the plaza."""
-    line, speed = lane_line(rng, (9.0, 11.5), bool(rng.random() < 0.5)), rng.uniform(5.2, 6.0)
+    line, speed = lane_line(rng, (11.5, 14.5), bool(rng.random() < 0.5)), rng.uniform(5.2, 6.0)
     poses = walk(line, np.full(frames, speed), rng, start=_enter_or_leave(rng, line, speed, frames), cycle=5.2)
     return Actor(poses, _outfit(rng, bag=""), _present(poses), "cyclist",
                  tuple(rng.choice([(150, 40, 40), (40, 70, 130), (60, 60, 62)]).tolist()))
