@@ -6,7 +6,14 @@ import av
 import numpy as np
 import pytest
 
+from pixelplay.cli import main
+from pixelplay.data.layouts import find_dataset
+from pixelplay.data.manifest import Manifest
+from pixelplay.data.sample import make_sample
 from pixelplay.errors import PixelPlayError
+from pixelplay.fusion.scores import write_scores
+from pixelplay.repair.stage import prepare
+from pixelplay.visual import look
 from pixelplay.visual.annotate import Box, annotate_video, draw_frame, overlay_heat, put_text
 from pixelplay.visual.events import Event, Threshold
 
@@ -124,3 +131,48 @@ def test_text_stays_inside_a_small_frame():
     frame = np.zeros((30, 40, 3), np.uint8)
     put_text(frame, "a very long line of words with unicode \u00e9", (38, 28), 0.4, (255, 255, 255), (9, 9, 9))
     assert frame.any()
+
+
+@pytest.fixture(scope="module")
+def sample_run(tmp_path_factory):
+    """The tiny embedded sample through the real stage 1, with made-up scores: (its folder, the run's folder)."""
+    root = tmp_path_factory.mktemp("watch")
+    data, run = make_sample(root / "sample", size="tiny"), root / "run"
+    manifest = prepare(find_dataset(data), run / "01_frame_extraction")
+    rng = np.random.default_rng(0)
+    test, train = manifest.split("test"), manifest.split("train")
+    values = np.exp(rng.normal(0, 0.2, len(test)))
+    values[10:22] *= 20.0
+    write_scores(run / "scores", "stae", test["Id"].tolist(), values,
+                 train=(train["Id"].tolist(), np.exp(rng.normal(0, 0.2, len(train)))),
+                 about={"family": "quad", "kind": "error", "sigma": 2.0})
+    return data, run
+
+
+def test_watch_file_of_a_folder_of_the_run(sample_run, tmp_path):
+    data, run = sample_run
+    out = tmp_path / "out.mp4"
+    assert main(["watch-file", str(data / "testing_videos" / "01"), "--scores", str(run), "--output", str(out)]) == 0
+    codec, rate, frames = read_back(out)
+    manifest = Manifest.load(run / "01_frame_extraction")
+    numbers = manifest.split("test").query("video == '1'")["frame"]
+    assert (codec.name, codec.width, codec.height, rate) == ("h264", 320, 180, 25)
+    assert len(frames) == numbers.max() - numbers.min() + 1
+    events = (tmp_path / "out.events.csv").read_text().splitlines()
+    assert events[0].startswith("video,first_frame") and len(events) == 2 and "STAE" in events[1]
+
+
+@pytest.mark.parametrize(("video", "scores", "output", "words"), [
+    ("testing_videos/99", "", "o.mp4", "was not scored"), ("training_videos/01", "", "o.mp4", "training video"),
+    ("testing_videos/01", "..", "o.mp4", "no finished run"), ("testing_videos/01", "", "o.avi", "not an .mp4")])
+def test_watch_file_mistakes_end_with_status_2_and_no_file(sample_run, tmp_path, capsys, video, scores, output, words):
+    data, run = sample_run
+    status = main(["watch-file", str(data / video), "--scores", str(run / scores), "--output", str(tmp_path / output)])
+    said = capsys.readouterr().err
+    assert status == 2 and words in said and "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_contact_sheet_of_real_repairs(sample_run):
+    figure = look.repairs(sample_run[1])
+    assert figure.photo and any("flip" in a.get_title() or "noise" in a.get_title() for a in figure.axes)

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
                              f"{folder}")
     name, rows = find_video(finished, args.video)
     path = render_video(finished, name, rows, args.output, overlays.heat_function(finished), finished.people,
-                        side_files=False)
+                        side_files=False, quality=20)
     events = sorted((e for e in finished.events if e.video == name), key=lambda e: e.first_frame)
     listing = write_events(events, int(finished.test["frame"].iloc[rows.start]), finished.fps,
                            path.with_suffix(".events.csv"))

@@ -77,9 +77,7 @@ def _blank_footage(height: int, frames: int) -> Footage:
 def memory_diagram(name: str, profile: str = "full") -> Figure:
     """The global or the local memory, with the settings of a profile."""
     config = model_class(name).Config.profile(profile)
-    has = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-    build = _global_parts if name == "global_memory" else _local_parts
-    nodes, edges = build(has)
+    nodes, edges = MEMORIES[name]({f.name: getattr(config, f.name) for f in dataclasses.fields(config)})
     return draw_graph(nodes, edges, title=f"{style.model_title(name).capitalize()} ({profile} profile)",
                       note="Only the bank is learnt; the networks are frozen.")
 
@@ -117,6 +115,9 @@ def _local_parts(has: dict[str, Any]) -> tuple[list[Node], list[Edge]]:
     edges += [Edge("frame", "flow"), Edge("actors", "look"), Edge("actors", "speed"), Edge("flow", "speed"),
               Edge("look", "bank"), Edge("bank", "joined"), Edge("speed", "joined"), Edge("joined", "score")]
     return nodes, edges
+
+
+MEMORIES = {"global_memory": _global_parts, "local_memory": _local_parts}
 
 
 def pipeline_diagram() -> Figure:

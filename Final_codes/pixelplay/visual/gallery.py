@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from pixelplay.autoencoders.base import Autoencoder
 from pixelplay.environment import default_output
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import write_text
@@ -42,7 +43,7 @@ class Picture:
 def pictures() -> list[Picture]:
     """All figures a run can give, in the gallery's order."""
     found = [
-        Picture("timeline.jpg", "Scores", "The loudest test video: each model thin, the final score bold, the labelled "
+        Picture("timeline.png", "Scores", "The loudest test video: each model thin, the final score bold, the labelled "
                 "anomaly shaded, repaired frames marked below, and what the camera saw at the peaks.", look.timeline),
         Picture("timelines.png", "Scores", "Every test video on one scale: where the black line leaves the dashed "
                 "threshold, an event begins.", look.timelines),
@@ -66,16 +67,19 @@ def pictures() -> list[Picture]:
         Picture("losses.png", "Training", "Loss on training clips and on held-out ones.", look.training),
     ]
     for name in MODELS:
-        if model_class(name).family == "quad":
-            found.append(Picture(f"errors_{name}.jpg", "Why", f"{style.model_title(name)}: a normal and an anomalous "
-                                 "frame, its error on one colour scale, and where it lies.",
-                                 lambda run, name=name: look.errors(run, name)))
+        found.append(Picture(f"errors_{name}.jpg", "Why", f"{style.model_title(name)}: a normal and an anomalous "
+                             "frame, what the model expected, its error on one scale, and where it lies.",
+                             lambda run, name=name: look.errors(run, name)))
     found.append(Picture("pipeline.png", "Architecture", "The whole way, drawn from the registry.",
                          lambda run: diagrams.pipeline_diagram()))
     for name in MODELS:
-        draw = diagrams.autoencoder_diagram if model_class(name).family == "quad" else diagrams.memory_diagram
-        words = "drawn from its own computation: boxes are layers with their real shapes" if (
-            model_class(name).family == "quad") else "what is frozen, what is remembered"
+        if issubclass(model_class(name), Autoencoder):
+            draw, words = diagrams.autoencoder_diagram, ("drawn from its own computation: boxes are layers with their "
+                                                         "real shapes, arrows what was computed from what")
+        elif name in diagrams.MEMORIES:
+            draw, words = diagrams.memory_diagram, "what is frozen and what is remembered"
+        else:
+            continue
         found.append(Picture(f"model_{name}.png", "Architecture", f"{style.model_title(name)}: {words}.",
                              lambda run, name=name, draw=draw: draw(name)))
     return found

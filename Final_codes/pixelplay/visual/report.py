@@ -34,7 +34,7 @@ from pixelplay.visual.run_folder import RunFolder
 log = logging.getLogger(__name__)
 
 CARDS = 24
-VIDEO_FRAMES = 12_000
+VIDEO_FRAMES = 16_000
 """Frames rendered as annotated video, loudest videos first; the others are one `watch-file` away."""
 
 
@@ -59,9 +59,10 @@ def write_report(output_folder: Path | str, *, footage: dict[str, Footage] | Non
     posters, videos = _videos(run, folder, heat, people, video_frames, notes)
     lead, tiles = lead_and_tiles(run)
     sheet, sheet_words = _sheet(run, folder)
+    cards_of = (run.events or run.moments)[:cards]
     page = Page(title="Pixel Play report", lead=lead, fps=run.fps, tracks=run.tracks, events=run.events,
-                cards=_cards(run, folder, (run.events or run.moments)[:cards], heat, people),
-                threshold=run.threshold, tiles=tiles, videos=videos, posters=posters, tables=metric_tables(run), quality=quality_tables(run), sheet=sheet,
+                cards=_cards(run, folder, cards_of, heat, people), threshold=run.threshold, tiles=tiles,
+                videos=videos, posters=posters, tables=metric_tables(run), quality=quality_tables(run), sheet=sheet,
                 sheet_words=sheet_words, config=config_sections(run), notes=notes)
     write_text(folder / "index.html", render(page))
     return folder / "index.html"
@@ -115,10 +116,11 @@ def _videos(run: RunFolder, folder: Path, heat: Any, people: People | None, budg
 
 
 def render_video(run: RunFolder, name: str, rows: slice, path: Path, heat: Any = None,
-                 people: People | None = None, *, side_files: bool = True, quality: int = 23) -> Path:
+                 people: People | None = None, *, side_files: bool = True, quality: int = 26) -> Path:
     """Annotate one test video of a run into `path` (.mp4).
 
-    With `side_files`, a poster (.jpg) and a key (.json) are kept beside it, and what is there already stays.
+    With `side_files`, a poster (.jpg) and a key (.json) are kept beside it, and what is there already stays. `quality`
+    is x264's constant rate factor; lower is better and larger.
     """
     track = next(t for t in run.tracks if t.video == name)
     events = [e for e in run.events if e.video == name]
