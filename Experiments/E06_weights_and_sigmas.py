@@ -22,15 +22,14 @@ import numpy as np
 from pixelplay.config import override
 from pixelplay.data.manifest import Manifest
 from pixelplay.evaluation.labels import read_labels
-from pixelplay.evaluation.metrics import average_precision, roc_auc
 from pixelplay.evaluation.report import Scored, cell, evaluate
 from pixelplay.fusion.ensemble import read_members
 from pixelplay.fusion.prior import equal_weights, prior_weights
 from pixelplay.fusion.recipe import Frames, load_recipe
 from pixelplay.fusion.scores import ScoreFile
-from pixelplay.fusion.smoothing import smooth
 from pixelplay.fusion.stage import EXTRACTION
-from pixelplay.fusion.weights import Learned, learn
+from pixelplay.fusion.synthetic import KINDS
+from pixelplay.fusion.weights import Learned, expected_auc, learn
 from pixelplay.registry import MODELS, model_class
 from pixelplay.repair.stage import open_footage
 
@@ -46,7 +45,8 @@ def maker(name: str, file: ScoreFile | None, profile: str, changes: dict[str, st
     return functools.partial(cls, override(config, mine), seed=int(file.about.get("seed", 0)) if file else 0)
 
 
-def on_run(output: Path, state: Path, only: list[str] | None, profile: str, changes: dict[str, str]) -> list[dict]:
+def on_run(output: Path, state: Path, only: list[str] | None, profile: str, changes: dict[str, str],
+           rounds: int) -> list[dict]:
     """Rows (data, what, model, metric, value)."""
     train = open_footage(output / EXTRACTION, "train")
     manifest = Manifest.load(output / EXTRACTION)
@@ -56,19 +56,20 @@ def on_run(output: Path, state: Path, only: list[str] | None, profile: str, chan
              if p.stem in MODELS and (not only or p.stem in only)}
     members = read_members(paths, frames)
     names = only or list(members)
-    learned = learn(train, {m: maker(m, members.get(m), profile, changes) for m in names}, state / output.name)
-    rows = [{"data": output.name, "what": "skill on synthetic anomalies (AUC %)", "model": row["model"], "metric": key,
+    learned = learn(train, {m: maker(m, members.get(m), profile, changes) for m in names}, state / output.name,
+                    rounds=rounds)
+    what = "skill on synthetic anomalies (expected AUC %)"
+    rows = [{"data": output.name, "what": what, "model": row["model"], "metric": key,
              "value": f"{100 * row[key]:.2f}" if key != "correlation" else f"{row[key]:.3f}"}
             for row in learned.table.to_dict("records") for key in row if key not in ("model", "weight")]
     rows += sigmas(output.name, learned)
     families = {m: ScoreFile(m, np.zeros(0), np.zeros(0), about={"family": model_class(m).family}) for m in names}
     weights = {"equal": equal_weights(families), "prior": prior_weights(families), "learned": learned.weights}
-    truth = learned.injected.labels
+    own = {m: learned.smoothed(m, model_class(m).sigma) for m in names}
     for rule, w in weights.items():
-        mean = sum(w[m] * z for m, z in learned.processed.items())
+        normal, synthetic = (sum(w[m] * own[m][k] for m in names) for k in (0, 1))
         rows += [{"data": output.name, "what": f"{rule} weights on synthetic anomalies", "model": "all",
-                  "metric": "AP % / AUC %",
-                  "value": f"{100 * average_precision(truth, mean):.2f} / {100 * roc_auc(truth, mean):.2f}"}]
+                  "metric": "expected AUC %", "value": f"{100 * skill(normal, synthetic, learned.kinds):.2f}"}]
         rows += [{"data": output.name, "what": "weight", "model": m, "metric": rule, "value": f"{v:.3f}"}
                  for m, v in w.items()]
     if manifest.labels is not None and set(members) == set(names):
@@ -81,17 +82,20 @@ def on_run(output: Path, state: Path, only: list[str] | None, profile: str, chan
     return rows
 
 
+def skill(normal: np.ndarray, synthetic: np.ndarray, kinds: np.ndarray) -> float:
+    """Mean over the kinds of the expected AUC (see `pixelplay.fusion.weights.expected_auc`)."""
+    return float(np.mean([expected_auc(normal, (synthetic - normal)[kinds == k]) for k in KINDS if (kinds == k).any()]))
+
+
 def sigmas(name: str, learned: Learned) -> list[dict]:
-    """AP and AUC of every model after smoothing with each sigma; the model's own is marked."""
-    rows, made = [], learned.injected
-    for model, z in learned.calibrated.items():
+    """Skill of every model after smoothing with each sigma; the model's own is marked."""
+    rows = []
+    for model in learned.normal:
         for sigma in sorted({*SIGMAS, model_class(model).sigma}):
-            values = smooth(z, made.footage.videos, made.footage.frames, made.footage.reliability, sigma=sigma)
             mark = " (its own)" if sigma == model_class(model).sigma else ""
+            value = skill(*learned.smoothed(model, sigma), learned.kinds)
             rows.append({"data": name, "what": "smoothing on synthetic anomalies", "model": model,
-                         "metric": f"sigma {sigma:g}{mark}: AP % / AUC %",
-                         "value": f"{100 * average_precision(made.labels, values):.2f} / "
-                                  f"{100 * roc_auc(made.labels, values):.2f}"})
+                         "metric": f"sigma {sigma:g}{mark}: expected AUC %", "value": f"{100 * value:.2f}"})
     return rows
 
 
@@ -102,11 +106,13 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", help="default: all that are scored there")
     parser.add_argument("--profile", default="lite", help="of models without a score file")
     parser.add_argument("--set", nargs="*", default=[], metavar="MODEL.SETTING=VALUE")
+    parser.add_argument("--rounds", type=int, default=3, help="of injection")
     parser.add_argument("--state", type=Path, default=Path("outputs/experiments/E06"), help="kept models and scores")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     changes = dict(pair.split("=", 1) for pair in args.set)
-    rows = [row for run in args.runs for row in on_run(run, args.state, args.models, args.profile, changes)]
+    rows = [row for run in args.runs for row in on_run(run, args.state, args.models, args.profile, changes,
+                                                      args.rounds)]
     with Path(__file__).with_suffix(".csv").open("w", newline="") as stream:
         table = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
         table.writeheader()

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import read_json
 from pixelplay.fusion.synthetic import KINDS, UNTOUCHED, actor_tracks, inject
-from pixelplay.fusion.weights import auc, bounded, hold_out, learn, learned_weights
+from pixelplay.fusion.weights import bounded, expected_auc, hold_out, learn, learned_weights
 from pixelplay.model import Model, Scores
 
 
@@ -61,7 +61,8 @@ class Blind(Brightest):
     name = "blind"
 
     def score(self, footage, folder):
-        return Scores(np.random.default_rng(len(footage)).random(len(footage)) + 0.1, np.zeros(len(footage), bool))
+        seed = int(footage.fingerprint, 16)
+        return Scores(np.random.default_rng(seed).random(len(footage)) + 0.1, np.zeros(len(footage), bool))
 
 
 def test_injection_changes_the_labelled_frames_and_no_unedited_one():
@@ -131,8 +132,10 @@ def test_tracks_do_not_cross_gaps_or_videos():
 
 def test_weights_go_to_who_sees_and_disagrees(tmp_path):
     made = {n: cls for n, cls in (("motion", Motion), ("blind", Blind), ("brightest", Brightest))}
-    found = learn(normal_footage(videos=8, frames=120), {n: (lambda c=cls: c()) for n, cls in made.items()}, tmp_path)
+    makers = {n: (lambda c=cls: c()) for n, cls in made.items()}
+    found = learn(normal_footage(videos=8, frames=120), makers, tmp_path, rounds=2)
     table = found.table.set_index("model")
+    assert abs(table.loc["motion", "auc_untouched"] - 0.5) < 0.1
     assert table.loc["motion", "auc"] > 0.55 and found.weights["motion"] > found.weights["blind"]
     assert found.weights["blind"] <= 0.25 and sum(found.weights.values()) == pytest.approx(1)
     assert read_json(tmp_path / "weights.json")["weights"] == found.weights
@@ -142,10 +145,10 @@ def test_weights_go_to_who_sees_and_disagrees(tmp_path):
 
 def test_a_finished_model_is_not_learnt_again(tmp_path):
     model = Motion()
-    first = learn(normal_footage(), {"motion": lambda: model}, tmp_path)
-    again = learn(normal_footage(), {"motion": lambda: model}, tmp_path)
-    assert model.fits == 1 and (first.processed["motion"] == again.processed["motion"]).all()
-    learn(normal_footage(), {"motion": lambda: model}, tmp_path, kinds=["paste"])
+    first = learn(normal_footage(), {"motion": lambda: model}, tmp_path, rounds=1)
+    again = learn(normal_footage(), {"motion": lambda: model}, tmp_path, rounds=1)
+    assert model.fits == 1 and (first.synthetic["motion"] == again.synthetic["motion"]).all()
+    learn(normal_footage(), {"motion": lambda: model}, tmp_path, rounds=1, kinds=["paste"])
     assert model.fits == 2
 
 
@@ -167,8 +170,11 @@ def test_bounds_of_weights():
     assert bounded(np.arange(40.0)).sum() == pytest.approx(1)
 
 
-def test_auc_equals_scikit_learns():
+def test_the_expected_auc_is_that_of_the_moved_normal_scores():
     rng = np.random.default_rng(0)
-    a, b = rng.integers(0, 9, 30).astype(float), rng.integers(2, 11, 20).astype(float)
-    assert auc(a, b) == pytest.approx(roc_auc_score([0] * 30 + [1] * 20, np.concatenate([a, b])))
-    assert np.isnan(auc(a, np.zeros(0)))
+    normal = rng.integers(0, 9, 30).astype(float)
+    for rise in (0.0, 1.0, -2.0, 0.5):
+        labels, scores = [0] * 30 + [1] * 30, np.concatenate([normal, normal + rise])
+        assert expected_auc(normal, np.array([rise])) == pytest.approx(roc_auc_score(labels, scores))
+    assert expected_auc(normal, np.array([0.0, 100.0])) == pytest.approx(0.75)
+    assert np.isnan(expected_auc(normal, np.zeros(0)))

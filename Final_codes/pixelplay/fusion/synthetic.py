@@ -91,7 +91,7 @@ def inject(footage: Footage, generator: np.random.Generator, *, kinds: Sequence[
                              expected="training videos with people or vehicles",
                              mend="use --weights prior for this dataset")
     events = _plan(footage, tracks, generator, kinds, share)
-    pixels = np.stack([footage.batch(np.array([p]))[0] for p in range(len(footage))])
+    pixels = footage.batch(np.arange(len(footage)))
     labels, names = np.zeros(len(footage), np.uint8), np.full(len(footage), "", dtype=object)
     for event in events:
         source = footage.batch(event.sources)

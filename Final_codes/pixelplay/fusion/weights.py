@@ -26,7 +26,7 @@ from pixelplay.fusion.calibrated import compress
 from pixelplay.fusion.ensemble import spearman
 from pixelplay.fusion.scores import ScoreFile
 from pixelplay.fusion.smoothing import smooth
-from pixelplay.fusion.synthetic import KINDS, Injected, inject
+from pixelplay.fusion.synthetic import KINDS, UNTOUCHED, Injected, inject
 from pixelplay.model import Model
 
 log = logging.getLogger(__name__)
@@ -37,49 +37,61 @@ HELD_SHARE = 0.25
 
 @dataclasses.dataclass(frozen=True)
 class Learned:
-    """Weights and what they come from.
+    """Weights and what they come from: M held-out frames, R rounds of injection.
 
     Attributes:
         weights: model -> weight, sums to 1.
-        table: one row a model: AUC on all synthetic anomalies and on each kind, mean rank correlation, weight.
-        processed: model -> (M,) calibrated, smoothed scores of the injected footage.
-        calibrated: the same before smoothing.
-        injected: the footage and its labels.
+        table: one row a model: expected AUC over all kinds and for each, mean rank correlation, weight.
+        normal, synthetic: model -> (M,) and (R, M) calibrated scores before smoothing.
+        held: the held-out footage; injected: its R injected versions.
     """
 
     weights: dict[str, float]
     table: pd.DataFrame
-    processed: dict[str, np.ndarray]
-    calibrated: dict[str, np.ndarray]
-    injected: Injected
+    normal: dict[str, np.ndarray]
+    synthetic: dict[str, np.ndarray]
+    held: Footage
+    injected: list[Injected]
+
+    @property
+    def kinds(self) -> np.ndarray:
+        """(R, M) kind of anomaly in each injected frame, '' for none."""
+        return np.stack([i.kinds for i in self.injected])
+
+    def smoothed(self, model: str, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+        """One model's (M,) normal and (R, M) injected scores after smoothing."""
+        return _smoothed(self.held, self.normal[model], sigma), np.stack(
+            [_smoothed(self.held, row, sigma) for row in self.synthetic[model]])
 
 
 def learn(train: Footage, models: Mapping[str, Callable[[], Model]], folder: Path, *, seed: int = 0,
-          kinds: Sequence[str] = KINDS) -> Learned:
+          rounds: int = 3, kinds: Sequence[str] = KINDS) -> Learned:
     """Learn weights and write `folder/weights.json`.
 
     Args:
         train: all training footage, at least two videos.
         models: name -> what makes an untrained model.
         folder: state is kept here a model; a model that is done is not run again.
+        rounds: how often anomalies are put into the held-out videos, each time elsewhere.
     Raises:
         PixelPlayError: fewer than two videos, or nothing moves in the held-out ones.
     """
     held, rest = hold_out(train)
-    injected = inject(held, np.random.default_rng(seed), kinds=kinds)
-    processed, plain = {}, {}
+    injected = [inject(held, np.random.default_rng([seed, r]), kinds=kinds) for r in range(rounds)]
+    normal, synthetic, sigmas = {}, {}, {}
     for name, make in models.items():
         model = make()
-        normal, synthetic = _scores(model, rest, held, injected, Path(folder) / name)
-        known = calibrate(normal, log=model.kind in ("error", "distance"), low=-np.inf, high=np.inf)
-        plain[name] = compress(known(synthetic))
-        processed[name] = smooth(plain[name], held.videos, held.frames, held.reliability, sigma=model.sigma)
-    table = skills(processed, injected)
+        raw = _scores(model, rest, held, injected, Path(folder) / name)
+        known = calibrate(raw[0], log=model.kind in ("error", "distance"), low=-np.inf, high=np.inf)
+        normal[name], synthetic[name], sigmas[name] = compress(known(raw[0])), compress(known(raw[1])), model.sigma
+    found = Learned({}, pd.DataFrame(), normal, synthetic, held, injected)
+    table = skills({m: found.smoothed(m, s) for m, s in sigmas.items()}, found.kinds)
     weights = dict(zip(table["model"], table["weight"].astype(float)))
     write_json(Path(folder) / "weights.json", {
-        "weights": weights, "kinds": list(kinds), "seed": seed, "held_out_videos": held.video_names(),
+        "weights": weights, "kinds": list(kinds), "seed": seed, "rounds": rounds,
+        "events": sum(e.kind != UNTOUCHED for i in injected for e in i.events), "held_out_videos": held.video_names(),
         "train_fingerprint": train.fingerprint, "table": table.to_dict("records")})
-    return Learned(weights, table, processed, plain, injected)
+    return dataclasses.replace(found, weights=weights, table=table)
 
 
 def hold_out(train: Footage, share: float = HELD_SHARE) -> tuple[Footage, Footage]:
@@ -93,29 +105,45 @@ def hold_out(train: Footage, share: float = HELD_SHARE) -> tuple[Footage, Footag
     return train.of_videos(held), train.of_videos([n for n in names if n not in held])
 
 
-def skills(processed: Mapping[str, np.ndarray], injected: Injected) -> pd.DataFrame:
-    """One row a model: auc, auc_<kind>, correlation, weight."""
-    ranks = {m: rankdata(v) for m, v in processed.items()}
-    normal = injected.labels == 0
+def skills(scores: Mapping[str, tuple[np.ndarray, np.ndarray]], kinds: np.ndarray) -> pd.DataFrame:
+    """One row a model: auc, auc_<kind> (and auc_untouched, which should be one half), correlation, weight.
+
+    Args:
+        scores: model -> (M,) scores of the normal frames and (R, M) of the injected ones.
+        kinds: (R, M) kind of anomaly in each injected frame.
+    """
+    ranks = {m: rankdata(np.append(n, s)) for m, (n, s) in scores.items()}
+    present = [k for k in (*KINDS, UNTOUCHED) if (kinds == k).any()]
     rows = []
-    for name, values in processed.items():
+    for name, (normal, synthetic) in scores.items():
         others = [spearman(ranks[name], r) for m, r in ranks.items() if m != name]
-        row = {"model": name, "auc": auc(values[normal], values[~normal])}
-        for kind in dict.fromkeys(k for k in injected.kinds[~normal]):
-            row[f"auc_{kind}"] = auc(values[normal], values[injected.kinds == kind])
-        rows.append(row | {"correlation": float(np.mean(others)) if others else 0.0})
+        by = {f"auc_{k}": expected_auc(normal, (synthetic - normal)[kinds == k]) for k in present}
+        rows.append({"model": name, "auc": float(np.mean([v for k, v in by.items() if k != f"auc_{UNTOUCHED}"])), **by,
+                     "correlation": float(np.mean(others)) if others else 0.0})
     table = pd.DataFrame(rows)
     table["weight"] = bounded(np.maximum(table["auc"].to_numpy() - 0.5, 0) ** 2
                               * (1 - table["correlation"].to_numpy().clip(0, 1)))
     return table
 
 
-def auc(normal: np.ndarray, anomalous: np.ndarray) -> float:
-    """Share of (normal, anomalous) pairs in the right order, ties half (Mann-Whitney); NaN without pairs."""
-    if not len(normal) or not len(anomalous):
+def expected_auc(normal: np.ndarray, rises: np.ndarray) -> float:
+    """AUC that rises of the score would give if they happened at any normal moment rather than where they did.
+
+    With some ten events the plain AUC mostly tells whether they fell into a busy or a quiet moment. The rise of a
+    frame's own score through the edit does not depend on that: it is added to every normal score in turn.
+
+    Args:
+        normal: (M,) scores of normal frames.
+        rises: (E,) score with the anomaly minus score without, frame by frame.
+    Returns:
+        mean over rises of P(n < n' + rise), ties half, n and n' any normal scores; NaN without rises.
+    """
+    if not len(rises):
         return float("nan")
-    ranks = rankdata(np.concatenate([normal, anomalous]))[len(normal):]
-    return float((ranks.sum() - len(anomalous) * (len(anomalous) + 1) / 2) / (len(normal) * len(anomalous)))
+    ordered = np.sort(normal)
+    moved = normal[None] + np.asarray(rises)[:, None]
+    below = np.searchsorted(ordered, moved, side="left") + np.searchsorted(ordered, moved, side="right")
+    return float(below.mean() / (2 * len(normal)))
 
 
 def bounded(raw: np.ndarray, floor: float = FLOOR, cap: float = CAP) -> np.ndarray:
@@ -134,19 +162,25 @@ def bounded(raw: np.ndarray, floor: float = FLOOR, cap: float = CAP) -> np.ndarr
     return weights / weights.sum()
 
 
-def _scores(model: Model, rest: Footage, held: Footage, injected: Injected,
+def _smoothed(held: Footage, values: np.ndarray, sigma: float) -> np.ndarray:
+    return smooth(values, held.videos, held.frames, held.reliability, sigma=sigma)
+
+
+def _scores(model: Model, rest: Footage, held: Footage, injected: Sequence[Injected],
             folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Raw scores of the held-out footage, as it is and injected; kept in folder/synthetic.npz under a key."""
+    """Raw (M,) scores of the held-out footage and (R, M) of its injected versions; kept in folder/synthetic.npz."""
     key = config_hash(model.name, model.config, model.seed, rest.fingerprint, rest.ids.tolist(),
-                      injected.footage.fingerprint, held.ids.tolist())
+                      [i.footage.fingerprint for i in injected], held.ids.tolist())
     kept = folder / "synthetic.npz"
     if kept.exists():
         with np.load(kept, allow_pickle=False) as stored:
             if str(stored["key"]) == key:
                 return stored["normal"], stored["synthetic"]
-    log.info("%s: learn on %d frames, score %d held-out ones twice", model.name, len(rest), len(held))
+    log.info("%s: learn on %d frames, score %d held-out ones %d times", model.name, len(rest), len(held),
+             1 + len(injected))
     model.fit(rest, folder)
-    normal, synthetic = (model.score(f, folder).values for f in (held, injected.footage))
+    normal = model.score(held, folder).values
+    synthetic = np.stack([model.score(i.footage, folder).values for i in injected])
     with atomic_path(kept) as part:
         np.savez(part, key=np.array(key), normal=normal, synthetic=synthetic)
     return normal, synthetic
