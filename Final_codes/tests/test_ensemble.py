@@ -87,7 +87,7 @@ def test_the_families_are_the_models_of_the_families(tmp_path):
     assert (tmp_path / "submission_quad_ensemble.csv").exists()
 
 
-@pytest.mark.parametrize("recipe", ["default", "tail"])
+@pytest.mark.parametrize("recipe", ["default", "tail", "causal"])
 def test_removing_a_video_changes_no_bit_of_the_others(tmp_path, recipe):
     """With training scores no statistic of the test set enters; foreign files (ranks) are the documented exception."""
     whole = fill(tmp_path / "a")
@@ -257,6 +257,15 @@ def test_a_family_of_one_weighs_as_much_as_a_family_of_four():
     weights = prior_weights(members)
     assert weights["local_memory"] == pytest.approx(weights["stae"] + weights["unet"]) and 0 < weights["x"] < 0.2
     assert sum(weights.values()) == pytest.approx(1)
+
+
+def test_the_causal_recipe_needs_no_later_frame(tmp_path):
+    whole, early = fill(tmp_path / "a"), [i for i in IDS if not i.startswith("1_") or int(i[2:]) < 30]
+    part = fill(tmp_path / "b", early)
+    scores = [dict(zip(*read_table(merge_files([folder], tmp_path / name / "submission.csv", recipe="causal",
+                                               sample=sample(tmp_path / f"{name}.csv", ids))[0]["submission"])))
+              for folder, ids, name in ((whole, IDS, "x"), (part, early, "y"))]
+    assert all(scores[0][i] == pytest.approx(scores[1][i], abs=1e-12) for i in early)
 
 
 def test_every_recipe_loads_under_its_name():

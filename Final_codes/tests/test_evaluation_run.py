@@ -1,5 +1,6 @@
 """The evaluation of a finished run, and its figures."""
 
+import argparse
 import json
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 
 from pixelplay.data.layouts import find_dataset
 from pixelplay.errors import PixelPlayError
+from pixelplay.evaluation import command
 from pixelplay.evaluation.figures import pr_figure, roc_figure, videos_figure, write_figures
 from pixelplay.evaluation.labels import Labels, Track
 from pixelplay.evaluation.report import Scored, evaluate
@@ -65,6 +67,18 @@ def test_a_run_is_evaluated_with_baseline_regions_and_submissions(run):
     assert found["labels"]["positives"] == 2 * len(ODD) and found["labels"]["frames"] == 2 * FRAMES
     # the embedded tree's labels and the masks named directly are the same
     assert evaluate_run(output, root, draws=0)["rows"]["seer"]["ap"] == found["rows"]["seer"]["ap"]
+
+
+def test_the_command_evaluates_regions_beside_score_files(run, capsys):
+    root, output = run
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    paths = ["--scores", str(output / "scores"), "--labels", str(root), "--bootstrap", "0", "--regions"]
+    assert command.run(parser.parse_args(paths)) == 0
+    said = capsys.readouterr().out
+    assert "RBDC" in said and "TBDC" in said and "10 anomalous of 28 frames" in said
+    with pytest.raises(PixelPlayError, match="no score maps"):
+        command.run(parser.parse_args(["--scores", str(output / "submission.csv"), *paths[2:]]))
 
 
 def test_labels_of_another_dataset_are_refused(run):

@@ -20,6 +20,7 @@ from pixelplay.fusion.scores import ScoreFile
 
 RECIPES = {
     "default": "pixelplay.fusion.recipes.default",
+    "causal": "pixelplay.fusion.recipes.causal",
     "tail": "pixelplay.fusion.recipes.tail",
     "reference-quad": "pixelplay.fusion.recipes.reference_quad",
     "reference-two-stream": "pixelplay.fusion.recipes.reference_two_stream",

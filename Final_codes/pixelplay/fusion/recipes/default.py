@@ -28,13 +28,13 @@ THRESHOLD = 3.0
 
 
 def fuse(members: Mapping[str, ScoreFile], frames: Frames, weights: Mapping[str, float] | None = None, *,
-         tail: bool = False) -> Fused:
-    """See the module; `weights` need not sum to 1, prior ones when None. `tail`: see `recipes/tail.py`."""
+         tail: bool = False, causal: bool = False) -> Fused:
+    """See the module; `weights` need not sum to 1, prior ones when None. `tail`, `causal`: see those recipes."""
     words, processed = {}, {}
     for name, file in members.items():
         z, words[name] = calibrated(file, tail=tail)
         processed[name] = smooth(z, frames.videos, frames.frames, frames.reliability,
-                                 sigma=float(file.about.get("sigma", SIGMA)))
+                                 sigma=float(file.about.get("sigma", SIGMA)), causal=causal)
     chosen = dict(weights) if weights is not None else prior_weights(members)
     total = sum(chosen.values())
     chosen = {m: w / total for m, w in chosen.items()}
