@@ -1,8 +1,9 @@
 """E08: which decoder turns video files into RGB frames fastest, and is its frame i really frame i?
 
 Reads every video of $PIXELPLAY_DATA/avenue_train; writes E08_decoders.csv beside this file. One pass over all frames
-to uint8 RGB arrays, decoders interleaved, best of three rounds. `first_wrong` checks the frame index: every frame
-is compared with an independent count (PyAV, one thread, from the start), and twenty random seeks as well.
+to uint8 RGB arrays, decoders interleaved, best of three rounds. `wrong_frames` and `wrong_seeks` check the
+frame index: every frame, and twenty random seeks a video, are compared with an independent count (PyAV, one thread,
+from the start).
 
     python Experiments/E08_decoders.py
 
@@ -21,7 +22,7 @@ import cv2
 import numpy as np
 
 from pixelplay import environment
-from pixelplay.data.decoding import video_frames
+from pixelplay.data.decoding import probe, video_frames
 from pixelplay.errors import PixelPlayError
 
 ROUNDS, SEEKS = 3, 20
@@ -52,14 +53,8 @@ def torchcodec(path, threads):
 
 
 def ours(path, threads):
-    frames = len(list(video_frames_headers(path)))
-    for frame, _ in video_frames(path, np.arange(frames)):
+    for frame, _ in video_frames(path, np.arange(probe(path).frames)):
         yield frame
-
-
-def video_frames_headers(path):
-    with av.open(str(path)) as container:
-        yield from (p for p in container.demux(container.streams.video[0]) if p.size)
 
 
 def seek_pyav(path, i):

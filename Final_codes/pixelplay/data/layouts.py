@@ -79,7 +79,7 @@ def recognise_ucsd(folder: Listing) -> Found | None:
     sides = [Listing(side) for side in (train, test) if side is not None]
     if not any(name.lower().startswith(("train0", "test0")) for side in sides for name in side.folders):
         return None
-    truth = test if test is not None and any(n.lower().endswith("_gt") for n in Listing(test).all_folders) else None
+    truth = test if test is not None and (any(test.glob("*.m")) or any(test.glob("*_gt"))) else None
     return Found("ucsd", folder.path, train, test, _labels(folder.path, "frame_labels.csv") or truth)
 
 

@@ -35,7 +35,7 @@ from pixelplay.files import atomic_path, read_json, write_json
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 """Goes into sample.json; a folder made by another version is made again."""
 MIN_VISIBLE = 12
 """Mask pixels (of a 640 x 360 frame) from which a frame counts as anomalous."""
@@ -123,9 +123,12 @@ def _write_test(folder: Path, stage: Stage, shape: SampleSize, bar: tqdm) -> dic
             row, name = next(rows), f"{i + 1:02d}/frame_{starts[i] + t:05d}"
             if row["dropped"]:
                 continue
+            label = int((mask > 0).sum() >= MIN_VISIBLE * mask.size / (360 * 640))
+            # a hand that is just coming into view is no event yet: masks and labels must say the same
+            mask *= np.uint8(label)
             _save(folder / "testing_videos" / f"{name}.jpg", encode(apply_plan(picture, row, stage.seed)))
             _save(folder / "testing_label_mask" / f"{name}.png", cv2.imencode(".png", mask)[1].tobytes())
-            labels.append((row["Id"], int((mask > 0).sum() >= MIN_VISIBLE * mask.size / (360 * 640))))
+            labels.append((row["Id"], label))
     table = pd.DataFrame(labels, columns=["Id", "label"])
     _table(folder / "frame_labels.csv", table)
     _table(folder / "sample_submission.csv", table[["Id"]].assign(Predicted=0.0))
