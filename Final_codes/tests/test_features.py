@@ -6,6 +6,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -187,22 +188,56 @@ if distributed.is_main():
 """
 
 
-@pytest.mark.slow
-def test_two_processes_make_the_same_files_as_one(tmp_path):
-    script = tmp_path / "worker.py"
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory):
+    """Starts `WORKER` on a folder, in one process or in several."""
+    script, tests = tmp_path_factory.mktemp("worker") / "worker.py", Path(__file__).parent
     script.write_text(WORKER)
-    tests = Path(__file__).parent
     environ = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     environ |= {"PYTHONPATH": f"{tests}{os.pathsep}{tests.parent}", "OMP_NUM_THREADS": "1", "PIXELPLAY_DEVICE": "cpu"}
-    launch = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
-    for name, prefix in (("one", []), ("two", launch)):
-        (tmp_path / name).mkdir()
-        done = subprocess.run([sys.executable, *prefix, str(script), str(tmp_path / name)], env=environ,
-                              capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr[-2000:]
-    assert (tmp_path / "two" / "rank1.txt").read_text() == "2"
-    made = {name: {p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*")
-                   if p.is_file() and not p.name.startswith("rank")} for name in ("one", "two")}
-    assert len(made["one"]) == 8 and made["one"].keys() == made["two"].keys()
-    for path, content in made["one"].items():
-        assert content == made["two"][path], path
+
+    def start(folder: Path, processes: int = 1) -> subprocess.Popen:
+        launch = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--standalone"]
+        return subprocess.Popen([sys.executable, *(launch if processes > 1 else []), str(script), str(folder)],
+                                env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def one_process(worker, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one")
+    finish(worker(folder))
+    return files_of(folder)
+
+
+def finish(process: subprocess.Popen) -> None:
+    errors = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, errors[-2000:]
+
+
+def files_of(folder: Path) -> dict[Path, bytes]:
+    """Everything under a folder, but for the marks of the ranks."""
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*")
+            if p.is_file() and not p.name.startswith("rank")}
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_same_files_as_one(worker, one_process, tmp_path):
+    finish(worker(tmp_path, processes=2))
+    assert (tmp_path / "rank1.txt").read_text() == "2"
+    assert len(one_process) == 8
+    assert files_of(tmp_path) == one_process
+
+
+@pytest.mark.slow
+def test_killed_and_started_again_makes_the_same_files(worker, one_process, tmp_path):
+    process = worker(tmp_path)
+    while not list(tmp_path.glob("features/.*.chunks4/[0-9].npy")):
+        assert process.poll() is None, "ended before it could be killed"
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -9 and not (tmp_path / "scores.csv").exists()
+    finish(worker(tmp_path))
+    assert files_of(tmp_path) == one_process

@@ -77,6 +77,8 @@ def cached_table(folder: Path, name: str, key: str, count: int, width: int, prod
         if distributed.is_main():
             _join(path, parts, count, width, dtype, pieces)
         distributed.barrier()
+    elif distributed.is_main():
+        shutil.rmtree(parts, ignore_errors=True)  # left by a run that was killed just after it had joined them
     table = np.load(path, mmap_mode="r") if count * width else np.zeros((count, width), dtype)
     if table.shape != (count, width):
         raise PixelPlayError(f"{path} holds {table.shape}", expected=f"{(count, width)}",
@@ -86,6 +88,8 @@ def cached_table(folder: Path, name: str, key: str, count: int, width: int, prod
 
 def _join(path: Path, parts: Path, count: int, width: int, dtype: str, pieces: int) -> None:
     if not path.exists():
+        for left in path.parent.glob(f".{path.stem}.*.part.npy"):  # by a run that was killed while it joined
+            left.unlink()
         with atomic_path(path) as part:
             whole = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=(count, width))
             row = 0
