@@ -76,6 +76,17 @@ def test_a_second_run_does_nothing_and_a_killed_one_ends_in_the_same(tmp_path, c
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
+def test_a_dataset_that_moved_is_followed(tmp_path, corrupted):
+    manifest, _ = corrupted
+    prepare(manifest, tmp_path / "out")
+    for side in ("training_videos", "testing_videos"):
+        (tmp_path / "moved").mkdir(exist_ok=True)
+        (tmp_path / "copy" / side).rename(tmp_path / "moved" / side)
+    moved = find_dataset(tmp_path / "moved")
+    assert prepare(moved, tmp_path / "out").roots == moved.roots
+    assert len(list(open_footage(tmp_path / "out", "test").full_frames(np.arange(3)))) == 3
+
+
 def test_switching_repair_off_and_on_again_gives_the_raw_and_the_mended_cache(tmp_path, corrupted):
     manifest, _ = corrupted
     prepare(manifest, tmp_path / "out", RepairConfig(enabled=False))

@@ -78,7 +78,12 @@ def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None
     if about.get("extraction") == extraction.key:
         if about["key"] == key and about["finished"]:
             log.info("frames are repaired already: %s", folder)
-            return Manifest.load(folder)
+            known = Manifest.load(folder)
+            if known.roots != manifest.roots or known.labels != manifest.labels:
+                # the same dataset under another path: Kaggle mounts it elsewhere in the next session
+                known = dataclasses.replace(known, roots=manifest.roots, labels=manifest.labels)
+                known.save(folder)
+            return known
         if about["key"] != key:
             # rows of the cache may be mended in another way: only decoding again gives the raw ones back
             _forget(folder)
