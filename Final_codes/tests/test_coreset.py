@@ -209,6 +209,13 @@ def test_outliers_are_dropped_before_k_center_can_pick_them():
     assert {40, 180} <= set(greedy_coreset(rows, 5, start=0).indices.tolist())
 
 
+def test_outliers_are_found_among_a_sample_of_the_others():
+    rows = np.random.default_rng(7).standard_normal((300, 4)).astype(np.float32)
+    rows[250] += 80.0
+    videos = np.repeat(np.array(["a", "b", "c"], dtype=object), 100)
+    assert np.flatnonzero(~without_outliers(rows, videos, 1 / 300, sample=9)).tolist() == [250]
+
+
 def test_an_event_that_one_video_repeats_is_strange_however_often_it_does():
     rng = np.random.default_rng(6)
     rows = rng.standard_normal((200, 8)).astype(np.float32)

@@ -199,6 +199,9 @@ def load_backbone(name: str, *, weights: Path | str | None = None, sha256: str |
 def clip_rn101(weights: Path | None, hardware: Hardware) -> Backbone:
     """OpenAI's CLIP RN101, layer2 (512) and layer3 (1024); nothing past layer3 is computed."""
     path = weights or clip_weights.from_hub()
+    if path.name == "RN101.pt" and path.is_file() and sha256_of(path) != clip_weights.OPENAI_SHA256:
+        # not an error: somebody's own training may carry the name
+        log.warning("%s is not the file OpenAI published (sha256 %s)", path, clip_weights.OPENAI_SHA256)
     source = f"file {path.name}" if weights else f"hub {clip_weights.HUB}"
     return Backbone("clip-rn101", clip_weights.read_trunk(path), (("layer2", 512), ("layer3", 1024)),
                     mean=CLIP_MEAN, std=CLIP_STD, source=source, hardware=hardware)

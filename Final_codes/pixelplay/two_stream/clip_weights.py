@@ -27,9 +27,9 @@ BLOCKS = (3, 4, 23)
 """Bottlenecks in layer1, layer2, layer3 of RN101; layer4 and the attention pool are never built."""
 
 HUB = "timm/resnet101_clip.openai"
-OPENAI_URL = ("https://openaipublic.azureedge.net/clip/models/"
-              "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599/RN101.pt")
-"""OpenAI's own file; the long folder name is the file's sha256."""
+OPENAI_SHA256 = "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599"
+OPENAI_URL = f"https://openaipublic.azureedge.net/clip/models/{OPENAI_SHA256}/RN101.pt"
+"""OpenAI's own file."""
 FORMATS = "OpenAI's RN101.pt, a state dict, or safetensors named like open_clip's or timm's resnet101_clip"
 _BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 _EPS = 1e-5

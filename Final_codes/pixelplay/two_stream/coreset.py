@@ -92,19 +92,24 @@ def _radius(features: np.ndarray | Tensor, centres: np.ndarray, device: str | No
 
 
 def without_outliers(features: np.ndarray | greedy.Chosen, videos: np.ndarray, fraction: float = 0.01, *,
-                     device: str | None = None) -> np.ndarray:
+                     sample: int = 20_000, device: str | None = None) -> np.ndarray:
     """Rows to keep when the strangest are dropped first: k-center picks outliers before anything else.
 
     Args:
         features: (N, D); videos: (N,) names. Strangeness is the distance to the nearest row of another video.
         fraction: share of the rows to drop, 0 <= fraction < 1.
+        sample: rows of other videos to compare with at most, evenly spaced: without it the cost grows with N^2.
     Returns:
         (N,) bool, True = keep. At least one row is kept.
     """
     drop = min(int(fraction * len(features)), len(features) - 1)
     if drop <= 0:
         return np.ones(len(features), dtype=bool)
-    strange = leave_one_video_out(features, videos, lambda rows: MemoryBank(features[rows]), limit=0, device=device)
+
+    def build(rows: np.ndarray) -> MemoryBank:
+        return MemoryBank(features[rows[::-(-len(rows) // sample)]])
+
+    strange = leave_one_video_out(features, videos, build, limit=0, device=device)
     keep = np.ones(len(features), dtype=bool)
     keep[np.argsort(strange, kind="stable")[-drop:]] = False
     return keep
