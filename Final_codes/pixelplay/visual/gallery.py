@@ -173,8 +173,8 @@ def _report_pictures(finished: RunFolder, folder: Path) -> list[tuple[str, str, 
 def readme(entries: list[tuple[str, str, str]], finished: RunFolder, has_numbers: bool) -> str:
     """The gallery page."""
     models = ", ".join(style.model_title(n) for n in finished.members) or "none"
-    profile = finished.receipt.get("options", {}).get("profile", "unknown")
-    machine = finished.receipt.get("hardware", {}).get("name", "unknown hardware")
+    about = next(iter(finished.members.values())).about if finished.members else {}
+    profile, machine = about.get("profile", "unknown"), about.get("hardware", "unknown hardware")
     command = "pixelplay figures --run outputs" + (" --numbers NAME=DIR" if has_numbers else "")
     lines = ["# Gallery", "",
              "Every picture here is made by one command from a finished run:", "",

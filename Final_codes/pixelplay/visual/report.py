@@ -174,11 +174,10 @@ def _cards(run: RunFolder, folder: Path, events: Sequence[Event], heat: Any,
             style.save_picture(crop(frame, boxes[loudest].xyxy), folder / "events" / f"{stem}-crop.jpg", width=240)
             row, xyxy = found
         else:
-            style.save_picture(frame, folder / "events" / f"{stem}-crop.jpg", width=240)
             row, xyxy = alike(test.pixels[test.rows[event.peak_row]]), None
         wanted.append((row, i, stem, xyxy))
-        kind = "actor" if xyxy is not None else "frame"
-        cards[i] = Card(event, f"events/{stem}.jpg", f"events/{stem}-crop.jpg", f"events/{stem}-normal.jpg",
+        kind, part = ("actor", f"events/{stem}-crop.jpg") if xyxy is not None else ("frame", "")
+        cards[i] = Card(event, f"events/{stem}.jpg", part, f"events/{stem}-normal.jpg",
                         f"the training {kind} most like it, video {train.videos[row]}, frame {train.frames[row]}")
     rows = sorted({w[0] for w in wanted})
     for row, frame in train.full_frames(rows):

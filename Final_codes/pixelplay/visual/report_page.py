@@ -159,7 +159,7 @@ def _card(card: Card, page: Page) -> str:
     pair = ""
     if card.nearest:
         crop = (f'<figure><img src="{escape(card.crop)}" alt="What was scored in frame {e.peak_frame}">'
-                "<figcaption>this event</figcaption></figure>" if card.crop else "")
+                "<figcaption>this actor</figcaption></figure>" if card.crop else "")
         pair = (f'<div class="pair">{crop}<figure><img src="{escape(card.nearest)}" alt="Nearest normal example: '
                 f'{escape(card.nearest_words)}"><figcaption>nearest normal: {escape(card.nearest_words)}</figcaption>'
                 "</figure></div>")

@@ -75,7 +75,7 @@ def score_timeline(track: Track, *, threshold: float | None = None, thumbnails: 
     _draw_scores(axes, track, threshold)
     _draw_quality(strip, track)
     if len(thumbnails):
-        _draw_thumbnails(axes, track, thumbnails)
+        _draw_thumbnails(axes, track, thumbnails, [] if threshold is None else [threshold])
     style.tidy(axes, y=unit)
     style.tidy(strip, x="frame number")
     first, fps = float(track.frames[0]) if len(track.frames) else 0.0, track.fps
@@ -133,10 +133,10 @@ def _draw_quality(axes: Axes, track: Track) -> None:
     axes.set_ylabel("quality", fontsize=8, rotation=0, ha="right", va="center")
 
 
-def _draw_thumbnails(axes: Axes, track: Track, thumbnails: Sequence[tuple[int, np.ndarray]]) -> None:
-    top = float(np.nanmax(track.final)) if len(track.final) else 1.0
-    highest = max([top, *(float(np.nanmax(v)) for v in track.models.values() if len(v))])
-    bottom = min([top, *(float(np.nanmin(v)) for v in (track.final, *track.models.values()) if len(v))])
+def _draw_thumbnails(axes: Axes, track: Track, thumbnails: Sequence[tuple[int, np.ndarray]],
+                     also: Sequence[float]) -> None:
+    shown = np.concatenate([np.asarray(v, dtype=np.float64) for v in (track.final, *track.models.values(), also)])
+    bottom, highest = float(shown.min()), float(shown.max())
     axes.set_ylim(bottom - 0.05 * (highest - bottom), highest + 0.55 * max(highest - bottom, 1e-6))
     first, last = float(track.frames[0]), float(track.frames[-1])
     places = _spread([frame for frame, _ in thumbnails], first, last)
