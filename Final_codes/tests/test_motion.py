@@ -5,10 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from footage import make_footage
 
+from pixelplay.two_stream.actor_table import ActorTable
 from pixelplay.two_stream.flow import DenseFlow, partners, with_partners
 from pixelplay.two_stream.motion import Actors, SpeedModel, actor_motion, fit_speeds
-from pixelplay.two_stream.scoring import fill_between, frame_maxima, reason
+from pixelplay.two_stream.scoring import fill_between, fill_missing, frame_maxima, reason
+from pixelplay.two_stream.tracks import link_actors, track_median
 
 
 def textured(shift: float = 0.0) -> np.ndarray:
@@ -126,7 +129,39 @@ def test_scores_between_evaluated_frames_never_cross_a_border():
     assert out.tolist() == [0.0, 1.0, 4.0, 10.0, 10.0]
 
 
+def test_a_missing_score_takes_the_nearest_of_its_video():
+    videos = np.array(["a"] * 4 + ["b"], object)
+    out = fill_missing(np.array([1.0, 0.0, 0.0, 7.0, 0.0]), np.array([0, 1, 1, 0, 1], bool), videos,
+                       np.array([0, 1, 40, 50, 0]), -2.0)
+    assert out.tolist() == [1.0, 1.0, 7.0, 7.0, -2.0]
+
+
 def test_reasons_name_the_stronger_part():
     assert "2.0 x the usual top speed" in reason(5.0, np.nan, 2.0, 0) and reason(5.0, np.nan, 2.0, 0)[:6] == "person"
     assert "nothing in training" in reason(1.0, 4.0, 1.0, -1)
     assert reason(1.0, 1.0, 1.0, 0) == ""
+
+
+def walkers_table(frames: int, speed: float = 6.0) -> ActorTable:
+    """Two actors walking in opposite directions, one row a frame and actor."""
+    position = np.repeat(np.arange(frames), 2)
+    left = np.stack([10 + speed * np.arange(frames), 150 - speed * np.arange(frames)], 1).ravel()
+    boxes = np.stack([left, np.full_like(left, 20), left + 10, np.full_like(left, 50)], 1).astype(np.float32)
+    motion = np.zeros((2 * frames, 5), np.float32)
+    motion[:, 2] = np.tile([speed, -speed], frames)
+    flat = np.zeros(2 * frames, np.int16)
+    return ActorTable(position, boxes, flat.astype(np.float32), flat, motion, flat, flat == 0)
+
+
+def test_actors_are_linked_along_their_own_motion_but_not_over_a_gap():
+    footage = make_footage(1, 8, gaps=[(0, 3)])
+    earlier, later = link_actors(walkers_table(8), footage, 1)
+    assert later.tolist() == [2, 3, 4, 5, 6, 7, -1, -1, 10, 11, 12, 13, 14, 15, -1, -1]
+    assert earlier.tolist() == [-1, -1, 0, 1, 2, 3, 4, 5, -1, -1, 8, 9, 10, 11, 12, 13]
+
+
+def test_one_wrong_flow_does_not_outlive_the_track_and_a_lone_score_stays():
+    later = np.array([1, 2, 3, 4, -1, -1, -1])
+    earlier = np.array([-1, 0, 1, 2, 3, -1, -1])
+    out = track_median(np.array([1.0, 1.0, 9.0, 1.0, np.nan, 5.0, np.nan]), earlier, later, 2)
+    assert out[:6].tolist() == [1.0, 1.0, 1.0, 1.0, 5.0, 5.0] and np.isnan(out[6])

@@ -113,9 +113,10 @@ def probe_scene(train: Footage, background: Background, *, tolerance: int, direc
     moving = moving[moving > 0.1]
     typical = float(np.median(moving)) if len(moving) >= 50 else WANTED_SHIFT
     resting = np.concatenate(empty)
-    dead_zone = float(np.clip(np.percentile(resting, 99), 0.1, 2.0)) if len(resting) else 0.1
-    return Scene(background, int(np.clip(round(WANTED_SHIFT / typical), 1, MAX_BASELINE)), dead_zone, tolerance,
-                 directions)
+    baseline = int(np.clip(round(WANTED_SHIFT / typical), 1, MAX_BASELINE))
+    # a match errs by so many pixels, whatever the time between the frames: the longer it is, the less speed that makes
+    dead_zone = float(np.percentile(resting, 99)) / baseline if len(resting) else 0.1
+    return Scene(background, baseline, float(np.clip(dead_zone, 0.05, 2.0)), tolerance, directions)
 
 
 def actor_table(footage: Footage, folder: Path, scene: Scene, detectors: Sequence[Detector], use_foreground: bool,

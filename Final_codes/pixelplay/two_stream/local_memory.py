@@ -31,10 +31,12 @@ from pixelplay.two_stream.backbones import Backbone, load_backbone
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
 from pixelplay.two_stream.detectors import Detector, load_detector
 from pixelplay.two_stream.features import crop_features
+from pixelplay.two_stream.flow import partners
 from pixelplay.two_stream.foreground import Background, analysis_size, fit_background
 from pixelplay.two_stream.memory import folds, nearest
 from pixelplay.two_stream.motion import SpeedModel, fit_speeds
-from pixelplay.two_stream.scoring import fill_between, frame_maxima, reason
+from pixelplay.two_stream.scoring import fill_between, fill_missing, frame_maxima, reason
+from pixelplay.two_stream.tracks import link_actors, track_median
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class LocalMemoryConfig:
         longest: longest side of the frames motion and foreground are measured on, in pixels.
         directions: optical flow towards the past only (1) or the future as well (2).
         tolerance: largest step of the frame number that is not a gap, in frames.
+        track_reach: frames to either side over which an actor's motion score is the median along its track; 0 = none.
         stride: crops are embedded in every n-th frame and interpolated between; motion is measured in every frame.
         pad, min_side, min_area, max_aspect: see `ActorRules`.
         ratio: share of the training crops that a bank keeps.
@@ -76,7 +79,8 @@ class LocalMemoryConfig:
     longest: int = 480
     directions: int = 2
     tolerance: int = 2
-    stride: int = 4
+    track_reach: int = 2
+    stride: int = 8
     pad: float = 0.1
     min_side: float = 0.02
     min_area: float = 1.5e-4
@@ -94,9 +98,9 @@ class LocalMemoryConfig:
     def profile(cls, name: str) -> LocalMemoryConfig:
         """smoke: a wiring test; lite: two CPU cores, no weights but a package's; full: a GPU, YOLOv5s and CLIP."""
         return {
-            "smoke": cls(longest=160, directions=1, stride=8, floor=64, ratio=0.02, outliers=0.0),
+            "smoke": cls(longest=160, directions=1, floor=64, ratio=0.02, outliers=0.0),
             "lite": cls(),
-            "full": cls(detectors=("yolov5s", "foreground"), backbone="clip-rn101", batch=64, longest=640, stride=1),
+            "full": cls(detectors=("yolov5s", "foreground"), backbone="clip-rn101", batch=64, longest=640, stride=2),
         }[name]
 
 
@@ -145,6 +149,7 @@ class LocalMemory(Model):
         measured, held = np.flatnonzero(trusted), np.full(len(table), np.nan)
         speeds, held[measured] = fit_speeds(table.speeds(train.full_size).take(measured),
                                             train.videos[table.position[measured]])
+        held = self._steady(held, table, train)
         rows, features = self._features(train, folder, table)
         picks = [self._pick(features, train.videos[table.position[rows]], s) for s in range(c.seeds)]
         self.fitted = _Fitted(scene, speeds, [np.asarray(features[p], np.float32) for p in picks], picks, {},
@@ -166,6 +171,7 @@ class LocalMemory(Model):
         table = self._table(footage, folder, fitted.scene)
         motion = np.full(len(table), np.nan)
         motion[table.measured] = fitted.speeds.score(table.speeds(footage.full_size).take(table.measured))
+        motion = self._steady(motion, table, footage)
         rows, features = self._features(footage, folder, table)
         found = [nearest(features, bank, device=self._device) if len(bank) and len(rows) else
                  (np.full((len(rows), 1), np.nan), np.zeros((len(rows), 1), np.int64)) for bank in fitted.banks]
@@ -234,6 +240,12 @@ class LocalMemory(Model):
                                  parameters={"pad": c.pad, "square": 224}, batch_size=c.batch)
         return rows, features
 
+    def _steady(self, motion: np.ndarray, table: ActorTable, footage: Footage) -> np.ndarray:
+        """Motion scores, each the median along its actor's short track."""
+        if not self.config.track_reach:
+            return motion
+        return track_median(motion, *link_actors(table, footage, self.config.tolerance), self.config.track_reach)
+
     def _pick(self, features: np.ndarray, videos: np.ndarray, member: int) -> np.ndarray:
         """Sorted rows of `features` (m,) that one bank keeps; members differ in subsample, start and projection."""
         c, generator = self.config, torch.Generator().manual_seed(1000 * self.seed + member)
@@ -276,12 +288,17 @@ class LocalMemory(Model):
     def _scores(self, footage: Footage, raw: dict[str, np.ndarray]) -> Scores:
         c, fitted = self.config, self._require()
         evaluated = evaluated_frames(footage, c.stride, c.tolerance)
+        # a frame cut off from its neighbours shows no motion to measure, which is not the same as standing still
+        scene = fitted.scene
+        alone = partners(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance) < 0
         z, parts = {}, {}
         for name, values in raw.items():
             calibration = fitted.calibrations[name]
             # nobody there is the least that can happen, not an unknown: the floor of the calibrated scale
-            values = np.where(np.isfinite(values), values, _raw_floor(calibration))
-            if name != "motion":
+            values = np.where(np.isfinite(values), values, _raw(calibration, calibration.low))
+            if name == "motion":
+                values = fill_missing(values, alone, footage.videos, footage.frames, _raw(calibration, 0.0))
+            else:
                 values = fill_between(values, evaluated, footage.videos, footage.frames, c.tolerance)
             parts[name], z[name] = values, calibration(values)
         seeds = [n for n in raw if n != "motion"]
@@ -290,7 +307,7 @@ class LocalMemory(Model):
         total = c.appearance_weight * appearance + c.motion_weight * z["motion"]
         # a part in which nothing differs (nobody moves, nobody is there) ranks nothing and has no file
         parts = {n: v for n, v in parts.items() if len(v) < 2 or v.min() < v.max()}
-        return Scores(total, np.zeros(len(total), bool), parts)
+        return Scores(total, alone, parts)
 
     # ---- files --------------------------------------------------------------------------------------------
 
@@ -376,9 +393,9 @@ class LocalMemory(Model):
         return model
 
 
-def _raw_floor(calibration: Calibration) -> float:
-    """The raw score that calibrates to the lowest z, or 0 where even that lies below 0."""
-    return max(0.0, float(np.exp(calibration.centre + calibration.low * calibration.scale) - calibration.eps))
+def _raw(calibration: Calibration, z: float) -> float:
+    """The raw score that calibrates to `z`, or 0 where that lies below 0."""
+    return max(0.0, float(np.exp(calibration.centre + z * calibration.scale) - calibration.eps))
 
 
 def load_actors(folder: Path, split: str) -> dict[str, np.ndarray]:

@@ -40,6 +40,21 @@ def fill_between(values: np.ndarray, evaluated: np.ndarray, videos: np.ndarray, 
     return out
 
 
+def fill_missing(values: np.ndarray, missing: np.ndarray, videos: np.ndarray, frames: np.ndarray, default: float
+                 ) -> np.ndarray:
+    """Scores with the `missing` ones replaced by the nearest valid one of their video, or `default` where it has none.
+
+    Args:
+        values: (N,) finite where not `missing`; missing: (N,) bool; frames: (N,) frame numbers.
+    """
+    out = values.copy()
+    for part in segments(videos, frames, np.iinfo(np.int64).max):
+        known = part.start + np.flatnonzero(~missing[part])
+        for row in part.start + np.flatnonzero(missing[part]):
+            out[row] = values[known[np.abs(frames[known] - frames[row]).argmin()]] if len(known) else default
+    return out
+
+
 def reason(motion_z: float, appearance_z: float, ratio: float, actor_class: int) -> str:
     """Why an actor stands out, in words."""
     what = "object" if actor_class < 0 else "person" if actor_class == 0 else f"COCO class {actor_class}"

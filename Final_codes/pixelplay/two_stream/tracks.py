@@ -1,0 +1,66 @@
+"""Short tracks: the same actor in neighbouring frames, and scores made steady along them.
+
+Reads an actor table; makes links to the next and the previous frame, never across a gap or a video's border. A flow
+is wrong for a frame now and then; an actor that is fast stays fast.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pixelplay.data.footage import Footage
+from pixelplay.two_stream.actor_table import ActorTable
+from pixelplay.two_stream.detectors import box_areas, intersections
+
+LEAST_IOU = 0.3
+
+
+def link_actors(table: ActorTable, footage: Footage, tolerance: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same actor one frame earlier and one frame later.
+
+    A box, moved on by its own velocity, and the box it overlaps most are linked where each is the other's best.
+
+    Args:
+        table: M actors of `footage`; tolerance: largest step of the frame number that is not a gap.
+    Returns:
+        earlier, later: (M,) int64 rows of the table, -1 where there is none.
+    """
+    earlier, later = np.full(len(table), -1, np.int64), np.full(len(table), -1, np.int64)
+    start = np.searchsorted(table.position, np.arange(len(footage) + 1))
+    step = np.diff(footage.frames)
+    joined = (footage.videos[1:] == footage.videos[:-1]) & (step <= tolerance)
+    for frame in np.flatnonzero(joined):
+        now, then = np.arange(start[frame], start[frame + 1]), np.arange(start[frame + 1], start[frame + 2])
+        if len(now) == 0 or len(then) == 0:
+            continue
+        moved = table.boxes[now] + np.tile(table.motion[now, 2:4], 2) * step[frame]
+        shared = intersections(moved, table.boxes[then])
+        union = box_areas(moved)[:, None] + box_areas(table.boxes[then])[None] - shared
+        iou = shared / np.maximum(union, 1e-9)
+        best, back = iou.argmax(1), iou.argmax(0)
+        own = np.arange(len(now))
+        same = (back[best] == own) & (iou[own, best] >= LEAST_IOU)
+        later[now[same]], earlier[then[best[same]]] = then[best[same]], now[same]
+    return earlier, later
+
+
+def track_median(values: np.ndarray, earlier: np.ndarray, later: np.ndarray, reach: int) -> np.ndarray:
+    """Median of each actor's score over up to `reach` frames to either side of its track.
+
+    Args:
+        values: (M,) scores, NaN = not measured; earlier, later: from `link_actors`.
+    Returns:
+        (M,) float64; NaN only where no actor of the stretch was measured.
+    """
+    values = np.asarray(values, np.float64)
+    stretch = [values]
+    for links in (earlier, later):
+        row = np.arange(len(values))
+        for _ in range(reach):
+            row = np.where(row >= 0, links[row], -1)
+            stretch.append(np.where(row >= 0, values[row], np.nan))
+    stacked = np.stack(stretch)
+    out = np.full(len(values), np.nan)
+    known = np.isfinite(stacked).any(0)
+    out[known] = np.nanmedian(stacked[:, known], axis=0)
+    return out
