@@ -16,29 +16,30 @@ REACH = 3
 """Largest distance to a neighbour, in frame numbers."""
 AGREE = 16.0
 """Grey levels of smoothed difference at which a neighbour counts a third."""
-OWN = 0.1
-"""Weight of the frame's own picture beside a neighbour at distance 1 that agrees perfectly."""
+OWN = 0.03
+"""Weight of the frame's own picture beside a neighbour that agrees perfectly. More of it, or a mean over nearer and
+further neighbours, blurs what moves, and a blurred mover looks slower than it is (Experiments/E03)."""
 _WEIGHTS = np.exp(-(np.arange(256) / AGREE) ** 2).astype(np.float32)
 
 
 def clean_neighbours(clean: np.ndarray, videos: np.ndarray, frames: np.ndarray, row: int) -> list[int]:
-    """Rows of the nearest clean frames before and after a row: none, one or two, never across a video's border.
+    """Rows of the nearest clean frame, or of two equally near ones, never across a video's border; may be empty.
 
     Args:
         clean: (N,) bool, frames that may lend.
         videos, frames: (N,) video names and frame numbers in manifest order.
         row: the row that borrows.
     """
-    found = []
+    found: dict[int, list[int]] = {}
     for step in (-1, 1):
         other = row + step
         while (0 <= other < len(clean) and videos[other] == videos[row]
                and abs(frames[other] - frames[row]) <= REACH):
             if clean[other]:
-                found.append(other)
+                found.setdefault(abs(int(frames[other] - frames[row])), []).append(other)
                 break
             other += step
-    return found
+    return found[min(found)] if found else []
 
 
 class Lender:
@@ -48,12 +49,12 @@ class Lender:
         self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._grid = np.zeros((0, 0, 2), np.float32)
 
-    def __call__(self, frame: np.ndarray, neighbours: list[tuple[np.ndarray, int]]) -> np.ndarray:
+    def __call__(self, frame: np.ndarray, neighbours: list[np.ndarray]) -> np.ndarray:
         """Refine one frame.
 
         Args:
             frame: (h, w, 3) uint8 RGB, denoised.
-            neighbours: clean frames of the same size and their distances in frame numbers; may be empty.
+            neighbours: clean frames of the same size, equally far away; may be empty.
         Returns:
             (h, w, 3) uint8 RGB.
         """
@@ -65,12 +66,11 @@ class Lender:
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         smooth = cv2.blur(grey, (5, 5))
         lent, total = None, None
-        for other, distance in neighbours:
+        for other in neighbours:
             moved = self._flow.calc(grey, cv2.cvtColor(other, cv2.COLOR_RGB2GRAY), None)
             picture = cv2.remap(other, self._grid + moved, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             seen = cv2.blur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (5, 5))
             weight = cv2.LUT(cv2.absdiff(seen, smooth), _WEIGHTS)
-            weight *= np.float32(1.0 / max(abs(distance), 1))
             if lent is None:
                 lent, total = picture, weight
             else:

@@ -12,7 +12,7 @@ import numpy as np
 OF_FLAG = {"unreadable": 0.0, "blank": 0.0, "frozen": 0.05, "duplicate": 0.1, "blur": 0.3, "shift": 0.7,
            "exposure": 0.7, "impulse": 0.5, "vflip": 0.95, "hflip": 0.95, "rot180": 0.95, "noise": 1.0}
 """Reliability of a repaired frame with this flag; noise has its own, by sigma."""
-HALF_SIGMA = 100.0
+HALF_SIGMA = 200.0
 """Noise sigma at which a denoised frame tells half as much as a clean one: on Ped2 smoothing lost least when denoised
 frames kept nearly their full weight (Experiments/E03)."""
 HALF_SIGMA_RAW = 15.0

@@ -41,7 +41,9 @@ from pixelplay.repair.timeline import RepeatModel
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+MEMORY = 400_000_000
+"""Bytes of full-size frames held for a background, at most (but nine frames)."""
+VERSION = 4
 """Part of every key: raise it when decisions or repairs change, so that older caches are made again."""
 
 
@@ -198,9 +200,11 @@ def _save_backgrounds(manifest: Manifest, extraction: Extraction, config: Repair
                       scenes: list[Scene], readable: np.ndarray, workers: int) -> None:
     height, width = extraction.full_size["test"]
     backgrounds, stream = {}, open_stream(manifest, "train", workers)
+    # very large frames: fewer of them, so that memory does not grow with the camera
+    most = min(config.background_frames, max(9, MEMORY // (height * width * 3)))
     for k in sorted(set(plan["scene"][needs_background(plan)])):
         rows = readable[scenes[k].rows]
-        spread = np.linspace(0, len(rows) - 1, min(len(rows), config.background_frames)).round().astype(np.int64)
+        spread = np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(np.int64)
         picks = np.unique(rows[spread])
         picture = median_picture(np.stack(list(stream(picks))))
         if picture.shape[:2] != (height, width):
@@ -239,7 +243,7 @@ def _mend(manifest: Manifest, extraction: Extraction, plan: pd.DataFrame, worker
         if not hasattr(lenders, "lender"):
             lenders.lender = Lender()
         near = clean_neighbours(clean, videos, frames, row)
-        return lenders.lender(small, [(np.asarray(pixels[k]), int(frames[k] - frames[row])) for k in near])
+        return lenders.lender(small, [np.asarray(pixels[k]) for k in near])
 
     for rows, what in ((np.flatnonzero(changed & ~borrowing), "mend"), (np.flatnonzero(borrowing), "denoise")):
         if len(rows) == 0:
