@@ -4,7 +4,7 @@ Reads runs, e.g. outputs: stage 1, and the score files, whose settings are used 
 --profile and --set). Every model learns on three quarters of the training videos and scores the rest as it is and
 with injected anomalies. Shows the skill on each kind, what each sigma would have given, and equal, prior and learned
 weights side by side: on the synthetic anomalies and, where labels are known, on the test set (reported, never used
-to choose). Writes E06_weights_and_sigmas.csv beside this file and weights.json into --state.
+to choose). Writes E06_weights_and_sigmas.csv and .png beside this file and weights.json into --state.
 
     python Experiments/E06_weights_and_sigmas.py [--runs outputs ...] [--models stae ...] [--set stae.steps=300]
 """
@@ -18,9 +18,11 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from pixelplay.config import override
 from pixelplay.data.manifest import Manifest
+from pixelplay.evaluation.figures import COLOURS
 from pixelplay.evaluation.labels import read_labels
 from pixelplay.evaluation.report import Scored, cell, evaluate
 from pixelplay.fusion.ensemble import read_members
@@ -99,6 +101,29 @@ def sigmas(name: str, learned: Learned) -> list[dict]:
     return rows
 
 
+def figure(rows: list[dict]) -> Figure:
+    """Expected AUC of every model on each kind, a panel a dataset; 'untouched' is the control."""
+    skill_rows = [r for r in rows if r["what"].startswith("skill") and r["metric"].startswith("auc_")]
+    datasets = list(dict.fromkeys(r["data"] for r in skill_rows))
+    kinds = [*KINDS, "untouched"]
+    made = Figure(figsize=(7, 2.8 * len(datasets)), dpi=110, layout="constrained", facecolor="white")
+    for axes, data in zip(made.subplots(len(datasets), 1, squeeze=False)[:, 0], datasets):
+        here = [r for r in skill_rows if r["data"] == data]
+        models = list(dict.fromkeys(r["model"] for r in here))
+        for k, model in enumerate(models):
+            by = {r["metric"].removeprefix("auc_"): float(r["value"]) for r in here if r["model"] == model}
+            at = np.arange(len(kinds)) - 0.4 + 0.8 * (k + 0.5) / len(models)
+            axes.bar(at, [by.get(kind, np.nan) - 50 for kind in kinds], 0.8 / len(models), bottom=50,
+                     color=COLOURS[k % len(COLOURS)], label=model)
+        axes.axhline(50, color="#767676", linewidth=1, linestyle=":")
+        axes.set_xticks(range(len(kinds)), kinds, fontsize=8)
+        axes.set_ylabel("expected AUC, %", fontsize=9)
+        axes.set_title(f"{data}: synthetic anomalies in held-out training videos", fontsize=10, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=8)
+    return made
+
+
 def main() -> None:
     """Run on every named output folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -113,10 +138,15 @@ def main() -> None:
     changes = dict(pair.split("=", 1) for pair in args.set)
     rows = [row for run in args.runs for row in on_run(run, args.state, args.models, args.profile, changes,
                                                       args.rounds)]
-    with Path(__file__).with_suffix(".csv").open("w", newline="") as stream:
+    result, names = Path(__file__).with_suffix(".csv"), {r["data"] for r in rows}
+    # runs of other datasets take long: their rows stay
+    kept = list(csv.DictReader(result.open(newline=""))) if result.exists() else []
+    with result.open("w", newline="") as stream:
         table = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
         table.writeheader()
-        table.writerows(rows)
+        rows_now = [*(r for r in kept if r["data"] not in names), *rows]
+        table.writerows(rows_now)
+    figure(rows_now).savefig(result.with_suffix(".png"), metadata={"Software": None})
     for row in rows:
         print(" | ".join(map(str, row.values())))
 
