@@ -1,7 +1,6 @@
 """Small layers, losses and masks that Roadmap-lite, U-Net and Joint share.
 
 Reads and gives tensors, nothing else: frames are (B, C, H, W) float in [0, 1], losses are means over windows.
-`Familiarity` is ours: the papers divide an error by nothing, by its training mean, or by a video's largest error.
 """
 
 from __future__ import annotations
@@ -71,38 +70,6 @@ def places(x: Tensor) -> Tensor:
     row = torch.linspace(-1, 1, h, device=x.device, dtype=x.dtype).view(1, 1, h, 1).expand(batch, 1, h, w)
     column = torch.linspace(-1, 1, w, device=x.device, dtype=x.dtype).view(1, 1, 1, w).expand(batch, 1, h, w)
     return torch.cat([row, column], 1)
-
-
-class Familiarity(nn.Module):
-    """How large an error is usual for a thing that looks like this at this place: one frame -> log expected error.
-
-    A single frame shows no motion, so something ordinary to look at that moves in an unusual way keeps a large
-    error, while the contrast of clothes and the crowding of a scene are divided out. (B, C, H, W) -> (B, 1, H / CELL,
-    W / CELL) float32. Trained by `expected_error_loss` beside the network whose error it expects.
-    """
-
-    def __init__(self, channels: int, width: int):
-        super().__init__()
-        self.body = nn.Sequential(conv(channels * CELL * CELL + 2, width), conv(width, width), conv(width, width),
-                                  nn.Conv2d(width, 1, 3, 1, 1))
-
-    def forward(self, frame: Tensor) -> Tensor:
-        x = F.pixel_unshuffle(frame, CELL)
-        return self.body(torch.cat([x, places(x)], 1)).float() - 6.0
-
-
-def expected_error_loss(error: Tensor, log_expected: Tensor) -> Tensor:
-    """Negative log-likelihood of cell errors (B, 1, h, w) under exponentials of mean exp(log_expected): smallest
-    where that is their conditional mean. No gradient reaches `error`: the network may not grow worse to be as bad
-    as expected."""
-    expected = log_expected.clamp(-16, 4)
-    return (expected + error.detach() * (-expected).exp()).mean()
-
-
-def relative_error(error: Tensor, log_expected: Tensor, floor: Tensor) -> Tensor:
-    """(B, 1, h, w) cell errors over what is usual there; `floor` () keeps a place where nothing is expected from
-    exploding at the first grain of noise."""
-    return error / (log_expected.clamp(-16, 4).exp() + floor)
 
 
 def by_place(patches: Tensor, location: Tensor, floor: float) -> Tensor:

@@ -19,22 +19,15 @@ import dataclasses
 import itertools
 from typing import NamedTuple
 
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixelplay.autoencoders import blocks
+from pixelplay.autoencoders import blocks, flow
 from pixelplay.autoencoders.base import Autoencoder, TrainConfig
 from pixelplay.autoencoders.density import fit_density, negative_log_likelihood
-from pixelplay.autoencoders.windows import CHUNK, find_windows, spread, to_network
 
 APPEARANCE_WEIGHT, DENSITY_WEIGHT = 0.2, 0.2
-FLOW_BLUR = 1.0
-"""Standard deviation in pixels of the blur before the flow: it follows edges, not noise and blocks."""
-STILL = 0.1
-"""Pixels per frame below which a cell counts as still."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,21 +98,13 @@ class Joint(Autoencoder):
         """(B, T, C, H, W) -> the motion target, the same in training and at test: mean speed over the last `span`
         frames in each cell (B, 1, H / 4, W / 4), in pixels of the network's input per frame."""
         start = self.offsets.index(-self.config.span)
-        return blocks.cells(flow_speed(clip[:, start], clip[:, -1])) / self.config.span
+        return blocks.cells(flow.flow_speed(clip[:, start], clip[:, -1])) / self.config.span
 
     def prepare(self, train, size):
-        """And 'speed' (): mean speed of what moves in the training frames, the unit of the motion losses."""
-        windows = find_windows(train, self.offsets, self.config.max_gap).rows
-        windows = windows[spread(len(windows), 200)]
-        found = [torch.zeros(1)]
-        for i in range(0, len(windows), CHUNK):
-            rows = windows[i:i + CHUNK]
-            frames = to_network(train.batch(rows.ravel()), size, self.config.channels).float() / 255
-            found.append(self.speed(frames.view(*rows.shape, *frames.shape[1:])).flatten())
-        speeds = torch.cat(found)
-        moving = speeds[speeds > STILL]
-        unit = moving.mean() if len(moving) else torch.tensor(1.0)
-        return {**super().prepare(train, size), "speed": unit}
+        """And 'speed' (): usual speed of what moves in the training frames, the unit of the motion losses."""
+        config = self.config
+        return {**super().prepare(train, size),
+                "speed": flow.usual_speed(self.speed, train, self.offsets, size, config.channels, config.max_gap)}
 
     def loss(self, net, clip, target, generator, prior):
         background = prior["background"]
@@ -136,12 +121,13 @@ class Joint(Autoencoder):
         return {"total": sum(losses.values()), **losses}
 
     def errors(self, net, clip, prior):
-        """Three maps: how far the speed is from what this appearance usually has and from what the past foretold, how
-        badly the appearance is rebuilt, and how thin normal codes lie here, as exp of a z-score."""
+        """Three maps: how far the squared speed is from what this appearance usually has and from what the past foretold
+        (squares: too fast weighs more than too slow), how badly the appearance is rebuilt, and how thin normal codes
+        lie here, as exp of a z-score."""
         background = prior["background"]
         out = net(*self.frame_and_past(clip, background))
         speed = self.speed(clip) / prior["speed"]
-        motion = (speed - out.usual_speed).abs() + (speed - out.next_speed).abs()
+        motion = (speed ** 2 - out.usual_speed ** 2).abs() + (speed ** 2 - out.next_speed ** 2).abs()
         appearance = blocks.cells((out.frame + background - clip[:, -1]) ** 2)
         maps = [motion, appearance]
         if "density_centre" in prior:
@@ -154,12 +140,12 @@ class Joint(Autoencoder):
         return torch.cat(maps, 1)
 
     def reduce(self, patches):
-        """log S = log S_M + 0.2 log S_A + 0.2 z at the patch of largest motion error S_M, a squared speed (Nguyen and
-        Meunier; the density term is ours)."""
+        """log S = log S_M + 0.2 log S_A + 0.2 z at the patch of largest motion error S_M (Nguyen and Meunier; the
+        density term is ours)."""
         patches = blocks.by_place(patches, self.prior["location"], self.config.location_floor)
         motion, appearance, thin = (p.flatten(1) for p in patches.unbind(1))
         worst = motion.argmax(1, keepdim=True)
-        score = motion ** 2 * appearance.clamp_min(1e-6) ** APPEARANCE_WEIGHT * thin ** DENSITY_WEIGHT
+        score = motion * appearance.clamp_min(1e-6) ** APPEARANCE_WEIGHT * thin ** DENSITY_WEIGHT
         return score.gather(1, worst).clamp_min(1e-12).expand(-1, 3)
 
     def after_fit(self, net, clips, prior):
@@ -170,22 +156,6 @@ class Joint(Autoencoder):
         density = fit_density(codes, self.config.clusters, self.seed)
         nll = negative_log_likelihood(codes.cpu(), density)
         return {**density, "density_centre": nll.mean(), "density_scale": nll.std().clamp_min(1e-3)}
-
-
-def flow_speed(before: Tensor, after: Tensor) -> Tensor:
-    """(B, C, H, W) pairs in [0, 1] -> (B, 1, H, W) displacement in pixels of each pixel of `after`, by dense inverse
-    search (Kroeger et al., ECCV 2016). On the CPU whatever the device: a few milliseconds a pair."""
-    def gray(x: Tensor) -> np.ndarray:
-        return (x.detach().float().mean(1) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
-
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    # people are a few pixels wide at the network's size: the preset's quarter resolution loses them
-    search.setFinestScale(1)
-    found = np.empty((len(after), 1, *after.shape[-2:]), np.float32)
-    for i, (old, new) in enumerate(zip(gray(before), gray(after))):
-        old, new = (cv2.GaussianBlur(x, (0, 0), FLOW_BLUR) for x in (old, new))
-        found[i, 0] = np.linalg.norm(search.calc(new, old, None), axis=-1)
-    return torch.from_numpy(found).to(after.device)
 
 
 class Found(NamedTuple):

@@ -1,0 +1,157 @@
+"""Roadmap-lite: what it predicts from, what it tolerates, and that it learns."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from footage import make_footage
+
+from pixelplay.autoencoders.roadmap import (
+    LEAST_SHIFT,
+    TAU_HIGH,
+    TAU_LOW,
+    MultiPath,
+    Roadmap,
+    RoadmapConfig,
+    tolerance,
+)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    model = Roadmap(RoadmapConfig.profile("smoke"), seed=0)
+    model.fit(make_footage(videos=3, frames=24), tmp_path_factory.mktemp("roadmap"))
+    return model
+
+
+def clip_of(model, batch=2, size=(32, 48), seed=0):
+    return torch.rand(batch, len(model.offsets), 1, *size, generator=torch.Generator().manual_seed(seed))
+
+
+def test_window_is_history_then_the_horizon_ahead():
+    model = Roadmap(RoadmapConfig(history=4, step=2, horizon=4))
+    assert model.offsets == (-10, -8, -6, -4, 0) and model.scored == (4, 4, 4)
+
+
+@pytest.mark.parametrize("profile", ["smoke", "lite", "full"])
+def test_profiles_have_three_paths_and_give_the_shapes_they_say(profile):
+    config = RoadmapConfig.profile(profile)
+    assert len(config.widths) >= 3
+    model = Roadmap(config)
+    net, past = model.network((32, 48)), torch.rand(2, config.history, config.channels, 32, 48)
+    assert net(past).shape == (2, config.channels, 32, 48)
+
+
+def test_without_a_change_the_prediction_is_the_last_frame():
+    torch.manual_seed(0)
+    net, past = MultiPath(1, (4, 6, 8)), torch.rand(1, 3, 1, 32, 48)
+    with torch.no_grad():
+        net.head[-1].weight.zero_()
+        net.head[-1].bias.zero_()
+    assert torch.equal(net(past), past[:, -1])
+
+
+def test_every_path_and_every_past_frame_matters():
+    torch.manual_seed(0)
+    net = MultiPath(1, (4, 6, 8))
+    past = torch.rand(1, 3, 1, 32, 48, requires_grad=True)
+    (net(past) - past[:, -1].detach()).square().sum().backward()
+    assert (past.grad.abs().amax(dim=(0, 2, 3, 4)) > 0).all()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+def test_state_starts_anew_for_every_clip():
+    torch.manual_seed(0)
+    net = MultiPath(1, (4, 6, 8)).eval()
+    clips = torch.rand(3, 3, 1, 32, 48)
+    assert torch.allclose(net(clips), torch.cat([net(c[None]) for c in clips]), atol=1e-5)
+
+
+def test_a_perfect_prediction_of_a_still_scene_scores_least(fitted):
+    still = torch.rand(1, 1, 1, 32, 48).expand(1, len(fitted.offsets), 1, 32, 48)
+
+    def copy(past):
+        return past[:, -1]
+
+    error, missed, moved = fitted.errors(copy, still, fitted.prior)[0]
+    assert error.max() == 0 and missed.max() < LEAST_SHIFT + 0.05 and moved.max() < LEAST_SHIFT + 0.05
+
+
+def test_score_needs_error_and_displacement_at_one_place():
+    model = Roadmap(RoadmapConfig.profile("smoke"))
+    model.prior = {"location": torch.ones(3, 2, 2)}
+    patches = torch.ones(1, 3, 2, 2)
+    base = model.reduce(patches)[0, 0]
+    patches[0, 0, 0, 0], patches[0, 1, 1, 1] = 4.0, 3.0
+    apart = model.reduce(patches)[0, 0]
+    patches[0, 0, 1, 1] = 4.0
+    assert apart / base == pytest.approx(9) and model.reduce(patches)[0, 0] / base == pytest.approx(36)
+
+
+def test_tolerance_lies_between_its_bounds_and_grows_with_the_clips_noise():
+    noise = torch.tensor([0.0, 0.01, 1.0]).view(1, 1, 3)
+    assert torch.allclose(tolerance(noise), torch.tensor([[[TAU_LOW, 0.025, TAU_HIGH]]]))
+    still, generator = torch.full((1, 2, 1, 32, 48), 0.5), torch.Generator().manual_seed(0)
+    noisy = still + 0.1 * torch.randn(still.shape, generator=generator)
+    floor, grain = torch.full((1, 32, 48), 0.004), torch.tensor(0.004)
+    assert torch.allclose(tolerance(floor, grain, still), tolerance(floor).expand(1, 1, 32, 48))
+    assert tolerance(floor, grain, noisy).min() > 0.18
+
+
+def test_noise_below_the_floor_costs_nothing_in_the_score(fitted):
+    clip = clip_of(fitted)
+    prior = {**fitted.prior, "noise": torch.full_like(fitted.prior["noise"], 10.0)}
+    wide = fitted.errors(fitted.net, clip, prior)
+    narrow = fitted.errors(fitted.net, clip, {**prior, "noise": torch.zeros_like(prior["noise"])})
+    assert (wide[:, 0] <= narrow[:, 0]).all() and wide[:, 0].sum() < narrow[:, 0].sum()
+
+
+def test_loss_parts_are_finite_and_add_up(fitted):
+    clip = clip_of(fitted)
+    losses = fitted.loss(fitted.net, clip, clip, torch.Generator(), fitted.prior)
+    assert all(torch.isfinite(v) for v in losses.values())
+    assert losses["total"].item() == pytest.approx(sum(v.item() for k, v in losses.items() if k != "total"))
+
+
+def test_skill_is_one_for_a_network_that_copies_and_less_for_one_that_knows(fitted):
+    footage = make_footage(videos=2, frames=16, speed=2.0, noise=0.0)
+    clips = fitted._clips(footage, tuple(fitted.about["size"]))
+    futures = {round(float(clip[0, :-1].sum()), 3): clip[:, -1] for clip, _ in clips.batches(batch=1)}
+
+    def copy(past):
+        return past[:, -1]
+
+    def halfway(past):
+        goals = torch.cat([futures[round(float(p.sum()), 3)] for p in past])
+        return (past[:, -1] + goals) / 2
+
+    assert float(fitted.after_fit(copy, clips, fitted.prior)["skill"]) == pytest.approx(1)
+    assert float(fitted.after_fit(halfway, clips, fitted.prior)["skill"]) == pytest.approx(0.25)
+
+
+def test_scores_are_finite_complete_and_repeatable(fitted, tmp_path):
+    test = make_footage(videos=2, frames=20, seed=5, name="test")
+    one, two = (fitted.score(test, tmp_path / str(i)) for i in range(2))
+    assert len(one.values) == len(test) and np.isfinite(one.values).all() and (one.values > 0).all()
+    assert np.array_equal(one.values, two.values)
+
+
+@pytest.mark.parametrize("kwargs", [dict(videos=1, frames=1), dict(videos=2, frames=3),
+                                    dict(videos=2, frames=15, blobs=0, noise=0.0)])
+def test_degenerate_footage_is_survived(kwargs, tmp_path):
+    footage = make_footage(**kwargs)
+    config = dataclasses.replace(RoadmapConfig.profile("smoke"), steps=3, epoch_steps=3)
+    model = Roadmap(config, seed=0)
+    model.fit(footage, tmp_path)
+    assert np.isfinite(model.score(footage, tmp_path).values).all() and np.isfinite(model.skill)
+
+
+def test_saved_and_loaded_it_scores_the_same(fitted, tmp_path):
+    fitted.save(tmp_path / "weights")
+    loaded = Roadmap.load(tmp_path / "weights")
+    test = make_footage(videos=1, frames=20, seed=5, name="test")
+    one, two = fitted.score(test, tmp_path / "a").values, loaded.score(test, tmp_path / "b").values
+    assert np.allclose(one, two, rtol=0.05)
