@@ -115,6 +115,11 @@ class Autoencoder(Model):
         """For each of the K maps of `errors`, the index into `offsets` of the frame it is charged to. Several maps
         may be charged to one frame; each (window, map) pair that covers a frame enters its average."""
 
+    @property
+    def map_weights(self) -> tuple[float, ...]:
+        """(K,) weight of each map in a frame's average."""
+        return (1.0,) * len(self.scored)
+
     @abc.abstractmethod
     def loss(self, net: nn.Module, clip: Tensor, target: Tensor, generator: torch.Generator,
              prior: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -132,7 +137,7 @@ class Autoencoder(Model):
     @abc.abstractmethod
     def errors(self, net: nn.Module, clip: Tensor, prior: dict[str, Tensor]) -> Tensor:
         """(B, T, C, H, W) clean clip -> (B, K, h, w) non-negative error maps (any h, w; K as in `scored`). The
-        scorer divides them by their mean over the training frames at the same place and map."""
+        scorer divides them by the size training errors have at the same place and map."""
 
     def reduce(self, patches: Tensor) -> Tensor:
         """(B, K, P, Q) patch means of the normalised error maps -> (B, K) positive raw scores; the largest patch."""
@@ -239,6 +244,8 @@ class Autoencoder(Model):
         with torch.no_grad():
             self.prior |= {k: v.to(device) for k, v in self.after_fit(self.net, clips, prior).items()}
         self.prior["location"] = scorer.location_errors(self._errors, clips, config.patch).to(device)
+        self.prior["level"] = scorer.map_levels(self._errors, self.reduce, clips, self.prior["location"],
+                                                config.patch).to(device)
         self.about = {
             "size": list(size), "frames": len(train), "videos": train.video_names(),
             "data_fingerprint": train.fingerprint, "working_size": list(train.size), "hardware": hardware().name,
@@ -262,7 +269,8 @@ class Autoencoder(Model):
             return Scores(np.zeros(0), np.zeros(0, bool))
         clips = self._clips(footage, tuple(self.about["size"]))
         return scorer.score_footage(self._errors, self.reduce, clips, self.scored, self.prior["location"],
-                                    self.config.patch, maps=maps, title=title)
+                                    self.config.patch, levels=self.prior["level"], weights=self.map_weights,
+                                    maps=maps, title=title)
 
 
 def folds(train: Footage, count: int) -> list[np.ndarray]:

@@ -13,6 +13,7 @@ import copy
 import dataclasses
 import logging
 import math
+import pickle
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -188,7 +189,7 @@ class _Run:
             return
         try:
             state = torch.load(self.path, map_location=self.accelerator.device, weights_only=True)
-        except (RuntimeError, EOFError, ValueError, OSError) as cause:
+        except (RuntimeError, EOFError, ValueError, OSError, LookupError, pickle.UnpicklingError) as cause:
             log.warning("%s cannot be read (%s): training starts again", self.path, cause)
             return
         if state["key"] != self.key:

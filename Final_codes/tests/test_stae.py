@@ -1,0 +1,124 @@
+"""STAE: shapes, what it sees, learning, the verbs of a model, and released weights without training."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from footage import make_footage
+
+from pixelplay.autoencoders import weights
+from pixelplay.autoencoders.base import folds
+from pixelplay.autoencoders.stae import STAE, STAEConfig
+from pixelplay.config import override
+from pixelplay.errors import PixelPlayError
+from pixelplay.registry import model_class
+
+CONFIG = override(STAEConfig.profile("smoke"), {"length": 4, "step": 1, "steps": 30, "epoch_steps": 15})
+
+
+@pytest.fixture(scope="module")
+def train():
+    return make_footage(videos=4, frames=16, size=(32, 48), seed=1)
+
+
+@pytest.fixture(scope="module")
+def fitted(train, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stae")
+    model = STAE(CONFIG, seed=2)
+    model.fit(train, folder)
+    model.held_out(train, folder)
+    model.save(folder / "released")
+    return model, folder
+
+
+def test_it_is_registered_and_every_profile_builds():
+    assert model_class("stae") is STAE
+    for profile in ("smoke", "lite", "full"):
+        config = STAEConfig.profile(profile)
+        net = STAE(config).network((32, 48))
+        clip = torch.zeros(1, config.length, config.channels, 32, 48)
+        assert [tuple(part.shape) for part in net(clip)] == [tuple(clip.shape)] * 2
+    with pytest.raises(PixelPlayError, match="length"):
+        STAE(dataclasses.replace(CONFIG, length=6)).network((32, 48))
+
+
+def test_windows_hold_the_past_and_as_much_future():
+    model = STAE(dataclasses.replace(CONFIG, length=4, step=2))
+    assert model.offsets == (-6, -4, -2, 0, 2, 4, 6, 8)
+    assert len(model.scored) == len(model.map_weights) == 8
+
+
+def test_the_future_is_never_seen(fitted):
+    model, _ = fitted
+    clip = torch.rand(2, 8, 1, 32, 48)
+    other = clip.clone()
+    other[:, 4:] = torch.rand(2, 4, 1, 32, 48)
+    with torch.no_grad():
+        assert torch.equal(model._make(model.net, clip, model.prior), model._make(model.net, other, model.prior))
+
+
+def test_training_lowers_the_loss_below_that_of_the_bare_background(train, tmp_path):
+    model = STAE(dataclasses.replace(CONFIG, steps=250, epoch_steps=125, noise_p=0.0, skip_p=0.0, widths=(16, 24, 24)))
+    model.fit(train, tmp_path)
+    clips = model._clips(train, (32, 48))
+    clip = clips.take(clips.windows.rows[::3])
+    made, bare = model.errors(model.net, clip, model.prior), ((clip - model.prior["background"]) ** 2).mean(dim=2)
+    assert made[:, :4].mean() < 0.9 * bare[:, :4].mean()
+
+
+def test_scores_cover_every_frame_and_rise_where_an_odd_thing_is(fitted, tmp_path):
+    model, _ = fitted
+    clean = make_footage(videos=2, frames=16, size=(32, 48), seed=1, name="test")
+    odd = make_footage(videos=2, frames=16, size=(32, 48), seed=1, name="test", odd=[(1, 11)])
+    before, after = model.score(clean, tmp_path / "clean"), model.score(odd, tmp_path / "odd")
+    assert after.values.shape == (32,) and (after.values > 0).all() and after.maps.shape[0] == 32
+    rise = (after.maps.astype(np.float32) / np.maximum(before.maps, 1e-3)).max(axis=(1, 2))
+    assert np.allclose(rise[:16], 1) and rise.max() > 2
+    assert abs(int(rise.argmax()) - (16 + 11)) <= 4
+    assert np.array_equal(model.score(odd, tmp_path / "odd").values, after.values)
+
+
+def test_held_out_scores_come_from_models_that_did_not_see_the_video(fitted, train):
+    model, folder = fitted
+    parts = folds(train, 2)
+    assert np.array_equal(parts[0] | parts[1], np.ones(len(train), bool)) and not (parts[0] & parts[1]).any()
+    for name in train.video_names():
+        assert len({part[train.videos == name].all() for part in parts}) == 2
+    assert (folder / "fold0" / "checkpoint.pt").exists() and (folder / "fold1" / "checkpoint.pt").exists()
+    assert model.train_scores[0] is train.ids and np.isfinite(model.train_scores[1]).all()
+
+
+def test_one_video_is_held_out_in_halves_and_one_frame_by_itself(tmp_path):
+    single = make_footage(videos=1, frames=20, size=(32, 48))
+    assert [int(p.sum()) for p in folds(single, 2)] == [10, 10]
+    model = STAE(dataclasses.replace(CONFIG, steps=2, epoch_steps=2))
+    lone = single.select(np.arange(1))
+    model.fit(lone, tmp_path)
+    assert np.isfinite(model.held_out(lone, tmp_path).values).all()
+    assert np.isfinite(model.score(lone, tmp_path).values).all()
+
+
+def test_released_weights_score_without_training_and_bring_their_calibration(fitted, train, tmp_path):
+    model, folder = fitted
+    loaded = STAE.load(folder / "released")
+    test = make_footage(videos=1, frames=16, size=(32, 48), seed=4, name="test")
+    mine, theirs = model.score(test, tmp_path / "a").values, loaded.score(test, tmp_path / "b").values
+    assert np.allclose(mine, theirs, rtol=2e-2)
+    assert np.allclose(loaded.held_out(train, tmp_path).values, model.train_scores[1], rtol=1e-5)
+    other = make_footage(videos=1, frames=12, size=(32, 48), seed=7)
+    assert np.isfinite(loaded.held_out(other, tmp_path).values).all()
+    assert not (tmp_path / "fold0").exists()
+    _, card = weights.read_weights(folder / "released", model="stae", version=STAE.version)
+    assert card["size"] == [32, 48] and card["steps"] == 30 and card["curve"] and len(card["sha256"]) == 64
+
+
+def test_weights_of_another_shape_are_refused(fitted, tmp_path):
+    _, folder = fitted
+    tensors, card = weights.read_weights(folder / "released", model="stae", version=STAE.version)
+    short = {k: v for k, v in tensors.items() if "predict" not in k}
+    weights.write_weights(tmp_path, short, {k: v for k, v in card.items() if k != "train_scores_sha256"})
+    with pytest.raises(PixelPlayError, match="do not fit"):
+        STAE.load(tmp_path)
+    with pytest.raises(PixelPlayError, match="call fit"):
+        STAE(CONFIG).score(make_footage(videos=1, frames=2), tmp_path)

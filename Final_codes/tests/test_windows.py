@@ -1,0 +1,153 @@
+"""Windows by index: gaps, borders, short videos, reliability; clips on the device; augmentation by step."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from footage import make_footage
+
+from pixelplay.autoencoders.augment import Augment
+from pixelplay.autoencoders.base import TrainConfig
+from pixelplay.autoencoders.windows import (
+    Clips,
+    background_median,
+    find_windows,
+    network_size,
+    noise_floor,
+    spread,
+    to_network,
+)
+
+OFFSETS = (-4, -2, 0)
+
+
+def with_numbers(footage, numbers, videos=None):
+    """The same pictures under other frame numbers."""
+    return dataclasses.replace(footage, frames=np.asarray(numbers, np.int64),
+                               videos=footage.videos if videos is None else np.asarray(videos, object))
+
+
+def test_every_window_stays_inside_one_video():
+    footage = make_footage(videos=3, frames=10)
+    windows = find_windows(footage, OFFSETS, max_gap=3)
+    assert len(windows) == 3 * (10 - 4)
+    assert (footage.videos[windows.rows] == footage.videos[windows.anchors][:, None]).all()
+    times = footage.frames[windows.rows] - footage.frames[windows.anchors][:, None]
+    assert (times == np.asarray(OFFSETS)).all()
+    assert not windows.padded.any() and (windows.weight == 1).all()
+
+
+def test_a_missing_number_is_bridged_by_its_nearest_neighbour_and_counts_less():
+    footage = with_numbers(make_footage(videos=1, frames=9), [0, 1, 2, 3, 5, 6, 7, 8, 9])
+    windows = find_windows(footage, OFFSETS, max_gap=3)
+    at = {int(footage.frames[a]): i for i, a in enumerate(windows.anchors)}
+    assert footage.frames[windows.rows[at[8]]].tolist() == [3, 6, 8]  # 4 is missing: 3 stands in
+    assert windows.weight[at[8]] == 0.5 and windows.weight[at[9]] == 1.0
+
+
+def test_no_window_crosses_a_gap_larger_than_its_tolerance():
+    footage = with_numbers(make_footage(videos=1, frames=12), [*range(6), *range(40, 46)])
+    rows = find_windows(footage, OFFSETS, max_gap=3).rows
+    assert len(rows) == 4
+    assert ((rows < 6).all(axis=1) | (rows >= 6).all(axis=1)).all()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 4])
+def test_a_video_shorter_than_a_window_gets_padded_windows(frames):
+    long, short = make_footage(videos=1, frames=9), make_footage(videos=1, frames=frames)
+    footage = dataclasses.replace(
+        long, ids=np.concatenate([long.ids, short.ids]), frames=np.concatenate([long.frames, short.frames]),
+        videos=np.array(["1"] * 9 + ["2"] * frames, object), rows=np.arange(9 + frames),
+        reliability=np.ones(9 + frames, np.float32), flags=np.array([""] * (9 + frames), object),
+        pixels=np.concatenate([long.pixels, short.pixels]))
+    windows = find_windows(footage, OFFSETS, max_gap=3)
+    assert windows.padded.sum() == frames
+    assert (windows.rows[windows.padded] >= 9).all()
+    assert windows.rows[windows.padded].max() == 9 + frames - 1
+
+
+def test_one_unreliable_frame_lowers_the_weight_of_every_window_it_is_in():
+    footage = make_footage(videos=1, frames=10)
+    footage.reliability[5] = 0.1
+    windows = find_windows(footage, OFFSETS, max_gap=3)
+    inside = (windows.rows == 5).any(axis=1)
+    assert np.allclose(windows.weight[inside], 0.1) and (windows.weight[~inside] == 1).all()
+
+
+def test_empty_footage_has_no_windows():
+    footage = make_footage(videos=1, frames=3).select(np.zeros(3, bool))
+    assert len(find_windows(footage, OFFSETS, max_gap=3)) == 0
+    assert len(Clips(footage, OFFSETS, (16, 32), 1)) == 0
+
+
+def test_clips_are_the_frames_of_the_windows_and_the_same_from_memory_and_from_the_map():
+    footage = make_footage(videos=2, frames=8, size=(32, 48))
+    held = Clips(footage, OFFSETS, (32, 48), 3)
+    read = Clips(footage, OFFSETS, (32, 48), 3, budget=0)
+    assert held.frames is not None and read.frames is None
+    for (a, i), (b, j) in zip(held.batches(batch=3), read.batches(batch=3), strict=True):
+        assert (i == j).all() and torch.equal(a, b)
+    first = held.take(held.windows.rows[:1])[0, 0]
+    wanted = footage.pixels[footage.rows[held.windows.rows[0, 0]]].transpose(2, 0, 1) / 255
+    assert np.allclose(first.numpy(), wanted, atol=1e-6)
+
+
+def test_resizing_averages_areas_and_gray_is_luma():
+    frames = np.zeros((1, 4, 4, 3), np.uint8)
+    frames[0, :2, :2] = (255, 0, 0)
+    small = to_network(frames, (2, 2), 1)
+    assert small.dtype == torch.uint8 and small.shape == (1, 1, 2, 2)
+    assert small[0, 0].tolist() == [[76, 0], [0, 0]]
+
+
+def test_network_size_keeps_the_shape_in_multiples_of_sixteen():
+    assert network_size((192, 288), 96) == (96, 144)
+    assert network_size((192, 336), 96) == (96, 160)
+    assert network_size((10, 500), 16)[0] == 16
+
+
+def test_spread_and_statistics_of_training_frames():
+    assert spread(0, 5).tolist() == [] and spread(3, 5).tolist() == [0, 1, 2]
+    still = make_footage(videos=1, frames=6, blobs=0, noise=0)
+    assert torch.equal(noise_floor(still, (48, 80), 3), torch.zeros(1, 48, 80))
+    background = background_median(still, (48, 80), 3)
+    assert torch.allclose(background, torch.from_numpy(still.pixels[0].transpose(2, 0, 1) / 255).float(), atol=1e-6)
+    noisy = noise_floor(make_footage(videos=1, frames=30, blobs=0, noise=5), (48, 80), 3)
+    # the difference of two frames has sqrt(2) times the noise; luma averages the channels' noise
+    assert 1 / 255 < noisy.median() < 10 / 255
+    assert torch.equal(noise_floor(still.select(np.arange(1)), (48, 80), 3), torch.zeros(1, 48, 80))
+
+
+def test_augmentation_depends_on_the_step_alone_and_a_process_gets_its_share_of_it():
+    clips = Clips(make_footage(videos=2, frames=30, size=(32, 48)), OFFSETS, (32, 48), 1)
+    config = TrainConfig(noise_p=1.0, skip_p=0.5, brightness=0.2)
+    windows = np.arange(8)
+    clip, target = Augment(clips, config, seed=1).batch(5, windows)
+    again = Augment(clips, config, seed=1)
+    again.batch(4, windows)
+    halves = [again.batch(5, windows, half) for half in (slice(0, 4), slice(4, 8))]
+    assert torch.equal(torch.cat([h[0] for h in halves]), clip)
+    assert torch.equal(torch.cat([h[1] for h in halves]), target)
+    assert not torch.equal(Augment(clips, config, seed=1).batch(6, windows)[0], clip)
+    assert clip.min() >= 0 and clip.max() <= 1
+
+
+def test_noise_touches_the_input_only_and_nothing_is_touched_when_all_is_off():
+    clips = Clips(make_footage(videos=1, frames=20, size=(32, 48)), OFFSETS, (32, 48), 1)
+    off = TrainConfig(noise_p=0.0, skip_p=0.0, brightness=0.0)
+    clip, target = Augment(clips, off, seed=0).batch(0, np.arange(4))
+    assert torch.equal(clip, target) and torch.equal(clip, clips.take(clips.windows.rows[:4]))
+    noisy, clean = Augment(clips, dataclasses.replace(off, noise_p=1.0), seed=0).batch(0, np.arange(4))
+    assert torch.equal(clean, target) and (noisy - clean).abs().max() > 0.01
+
+
+def test_too_fast_inputs_keep_the_anchor_and_never_leave_their_video():
+    footage = make_footage(videos=2, frames=30, size=(32, 48))
+    clips = Clips(footage, OFFSETS, (32, 48), 1)
+    augment = Augment(clips, TrainConfig(skip_p=1.0), seed=0)
+    rows = augment._fast_rows(np.arange(len(clips)), np.full(len(clips), 5))
+    anchors = clips.windows.anchors
+    assert (rows[:, -1] == anchors).all()
+    assert (footage.videos[rows] == footage.videos[anchors][:, None]).all()
+    assert footage.frames[rows[-1]].tolist() == [9, 19, 29]
