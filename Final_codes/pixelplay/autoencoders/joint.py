@@ -121,9 +121,9 @@ class Joint(Autoencoder):
         return {"total": sum(losses.values()), **losses}
 
     def errors(self, net, clip, prior):
-        """Three maps: how far the squared speed is from what this appearance usually has and from what the past foretold
-        (squares: too fast weighs more than too slow), how badly the appearance is rebuilt, and how thin normal codes
-        lie here, as exp of a z-score."""
+        """Three maps: how far the squared speed is from what this appearance usually has and from what the past
+        foretold (squares: too fast weighs more than too slow), how badly the appearance is rebuilt, and how thin
+        normal codes lie here, as exp of a z-score."""
         background = prior["background"]
         out = net(*self.frame_and_past(clip, background))
         speed = self.speed(clip) / prior["speed"]

@@ -116,11 +116,12 @@ class UNet(Autoencoder):
         return {"total": sum(losses.values()), **losses}
 
     def errors(self, net, clip, prior):
-        """Two maps: of the squared speed, in units of the usual one (squares: too fast weighs more than too slow), and of
-        the appearance, squared."""
+        """Two maps: of the squared speed, in units of the usual one (squares: too fast weighs more than too slow), and
+        of the appearance, squared."""
         speed = self.speed(clip) / prior["speed"]
         made, made_speed = self.in_paint(net, clip, speed, prior["background"])
-        return torch.cat([blocks.cells((made_speed ** 2 - speed ** 2).abs()), blocks.cells((made - clip[:, 1]) ** 2)], 1)
+        motion = (made_speed ** 2 - speed ** 2).abs()
+        return torch.cat([blocks.cells(motion), blocks.cells((made - clip[:, 1]) ** 2)], 1)
 
     def in_paint(self, net: nn.Module, clip: Tensor, speed: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, C, H, W) frames and (B, 1, H, W) speed -> both of the middle frame, every pixel rebuilt by the mask
