@@ -20,7 +20,7 @@ from pixelplay.two_stream.foreground import fit_background
 from pixelplay.two_stream.local_memory import LocalMemory, LocalMemoryConfig, load_actors
 
 SIZE = (96, 160)
-CONFIG = dataclasses.replace(LocalMemoryConfig.profile("smoke"), stride=4, floor=16, batch=8)
+CONFIG = dataclasses.replace(LocalMemoryConfig.profile("smoke"), stride=2, floor=16, batch=8, outliers=0.05)
 
 
 def footage(videos: int, frames: int, **more):

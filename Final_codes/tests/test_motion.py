@@ -10,7 +10,7 @@ from footage import make_footage
 from pixelplay.two_stream.actor_table import ActorTable
 from pixelplay.two_stream.flow import DenseFlow, partners, with_partners
 from pixelplay.two_stream.motion import Actors, SpeedModel, actor_motion, fit_speeds
-from pixelplay.two_stream.scoring import fill_between, fill_missing, frame_maxima, reason
+from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima, reason
 from pixelplay.two_stream.tracks import link_actors, track_median
 
 
@@ -134,6 +134,19 @@ def test_a_missing_score_takes_the_nearest_of_its_video():
     out = fill_missing(np.array([1.0, 0.0, 0.0, 7.0, 0.0]), np.array([0, 1, 1, 0, 1], bool), videos,
                        np.array([0, 1, 40, 50, 0]), -2.0)
     assert out.tolist() == [1.0, 1.0, 7.0, 7.0, -2.0]
+
+
+def test_rarity_is_the_tail_share_in_powers_of_ten_and_never_ties():
+    train = np.random.default_rng(0).exponential(1.0, 20000)
+    rarity = Rarity.fit(train)
+    assert rarity(np.log([10.0, 100.0, 1e6])) == pytest.approx([1.0, 2.0, 6.0], rel=0.05)
+    assert (np.diff(rarity(np.array([0.0, 0.1, 1.0, 5.0, 50.0, 51.0]))) > 0).all()
+
+
+@pytest.mark.parametrize("train", [[2.0], [2.0] * 50, [1.0, 3.0]])
+def test_rarity_of_few_or_equal_scores_is_finite(train):
+    out = Rarity.fit(np.array(train))(np.array([-1.0, 2.0, 9.0]))
+    assert np.isfinite(out).all() and out[2] > out[0]
 
 
 def test_reasons_name_the_stronger_part():

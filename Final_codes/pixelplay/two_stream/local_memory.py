@@ -1,8 +1,8 @@
 """Local stream: does any actor look or move like no normal one?
 
 Reads `Footage`; finds actors (`actor_table`), embeds their crops, compares each crop with memory banks of training
-crops and each speed with what is usual at its place and size. Both parts are calibrated on held-out training videos
-and added, so the score is in robust standard deviations above normal. Writes `local_memory.safetensors` and its card;
+crops and each speed with what is usual at its place and size. Each part is calibrated on held-out training videos;
+the score is the sum of their rarities there (see `scoring.Rarity`). Writes `local_memory.safetensors` and its card;
 `actors.<split>.npz` (boxes, z-scores, reasons, nearest training crop) beside them for the report.
 
 After Reiss and Hoshen, arXiv 2212.00789 (attributes, per-attribute maxima, held-out calibration).
@@ -35,13 +35,15 @@ from pixelplay.two_stream.flow import partners
 from pixelplay.two_stream.foreground import Background, analysis_size, fit_background
 from pixelplay.two_stream.memory import folds, nearest
 from pixelplay.two_stream.motion import SpeedModel, fit_speeds
-from pixelplay.two_stream.scoring import fill_between, fill_missing, frame_maxima, reason
+from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima, reason
 from pixelplay.two_stream.tracks import link_actors, track_median
 
 log = logging.getLogger(__name__)
 
 VERSION = 1
 PARTS = ("appearance", "motion")
+HIGH = 100.0
+"""Clip of the parts' z-scores: far out, so that strong anomalies keep their order."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +64,9 @@ class LocalMemoryConfig:
         stride: crops are embedded in every n-th frame and interpolated between; motion is measured in every frame.
         pad, min_side, min_area, max_aspect: see `ActorRules`.
         ratio: share of the training crops that a bank keeps.
-        floor: least crops in a bank, where there are as many.
+        floor: least crops in a bank, where there are as many: of a short training set the whole subsample.
         seeds, subsample, projection, outliers: see `GlobalMemoryConfig`.
-        appearance_weight, motion_weight: of the two calibrated parts in the sum.
+        appearance_weight, motion_weight: of the two rarities in the sum.
     """
 
     detectors: tuple[str, ...] = ("foreground",)
@@ -86,7 +88,7 @@ class LocalMemoryConfig:
     min_area: float = 1.5e-4
     max_aspect: float = 8.0
     ratio: float = 0.1
-    floor: int = 1000
+    floor: int = 4000
     seeds: int = 3
     subsample: float = 0.8
     projection: int = 256
@@ -113,6 +115,7 @@ class _Fitted:
     banks: list[np.ndarray]
     members: list[np.ndarray]
     calibrations: dict[str, Calibration]
+    rarities: dict[str, Rarity]
     train_ids: np.ndarray
     train_boxes: np.ndarray
 
@@ -152,13 +155,16 @@ class LocalMemory(Model):
         held = self._steady(held, table, train)
         rows, features = self._features(train, folder, table)
         picks = [self._pick(features, train.videos[table.position[rows]], s) for s in range(c.seeds)]
-        self.fitted = _Fitted(scene, speeds, [np.asarray(features[p], np.float32) for p in picks], picks, {},
+        self.fitted = _Fitted(scene, speeds, [np.asarray(features[p], np.float32) for p in picks], picks, {}, {},
                               train.ids[table.position[rows]], table.boxes[rows])
         near = self._held_out_distances(features, train.videos[table.position[rows]])
         raw = self._frames(train, table, rows, held, near)
         self.fitted = dataclasses.replace(self.fitted, calibrations={
-            name: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1), log=True)
+            name: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1), log=True,
+                            high=HIGH)
             for name, values in raw.items()})
+        z = self._parts(train, raw)[1]
+        self.fitted = dataclasses.replace(self.fitted, rarities={part: Rarity.fit(z[part]) for part in PARTS})
         self.about = self._card(train, table, scene, speeds)
         self._held_out = (self._stamp(train), self._scores(train, raw))
         self._write_actors(train, folder, table, rows, held, near, [None] * c.seeds)
@@ -166,7 +172,7 @@ class LocalMemory(Model):
                  len(table), len(train), scene.baseline, speeds.bandwidths)
 
     def score(self, footage: Footage, folder: Path) -> Scores:
-        """Sum of the calibrated parts of every frame. Also writes `actors.<split>.npz` into `folder`."""
+        """Sum of the parts' rarities in every frame. Also writes `actors.<split>.npz` into `folder`."""
         fitted, folder = self._require(), Path(folder)
         table = self._table(footage, folder, fitted.scene)
         motion = np.full(len(table), np.nan)
@@ -252,11 +258,12 @@ class LocalMemory(Model):
         if len(features) == 0:
             return np.zeros(0, np.int64)
         rows = np.arange(len(features))
-        if c.outliers and len(features) > 100:
+        if c.outliers:
             # greedy picks go to outliers first: crops cut through by the frame's edge would hide anomalies
-            rows = without_outliers(features, videos, c.outliers, device=self._device)
-        size = coreset_size(len(rows), c.ratio, c.floor)
-        drawn = min(len(rows), max(size, round(c.subsample * len(rows))))
+            rows = rows[without_outliers(features, videos, c.outliers, device=self._device)]
+        # the subsample goes first: a bank that kept every crop would be the same for every seed
+        drawn = max(1, round(c.subsample * len(rows)))
+        size = min(drawn, coreset_size(len(rows), c.ratio, c.floor))
         rows = rows[np.sort(torch.randperm(len(rows), generator=generator)[:drawn].numpy())]
         core = greedy_coreset(features[rows], size, generator=generator, device=self._device,
                               projection=c.projection if c.projection < features.shape[1] else 0)
@@ -285,7 +292,9 @@ class LocalMemory(Model):
             raw[f"appearance.seed{b}"] = frame_maxima(near[b], table.position[rows], len(footage))
         return raw
 
-    def _scores(self, footage: Footage, raw: dict[str, np.ndarray]) -> Scores:
+    def _parts(self, footage: Footage, raw: dict[str, np.ndarray]
+               ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
+        """Raw scores and z-scores of every frame by part, and (N,) bool where motion was taken from another frame."""
         c, fitted = self.config, self._require()
         evaluated = evaluated_frames(footage, c.stride, c.tolerance)
         # a frame cut off from its neighbours shows no motion to measure, which is not the same as standing still
@@ -303,8 +312,14 @@ class LocalMemory(Model):
             parts[name], z[name] = values, calibration(values)
         seeds = [n for n in raw if n != "motion"]
         parts["appearance"] = np.mean([parts[n] for n in seeds], axis=0)
-        appearance = np.mean([z[n] for n in seeds], axis=0)
-        total = c.appearance_weight * appearance + c.motion_weight * z["motion"]
+        z["appearance"] = np.mean([z[n] for n in seeds], axis=0)
+        return parts, z, alone
+
+    def _scores(self, footage: Footage, raw: dict[str, np.ndarray]) -> Scores:
+        c, rarities = self.config, self._require().rarities
+        parts, z, alone = self._parts(footage, raw)
+        total = (c.appearance_weight * rarities["appearance"](z["appearance"])
+                 + c.motion_weight * rarities["motion"](z["motion"]))
         # a part in which nothing differs (nobody moves, nobody is there) ranks nothing and has no file
         parts = {n: v for n, v in parts.items() if len(v) < 2 or v.min() < v.max()}
         return Scores(total, alone, parts)
@@ -360,7 +375,8 @@ class LocalMemory(Model):
         write_json(Path(folder) / f"{self.name}.json", {
             "model": self.name, "version": VERSION, "config": dataclasses.asdict(self.config), "seed": self.seed,
             **self.about, "banks": len(f.banks), "train_ids": f.train_ids.tolist(),
-            "calibrations": {k: dataclasses.asdict(v) for k, v in f.calibrations.items()}})
+            "calibrations": {k: dataclasses.asdict(v) for k, v in f.calibrations.items()},
+            "rarities": {k: dataclasses.asdict(v) for k, v in f.rarities.items()}})
 
     @classmethod
     def load(cls, folder: Path) -> LocalMemory:
@@ -387,8 +403,9 @@ class LocalMemory(Model):
         scene = Scene(background, flow["baseline"], flow["dead_zone"], flow["tolerance"], flow["directions"])
         model.fitted = _Fitted(scene, speeds, banks, members,
                                {k: Calibration(**v) for k, v in card["calibrations"].items()},
+                               {k: Rarity(tuple(v["levels"]), v["excess"]) for k, v in card["rarities"].items()},
                                np.array(card["train_ids"], dtype=object), boxes)
-        own = ("model", "version", "config", "seed", "banks", "train_ids", "calibrations")
+        own = ("model", "version", "config", "seed", "banks", "train_ids", "calibrations", "rarities")
         model.about = {k: v for k, v in card.items() if k not in own}
         return model
 

@@ -1,0 +1,104 @@
+"""E10: what does each part of the two-stream memory see on UCSD Ped2, alone and together?
+
+Runs stage 1, the local stream with one or more sets of detectors and, with --global, the global stream, all in the
+profile for two CPU cores and with one seed; prices every part before and after smoothing with the model's own sigma,
+fixed beforehand. Labels are opened at the end, to fill the table.
+
+Run:   python Experiments/E10_two_stream_ped2.py DATA_FOLDER SCRATCH_FOLDER [--detectors foreground yolox-nano both]
+Makes: Experiments/E10_two_stream_ped2.csv (rows of the detectors that were run are replaced, others kept)
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pixelplay.calibration import calibrate
+from pixelplay.data.footage import Footage
+from pixelplay.data.layouts import find_dataset
+from pixelplay.evaluation.labels import read_labels
+from pixelplay.evaluation.metrics import average_precision, macro_auc, roc_auc
+from pixelplay.files import atomic_path
+from pixelplay.fusion.smoothing import smooth
+from pixelplay.model import Scores
+from pixelplay.repair.stage import open_footage, prepare
+from pixelplay.two_stream.global_memory import GlobalMemory, GlobalMemoryConfig
+from pixelplay.two_stream.local_memory import LocalMemory, LocalMemoryConfig
+
+HERE = Path(__file__).parent
+DETECTORS = {"foreground": ("foreground",), "yolox-nano": ("yolox-nano",), "both": ("yolox-nano", "foreground")}
+
+
+def calibrated(test: Scores, train: Scores) -> dict[str, np.ndarray]:
+    """z-scores of the local stream's two parts and of their sum; only held-out training scores enter."""
+    seeds = [n for n in test.parts if n.startswith("appearance.seed") and n in train.parts]
+    z = {n: calibrate(train.parts[n], log=True)(test.parts[n]) for n in [*seeds, "motion"]}
+    return {"appearance": np.mean([z[n] for n in seeds], axis=0), "motion": z["motion"],
+            "appearance + motion": test.values}
+
+
+def rows_of(name: str, values: np.ndarray, test: Footage, labels: np.ndarray, sigma: float) -> list[dict]:
+    """Metrics of one score, raw and smoothed."""
+    rows = []
+    for width in (0.0, sigma):
+        s = smooth(values, test.videos, test.frames, test.reliability, sigma=width) if width else values
+        rows.append({"score": name, "sigma_frames": width, "micro_auc": round(100 * roc_auc(labels, s), 2),
+                     "macro_auc": round(100 * macro_auc(labels, s, test.videos), 2),
+                     "macro_auc_padded": round(100 * macro_auc(labels, s, test.videos, "pad"), 2),
+                     "average_precision": round(100 * average_precision(labels, s), 2)})
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("scratch", type=Path)
+    parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=["foreground"])
+    parser.add_argument("--global", dest="whole_frame", action="store_true", help="the global stream, too")
+    args = parser.parse_args()
+    (args.scratch / "ped2").mkdir(parents=True, exist_ok=True)
+    manifest = prepare(find_dataset(args.data / "ped2"), args.scratch / "ped2")
+    train, test = (open_footage(args.scratch / "ped2", split) for split in ("train", "test"))
+    scores: dict[tuple[str, str], np.ndarray] = {}
+    facts: dict[str, dict] = {}
+    for choice in args.detectors:
+        folder = args.scratch / f"local_{choice}"
+        model = LocalMemory(dataclasses.replace(LocalMemoryConfig.profile("lite"), detectors=DETECTORS[choice]))
+        start = time.perf_counter(), time.process_time()
+        model.fit(train, folder)
+        found = model.score(test, folder)
+        facts[choice] = {"seconds": round(time.perf_counter() - start[0]),
+                         "cpu_seconds": round(time.process_time() - start[1]),
+                         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                         "frames": len(train) + len(test), "flow_baseline": model.about["flow"]["baseline"]}
+        for name, values in calibrated(found, model.held_out(train, folder)).items():
+            scores[choice, name] = values
+    if args.whole_frame:
+        model = GlobalMemory(GlobalMemoryConfig.profile("lite"))
+        model.fit(train, args.scratch / "global")
+        found, held_out = model.score(test, args.scratch / "global"), model.held_out(train, args.scratch / "global")
+        scores["none", "global"] = calibrate(held_out.values, log=True)(found.values)
+        for choice in args.detectors:
+            scores[choice, "appearance + motion + global"] = (scores[choice, "appearance + motion"]
+                                                              + scores["none", "global"])
+    labels = read_labels(manifest.labels).align(test.ids).values
+    table = pd.DataFrame([{"detectors": choice, **row, **facts.get(choice, {})}
+                          for (choice, name), values in scores.items()
+                          for row in rows_of(name, values, test, labels, LocalMemory.sigma)])
+    target = HERE / "E10_two_stream_ped2.csv"
+    if target.exists():
+        old = pd.read_csv(target)
+        table = pd.concat([old[~old["detectors"].isin(table["detectors"].unique())], table])
+    with atomic_path(target) as part:
+        table.to_csv(part, index=False)
+    print(table.to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
