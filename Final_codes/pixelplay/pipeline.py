@@ -8,7 +8,9 @@ Reads a dataset (or makes the embedded sample); writes one output folder:
     submission*.csv          two-stream, quad, all
     metrics.json, run.json, report/index.html
 
-A stage is skipped where what it makes is there and was made from the same input with the same settings.
+A stage is skipped where what it makes is there and was made from the same input with the same settings. Under
+`torchrun` or `accelerate launch` every process calls the same stages: models share their work, the main process alone
+extracts, writes score files and merges, and the others wait for it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelplay import __version__
+from pixelplay import __version__, distributed
 from pixelplay.config import PROFILES, config_hash, override
 from pixelplay.data.footage import Footage
 from pixelplay.data.manifest import Manifest
@@ -120,7 +122,10 @@ class Run:
         from pixelplay.repair.stage import RepairConfig, prepare
 
         with self._timed(EXTRACTION):
-            return prepare(self.find_data(), self.output / EXTRACTION, RepairConfig(enabled=self.options.repair))
+            if distributed.is_main():
+                prepare(self.find_data(), self.output / EXTRACTION, RepairConfig(enabled=self.options.repair))
+            distributed.barrier()
+        return self.manifest()
 
     def footage(self, split: str) -> Footage:
         """The frames of a split as the models see them. Raises PixelPlayError where stage 1 has not run."""
@@ -147,7 +152,9 @@ class Run:
             return read_scores(self.scores_folder / f"{name}.csv", test.ids)
         cls, folder = self.models[name], self.model_folder(name)
         folder.mkdir(parents=True, exist_ok=True)
-        self._forget_other_key(folder, key)
+        if distributed.is_main():
+            self._forget_other_key(folder, key)
+        distributed.barrier()
         start = time.perf_counter()
         weights = self._weights_for(name)
         if weights:
@@ -155,11 +162,14 @@ class Run:
         else:
             model = cls(self.configs[name], seed=self.options.seed)
             model.fit(train, folder)
-            model.save(folder)
+            if distributed.is_main():
+                model.save(folder)
         held_out = model.held_out(train, folder)
         scores = model.score(test, folder)
         self.seconds[name] = time.perf_counter() - start
-        self._write(name, model, key, train, test, held_out, scores, weights)
+        if distributed.is_main():
+            self._write(name, model, key, train, test, held_out, scores, weights)
+        distributed.barrier()
         return read_scores(self.scores_folder / f"{name}.csv", test.ids)
 
     def model_key(self, name: str, train: Footage, test: Footage) -> str:
@@ -228,11 +238,18 @@ class Run:
         return self.finish()
 
     def finish(self) -> dict[str, Any]:
-        """Stage 7: submissions, metrics (None without labels), receipt and report, from the scores that are there."""
+        """Stage 7: submissions, metrics (None without labels), receipt and report, from the scores that are there.
+
+        Returns {} in every process but the main one.
+        """
+        if not distributed.is_main():
+            distributed.barrier()
+            return {}
         submissions = self.ensemble()
         metrics = self.evaluate()
         self._write_receipt(submissions)
         report = self.report()
+        distributed.barrier()
         return {"submissions": submissions, "metrics": metrics, "report": report, "seconds": dict(self.seconds)}
 
     def require(self, stage: str, artifact: Path) -> None:

@@ -48,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     for step in job.plan():
         print(f"  {step.stage:24} {step.what}{'  (there: checked, then kept)' if step.done else ''}")
     done = job.all(progress=lambda text: print(f"== {text}", flush=True))
+    if not done:  # another process than the main one
+        return 0
     print()
     print(summary(job, done))
     return 0

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from footage import make_footage
 
+from pixelplay.distributed import share
 from pixelplay.environment import Hardware
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import read_json
 from pixelplay.two_stream import features
 from pixelplay.two_stream.backbones import load_backbone
-from pixelplay.two_stream.distributed import share
 from pixelplay.two_stream.features import cached_table, crop_features, features_key, frame_features
 
 CPU = Hardware("cpu", "float32", 1, "test")
@@ -170,7 +170,8 @@ import numpy as np
 import torch
 from footage import make_footage
 from pixelplay.environment import Hardware
-from pixelplay.two_stream import distributed, features
+from pixelplay import distributed
+from pixelplay.two_stream import features
 from pixelplay.two_stream.global_memory import GlobalMemory, GlobalMemoryConfig
 
 torch.set_num_threads(1)

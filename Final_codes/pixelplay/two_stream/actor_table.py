@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from pixelplay import distributed
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage, segments
 from pixelplay.files import atomic_path
-from pixelplay.two_stream import distributed
 from pixelplay.two_stream.actors import ActorRules, join_actors
 from pixelplay.two_stream.detectors import Detections, Detector
 from pixelplay.two_stream.flow import DenseFlow, partners, with_partners

@@ -179,7 +179,7 @@ def load_backbone(name: str, *, weights: Path | str | None = None, sha256: str |
         PixelPlayError: unknown name, weights that cannot be had (says how to get them) or that do not fit.
     """
     if hardware is None:
-        from pixelplay.two_stream.distributed import local_hardware
+        from pixelplay.distributed import local_hardware
         hardware = local_hardware()
     if name not in BACKBONES:
         raise PixelPlayError(f"there is no backbone '{name}'", expected="one of " + ", ".join(BACKBONES))

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from pixelplay import distributed
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, write_json
-from pixelplay.two_stream import distributed
 from pixelplay.two_stream.backbones import Backbone
 
 log = logging.getLogger(__name__)

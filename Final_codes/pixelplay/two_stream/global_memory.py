@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from pixelplay import distributed
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, write_json
 from pixelplay.model import Model, Scores
-from pixelplay.two_stream import distributed
 from pixelplay.two_stream.backbones import Backbone, load_backbone
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
 from pixelplay.two_stream.features import frame_features

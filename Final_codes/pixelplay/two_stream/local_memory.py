@@ -19,12 +19,12 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from pixelplay import distributed
 from pixelplay.calibration import Calibration, calibrate
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, write_json
 from pixelplay.model import Model, Scores
-from pixelplay.two_stream import distributed
 from pixelplay.two_stream.actor_table import ActorTable, Scene, actor_table, evaluated_frames, probe_scene
 from pixelplay.two_stream.actors import ActorRules, crop
 from pixelplay.two_stream.backbones import Backbone, load_backbone
