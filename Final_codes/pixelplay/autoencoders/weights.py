@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from pixelplay.errors import PixelPlayError
@@ -32,7 +32,7 @@ def write_weights(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any]
     ready = {k: _halve(v.detach().cpu().contiguous()) if half else v.detach().cpu().contiguous()
              for k, v in tensors.items()}
     with atomic_path(folder / WEIGHTS) as part:
-        save_file(ready, part)
+        part.write_bytes(save(ready))  # save_file would make the file unreadable for others
     if train_scores is not None:
         with atomic_path(folder / TRAIN_SCORES) as part, part.open("w", newline="", encoding="utf-8") as stream:
             rows = csv.writer(stream, lineterminator="\n")
