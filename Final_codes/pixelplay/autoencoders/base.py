@@ -11,6 +11,7 @@ import abc
 import dataclasses
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,6 +40,7 @@ class TrainConfig:
         step: distance between neighbouring window frames, in frames.
         batch: windows a step, over all processes together.
         steps: optimiser steps of the final model; a fold's model takes its share of the frames' share of them.
+        passes: most passes over the training windows, so that little footage trains shortly; the smaller limit holds.
         epoch_steps: steps between checkpoints and between looks at the held-out normal error.
         lr, weight_decay, warmup: AdamW, cosine to zero; warm-up in steps.
         clip_norm: gradient norm limit.
@@ -61,6 +63,7 @@ class TrainConfig:
     step: int = 2
     batch: int = 16
     steps: int = 800
+    passes: float = 3.0
     epoch_steps: int = 100
     lr: float = 5e-4
     weight_decay: float = 1e-4
@@ -159,7 +162,7 @@ class Autoencoder(Model):
 
     def fit(self, train: Footage, folder: Path) -> None:
         """Train on all of `train`; state is kept in folder/main."""
-        self._learn(train, Path(folder) / "main", self.config.steps, title=f"{self.name}: train")
+        self._learn(train, Path(folder) / "main", self._steps(train), title=f"{self.name}: train")
 
     def score(self, footage: Footage, folder: Path) -> Scores:
         """Score every frame; error maps go to folder/maps/<split>.npy (float16)."""
@@ -187,7 +190,7 @@ class Autoencoder(Model):
                 log.warning("%s: one frame cannot be held out; its own model scores it", self.name)
                 other, rest = self, train
             else:
-                steps = max(1, round(self.config.steps * len(rest) / len(train)))
+                steps = max(1, round(self._steps(train) * len(rest) / len(train)))
                 other._learn(rest, Path(folder) / f"fold{i}", steps,
                              title=f"{self.name}: held-out {i + 1}/{len(parts)}")
             found = other._score(train.select(part), None, f"{self.name}: score fold {i + 1}")
@@ -203,14 +206,14 @@ class Autoencoder(Model):
         tensors |= {f"prior.{k}": v for k, v in self.prior.items()}
         weights.write_weights(folder, tensors, {
             "model": self.name, "version": self.version, "seed": self.seed, "config": dataclasses.asdict(self.config),
-            "config_hash": config_hash(self.config), **self.about}, train_scores=self.train_scores)
+            "config_hash": config_hash(dataclasses.asdict(self.config)), **self.about}, train_scores=self.train_scores)
 
     @classmethod
     def load(cls, folder: Path) -> Autoencoder:
         """Read what `save` wrote, ready to score. Raises PixelPlayError for another model, version or content."""
         tensors, card = weights.read_weights(folder, model=cls.name, version=cls.version)
         model = cls(override(cls.Config(), card["config"]), seed=card["seed"])
-        if config_hash(model.config) != card["config_hash"]:
+        if config_hash(card["config"]) != card["config_hash"]:
             raise PixelPlayError(f"{folder}: the card's settings do not match their hash", mend="copy it again")
         model.about = {k: v for k, v in card.items() if k not in
                        ("model", "version", "seed", "config", "config_hash", "sha256", "bytes", "train_scores_sha256")}
@@ -228,6 +231,10 @@ class Autoencoder(Model):
         return model
 
     # ---- inside ---------------------------------------------------------------------------------------------
+
+    def _steps(self, train: Footage) -> int:
+        """Optimiser steps for this much footage."""
+        return max(1, min(self.config.steps, math.ceil(self.config.passes * len(train) / self.config.batch)))
 
     def _learn(self, train: Footage, folder: Path, steps: int, *, title: str) -> None:
         config, device = self.config, hardware().device

@@ -60,10 +60,12 @@ class JointConfig(TrainConfig):
         """smoke: a wiring test; lite: two CPU cores; full: a GPU."""
         return {
             "smoke": cls(height=32, widths=(4, 6, 8), clusters=4, steps=12, epoch_steps=6, batch=4,
-                         precision="float32"),
+                         precision="float32",
+                         passes=1000.0),
             "lite": cls(),
             "full": cls(height=192, channels=3, widths=(48, 96, 128, 128), clusters=64, steps=6000, epoch_steps=500,
-                        warmup=300, ema=0.999, noise_p=0.4),
+                        warmup=300, ema=0.999, noise_p=0.4,
+                        passes=1000.0),
         }[name]
 
 

@@ -49,10 +49,12 @@ class STAEConfig(TrainConfig):
     def profile(cls, name: str) -> STAEConfig:
         """smoke: a wiring test; lite: two CPU cores; full: a GPU."""
         return {
-            "smoke": cls(height=32, widths=(4, 8, 8), steps=12, epoch_steps=6, batch=4, precision="float32"),
+            "smoke": cls(height=32, widths=(4, 8, 8), steps=12, epoch_steps=6, batch=4, precision="float32",
+                         passes=1000.0),
             "lite": cls(),
             "full": cls(height=192, channels=1, widths=(48, 96, 128), steps=6000, epoch_steps=500, batch=16,
-                        lr=1e-3, warmup=300, ema=0.999, noise_p=0.4),
+                        lr=1e-3, warmup=300, ema=0.999, noise_p=0.4,
+                        passes=1000.0),
         }[name]
 
 
