@@ -41,8 +41,8 @@ def fit(name: str, profile: str, seed: int, train, folder: Path, release: Path |
     model.fit(train, folder)
     held_out = model.held_out(train, folder)
     if release is not None:
-        model.about |= {"profile": profile, "command": "python Experiments/E12_autoencoders_ped2.py DATA_FOLDER SCRATCH_FOLDER "
-                        + " ".join(sys.argv[3:])}
+        model.about |= {"profile": profile, "command": " ".join(
+            ["python Experiments/E12_autoencoders_ped2.py DATA_FOLDER SCRATCH_FOLDER", *sys.argv[3:]])}
         model.save(release / name)
     return model, held_out
 
