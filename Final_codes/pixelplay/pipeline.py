@@ -162,9 +162,9 @@ class Run:
         else:
             model = cls(self.configs[name], seed=self.options.seed)
             model.fit(train, folder)
-            if distributed.is_main():
-                model.save(folder)
         held_out = model.held_out(train, folder)
+        if not weights and distributed.is_main():
+            model.save(folder)
         scores = model.score(test, folder)
         self.seconds[name] = time.perf_counter() - start
         if distributed.is_main():
