@@ -30,10 +30,10 @@ import sys
 from pathlib import Path
 
 REPOSITORY = os.environ.get("PIXELPLAY_REPOSITORY", "")  # address to clone, where the code is not here yet
-places = [Path.cwd(), *Path.cwd().parents]
+ATTACHED = Path(os.environ.get("PIXELPLAY_KAGGLE_INPUT", "/kaggle/input"))
 tails = (".", "Final_codes", "pixel-play/Final_codes")
+places = [Path.cwd(), *Path.cwd().parents, *(p for depth in range(1, 5) for p in ATTACHED.glob("/".join("*" * depth)))]
 found = [p / t for p in places for t in tails if (p / t / "pixelplay/model.py").exists()]
-found = found or [p.parent.parent for p in Path("/kaggle/input").rglob("pixelplay/model.py")]
 if not found and REPOSITORY:
     subprocess.run(["git", "clone", "--depth", "1", REPOSITORY, "pixel-play"], check=True)
     found = [Path("pixel-play/Final_codes")]
@@ -42,8 +42,12 @@ sys.path.insert(0, str(found[0].resolve()))
 
 # %%
 from pixelplay.environment import ensure_requirements
+from pixelplay.errors import PixelPlayError
 
-ensure_requirements(found[0].parent / "requirements.txt")
+try:
+    ensure_requirements(found[0].parent / "requirements.txt")
+except PixelPlayError as problem:  # internet is off: what is missing may not be needed, and says so where it is
+    print(problem)
 
 # %% [markdown]
 # ## Parameters
@@ -51,7 +55,7 @@ ensure_requirements(found[0].parent / "requirements.txt")
 # two CPU cores; `full` wants a GPU (Kaggle: *Settings -> Accelerator -> GPU T4 x2*).
 
 # %% tags=["parameters"]
-PROFILE = os.environ.get("PIXELPLAY_PROFILE", "lite")  # smoke | lite | full
+PROFILE = os.environ.get("PIXELPLAY_PROFILE", "")  # smoke | lite | full; "" = full with a GPU, lite without
 DATA = os.environ.get("PIXELPLAY_DATASET", "")  # a folder; "" = Kaggle's input there, the embedded sample elsewhere
 TRAIN, TEST = "", ""  # or two folders of your own videos: anomaly-free, and to be scored
 OUTPUT = os.environ.get("PIXELPLAY_OUTPUT", "")  # "" = the working folder on Kaggle, ./outputs elsewhere

@@ -3,7 +3,9 @@
 Reads `notebook_sources/NN_*.py` (py:percent); writes `Final_codes/NN_*.ipynb` with outputs, and the metadata for
 `kaggle kernels push` below `Final_codes/kaggle/`. Run it by `make notebooks`.
 
-    python Final_codes/notebook_sources/build.py [--no-execute] [--output FOLDER] [--kaggle-user NAME]
+    python Final_codes/notebook_sources/build.py [--no-execute] [--only 03 ...] [--output FOLDER] [--kaggle-user NAME]
+
+Without execution the outputs of code cells that did not change are kept.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ import argparse
 import hashlib
 import json
 import os
+import resource
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import jupytext
@@ -42,50 +46,79 @@ def make(source: Path) -> nbformat.NotebookNode:
     return book
 
 
-def execute(book: nbformat.NotebookNode, folder: Path, *, seconds: int = 900) -> nbformat.NotebookNode:
+def execute(book: nbformat.NotebookNode, folder: Path, *, seconds: int = 3600) -> nbformat.NotebookNode:
     """Run every cell in a fresh kernel started in `folder`; raises CellExecutionError at the first failure."""
     NotebookClient(book, timeout=seconds, kernel_name="python3", resources={"metadata": {"path": str(folder)}},
-                   record_timing=False).execute()
+                   record_timing=False, store_widget_state=False).execute()
     for cell in book.cells:
-        for output in cell.get("outputs", []):
-            # progress bars and warnings of other libraries: noise in a committed file
-            if output.get("name") == "stderr":
-                output["text"] = ""
         if "outputs" in cell:
-            cell["outputs"] = [o for o in cell["outputs"] if o.get("name") != "stderr"]
+            # progress bars and warnings of other libraries: noise in a committed file
+            cell["outputs"] = [o for o in cell["outputs"] if o.get("name") != "stderr"
+                               and "application/vnd.jupyter.widget-view+json" not in o.get("data", {})]
     return book
+
+
+def keep_outputs(book: nbformat.NotebookNode, earlier: Path) -> nbformat.NotebookNode:
+    """Take over the outputs of an earlier version of the notebook for code cells whose source is the same."""
+    if earlier.exists():
+        before = {c["source"]: c for c in nbformat.read(earlier, as_version=4).cells if c["cell_type"] == "code"}
+        for cell in book.cells:
+            if cell["cell_type"] == "code" and cell["source"] in before:
+                cell["outputs"] = before[cell["source"]]["outputs"]
+                cell["execution_count"] = before[cell["source"]]["execution_count"]
+    return book
+
+
+def without_paths(text: str, outputs: Path) -> str:
+    """Notebook text that names folders as seen from the repository, not where they were on the machine it ran on."""
+    return text.replace(str(outputs), "outputs").replace(str(NOTEBOOKS.parent), ".")
+
+
+def kaggle_slug(stem: str) -> str:
+    """Name of a notebook on Kaggle."""
+    return f"pixel-play-{stem.replace('_', '-')}"
 
 
 def kaggle_metadata(source: Path, user: str) -> dict:
     """kernel-metadata.json of one notebook; each takes the outputs of all notebooks before it."""
     stems = [s.stem for s in sources()]
-    slug = lambda stem: f"pixel-play-{stem.replace('_', '-')}"  # noqa: E731
+    trains = source.stem not in (stems[0], stems[-1])
     return {
-        "id": f"{user}/{slug(source.stem)}", "title": slug(source.stem).replace("-", " "),
+        "id": f"{user}/{kaggle_slug(source.stem)}", "title": kaggle_slug(source.stem).replace("-", " "),
         "code_file": f"../../{source.stem}.ipynb", "language": "python", "kernel_type": "notebook",
-        "is_private": True, "enable_gpu": source.stem[:2] not in ("01", "07"), "enable_tpu": False,
-        "enable_internet": True, "machine_shape": "NvidiaTeslaT4" if source.stem[:2] not in ("01", "07") else "",
+        "is_private": True, "enable_gpu": trains, "enable_tpu": False, "enable_internet": True,
+        **({"machine_shape": "NvidiaTeslaT4"} if trains else {}), "keywords": [],
         "dataset_sources": [f"{user}/pixel-play-code"], "competition_sources": ["pixel-play-26"],
-        "kernel_sources": [f"{user}/{slug(stem)}" for stem in stems[:stems.index(source.stem)]], "model_sources": []}
+        "kernel_sources": [f"{user}/{kaggle_slug(stem)}" for stem in stems[:stems.index(source.stem)]],
+        "model_sources": []}
 
 
 def main() -> int:
     """Build all notebooks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--no-execute", action="store_true", help="write the notebooks without outputs")
+    parser.add_argument("--only", nargs="+", metavar="NN", help="numbers of the notebooks to build; all without it")
     parser.add_argument("--output", type=Path, default=NOTEBOOKS, help="folder of the notebooks")
     parser.add_argument("--kaggle-user", default="YOUR-KAGGLE-NAME", help="owner written into the Kaggle metadata")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        os.environ.setdefault("PIXELPLAY_OUTPUT", str(Path(scratch) / "outputs"))
+        outputs = Path(os.environ.setdefault("PIXELPLAY_OUTPUT", str(Path(scratch) / "outputs"))).resolve()
+        os.environ["PIXELPLAY_OUTPUT"] = str(outputs)
+        os.environ.setdefault("PIXELPLAY_PROFILE", "lite")
         for source in sources():
-            book = make(source)
-            if not args.no_execute:
-                print(f"executing {source.stem}", flush=True)
-                execute(book, NOTEBOOKS)
+            if args.only and source.stem[:2] not in args.only:
+                continue
             target = args.output / f"{source.stem}.ipynb"
-            text = nbformat.writes(book) + "\n"
-            text = text.replace(os.environ["PIXELPLAY_OUTPUT"], "outputs").replace(str(NOTEBOOKS.parent), ".")
+            book = make(source)
+            if args.no_execute:
+                keep_outputs(book, target)
+            else:
+                start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+                execute(book, NOTEBOOKS)
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+                print(f"{source.stem}: {time.perf_counter() - start:.0f} s, {cpu:.0f} s of CPU time", flush=True)
+            text = without_paths(nbformat.writes(book) + "\n", outputs)
             if len(text) > LARGEST:
                 print(f"{target.name}: {len(text)} bytes, allowed {LARGEST}: make its figures smaller", file=sys.stderr)
                 return 1

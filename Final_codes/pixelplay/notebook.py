@@ -12,7 +12,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from pixelplay.environment import KAGGLE_INPUT, default_output, hardware, on_kaggle
+from pixelplay.environment import KAGGLE_INPUT, hardware, on_kaggle
+from pixelplay.files import atomic_path
 from pixelplay.pipeline import EXTRACTION, Options, Run
 from pixelplay.registry import MODELS, model_class
 
@@ -28,41 +29,65 @@ def open_run(**parameters: object) -> Run:
     for key in ("data", "train", "test", "output", "labels", "weights"):
         if key in given:
             given[key] = Path(str(given[key]))
+    given.setdefault("profile", "lite" if hardware().device == "cpu" else "full")
     options = dataclasses.replace(Options(), **given)
     for name, value in dataclasses.asdict(options).items():
         logging.info("%-10s %s", name, "default" if value is None else value)
     machine = hardware()
     logging.info("%-10s %s, %s %s", "hardware", machine.name, machine.dtype, machine.note)
-    adopt_earlier(options.output or default_output())
-    return Run(options)
+    run = Run(options)
+    logging.info("%-10s %s", "writing to", run.output)
+    adopt_earlier(run)
+    return run
 
 
-def adopt_earlier(output: Path) -> list[str]:
-    """Link stage folders and copy score files of earlier notebooks found below Kaggle's input folder.
+def adopt_earlier(run: Run) -> list[str]:
+    """Take over stage folders and score files of earlier notebooks that are attached as inputs on Kaggle.
 
-    Returns the names adopted. What is already in `output` stays as it is.
+    Folders this run may still write to are copied, since inputs are read-only; the others are linked. What is already
+    in the run's output folder stays as it is, and a smoke run adopts smoke runs alone.
+
+    Returns:
+        Names of the folders and files adopted.
     """
     if not on_kaggle():
         return []
+    mine = {cls.stage for cls in run.models.values()}
     adopted = []
-    for manifest in sorted(KAGGLE_INPUT.rglob(f"{EXTRACTION}/manifest.csv")):
-        earlier = manifest.parent.parent
-        for stage in sorted({EXTRACTION, *(model_class(m).stage for m in MODELS)}):
-            if (earlier / stage).is_dir() and not (output / stage).exists():
-                output.mkdir(parents=True, exist_ok=True)
-                if stage == EXTRACTION:  # gigabytes, and no later stage writes to it
-                    (output / stage).symlink_to(earlier / stage, target_is_directory=True)
-                else:  # a model cut off by the time limit goes on in its folder, and inputs are read-only
-                    shutil.copytree(earlier / stage, output / stage)
-                adopted.append(stage)
-        for source in sorted((earlier / "scores").rglob("*")) if (earlier / "scores").is_dir() else []:
-            target = output / source.relative_to(earlier)
-            if source.is_file() and not target.exists():
+    for stage in sorted({EXTRACTION, *(model_class(m).stage for m in MODELS)}):
+        target = run.output / stage
+        for earlier in _attached(stage, run.smoke):
+            if target.exists() or earlier.resolve() == target.resolve():
+                continue
+            if stage in mine:
+                _copy_missing(earlier, target)
+            else:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(source, target)
-                adopted.append(source.name)
+                target.symlink_to(earlier, target_is_directory=True)
+            adopted.append(stage)
+    for earlier in _attached("scores", run.smoke):
+        adopted += _copy_missing(earlier, run.output / "scores")
     logging.info("adopted from earlier notebooks: %s", ", ".join(adopted) or "nothing")
     return adopted
+
+
+def _attached(name: str, smoke: bool) -> list[Path]:
+    """Folders called `name` below Kaggle's input, at the depths it mounts notebooks' outputs at."""
+    found = [p for depth in range(5) for p in KAGGLE_INPUT.glob("*/" * depth + name) if p.is_dir()]
+    return sorted(p for p in found if (p.parent.name == "smoke") == smoke)
+
+
+def _copy_missing(source: Path, target: Path) -> list[str]:
+    """Copy files that `target` lacks, without the source's read-only modes; returns their names."""
+    copied = []
+    for path in sorted(p for p in source.rglob("*") if p.is_file()):
+        new = target / path.relative_to(source)
+        if not new.exists():
+            new.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(new) as part:
+                shutil.copyfile(path, part)
+            copied.append(path.name)
+    return copied
 
 
 def contract_check(run: Run) -> None:
