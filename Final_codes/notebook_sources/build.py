@@ -3,7 +3,8 @@
 Reads `notebook_sources/NN_*.py` (py:percent); writes `Final_codes/NN_*.ipynb` with outputs, and the metadata for
 `kaggle kernels push` below `Final_codes/kaggle/`. Run it by `make notebooks`.
 
-    python Final_codes/notebook_sources/build.py [--no-execute] [--only 03 ...] [--output FOLDER] [--kaggle-user NAME]
+    python Final_codes/notebook_sources/build.py [--no-execute] [--only 03 ...] [--sample tiny] [--output FOLDER]
+                                                    [--kaggle-user NAME]
 
 Without execution the outputs of code cells that did not change are kept.
 """
@@ -23,6 +24,8 @@ from pathlib import Path
 import jupytext
 import nbformat
 from nbclient import NotebookClient
+
+from pixelplay.data.sample import make_sample
 
 SOURCES = Path(__file__).resolve().parent
 NOTEBOOKS = SOURCES.parent
@@ -98,6 +101,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--no-execute", action="store_true", help="write the notebooks without outputs")
     parser.add_argument("--only", nargs="+", metavar="NN", help="numbers of the notebooks to build; all without it")
+    parser.add_argument("--sample", choices=("tiny", "small"), default="small", help="size of the embedded sample")
     parser.add_argument("--output", type=Path, default=NOTEBOOKS, help="folder of the notebooks")
     parser.add_argument("--kaggle-user", default="YOUR-KAGGLE-NAME", help="owner written into the Kaggle metadata")
     args = parser.parse_args()
@@ -105,6 +109,8 @@ def main() -> int:
         outputs = Path(os.environ.setdefault("PIXELPLAY_OUTPUT", str(Path(scratch) / "outputs"))).resolve()
         os.environ["PIXELPLAY_OUTPUT"] = str(outputs)
         os.environ.setdefault("PIXELPLAY_PROFILE", "lite")
+        if not args.no_execute:
+            os.environ["PIXELPLAY_DATASET"] = str(make_sample(outputs / "sample", size=args.sample))
         for source in sources():
             if args.only and source.stem[:2] not in args.only:
                 continue

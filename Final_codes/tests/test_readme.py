@@ -1,0 +1,282 @@
+"""Every command and every piece of code in README.md, run on tiny data; a command this file does not know fails it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from kaggle_folder import REPOSITORY, make_kaggle, set_writable
+
+import pixelplay
+from pixelplay import registry
+from pixelplay.data.sample import make_sample
+from pixelplay.fusion.scores import read_scores
+from pixelplay.pipeline import Options, Run
+
+README = (REPOSITORY / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+SPANS = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL))
+PROGRAMS = ("python", "pixelplay", "make", "kaggle", "pip", "git", "%run", "!")
+SHORT = "--models global_memory"
+"""Added to runs: one model that learns in seconds, so that commands which follow work on real score files."""
+
+
+def commands() -> list[str]:
+    """Lines of bash blocks, magics of python blocks, and commands named in the text, in the order of the page."""
+    found = []
+    for language, text in BLOCKS:
+        for line in text.replace("\\\n", " ").splitlines():
+            line = line.split("  #")[0].strip()
+            if line and ((language == "bash" and not line.startswith("#")) or line.startswith(("%", "!"))):
+                found.append(line)
+    found += [s for s in SPANS if s.split()[0] in PROGRAMS and len(s.split()) > 1]
+    return list(dict.fromkeys(found))
+
+
+class World:
+    """A folder in which the README's folders exist, tiny; and a folder that looks like Kaggle."""
+
+    def __init__(self, root: Path):
+        self.here = root / "here"
+        self.here.mkdir()
+        self.sample = make_sample(root / "tiny", size="tiny")
+        for split, folder, name in (("training_videos", "normal_videos", "morning"),
+                                    ("testing_videos", "new_videos", "door")):
+            for i, frames in enumerate(sorted((self.sample / split).iterdir())[:2]):
+                film(sorted(frames.glob("*.jpg")), self.here / folder / f"{name}{i or ''}.mp4")
+        for split, folder in (("training_videos", "training"), ("testing_videos", "testing")):
+            shutil.copytree(self.sample / split, self.here / "ped2" / folder / "frames")
+        shutil.copy(self.sample / "frame_labels.csv", self.here / "ped2")
+        (self.here / "Final_codes").symlink_to(REPOSITORY / "Final_codes", target_is_directory=True)
+        (root / "kaggle").mkdir()
+        self.attached, self.working = make_kaggle(root / "kaggle")
+        (self.working / "pixel-play").symlink_to(REPOSITORY, target_is_directory=True)
+
+    def run(self, command: str, *, kaggle: bool = False) -> str:
+        """Run one line as somebody would who has the package installed; returns what it printed."""
+        words = shlex.split(command)
+        if words[0] == "pixelplay":
+            words = ["python", "-m", "pixelplay", *words[1:]]
+        assert words[0] == "python", command
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PIXELPLAY_")}
+        environment |= {"PYTHONPATH": str(REPOSITORY / "Final_codes"), "TQDM_DISABLE": "1", "PIXELPLAY_DEVICE": "cpu"}
+        if kaggle:
+            environment |= {"PIXELPLAY_KAGGLE_INPUT": str(self.attached), "PIXELPLAY_KAGGLE_WORKING": str(self.working)}
+        done = subprocess.run([sys.executable, *words[1:]], cwd=self.working if kaggle else self.here, env=environment,
+                              capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        return done.stdout
+
+
+def film(frames: list[Path], target: Path) -> None:
+    """Write image files as a video."""
+    target.parent.mkdir(exist_ok=True)
+    with av.open(str(target), "w") as container:
+        first = cv2.imread(str(frames[0]))
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt, stream.bit_rate = *first.shape[:2], "yuv420p", 4_000_000
+        for path in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(cv2.imread(str(path)), format="bgr24")))
+        container.mux(stream.encode())
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Iterator[World]:
+    """Shared: commands of the README follow from one another."""
+    made = World(tmp_path_factory.mktemp("readme"))
+    yield made
+    set_writable(made.attached, True)
+
+
+# ---- what each command is replaced by, and what must be true after it -----------------------------------------------
+
+def in_ci(world: World, command: str) -> None:
+    """Heavy targets: continuous integration runs exactly this line, on a clean checkout."""
+    assert command in (REPOSITORY / ".ci" / "run").read_text().splitlines()
+    assert re.search(rf"^{command.split()[1]}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+
+
+def same_as_make(world: World, command: str) -> None:
+    """The jobs behind the targets."""
+    made = (REPOSITORY / "Makefile").read_text()
+    assert command.replace("python", "$(PY)", 1) in made
+    if command.endswith(".py"):
+        assert (REPOSITORY / command.split()[1]).is_file()
+
+
+def own_videos(world: World, command: str) -> None:
+    """A run on folders of videos without labels."""
+    world.run(f"{command} {SHORT}")
+    made = pd.read_csv(world.here / "outputs" / "submission.csv", dtype={"Id": str})
+    assert set(made["Id"].str.rsplit("_", n=1).str[0]) == {"door", "door1"}
+    assert np.isfinite(made["Predicted"]).all()
+    assert "door" in (world.here / "outputs" / "report" / "index.html").read_text()
+
+
+def watch_file(world: World, command: str) -> None:
+    """The annotated video has the original's frames."""
+    world.run(command)
+    target = world.here / shlex.split(command)[shlex.split(command).index("--output") + 1]
+    with av.open(str(target)) as mine, av.open(str(world.here / "new_videos" / "door.mp4")) as given:
+        assert mine.streams.video[0].codec_context.name == "h264"
+        assert sum(1 for _ in mine.decode(video=0)) == sum(1 for _ in given.decode(video=0))
+
+
+def known_dataset(world: World, command: str) -> None:
+    """A run with labels, in the folder where the run before it wrote."""
+    printed = world.run(f"{command} {SHORT}")
+    assert re.search(r"^submission +.*\d", printed, re.MULTILINE)
+    made = pd.read_csv(world.here / "outputs" / "submission.csv", dtype={"Id": str})
+    labels = pd.read_csv(world.here / "ped2" / "frame_labels.csv", dtype={"Id": str})
+    assert set(made["Id"]) == set(labels["Id"])
+
+
+def evaluate(world: World, command: str) -> None:
+    """The metrics of the submission the run wrote."""
+    assert "AUC" in world.run(command)
+
+
+def kaggle_clone(world: World, command: str) -> None:
+    """The address is the reader's; the folder it clones into is the one the next cells name."""
+    assert command.split()[-1] == "pixel-play"
+    assert (world.working / "pixel-play" / "Final_codes" / "run_all.py").is_file()
+
+
+def kaggle_run(world: World, command: str) -> None:
+    """Finds the mounted competition and writes the submission to the working folder."""
+    line = command.replace("%run", "python").replace("--profile full", "--profile lite")
+    assert line != command and "lite" in line
+    world.run(f"{line} {SHORT}", kaggle=True)
+    check_submission(world)
+
+
+def kaggle_ensemble(world: World, command: str) -> None:
+    """Merges again what lies in scores/."""
+    (world.working / "submission.csv").unlink()
+    world.run(command.replace("%run", "python"), kaggle=True)
+    check_submission(world)
+
+
+def check_submission(world: World) -> None:
+    """The sample's Ids, in its order, with finite values."""
+    sample = pd.read_csv(world.attached / "pixel-play-26" / "sample_submission.csv", dtype={"Id": str})
+    made = pd.read_csv(world.working / "submission.csv", dtype={"Id": str})
+    assert made["Id"].tolist() == sample["Id"].tolist()
+    assert np.isfinite(made["Predicted"]).all()
+
+
+def kaggle_push(world: World, command: str) -> None:
+    """The folder that is pushed holds the metadata (its fields are checked beside the notebooks)."""
+    assert (REPOSITORY / command.split()[-1] / "kernel-metadata.json").is_file()
+
+
+def build_notebooks(world: World, command: str) -> None:
+    """Notebooks without outputs, into another folder."""
+    target = world.here / "built"
+    target.mkdir()
+    world.run(f"{command} --output {target}")
+    assert len(list(target.glob("*.ipynb"))) == 7
+
+
+def experiment(world: World, command: str) -> None:
+    """The experiment it names is there to be run."""
+    words = command.split()
+    assert (REPOSITORY / words[1]).is_file()
+    assert list((REPOSITORY / "Experiments").glob(f"{words[2]}_*.py"))
+
+
+def shows_help(world: World, command: str) -> None:
+    """The program without the installed script."""
+    assert "watch-file" in world.run(f"{command} --help")
+
+
+KNOWN: list[tuple[str, Callable[[World, str], None]]] = [
+    (r"make (demo|test)", in_ci),
+    (r"python Final_codes/run_all\.py|python -m pytest", same_as_make),
+    (r"!git clone --depth 1 <address of this repository> pixel-play", kaggle_clone),
+    (r"%run pixel-play/Final_codes/run_all\.py --profile full", kaggle_run),
+    (r"%run pixel-play/Final_codes/ensemble\.py", kaggle_ensemble),
+    (r"python Final_codes/run_all\.py --train normal_videos --test new_videos", own_videos),
+    (r"pixelplay watch-file new_videos/door\.mp4 --scores outputs --output door_annotated\.mp4", watch_file),
+    (r"python Final_codes/run_all\.py --data ped2 --labels ped2/frame_labels\.csv", known_dataset),
+    (r"pixelplay evaluate --scores outputs/submission\.csv --labels ped2/frame_labels\.csv", evaluate),
+    (r"kaggle kernels push -p Final_codes/kaggle/\w+", kaggle_push),
+    (r"python Final_codes/notebook_sources/build\.py --no-execute --kaggle-user NAME", build_notebooks),
+    (r"python -m pixelplay", shows_help),
+    (r"python Experiments/run\.py E\d\d", experiment),
+]
+
+
+def handler(command: str) -> Callable[[World, str], None] | None:
+    """What to do with a command; None where this file does not know it."""
+    return next((check for pattern, check in KNOWN if re.fullmatch(pattern, command)), None)
+
+
+def test_every_command_is_known():
+    assert len(commands()) >= 8
+    assert not [c for c in commands() if handler(c) is None], "teach test_readme.py to run these"
+    assert handler("python Final_codes/run_all.py --surprise") is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", commands())
+def test_command(world, command):
+    check = handler(command)
+    assert check is not None, f"{command}: no test runs it"
+    check(world, command)
+
+
+def test_every_option_exists():
+    places = [REPOSITORY / "Final_codes" / folder for folder in ("pixelplay", "notebook_sources")]
+    known = " ".join(p.read_text() for place in places for p in place.rglob("*.py"))
+    for option in {w for s in SPANS for w in s.split() if w.startswith("--")}:
+        assert f'"{option.partition("=")[0]}"' in known, option
+    for model, setting in re.findall(r"--set (\w+)\.(\w+)=", README):
+        assert hasattr(registry.model_class(model).Config(), setting), f"{model} has no setting {setting}"
+
+
+def test_every_link_leads_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (REPOSITORY / target).exists(), target
+
+
+# ---- add a model ----------------------------------------------------------------------------------------------------
+
+@pytest.mark.slow
+def test_the_example_of_a_new_model_runs(tmp_path, monkeypatch):
+    code = [text for language, text in BLOCKS if language == "python" and "(Model)" in text]
+    entry = re.findall(r'`"(\w+)": "pixelplay\.(\w+):(\w+)",`', README)
+    assert len(code) == len(entry) == 1
+    name, module, attribute = entry[0]
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / f"{module}.py").write_text(code[0])
+    monkeypatch.setattr(pixelplay, "__path__", [*pixelplay.__path__, str(tmp_path / "package")])
+    monkeypatch.setattr(registry, "MODELS", {**registry.MODELS, name: f"pixelplay.{module}:{attribute}"})
+    monkeypatch.setitem(registry.MODELS, name, f"pixelplay.{module}:{attribute}")
+    for user in ("pipeline", "visual.run_folder"):
+        monkeypatch.setattr(importlib.import_module(f"pixelplay.{user}"), "MODELS", registry.MODELS)
+    data = make_sample(tmp_path / "sample", size="tiny")
+    run = Run(Options(data=data, output=tmp_path / "outputs", models=(name,)))
+    manifest = run.extract()
+    scores = run.model(name)
+    assert read_scores(run.scores_folder / f"{name}.csv", manifest.split("test")["Id"].tolist()).values.std() > 0
+    assert np.array_equal(run.model(name).values, scores.values)
+    done = run.finish()
+    assert name in done["metrics"]["rows"]
+    assert done["submissions"]["submission"].is_file()
+    assert name in done["report"].read_text()
+    again = registry.model_class(name).load(run.model_folder(name))
+    assert np.allclose(again.score(run.footage("test"), tmp_path).values, scores.values)
+    sys.modules.pop(f"pixelplay.{module}", None)
