@@ -57,8 +57,10 @@ def _first_output(model: Autoencoder, clip: Tensor, place: int) -> Tensor:
         model.errors(model.net, clip, model.prior)
     finally:
         handle.remove()
+    if isinstance(outputs[0], Tensor):
+        return outputs[0]  # Roadmap-lite adds the last frame itself
     first = outputs[0][0]
     if first.ndim == 5:
         return first[:, place] + model.prior["background"]
-    # a named tuple says that it is relative to the background; Roadmap-lite adds the last frame itself
+    # a named tuple says that it is relative to the background
     return first + model.prior["background"] if hasattr(outputs[0], "_fields") else first
