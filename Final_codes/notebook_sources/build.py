@@ -3,7 +3,7 @@
 Reads `notebook_sources/NN_*.py` (py:percent); writes `Final_codes/NN_*.ipynb` with outputs, and the metadata for
 `kaggle kernels push` below `Final_codes/kaggle/`. Run it by `make notebooks`.
 
-    python Final_codes/notebook_sources/build.py [--no-execute] [--only 03 ...] [--sample tiny] [--output FOLDER]
+    python Final_codes/notebook_sources/build.py [--no-execute] [--only 03 ...] [--sample small] [--output FOLDER]
                                                     [--kaggle-user NAME]
 
 Without execution the outputs of code cells that did not change are kept.
@@ -55,10 +55,21 @@ def execute(book: nbformat.NotebookNode, folder: Path, *, seconds: int = 3600) -
                    record_timing=False, store_widget_state=False).execute()
     for cell in book.cells:
         if "outputs" in cell:
-            # progress bars and warnings of other libraries: noise in a committed file
-            cell["outputs"] = [o for o in cell["outputs"] if o.get("name") != "stderr"
-                               and "application/vnd.jupyter.widget-view+json" not in o.get("data", {})]
+            cell["outputs"] = tidy(cell["outputs"])
     return book
+
+
+def tidy(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Outputs without progress bars and warnings of other libraries, and what was printed in one piece."""
+    kept: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        if output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
+            continue
+        if kept and output.get("name") == "stdout" == kept[-1].get("name"):
+            kept[-1]["text"] += output["text"]
+        else:
+            kept.append(output)
+    return kept
 
 
 def keep_outputs(book: nbformat.NotebookNode, earlier: Path) -> nbformat.NotebookNode:
@@ -67,7 +78,7 @@ def keep_outputs(book: nbformat.NotebookNode, earlier: Path) -> nbformat.Noteboo
         before = {c["source"]: c for c in nbformat.read(earlier, as_version=4).cells if c["cell_type"] == "code"}
         for cell in book.cells:
             if cell["cell_type"] == "code" and cell["source"] in before:
-                cell["outputs"] = before[cell["source"]]["outputs"]
+                cell["outputs"] = tidy(before[cell["source"]]["outputs"])
                 cell["execution_count"] = before[cell["source"]]["execution_count"]
     return book
 
@@ -101,7 +112,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--no-execute", action="store_true", help="write the notebooks without outputs")
     parser.add_argument("--only", nargs="+", metavar="NN", help="numbers of the notebooks to build; all without it")
-    parser.add_argument("--sample", choices=("tiny", "small"), default="small", help="size of the embedded sample")
+    parser.add_argument("--sample", choices=("tiny", "small"), default="tiny",
+                        help="size of the embedded sample (tiny: minutes; small: what `make demo` runs on)")
     parser.add_argument("--output", type=Path, default=NOTEBOOKS, help="folder of the notebooks")
     parser.add_argument("--kaggle-user", default="YOUR-KAGGLE-NAME", help="owner written into the Kaggle metadata")
     args = parser.parse_args()

@@ -50,7 +50,8 @@ def _expected(model: Autoencoder, video: Footage, identifier: str) -> np.ndarray
 def _first_output(model: Autoencoder, clip: Tensor, place: int) -> Tensor:
     """(1, C, H, W) in [0, 1]: the expected frame at index `place` of the clip."""
     if hasattr(model, "in_paint"):
-        return model.in_paint(model.net, clip, model.prior)[0]
+        speed = model.speed(clip) / model.prior["speed"]
+        return model.in_paint(model.net, clip, speed, model.prior["background"])[0]
     outputs: list = []
     handle = model.net.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
     try:
