@@ -60,7 +60,8 @@ def main() -> None:
     limit_threads()
     if args.avenue:
         clips = args.data / "avenue_train" / "training_videos"
-        prepare(find_dataset(None, clips), args.scratch / "avenue")
+        # stage 1 wants something to score, too; only the training split is used here
+        prepare(find_dataset(None, clips, args.data / "ped2" / "testing" / "frames"), args.scratch / "avenue")
         train = open_footage(args.scratch / "avenue", "train")
         for name in args.models:
             fit(name, args.profile, 0, train, args.scratch / "e12" / "avenue" / name,
