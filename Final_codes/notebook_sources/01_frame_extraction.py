@@ -16,7 +16,8 @@
 # |---|---|
 # | **needs** | a dataset (competition, Avenue, Ped2, ShanghaiTech, your own), or nothing: then the embedded sample |
 # | **makes** | `01_frame_extraction/`: `manifest.csv`, frames at working size, flags and reliabilities |
-# | **time** | @TIME01@ |
+# | **time** | CPU: 27 s for all cells as shown below (2 cores with other work beside it); T4 x 2: not measured |
+# | **shown** | the embedded sample at its tiny size (3 + 3 videos, 168 frames), profile `lite`: wiring, not quality |
 
 # %% [markdown]
 # ## Bootstrap

@@ -16,7 +16,8 @@
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
 # | **makes** | `03_stae/` (weights, loss curve), `scores/stae.csv` |
-# | **time** | @TIME03@ |
+# | **time** | CPU: 65 s to train and score as shown below (2 cores with other work beside it); T4 x 2: not measured |
+# | **shown** | the embedded sample at its tiny size (3 + 3 videos, 168 frames), profile `lite`: wiring, not quality |
 
 # %% [markdown]
 # ## Bootstrap

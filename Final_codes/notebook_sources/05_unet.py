@@ -16,7 +16,8 @@
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
 # | **makes** | `05_unet/` (weights, loss curve), `scores/unet.csv` |
-# | **time** | @TIME05@ |
+# | **time** | CPU: 86 s to train and score as shown below (2 cores with other work beside it); T4 x 2: not measured |
+# | **shown** | the embedded sample at its tiny size (3 + 3 videos, 168 frames), profile `lite`: wiring, not quality |
 
 # %% [markdown]
 # ## Bootstrap
