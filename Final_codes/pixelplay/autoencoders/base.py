@@ -142,6 +142,11 @@ class Autoencoder(Model):
         """(B, T, C, H, W) clean clip -> (B, K, h, w) non-negative error maps (any h, w; K as in `scored`). The
         scorer divides them by the size training errors have at the same place and map."""
 
+    def local(self, patches: Tensor) -> Tensor:
+        """(B, K, P, Q) patch means of the normalised error maps -> (B, K, P, Q) what each place adds to the score, on
+        the scale of `reduce`: the maps that are kept for looking."""
+        return patches
+
     def reduce(self, patches: Tensor) -> Tensor:
         """(B, K, P, Q) patch means of the normalised error maps -> (B, K) positive raw scores; the largest patch."""
         return patches.amax(dim=(2, 3))
@@ -276,8 +281,8 @@ class Autoencoder(Model):
             return Scores(np.zeros(0), np.zeros(0, bool))
         clips = self._clips(footage, tuple(self.about["size"]))
         return scorer.score_footage(self._errors, self.reduce, clips, self.scored, self.prior["location"],
-                                    self.config.patch, levels=self.prior["level"], weights=self.map_weights,
-                                    maps=maps, title=title)
+                                    self.config.patch, local=self.local, levels=self.prior["level"],
+                                    weights=self.map_weights, maps=maps, title=title)
 
 
 def folds(train: Footage, count: int) -> list[np.ndarray]:

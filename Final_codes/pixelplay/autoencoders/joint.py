@@ -141,6 +141,12 @@ class Joint(Autoencoder):
             maps.append(torch.ones_like(motion))
         return torch.cat(maps, 1)
 
+    def local(self, patches):
+        patches = blocks.by_place(patches, self.prior["location"], self.config.location_floor)
+        motion, appearance, thin = patches.unbind(1)
+        score = motion * appearance.clamp_min(1e-6) ** APPEARANCE_WEIGHT * thin ** DENSITY_WEIGHT
+        return score[:, None].expand(-1, 3, -1, -1)
+
     def reduce(self, patches):
         """log S = log S_M + 0.2 log S_A + 0.2 z at the patch of largest motion error S_M (Nguyen and Meunier; the
         density term is ours)."""

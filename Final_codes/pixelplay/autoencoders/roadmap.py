@@ -105,12 +105,14 @@ class Roadmap(Autoencoder):
         shifts = [blocks.cells(flow.flow_speed(start, goal)) + LEAST_SHIFT for start in (made, last)]
         return torch.cat([blocks.cells(error), *shifts], 1)
 
-    def reduce(self, patches):
-        """Largest product over the patches of the error and both squared displacements."""
+    def local(self, patches):
+        """Product of the error and both squared displacements at each place."""
         patches = blocks.by_place(patches, self.prior["location"], self.config.location_floor)
         error, missed, moved = patches.unbind(1)
-        score = error * missed ** 2 * moved ** 2
-        return score.amax(dim=(1, 2)).clamp_min(1e-12)[:, None].expand(-1, 3)
+        return (error * missed ** 2 * moved ** 2)[:, None].expand(-1, 3, -1, -1)
+
+    def reduce(self, patches):
+        return self.local(patches).amax(dim=(2, 3)).clamp_min(1e-12)
 
     def after_fit(self, net, clips, prior):
         """'grain': usual noise level of a training frame; 'skill': error on moving pixels over that of copying the last

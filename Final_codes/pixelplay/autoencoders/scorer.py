@@ -81,7 +81,8 @@ def map_levels(errors: Errors, reduce: Callable[[Tensor], Tensor], clips: Clips,
 
 @torch.no_grad()
 def score_footage(errors: Errors, reduce: Callable[[Tensor], Tensor], clips: Clips, scored: tuple[int, ...],
-                  location: Tensor, patch: int, *, levels: Tensor | None = None,
+                  location: Tensor, patch: int, *, local: Callable[[Tensor], Tensor] | None = None,
+                  levels: Tensor | None = None,
                   weights: tuple[float, ...] | None = None, maps: Path | None = None, batch: int = 32,
                   title: str = "score") -> Scores:
     """Raw score of every frame of the clips' footage.
@@ -91,9 +92,12 @@ def score_footage(errors: Errors, reduce: Callable[[Tensor], Tensor], clips: Cli
         reduce: (B, K, P, Q) normalised patch means -> (B, K) positive scores.
         scored: for each map, the window frame it is charged to.
         location: (K, P, Q) from `location_errors`.
+        local: (B, K, P, Q) normalised patch means -> the same shape on the scale of `reduce`, for the kept maps; as
+            they are when None.
         levels: (K,) from `map_levels`; ones when None.
         weights: of each map in a frame's average; equal when None.
-        maps: file (.npy, float16 (N, P, Q)) for the normalised patch errors averaged over windows; None = not kept.
+        maps: file (.npy, float16 (N, P, Q)) for the local scores averaged over windows, in units of the usual score of
+            a training frame; None = not kept.
     Returns:
         Scores, positive; `filled` marks frames no complete window reached (they take the nearest score of their
         video, or that of a padded window in a video shorter than a window).
@@ -121,7 +125,7 @@ def score_footage(errors: Errors, reduce: Callable[[Tensor], Tensor], clips: Cli
             np.add.at(total, rows, use)
             if grid is not None:
                 factor = torch.as_tensor(use / level, dtype=torch.float32, device=patches.device)
-                flat = patches * factor[:, :, None, None]
+                flat = (patches if local is None else local(patches)) * factor[:, :, None, None]
                 first, last = rows.min(), rows.max() + 1
                 part = torch.zeros(last - first, *location.shape[-2:], device=flat.device)
                 part.index_add_(0, torch.as_tensor((rows - first).ravel(), device=flat.device), flat.flatten(0, 1))

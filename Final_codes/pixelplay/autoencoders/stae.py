@@ -104,8 +104,11 @@ class STAE(Autoencoder):
     def errors(self, net, clip, prior):
         return ((self._make(net, clip, prior) - clip) ** 2).mean(dim=2)
 
+    def local(self, patches):
+        return blocks.by_place(patches, self.prior["location"], self.config.location_floor)
+
     def reduce(self, patches):
-        return blocks.by_place(patches, self.prior["location"], self.config.location_floor).amax(dim=(2, 3))
+        return self.local(patches).amax(dim=(2, 3))
 
     def _make(self, net: nn.Module, clip: Tensor, prior: dict[str, Tensor]) -> Tensor:
         """(B, 2 length, C, H, W): the reconstructed, then the predicted frames, from the first half of the clip."""

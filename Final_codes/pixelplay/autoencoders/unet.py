@@ -134,6 +134,10 @@ class UNet(Autoencoder):
             frame, pace = frame + hidden * made, pace + hidden * made_speed
         return frame + background, pace
 
+    def local(self, patches):
+        motion, appearance = blocks.by_place(patches, self.prior["location"], self.config.location_floor).unbind(1)
+        return (motion * appearance.clamp_min(1e-6) ** APPEARANCE_WEIGHT)[:, None].expand(-1, 2, -1, -1)
+
     def reduce(self, patches):
         """log S = log S_M + 0.2 log S_A at the patch of largest motion error S_M."""
         motion, appearance = (p.flatten(1) for p in blocks.by_place(

@@ -1,7 +1,7 @@
 """Heat of the error maps, and what a memory bank holds, for a run's pictures.
 
-Reads a `RunFolder`; makes a function of a row, and arrays. The autoencoders' maps say how many times larger an error
-is than training has shown at that place, so the same heat means the same in every frame and every video.
+Reads a `RunFolder`; makes a function of a row, and arrays. The autoencoders' maps are in units of the usual score of a
+training frame, which is that of its worst place, so the same heat means the same in every frame and every video.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 
 from pixelplay.visual.run_folder import RunFolder
 
-COLD, HOT = 2.5, 10.0
-"""Times the usual error at a place from which it glows, and at which it glows fully."""
+COLD, HOT = 1.5, 8.0
+"""Times the usual score of a training frame from which a place glows, and at which it glows fully."""
 
 
 def heat_function(run: RunFolder) -> Callable[[int], np.ndarray | None] | None:
