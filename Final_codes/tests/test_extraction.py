@@ -348,3 +348,9 @@ def test_memory_does_not_grow_with_the_data(real_data, tmp_path):
         peaks[name] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peaks["long"] < 1.3 * peaks["short"]
+
+
+def test_a_damaged_picture_is_unreadable_after_ultralytics_was_imported(tmp_path):
+    pytest.importorskip("ultralytics").YOLO  # noqa: B018  the attribute makes it load, and replace Image.open
+    (tmp_path / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
+    assert read_image(tmp_path / "damaged.png") is None

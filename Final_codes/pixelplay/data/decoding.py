@@ -21,6 +21,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
+# bound here, before anybody imports ultralytics: that replaces Image.open by one that wants to install a plug-in
+# whenever a picture is damaged
+from PIL.Image import open as open_image
+
 from pixelplay.errors import PixelPlayError
 
 log = logging.getLogger(__name__)
@@ -104,7 +108,7 @@ def read_image(path: Path) -> np.ndarray | None:
     if data[:2] == b"\xff\xd8":
         return _decode_jpeg(data)
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(io.BytesIO(data)) as image:
             return _to_rgb8(image)
     # Pillow's plugins raise these for damaged content; anything else is a defect and must surface
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
@@ -133,7 +137,7 @@ def _to_rgb8(image: Image.Image) -> np.ndarray:
 def image_size(path: Path) -> tuple[int, int] | None:
     """(H, W) of an image from its header, None where it has no readable one."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return image.height, image.width
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
