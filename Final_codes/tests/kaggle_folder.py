@@ -24,11 +24,17 @@ def make_kaggle(root: Path, style: str = "old") -> tuple[Path, Path]:
         shutil.copytree(made / split, dataset / split)
     shutil.copy(made / "sample_submission.csv", mount)
     code = attached / ("pixel-play-code" if style == "old" else "datasets/somebody/pixel-play-code")
-    code.parent.mkdir(parents=True, exist_ok=True)
-    code.symlink_to(REPOSITORY, target_is_directory=True)
+    link_code(code)
     working.mkdir()
     set_writable(mount, False)
     return attached, working
+
+
+def link_code(target: Path) -> None:
+    """A fresh clone's stand-in: links to what is committed, not to outputs of earlier runs beside it."""
+    target.mkdir(parents=True)
+    for name in ("Final_codes", "Experiments", "Visuals", "README.md", "requirements.txt", "pyproject.toml", "Makefile"):
+        (target / name).symlink_to(REPOSITORY / name)
 
 
 def set_writable(folder: Path, writable: bool) -> None:

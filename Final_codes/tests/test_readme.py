@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from kaggle_folder import REPOSITORY, make_kaggle, set_writable
+from kaggle_folder import REPOSITORY, link_code, make_kaggle, set_writable
 
 import pixelplay
 from pixelplay import registry
@@ -62,7 +62,7 @@ class World:
         (self.here / "Final_codes").symlink_to(REPOSITORY / "Final_codes", target_is_directory=True)
         (root / "kaggle").mkdir()
         self.attached, self.working = make_kaggle(root / "kaggle")
-        (self.working / "pixel-play").symlink_to(REPOSITORY, target_is_directory=True)
+        link_code(self.working / "pixel-play")
 
     def run(self, command: str, *, kaggle: bool = False) -> str:
         """Run one line as somebody would who has the package installed; returns what it printed."""
