@@ -33,7 +33,8 @@ def make_kaggle(root: Path, style: str = "old") -> tuple[Path, Path]:
 def link_code(target: Path) -> None:
     """A fresh clone's stand-in: links to what is committed, not to outputs of earlier runs beside it."""
     target.mkdir(parents=True)
-    for name in ("Final_codes", "Experiments", "Visuals", "README.md", "requirements.txt", "pyproject.toml", "Makefile"):
+    for name in ("Final_codes", "Experiments", "Visuals", "README.md", "requirements.txt", "pyproject.toml",
+                 "Makefile"):
         (target / name).symlink_to(REPOSITORY / name)
 
 
