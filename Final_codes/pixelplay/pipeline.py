@@ -111,11 +111,12 @@ class Run:
 
         o = self.options
         if o.data or o.train or o.test or on_kaggle():
-            return find_dataset(o.data, o.train, o.test)
+            # absolute, because the manifest outlives the folder this was started in
+            return find_dataset(*(Path(p).resolve() if p else None for p in (o.data, o.train, o.test)))
         from pixelplay.data.sample import make_sample
 
         log.info("no --data given: using the embedded sample scene")
-        return find_dataset(make_sample(self.output / "sample"))
+        return find_dataset(make_sample(self.output / "sample").resolve())
 
     def extract(self) -> Manifest:
         """Stage 1: manifest, repaired frames at working size."""
