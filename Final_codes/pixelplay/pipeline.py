@@ -106,13 +106,17 @@ class Run:
     # ---- stage 1 ------------------------------------------------------------------------------------------
 
     def find_data(self) -> Manifest:
-        """Recognise the dataset, or make the embedded sample where none was named outside Kaggle."""
+        """Recognise the dataset, or make the embedded sample where none was named outside Kaggle.
+
+        Raises:
+            PixelPlayError: nothing recognised, or only one of the two splits.
+        """
         from pixelplay.data.layouts import find_dataset
 
         o = self.options
         if o.data or o.train or o.test or on_kaggle():
             # absolute, because the manifest outlives the folder this was started in
-            return find_dataset(*(Path(p).resolve() if p else None for p in (o.data, o.train, o.test)))
+            return require_both(find_dataset(*(Path(p).resolve() if p else None for p in (o.data, o.train, o.test))))
         from pixelplay.data.sample import make_sample
 
         log.info("no --data given: using the embedded sample scene")
@@ -339,6 +343,20 @@ def flag_counts(manifest: Manifest) -> dict[str, int]:
     """How many frames carry each flag, most frequent first."""
     flags = [f for cell in manifest.table["flags"] for f in cell.split("|") if f]
     return {f: flags.count(f) for f in sorted(set(flags), key=lambda f: (-flags.count(f), f))}
+
+
+def require_both(manifest: Manifest) -> Manifest:
+    """The manifest itself. Raises PixelPlayError where a split has no frames: half a run would only fail later."""
+    counts = {split: len(manifest.split(split)) for split in ("train", "test")}
+    for split, other, option in (("test", "training", "--test"), ("train", "test", "--train")):
+        if not counts[split]:
+            there = "train" if split == "test" else "test"
+            raise PixelPlayError(
+                f"there are {other} videos ({counts[there]:,} frames in {manifest.roots[there]}) but no "
+                f"{'test' if split == 'test' else 'training'} videos",
+                expected="training videos that show only what is normal, and test videos to score",
+                mend=f"name the folder with {option} DIR beside --{there}, or both at once with --data DIR")
+    return manifest
 
 
 def git_revision() -> str:

@@ -7,6 +7,7 @@ import errno
 from pathlib import Path
 
 import pytest
+from media import write_frames
 
 from pixelplay import cli, environment
 from pixelplay.config import config_hash, override
@@ -117,6 +118,16 @@ def test_a_users_mistake_is_no_traceback(tmp_path, capsys):
     message = capsys.readouterr().err
     assert status == 2
     assert "nowhere" in message and "Traceback" not in message
+
+
+@pytest.mark.parametrize(("given", "wanted"), [("train", "test"), ("test", "train")])
+def test_half_a_dataset_is_refused_before_any_work(tmp_path, capsys, given, wanted):
+    write_frames(tmp_path / "videos" / "door", ["1.png", "2.png"])
+    status = cli.main(["run", f"--{given}", str(tmp_path / "videos"), "--output", str(tmp_path / "out")])
+    message = capsys.readouterr().err
+    assert status == 2
+    assert f"--{wanted} DIR" in message and "2 frames" in message and str(tmp_path / "videos") in message
+    assert not (tmp_path / "out").exists()
 
 
 def test_rooms_import_earlier_rooms_only():
