@@ -7,22 +7,27 @@ and memory does not grow with the number of videos being read.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from pixelplay import distributed
+from pixelplay import distributed, environment
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage, segments
+from pixelplay.data.reading import bounded_map
 from pixelplay.files import atomic_path
 from pixelplay.two_stream.actors import ActorRules, join_actors
 from pixelplay.two_stream.detectors import Detections, Detector
-from pixelplay.two_stream.flow import DenseFlow, partners, with_partners
+from pixelplay.two_stream.flow import DenseFlow, matchable, partners, with_partners
 from pixelplay.two_stream.foreground import BUSY, Background, shrink
 from pixelplay.two_stream.motion import Actors, actor_motion
 
@@ -97,18 +102,19 @@ def probe_scene(train: Footage, background: Background, *, tolerance: int, direc
         return Scene(background, 1, 0.1, tolerance, directions)
     rows = np.unique(rows[np.linspace(0, len(rows) - 1, min(pairs, len(rows))).astype(int)])
     wanted = np.unique(np.concatenate([rows, rows + 1]))
-    images: dict[int, np.ndarray] = {}
+    greys: dict[int, np.ndarray] = {}
     flow, actors, empty = DenseFlow(), [], []
     for position, frame in train.full_frames(wanted):
-        images[position] = shrink(frame, background.size)
+        image = shrink(frame, background.size)
+        greys[position] = matchable(image)
         before = position - 1
-        if before in images and before in rows:
-            speed = np.hypot(*flow(images[position], images[before],
+        if before in greys and before in rows:
+            speed = np.hypot(*flow(greys[position], greys[before],
                                    int(train.frames[before] - train.frames[position])).transpose(2, 0, 1))
-            mask = background.mask(images[position], background.mode_of(images[position])[0])
+            mask = background.mask(image, background.mode_of(image)[0])
             actors.append(speed[mask])
             empty.append(speed[~mask][::7])
-        images = {p: i for p, i in images.items() if p >= position}
+        greys = {p: g for p, g in greys.items() if p >= position}
     moving = np.concatenate(actors)
     moving = moving[moving > 0.1]
     typical = float(np.median(moving)) if len(moving) >= 50 else WANTED_SHIFT
@@ -145,32 +151,57 @@ def actor_table(footage: Footage, folder: Path, scene: Scene, detectors: Sequenc
     return ActorTable(**{field: np.concatenate([p[field] for p in pieces]) for field in FIELDS})
 
 
+class _View(NamedTuple):
+    """A frame at analysis size and the picture its flow is measured on."""
+
+    image: np.ndarray
+    grey: np.ndarray
+
+
 def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], use_foreground: bool,
                rules: ActorRules) -> dict[str, np.ndarray]:
     size = scene.background.size
     partner = partners(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance)
     later = _later_partners(footage, scene, partner)
-    flow = DenseFlow()
     scale = np.array([footage.full_size[1] / size[1], footage.full_size[0] / size[0]], np.float32)
-    positions, objects, motions, modes, measured = [], [], [], [], []
-    small = ((p, frame, shrink(frame, size)) for p, frame in footage.full_frames())
-    for position, frame, image, others in with_partners(small, [partner, later]):
-        velocities = [flow(image, other, int(footage.frames[row] - footage.frames[position]))
+    own = threading.local()  # a flow keeps pyramids of its own, so every thread has one
+
+    def look(item: tuple) -> tuple:
+        position, found, view, others = item
+        if not hasattr(own, "flow"):
+            own.flow = DenseFlow()
+        velocities = [own.flow(view.grey, other.grey, int(footage.frames[row] - footage.frames[position]))
                       for row, other in others]
-        mode, distance = scene.background.mode_of(image)
-        mask = _foreground(scene, image, mode, distance, velocities)
-        found = _detect(detectors, frame)
-        found = join_actors(found, mask if use_foreground else np.zeros_like(mask), frame.shape[:2], rules)
+        mode, distance = scene.background.mode_of(view.image)
+        mask = _foreground(scene, view.image, mode, distance, velocities)
+        found = join_actors(found, mask if use_foreground else np.zeros_like(mask), footage.full_size, rules)
         motion = np.zeros((len(found), 5), np.float32)
         if velocities:
-            motion = actor_motion([v * scale for v in velocities], mask, found.boxes / np.tile(scale, 2))
+            motion = actor_motion(velocities, mask, found.boxes / np.tile(scale, 2), scale)
             motion[:, 4] /= mask.size
-        positions.append(np.full(len(found), position, np.int64))
-        objects.append(found)
-        motions.append(motion)
-        modes.append(np.full(len(found), mode, np.int16))
-        measured.append(np.full(len(found), bool(velocities)))
-    return _columns(positions, objects, motions, modes, measured)
+        return (np.full(len(found), position, np.int64), found, motion, np.full(len(found), mode, np.int16),
+                np.full(len(found), bool(velocities)))
+
+    def seen() -> Iterator[tuple]:
+        images = ((p, frame, shrink(frame, size)) for p, frame in footage.full_frames())
+        views = ((p, frame, _View(image, matchable(image))) for p, frame, image in images)
+        for position, frame, view, others in with_partners(views, [partner, later]):
+            yield position, _detect(detectors, frame), view, others  # not every detector may be shared by threads
+
+    with _one_thread_inside(), contextlib.closing(bounded_map(look, seen(), environment.cpu_count())) as looks:
+        columns = list(zip(*looks)) or [()] * 5
+    return _columns(*columns)
+
+
+@contextlib.contextmanager
+def _one_thread_inside() -> Iterator[None]:
+    """OpenCV without threads of its own: here every processor has a frame to itself, which wastes less."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _later_partners(footage: Footage, scene: Scene, partner: np.ndarray) -> np.ndarray:
@@ -188,13 +219,13 @@ def _later_partners(footage: Footage, scene: Scene, partner: np.ndarray) -> np.n
 def _foreground(scene: Scene, image: np.ndarray, mode: int, distance: float, velocities: list[np.ndarray]
                 ) -> np.ndarray:
     """Foreground of a frame; where the background cannot tell (busy places, an unknown scene) what moves clearly."""
+    unknown = distance > UNKNOWN_SCENE
+    doubtful = np.ones(image.shape[:2], bool) if unknown else scene.background.thresholds[mode] >= BUSY
     moving = np.zeros(image.shape[:2], bool)
-    if velocities:
-        slower = np.min([np.hypot(v[..., 0], v[..., 1]) for v in velocities], axis=0)
-        moving = slower > 3.0 * scene.dead_zone
-    if distance > UNKNOWN_SCENE:
-        return moving
-    return scene.background.mask(image, mode) | (moving & (scene.background.thresholds[mode] >= BUSY))
+    if velocities and doubtful.any():
+        slower = np.min([np.hypot(*v[doubtful].T) for v in velocities], axis=0)
+        moving[doubtful] = slower > 3.0 * scene.dead_zone
+    return moving if unknown else scene.background.mask(image, mode) | moving
 
 
 def _detect(detectors: Sequence[Detector], frame: np.ndarray) -> Detections:
@@ -204,9 +235,9 @@ def _detect(detectors: Sequence[Detector], frame: np.ndarray) -> Detections:
     return Detections(*(np.concatenate([getattr(f, name) for f in found]) for name in ("boxes", "scores", "classes")))
 
 
-def _columns(positions: list, objects: list[Detections], motions: list, modes: list, measured: list
-             ) -> dict[str, np.ndarray]:
-    def join(pieces: list, empty: np.ndarray) -> np.ndarray:
+def _columns(positions: Sequence, objects: Sequence[Detections], motions: Sequence, modes: Sequence,
+             measured: Sequence) -> dict[str, np.ndarray]:
+    def join(pieces: Iterable, empty: np.ndarray) -> np.ndarray:
         return np.concatenate([empty, *pieces]).astype(empty.dtype)
 
     return {"position": join(positions, np.zeros(0, np.int64)),

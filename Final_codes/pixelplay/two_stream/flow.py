@@ -33,17 +33,20 @@ class DenseFlow:
         """Velocity of every pixel of `image`.
 
         Args:
-            image, other: (h, w, 3) uint8 RGB.
+            image, other: (h, w) uint8 from `matchable`.
             step: frame number of `other` minus that of `image`; negative for an earlier frame, never 0.
         Returns:
             (h, w, 2) float32 (x, y) velocity in analysis pixels per frame, forward in time.
         """
         if min(image.shape[:2]) < 16:  # smaller than two patches: DIS has nothing to match
             return np.zeros((*image.shape[:2], 2), np.float32)
-        return self._dis.calc(_grey(image), _grey(other), None) / float(step)
+        velocity = self._dis.calc(image, other, None)
+        velocity /= np.float32(step)
+        return velocity
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
+def matchable(image: np.ndarray) -> np.ndarray:
+    """(h, w, 3) uint8 RGB -> (h, w) uint8: the picture that flow is measured on, made once for both directions."""
     # camera and JPEG noise live at the pixel scale; blurring both frames keeps them out of the match
     return cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (0, 0), 0.8)
 

@@ -29,20 +29,20 @@ MAX_ACTORS = 8000
 MIN_MODE_ACTORS = 500
 
 
-def actor_motion(velocities: Sequence[np.ndarray], mask: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+def actor_motion(velocities: Sequence[np.ndarray], mask: np.ndarray, boxes: np.ndarray,
+                 scale: Sequence[float] | np.ndarray = (1.0, 1.0)) -> np.ndarray:
     """Motion of each actor of one frame.
 
     Args:
         velocities: one or two (h, w, 2) fields, pixels per frame forward in time, from the past and the future frame.
         mask: (h, w) bool foreground.
         boxes: (n, 4) xyxy in pixels of the fields.
+        scale: width and height of such a pixel in original ones.
     Returns:
-        (n, 5) float32: mean speed, upper speed, mean x velocity, mean y velocity, area measured over (pixels).
+        (n, 5) float32: mean speed, upper speed, mean x velocity, mean y velocity in original pixels per frame, area
+        measured over in pixels of the fields.
     """
-    out = np.zeros((len(boxes), 5), np.float32)
-    speeds = [np.hypot(v[..., 0], v[..., 1]) for v in velocities]
-    # a false match or an occlusion seldom happens towards both sides: the slower direction is the safer one
-    slower = speeds[0] if len(speeds) == 1 else np.minimum(speeds[0], speeds[1])
+    out, scale = np.zeros((len(boxes), 5), np.float32), np.asarray(scale, np.float32)
     height, width = mask.shape
     for i, (x0, y0, x1, y1) in enumerate(boxes):
         part = (slice(max(int(y0), 0), min(max(int(np.ceil(y1)), int(y0) + 1), height)),
@@ -52,8 +52,11 @@ def actor_motion(velocities: Sequence[np.ndarray], mask: np.ndarray, boxes: np.n
             inside = np.ones_like(inside)
         if not inside.any():
             continue
-        flow = velocities[0][part][inside].mean(0)
-        out[i] = (speeds[0][part][inside].mean(), np.percentile(slower[part][inside], 90), *flow, inside.sum())
+        flows = [v[part][inside] * scale for v in velocities]
+        speeds = [np.hypot(f[:, 0], f[:, 1]) for f in flows]
+        # a false match or an occlusion seldom happens towards both sides: the slower direction is the safer one
+        slower = speeds[0] if len(speeds) == 1 else np.minimum(speeds[0], speeds[1])
+        out[i] = (speeds[0].mean(), np.percentile(slower, 90), *flows[0].mean(0), inside.sum())
     return out
 
 
