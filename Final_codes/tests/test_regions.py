@@ -159,10 +159,11 @@ def test_criteria_of_maps_against_a_folder_of_masks(tmp_path):
             ids.append(f"{int(video)}_{k}")
             maps.append(mask * 1.0)
     maps = np.stack(maps).astype(np.float16)
-    found = region_intervals(maps, ids, tmp_path, draws=30)
+    found, words = region_intervals(maps, ids, tmp_path, draws=30)
+    assert "9 regions of 2 tracks in 12 frames of 2 videos" in words
     assert found["rbdc"].value == 1 and found["tbdc"].value == 1 and found["tbdc"].low == 1
     small = np.stack([cv2.resize(m.astype(np.float32), (10, 10), interpolation=cv2.INTER_AREA) for m in maps])
-    assert region_intervals(small, ids, tmp_path, draws=0)["rbdc"].value == 1
+    assert region_intervals(small, ids, tmp_path, draws=0)[0]["rbdc"].value == 1
     with pytest.raises(PixelPlayError, match="for 12 frames"):
         region_intervals(maps[:5], ids, tmp_path)
     with pytest.raises(PixelPlayError, match=r"no mask for 1 frames .first: 1_6"):

@@ -28,7 +28,7 @@ def roc_figure(found: Evaluation, names: list[str] | None = None) -> Figure:
     figure, axes = _axes("false alarms / normal frames", "detected / anomalous frames",
                          "ROC, all frames pooled (micro)")
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance: 50.00")
-    for k, name in enumerate(names or list(found.rows)):
+    for k, name in enumerate(names or list(found.values)):
         false, true = Ranking.of(found.truth, found.values[name]).counts()
         axes.plot(false / max(false[-1], 1), true / max(true[-1], 1), label=_legend(found, name, "micro_auc"),
                   **_line(k))
@@ -44,7 +44,7 @@ def pr_figure(found: Evaluation, names: list[str] | None = None) -> Figure:
                          "Precision and recall, all frames pooled")
     rate = found.labels["base_rate"]
     axes.axhline(rate, color=GREY, linewidth=1, linestyle=":", label=f"base rate: {100 * rate:.2f}")
-    for k, name in enumerate(names or list(found.rows)):
+    for k, name in enumerate(names or list(found.values)):
         recall, precision = _pr(*Ranking.of(found.truth, found.values[name]).counts())
         axes.step(recall, precision, where="pre", label=_legend(found, name, "ap"), **_line(k))
         if k == 0:
@@ -57,7 +57,7 @@ def pr_figure(found: Evaluation, names: list[str] | None = None) -> Figure:
 
 def videos_figure(found: Evaluation, names: list[str] | None = None) -> Figure:
     """AUC of each video as bars; where a video holds one class only, its share of anomalous frames in words."""
-    names = names or list(found.rows)
+    names = names or list(found.values)
     first = found.videos[names[0]]
     figure = Figure(figsize=(max(6.0, 0.32 * len(first) * (1 + 0.35 * len(names)) + 2), 3.6), dpi=110,
                     layout="constrained", facecolor="white")

@@ -1,69 +1,232 @@
-"""Where a model sees the anomaly: RBDC and TBDC of its score maps against pixel masks.
+"""Where a model sees the anomaly: RBDC and TBDC of score maps or scored boxes against ground-truth regions.
 
-Reads (N, h, w) maps in manifest order and a folder of masks; makes the two criteria with intervals. Masks know no
-tracks: components are linked from frame to frame by overlap, and the numbers compare only with numbers made so.
+Reads (N, h, w) maps in manifest order or a table of boxes, and a folder of pixel masks or a table of boxes with
+tracks; makes the two criteria with intervals. Masks know no tracks: components are linked from frame to frame by
+overlap, and such numbers compare only with numbers made so. Maps meet regions as sets of cells, boxes meet them as
+boxes: a mask then counts as the smallest box around each component, a box as the cells it covers by half.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pixelplay.data.ids import split_id
+from pixelplay.data.ids import frame_id, natural_key, split_id
 from pixelplay.errors import PixelPlayError
 from pixelplay.evaluation.bootstrap import DRAWS, Interval, intervals_of
-from pixelplay.evaluation.labels import first_number, read_labels
-from pixelplay.evaluation.masks import iterate_masks
+from pixelplay.evaluation.boxes import HEADERS, BoxTable, bounds, rasterise, read_boxes
+from pixelplay.evaluation.labels import Labels, first_number
+from pixelplay.evaluation.masks import find_masks, iterate_masks, mask_videos, read_video_masks
 from pixelplay.evaluation.metrics import by_video
-from pixelplay.evaluation.regions import Counts, Truth, count_maps, criteria, link_masks, thresholds_of
+from pixelplay.evaluation.regions import (
+    Boxes,
+    Counts,
+    Truth,
+    count_boxes,
+    count_maps,
+    criteria,
+    link_masks,
+    thresholds_of,
+)
+
+log = logging.getLogger(__name__)
 
 SAMPLED = 2_000_000
 """Map cells the thresholds are taken from, evenly spread."""
+MOST_THRESHOLDS = 1000
+"""Of boxes: with fewer distinct scores the curve is exact."""
 
 
-def region_intervals(maps: np.ndarray, ids: Sequence[str], masks: Path, *, draws: int = DRAWS, seed: int = 0,
-                     source: str = "maps") -> dict[str, Interval]:
-    """{'rbdc', 'tbdc'} with 95 % intervals.
+@dataclasses.dataclass(frozen=True)
+class _Video:
+    """Scored frames of one video: their rows in the whole, and frame number -> position among them."""
+
+    name: str
+    rows: np.ndarray
+    at: dict[int, int]
+
+
+def read_regions(path: Path) -> Path | BoxTable:
+    """Ground-truth regions: a CSV of boxes with tracks, or the folder of pixel masks at, below or beside a path.
+
+    Raises:
+        PixelPlayError: neither is there.
+    """
+    path = Path(path)
+    if path.is_file() and path.suffix.lower() == ".csv" and "track" in path.open(encoding="utf-8").readline().lower():
+        return read_boxes(path, "track")
+    masks = find_masks(path) if path.exists() else None
+    if masks is None:
+        raise PixelPlayError(f"no regions at {path}", expected="mask folders, N_label.mat or .npy masks, or a CSV of "
+                             f"boxes ({HEADERS['track']})")
+    return masks
+
+
+def read_detections(path: Path) -> np.ndarray | BoxTable:
+    """Score maps (.npy) or scored boxes (.csv) of a model. Raises PixelPlayError for anything else."""
+    path = Path(path)
+    if not path.is_file():
+        raise PixelPlayError(f"detections {path} do not exist", expected="score maps (.npy) or scored boxes (.csv)")
+    if path.suffix.lower() == ".csv":
+        return read_boxes(path, "score")
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as cause:
+        raise PixelPlayError(f"{path} cannot be read: {cause}",
+                             expected="score maps (.npy) or scored boxes (.csv)") from cause
+
+
+def frames_of_masks(masks: Path) -> list[str]:
+    """Ids of all frames of a folder of masks, in manifest order; where the files name no frames, counted from 0."""
+    found = {name: [n for n, _ in images] for name, images, _ in iterate_masks(masks)}
+    return [frame_id(v, n) for v in sorted(found, key=natural_key) for n in sorted(found[v])]
+
+
+def region_intervals(found: np.ndarray | BoxTable, ids: Sequence[str], truth: Path | BoxTable, *,
+                     size: tuple[int, int] | None = None, known: Sequence[str] | None = None, partial: bool = False,
+                     draws: int = DRAWS, seed: int = 0, source: str = "maps") -> tuple[dict[str, Interval], str]:
+    """({'rbdc', 'tbdc'} with 95 % intervals, the ground truth in words); see `region_counts`."""
+    counts = region_counts(found, ids, truth, size=size, known=known, partial=partial, source=source)
+    kind = (f"boxes with tracks ({truth.source})" if isinstance(truth, BoxTable)
+            else f"components of pixel masks, linked to tracks by overlap ({truth})")
+    words = (f"{kind}: {sum(c.all_regions for c in counts)} regions of {sum(c.all_tracks for c in counts)} tracks in "
+             f"{sum(c.frames for c in counts)} frames of {len(counts)} videos")
+    return intervals_of(len(counts), lambda w: criteria(counts, w), draws=draws, seed=seed), words
+
+
+def region_counts(found: np.ndarray | BoxTable, ids: Sequence[str], truth: Path | BoxTable, *,
+                  size: tuple[int, int] | None = None, known: Sequence[str] | None = None, partial: bool = False,
+                  source: str = "maps") -> list[Counts]:
+    """One `Counts` a video, in the order of the Ids.
 
     Args:
-        maps: (N, h, w) raw score maps, higher = more anomalous, in the order of `ids`.
-        masks: folder of pixel masks (see `masks.iterate_masks`).
+        found: (N, h, w) raw score maps in the order of `ids`, or scored boxes; higher = more anomalous.
+        ids: the scored frames, each video's together; false positives are counted per frame of these.
+        truth: folder of pixel masks (see `masks.iterate_masks`), or boxes with tracks; a frame without a box is normal.
+        size: (H, W) of the original frames, needed for maps against boxes.
+        known: every test Id of the manifest; regions at frames the data lacks are then left out.
+        partial: evaluate the scored frames, whatever else is labelled or detected.
     Raises:
-        PixelPlayError: another number of maps than of frames, non-finite maps, or frames without a mask.
+        PixelPlayError: another number of maps than of frames, non-finite maps, frames without a mask, boxes at frames
+            that are not scored, or an unknown frame size.
     """
-    if maps.ndim != 3 or len(maps) != len(ids):
-        raise PixelPlayError(f"{source}: maps {maps.shape} for {len(ids)} frames", expected="one map a frame",
+    videos = _videos(ids)
+    if isinstance(found, BoxTable):
+        inside = _inside(found, videos, None, partial, "detected boxes")
+        thresholds = _box_thresholds(inside.values)
+        truths = _as_boxes(truth, ids, videos, size, known, partial)
+        return [count_boxes(_boxes(inside, v), boxes, tracks, len(v.at), thresholds) for v, boxes, tracks in truths]
+    if found.ndim != 3 or len(found) != len(ids):
+        raise PixelPlayError(f"{source}: maps {found.shape} for {len(ids)} frames", expected="one map a frame",
                              mend="run the model again")
-    step = max(1, int(np.ceil(maps.size / SAMPLED)))
-    sampled = np.asarray(maps[::step], dtype=np.float32)
+    sampled = np.asarray(found[::max(1, int(np.ceil(found.size / SAMPLED)))], dtype=np.float32)
     if not np.isfinite(sampled).all():
         raise PixelPlayError(f"{source}: a map holds a value that is not finite", mend="run the model again")
-    counts = counts_of(maps, ids, masks, thresholds_of(sampled))
-    return intervals_of(len(counts), lambda w: criteria(counts, w), draws=draws, seed=seed)
+    truths = _as_cells(truth, ids, videos, found.shape[1:], size, known, partial)
+    thresholds = thresholds_of(sampled)
+    return [count_maps(found[v.rows[0]:v.rows[-1] + 1], Truth(regions, len(v.at)), thresholds) for v, regions in truths]
 
 
-def counts_of(maps: np.ndarray, ids: Sequence[str], masks: Path, thresholds: np.ndarray) -> list[Counts]:
-    """One `Counts` a video, in manifest order."""
+def _videos(ids: Sequence[str]) -> list[_Video]:
     pairs = [split_id(i) for i in ids]
-    videos = np.array([v for v, _ in pairs], dtype=object)
-    frames = np.array([f for _, f in pairs], dtype=np.int64)
-    groups = by_video(videos)
-    match = read_labels(masks).match(list(groups), list(groups))
-    wanted = {name: video for video, name in match.items()}
-    base = first_number(videos, frames)
-    out: dict[str, Counts] = {}
-    for name, images, indexed in iterate_masks(masks):
-        if name not in wanted:
-            continue
-        at = groups[wanted[name]]
-        shift = base if indexed else 0
-        table = {number + shift: image for number, image in images}
-        absent = [ids[k] for k in at if frames[k] not in table]
+    groups = by_video(np.array([v for v, _ in pairs], dtype=object))
+    return [_Video(str(name), rows, {pairs[row][1]: k for k, row in enumerate(rows)}) for name, rows in groups.items()]
+
+
+def _inside(table: BoxTable, videos: Sequence[_Video], known: Sequence[str] | None, partial: bool,
+            what: str) -> BoxTable:
+    """The boxes at scored frames. Raises PixelPlayError naming three of the others, unless they may be left out."""
+    lookup = {v.name: v.at for v in videos}
+    keep = np.array([f in lookup.get(v, ()) for v, f in zip(table.videos, table.frames)], dtype=bool)
+    outside = [frame_id(v, f) for v, f in zip(table.videos[~keep], table.frames[~keep])]
+    lost = list(dict.fromkeys(i for i in outside if known is None or i in set(known)))
+    if lost and not partial:
+        raise PixelPlayError(f"{table.source}: {what} at {len(lost)} frames that are not scored (first: "
+                             f"{', '.join(lost[:3])})", expected="frames of the scores, under their own numbers",
+                             mend="score every frame, or give --partial to evaluate the scored frames alone")
+    if outside:
+        log.warning("%s: %d %s are at frames that are not evaluated", table.source, len(outside), what)
+    return table.select(keep)
+
+
+def _boxes(table: BoxTable, video: _Video) -> Boxes:
+    mine = table.videos == video.name
+    return Boxes(np.array([video.at[f] for f in table.frames[mine]], dtype=np.int64), table.xyxy[mine],
+                 table.values[mine])
+
+
+def _box_thresholds(scores: np.ndarray) -> np.ndarray:
+    """Falling thresholds: every distinct score, or as many ranks of them as `MOST_THRESHOLDS`."""
+    values = np.unique(scores)[::-1]
+    if not len(values):
+        return np.zeros(1)
+    return values[np.unique(np.linspace(0, len(values) - 1, min(len(values), MOST_THRESHOLDS)).round().astype(int))]
+
+
+def _as_boxes(truth: Path | BoxTable, ids: Sequence[str], videos: Sequence[_Video], size: tuple[int, int] | None,
+              known: Sequence[str] | None, partial: bool) -> Iterator[tuple[_Video, Boxes, np.ndarray]]:
+    """(video, its regions as boxes, (G,) their tracks)."""
+    if isinstance(truth, BoxTable):
+        table = _inside(truth, videos, known, partial, "regions")
+        for video in videos:
+            mine = _boxes(table, video)
+            yield video, dataclasses.replace(mine, scores=np.zeros(len(mine.scores))), mine.scores
+        return
+    for video, masks in _masks(truth, ids, videos):
+        linked, _ = link_masks(masks)
+        rows = [(k, track, bounds(mask)) for k, regions in linked.items() for track, mask in regions]
+        xyxy = np.array([b for *_, b in rows], dtype=np.float64).reshape(-1, 4)
+        if size is not None and masks and masks[0][1].shape != tuple(size):
+            xyxy *= np.array([size[1], size[0]] * 2) / np.array(masks[0][1].shape[::-1] * 2)
+        yield (video, Boxes(np.array([k for k, *_ in rows], dtype=np.int64), xyxy, np.zeros(len(rows))),
+               np.array([t for _, t, _ in rows], dtype=np.int64))
+
+
+def _as_cells(truth: Path | BoxTable, ids: Sequence[str], videos: Sequence[_Video], cells: tuple[int, int],
+              size: tuple[int, int] | None, known: Sequence[str] | None, partial: bool
+              ) -> Iterator[tuple[_Video, dict[int, list[tuple[int, np.ndarray]]]]]:
+    """(video, position -> [(track, (h, w) bool region), ...])."""
+    if not isinstance(truth, BoxTable):
+        for video, masks in _masks(truth, ids, videos):
+            yield video, link_masks(masks, size=cells)[0]
+        return
+    if size is None:
+        raise PixelPlayError(f"{truth.source} gives regions in pixels of frames whose size is not known",
+                             expected="the frame size, to lay them over score maps",
+                             mend="give --manifest FOLDER of stage 01, or --frame-size WIDTHxHEIGHT")
+    table = _inside(truth, videos, known, partial, "regions")
+    for video in videos:
+        mine, regions = _boxes(table, video), {}
+        for k, box, track in zip(mine.frames.tolist(), mine.xyxy, mine.scores.tolist()):
+            try:
+                regions.setdefault(k, []).append((track, rasterise(box, size, cells)))
+            except ValueError as cause:
+                frame = next(f for f, at in video.at.items() if at == k)
+                raise PixelPlayError(f"{truth.source}: {cause}, at {frame_id(video.name, frame)}",
+                                     mend="check the frame size and the order x0,y0,x1,y1") from cause
+        yield video, regions
+
+
+def _masks(folder: Path, ids: Sequence[str], videos: Sequence[_Video]
+           ) -> Iterator[tuple[_Video, list[tuple[int, np.ndarray]]]]:
+    """(video, [(position, (H, W) bool mask) of every scored frame]), in the order of the videos.
+
+    Raises:
+        PixelPlayError: frames without a mask; names three.
+    """
+    pairs = [split_id(i) for i in ids]
+    base = first_number([v for v, _ in pairs], [f for _, f in pairs])
+    names = [v.name for v in videos]
+    match = Labels("", str(folder), dict.fromkeys(mask_videos(folder))).match(names, names)
+    for video in videos:
+        images, indexed = read_video_masks(folder, match[video.name])
+        table = {number + (base if indexed else 0): image for number, image in images}
+        absent = [frame_id(video.name, f) for f in video.at if f not in table]
         if absent:
-            raise PixelPlayError(f"{masks}: no mask for {len(absent)} frames (first: {', '.join(absent[:3])})",
+            raise PixelPlayError(f"{folder}: no mask for {len(absent)} frames (first: {', '.join(absent[:3])})",
                                  expected="one mask a frame")
-        linked, _ = link_masks([(k, table[frames[row]]) for k, row in enumerate(at)], size=maps.shape[1:])
-        out[wanted[name]] = count_maps(maps[at[0]:at[-1] + 1], Truth(linked, len(at)), thresholds)
-    return [out[v] for v in groups]
+        yield video, [(k, table[f]) for f, k in video.at.items()]

@@ -100,17 +100,31 @@ def iterate_masks(path: Path) -> Iterator[tuple[str, list[tuple[int, np.ndarray]
 
     `indexed` frames count positions from 0, others are the files' own numbers.
     """
+    for name, place in mask_videos(path).items():
+        yield (name, *_read(place))
+
+
+def mask_videos(path: Path) -> dict[str, Path]:
+    """video name -> its `N_label.mat`, its `.npy` or its folder of images, in order."""
     if _mats(path):
-        for mat in _mats(path):
-            yield (video_name(mat.stem.removesuffix("_label")),
-                   [(k, np.asarray(m) > 0) for k, m in enumerate(cells_of(mat))], True)
-    elif _pixel_arrays(path):
-        for array in _pixel_arrays(path):
-            yield video_name(array.stem), [(k, m > 0) for k, m in enumerate(np.load(array, mmap_mode="r"))], True
-    else:
-        for name, folder in mask_folders(path).items():
-            files = sorted((frame_number(p.stem) or 0, p) for p in folder.iterdir() if p.suffix.lower() in IMAGES)
-            yield name, [(n, read_mask(p)) for n, p in files], False
+        return {video_name(p.stem.removesuffix("_label")): p for p in _mats(path)}
+    if _pixel_arrays(path):
+        return {video_name(p.stem): p for p in _pixel_arrays(path)}
+    return mask_folders(path)
+
+
+def read_video_masks(path: Path, video: str) -> tuple[list[tuple[int, np.ndarray]], bool]:
+    """([(frame, mask (H, W) bool), ...], indexed) of one video of `mask_videos`."""
+    return _read(mask_videos(path)[video])
+
+
+def _read(place: Path) -> tuple[list[tuple[int, np.ndarray]], bool]:
+    if place.suffix == ".mat":
+        return [(k, np.asarray(m) > 0) for k, m in enumerate(cells_of(place))], True
+    if place.suffix == ".npy":
+        return [(k, m > 0) for k, m in enumerate(np.load(place, mmap_mode="r"))], True
+    files = sorted((frame_number(p.stem) or 0, p) for p in place.iterdir() if p.suffix.lower() in IMAGES)
+    return [(n, read_mask(p)) for n, p in files], False
 
 
 def _mats(path: Path) -> list[Path]:

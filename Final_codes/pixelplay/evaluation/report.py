@@ -42,6 +42,7 @@ class Evaluation:
         videos: name -> per-video table (see `metrics.per_video`).
         labels: the version of the labels, frames, positives, base rate, notes.
         values, truth, video_names: name -> (N,) scores; (N,) labels; (N,) videos, for figures.
+        regions: the ground truth of RBDC and TBDC in words, '' without them.
     """
 
     rows: dict[str, dict[str, Interval]]
@@ -52,33 +53,42 @@ class Evaluation:
     video_names: np.ndarray
     padding: str
     draws: int
+    regions: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: rows (metric -> value, metric_low, metric_high), per-video tables, labels, rules."""
-        rows = {}
-        for name, metrics in self.rows.items():
-            rows[name] = {}
-            for metric, i in metrics.items():
-                rows[name] |= {metric: i.value, f"{metric}_low": i.low, f"{metric}_high": i.high}
-        return _plain({"rows": rows, "videos": {n: t.to_dict("records") for n, t in self.videos.items()},
-                       "labels": self.labels, "positive_class": "anomalous",
-                       "macro_auc_rule": f"{self.padding}: {PADDING_RULES[self.padding]}",
-                       "interval": f"95 %, {self.draws} draws of videos with replacement"})
+        return plain({"rows": rows_as_json(self.rows), "regions": self.regions,
+                      "videos": {n: t.to_dict("records") for n, t in self.videos.items()},
+                      "labels": self.labels, "positive_class": "anomalous",
+                      "macro_auc_rule": f"{self.padding}: {PADDING_RULES[self.padding]}",
+                      "interval": f"95 %, {self.draws} draws of videos with replacement"})
 
     def table(self) -> str:
         """The table for people, in percent."""
-        metrics = [m for m in METRICS if any(m in r for r in self.rows.values())]
-        width = max([len("scores"), *map(len, self.rows)]) + 2
-        lines = [f"{'scores':{width}}" + "".join(f"{METRICS[m] + ' [95 %]':>26}" for m in metrics)]
-        for name, row in self.rows.items():
-            lines.append(f"{name:{width}}" + "".join(f"{cell(row.get(m)):>26}" for m in metrics))
-        about = self.labels
+        lines, about = table_lines(self.rows), self.labels
         lines += ["", f"labels: {about['version']}, {about['source']}: {about['positives']} anomalous of "
                       f"{about['frames']} frames ({100 * about['base_rate']:.1f} %, the AP of a constant score), "
                       f"{about['videos']} videos"]
         lines += [f"  note: {n}" for n in about["notes"]]
         lines.append(f"macro AUC: {PADDING_RULES[self.padding]}; positive class: anomalous")
+        lines += [f"regions: {self.regions}"] if self.regions else []
         return "\n".join(lines)
+
+
+def table_lines(rows: Mapping[str, Mapping[str, Interval]]) -> list[str]:
+    """Header and one line a row, in percent, of the metrics that occur."""
+    metrics = [m for m in METRICS if any(m in r for r in rows.values())]
+    width = max([len("scores"), *map(len, rows)]) + 2
+    lines = [f"{'scores':{width}}" + "".join(f"{METRICS[m] + ' [95 %]':>26}" for m in metrics)]
+    return lines + [f"{name:{width}}" + "".join(f"{cell(row.get(m)):>26}" for m in metrics)
+                    for name, row in rows.items()]
+
+
+def rows_as_json(rows: Mapping[str, Mapping[str, Interval]]) -> dict[str, dict[str, float]]:
+    """name -> metric, metric_low, metric_high -> number."""
+    return {name: {f"{metric}{end}": value for metric, i in metrics.items()
+                   for end, value in (("", i.value), ("_low", i.low), ("_high", i.high))}
+            for name, metrics in rows.items()}
 
 
 def cell(i: Interval | None) -> str:
@@ -102,7 +112,7 @@ def read_scored(path: Path) -> Scored:
 
 def evaluate(scored: Sequence[Scored], labels: Labels, *, known_ids: Sequence[str] | None = None,
              partial: bool = False, padding: str = "exclude", draws: int = DRAWS, seed: int = 0,
-             extra: Mapping[str, Mapping[str, Interval]] | None = None) -> Evaluation:
+             extra: Mapping[str, Mapping[str, Interval]] | None = None, regions: str = "") -> Evaluation:
     """Evaluate score files on the same labels.
 
     Args:
@@ -110,7 +120,8 @@ def evaluate(scored: Sequence[Scored], labels: Labels, *, known_ids: Sequence[st
         known_ids, partial: see `Labels.align`.
         padding: rule of macro AUC for videos of one class, see `metrics.PADDING_RULES`.
         draws: bootstrap draws; 0 = no intervals.
-        extra: further metrics by name of the score file (RBDC, TBDC).
+        extra: further metrics by name of the score file (RBDC, TBDC); a name without one gets a row of its own.
+        regions: what the further metrics were measured against, in words.
     Raises:
         PixelPlayError: files on different Ids, or labels that do not fit them.
     """
@@ -130,7 +141,8 @@ def evaluate(scored: Sequence[Scored], labels: Labels, *, known_ids: Sequence[st
         rows[name] = frame_intervals(aligned.values, values[name], videos, padding=padding, draws=draws, seed=seed)
         rows[name] |= dict((extra or {}).get(name, {}))
         tables[name] = per_video(aligned.values, values[name], videos)
-    return Evaluation(rows, tables, aligned.about, values, aligned.values, videos, padding, draws)
+    rows |= {name: dict(row) for name, row in (extra or {}).items() if name not in rows}
+    return Evaluation(rows, tables, aligned.about, values, aligned.values, videos, padding, draws, regions)
 
 
 def _same_ids(first: Scored, other: Scored) -> np.ndarray:
@@ -152,12 +164,12 @@ def _same_ids(first: Scored, other: Scored) -> np.ndarray:
     return other.values[at]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON knows no NaN: None instead, recursively; numpy numbers become Python's."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, float | np.floating):
         return float(value) if np.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value

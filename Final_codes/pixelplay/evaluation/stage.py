@@ -43,8 +43,9 @@ def evaluate_run(output: Path, labels: Path | Labels, *, padding: str = "exclude
     processed, raw = scored_of_run(output)
     truth = labels if isinstance(labels, Labels) else read_labels(labels)
     known = Manifest.load(output / EXTRACTION).split("test")["Id"].tolist()
-    extra = regions_of_run(output, truth, draws=draws, seed=seed)
-    found = evaluate(processed, truth, known_ids=known, padding=padding, draws=draws, seed=seed, extra=extra)
+    extra, regions = regions_of_run(output, truth, draws=draws, seed=seed)
+    found = evaluate(processed, truth, known_ids=known, padding=padding, draws=draws, seed=seed, extra=extra,
+                     regions=regions)
     bare = evaluate(raw, truth, known_ids=known, padding=padding, draws=draws, seed=seed) if raw else None
     metrics = found.as_json() | {"raw_rows": bare.as_json()["rows"] if bare else {}}
     write_json(output / "metrics.json", metrics)
@@ -81,15 +82,18 @@ def scored_of_run(output: Path) -> tuple[list[Scored], list[Scored]]:
 
 
 def regions_of_run(output: Path, labels: Labels, *, draws: int = DRAWS,
-                   seed: int = 0) -> dict[str, dict[str, Interval]]:
-    """RBDC and TBDC of every model that keeps maps, where pixel masks lie at or beside the labels; else nothing."""
-    maps = sorted((output / "scores" / "maps").glob("*.npy"))
+                   seed: int = 0) -> tuple[dict[str, dict[str, Interval]], str]:
+    """(model -> RBDC and TBDC of its maps, the ground truth in words) where pixel masks lie at or beside the labels."""
+    scored = output / "scores"
+    maps = [p for p in sorted((scored / "maps").glob("*.npy")) if (scored / f"{p.stem}.csv").exists()]
     masks = find_masks(Path(labels.source)) if maps else None
     if masks is None:
-        return {}
-    ids = Manifest.load(output / EXTRACTION).split("test")["Id"].to_numpy(object)
-    return {p.stem: region_intervals(np.load(p, mmap_mode="r"), ids, masks, draws=draws, seed=seed, source=str(p))
-            for p in maps}
+        return {}, ""
+    ids, rows, words = Manifest.load(output / EXTRACTION).split("test")["Id"].tolist(), {}, ""
+    for path in maps:
+        rows[path.stem], words = region_intervals(np.load(path, mmap_mode="r"), ids, masks, draws=draws, seed=seed,
+                                                  source=str(path))
+    return rows, words
 
 
 def alone(file: ScoreFile, frames: Frames) -> np.ndarray:
