@@ -1,8 +1,10 @@
 """Global stream: is this whole frame near any normal one?
 
 Reads `Footage`; embeds every frame once (`features`), keeps a coreset of the training frames in three memory banks
-that differ in start, subsample and projection, and scores a frame by its mean nearest-neighbour distance to them.
-Writes `global_memory.safetensors` and its card. The distances of each bank are kept as parts seed0, seed1, seed2.
+that differ in start, subsample and projection. A frame's distance to each bank is calibrated on the distances of
+held-out training videos to banks made the same way; the score is the mean of these z-scores, so that a bank with
+larger distances has no larger say. Writes `global_memory.safetensors` and its card; the raw distances are kept as
+parts seed0, seed1, seed2.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 import torch
 
 from pixelplay import distributed
+from pixelplay.calibration import Calibration, calibrate
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, write_json
@@ -28,7 +31,9 @@ from pixelplay.two_stream.memory import MemoryBank, leave_one_video_out
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
+HIGH = 100.0
+"""Clip of the z-scores on both sides: far out, so that every frame keeps its place in the order."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,23 +93,27 @@ class GlobalMemory(Model):
     name: ClassVar[str] = "global_memory"
     family: ClassVar[str] = "two_stream"
     stage: ClassVar[str] = "02_two_stream_memory"
-    kind: ClassVar[str] = "distance"
+    kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 8.0
     Config = GlobalMemoryConfig
 
     def __init__(self, config: GlobalMemoryConfig, *, seed: int = 0):
         super().__init__(config, seed=seed)
         self.banks: list[MemoryBank] = []
+        self.calibrations: list[Calibration] = []
         self.about: dict[str, Any] = {}
+        self._held_out: tuple[str, list[np.ndarray]] | None = None
         self._backbone: Backbone | None = None
 
     def fit(self, train: Footage, folder: Path) -> None:
-        """Embed the training frames and build the banks. Features in `folder` are kept and used again."""
+        """Embed the training frames, build and calibrate the banks. Features in `folder` are kept and used again."""
         if len(train) == 0:
             raise PixelPlayError("there is no training frame", mend="give a folder of anomaly-free videos")
         features = self._features(train, folder)
         allowed = self._allowed(train)
         self.banks = [self._build(features, train.videos, allowed, member) for member in range(self.config.seeds)]
+        self.calibrations = [calibrate(d, log=True, low=-HIGH, high=HIGH)
+                             for d in self._held_out_distances(train, folder)]
         self.about = {"backbone": self.backbone.name, "weights_hash": self.backbone.weights_hash,
                       "source": self.backbone.source, "precision": self.backbone.hardware.dtype,
                       "hardware": self.backbone.hardware.name, "train_fingerprint": train.fingerprint,
@@ -113,29 +122,43 @@ class GlobalMemory(Model):
             log.info("global memory: %d vectors, covering radius %.3g", len(bank), bank.about["radius"])
 
     def score(self, footage: Footage, folder: Path) -> Scores:
-        """Distance of every frame to the banks."""
+        """Mean over the banks of every frame's calibrated distance."""
         if not self.banks:
             raise PixelPlayError("the global memory has no banks yet", mend="call fit or load first")
         features = self._features(footage, folder)
-        return _scores([bank.score(features) for bank in self.banks])
+        return self._scores([bank.score(features) for bank in self.banks])
 
     def held_out(self, train: Footage, folder: Path) -> Scores:
-        """Distance of every training frame to banks built the same way without its video.
+        """Every training frame by banks built the same way without its video.
 
         One video alone is scored in fifths, each by banks of the other four.
         """
-        features, allowed = self._features(train, folder), self._allowed(train)
-        distances = []
-        for member in range(self.config.seeds):
-            def build(rows: np.ndarray, member: int = member) -> MemoryBank:
-                kept = rows[allowed[rows]]
-                # a fold of unreliable frames alone has no better ones
-                mask = np.zeros(len(train), dtype=bool)
-                mask[kept if len(kept) else rows] = True
-                return self._build(features, train.videos, mask, member)
+        if not self.banks:
+            raise PixelPlayError("the global memory has no banks yet", mend="call fit or load first")
+        return self._scores(self._held_out_distances(train, folder))
 
-            distances.append(leave_one_video_out(features, train.videos, build, limit=self.config.folds))
-        return _scores(distances)
+    def _held_out_distances(self, train: Footage, folder: Path) -> list[np.ndarray]:
+        """One (N,) array of distances a bank."""
+        stamp = f"{train.fingerprint}-{len(train)}"
+        if self._held_out is None or self._held_out[0] != stamp:
+            features, allowed = self._features(train, folder), self._allowed(train)
+            distances = []
+            for member in range(self.config.seeds):
+                def build(rows: np.ndarray, member: int = member) -> MemoryBank:
+                    kept = rows[allowed[rows]]
+                    # a fold of unreliable frames alone has no better ones
+                    mask = np.zeros(len(train), dtype=bool)
+                    mask[kept if len(kept) else rows] = True
+                    return self._build(features, train.videos, mask, member)
+
+                distances.append(leave_one_video_out(features, train.videos, build, limit=self.config.folds))
+            self._held_out = stamp, distances
+        return self._held_out[1]
+
+    def _scores(self, distances: list[np.ndarray]) -> Scores:
+        """One (N,) array of distances a bank -> the mean of their z-scores, with the distances kept as parts."""
+        values = np.mean([c(d) for c, d in zip(self.calibrations, distances)], axis=0)
+        return Scores(values, np.zeros(len(values), dtype=bool), {f"seed{i}": d for i, d in enumerate(distances)})
 
     @property
     def backbone(self) -> Backbone:
@@ -187,7 +210,8 @@ class GlobalMemory(Model):
             save_file({f"bank{i}": bank.vectors for i, bank in enumerate(self.banks)}, part)
         write_json(Path(folder) / f"{self.name}.json", {
             "model": self.name, "version": VERSION, "config": dataclasses.asdict(self.config), "seed": self.seed,
-            **self.about, "banks": [{"vectors": len(b), **b.about} for b in self.banks]})
+            **self.about, "banks": [{"vectors": len(b), **b.about} for b in self.banks],
+            "calibrations": [dataclasses.asdict(c) for c in self.calibrations]})
 
     @classmethod
     def load(cls, folder: Path) -> GlobalMemory:
@@ -205,14 +229,10 @@ class GlobalMemory(Model):
         except (OSError, SafetensorError, KeyError) as cause:
             raise PixelPlayError(f"{path} cannot be read: {cause}", mend="fit the model again") from cause
         model = cls(GlobalMemoryConfig(**card["config"]), seed=card["seed"])
-        model.about = {k: card[k] for k in card if k not in ("model", "version", "config", "seed", "banks")}
+        own = ("model", "version", "config", "seed", "banks", "calibrations")
+        model.about = {k: card[k] for k in card if k not in own}
+        model.calibrations = [Calibration(**c) for c in card["calibrations"]]
         device = distributed.local_hardware().device
         model.banks = [MemoryBank(v, k=model.config.neighbours, reweight=model.config.reweight, device=device, about=b)
                        for v, b in zip(vectors, card["banks"])]
         return model
-
-
-def _scores(distances: list[np.ndarray]) -> Scores:
-    """One (N,) array of distances a bank -> their mean, with each kept as a part."""
-    values = np.mean(distances, axis=0)
-    return Scores(values, np.zeros(len(values), dtype=bool), {f"seed{i}": d for i, d in enumerate(distances)})
