@@ -2,33 +2,31 @@
 
 Part 1 reads $PIXELPLAY_DATA/pixel_play: does `reference-quad` reproduce the reference's submission, and how much do
 single parts of its rule move the ranking (no labels are public)? Part 2 reads the score files of finished runs with
-labels, e.g. outputs: the same raw scores of our four autoencoders through their rule and through ours.
-Writes E02_reference_quad.csv beside this file.
+labels: the same raw scores of our four autoencoders through its rule, through ours, and from one to the other a step
+at a time. Writes E02_reference_quad.csv and .png beside this file; rows of other runs stay.
 
-    python Experiments/E02_reference_quad.py [--runs outputs ...]
+    python Experiments/E02_reference_quad.py [--runs ped2=outputs/ped2 sample=outputs]
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from common import dots, measured, named, test_frames, write_rows
 from scipy.stats import rankdata
 
-from pixelplay.data.manifest import Manifest
 from pixelplay.errors import PixelPlayError
-from pixelplay.evaluation.labels import read_labels
-from pixelplay.evaluation.report import Scored, cell, evaluate
 from pixelplay.fusion.ensemble import find_files, read_members, spearman
 from pixelplay.fusion.prior import equal_weights
 from pixelplay.fusion.recipe import Frames, load_recipe
-from pixelplay.fusion.recipes.reference_quad import SIGMA, WEIGHTS
+from pixelplay.fusion.recipes.reference_quad import CHAINS, SIGMA, WEIGHTS
 from pixelplay.fusion.scores import read_table
 from pixelplay.fusion.smoothing import smooth
-from pixelplay.fusion.stage import EXTRACTION
 
 QUAD = ("stae", "roadmap", "unet", "joint")
 
@@ -52,56 +50,61 @@ def golden(folder: Path) -> list[dict]:
     }
     rows = []
     for name, values in variants.items():
-        rows.append({"data": "pixel_play/quad", "what": name, "metric": "largest difference to the published file",
-                     "value": f"{np.abs(values - published).max():.3g}"})
-        rows.append({"data": "pixel_play/quad", "what": name, "metric": "rank correlation with the published file",
-                     "value": f"{spearman(rankdata(values), rankdata(published)):.4f}"})
+        both = {"largest difference to the published file": f"{np.abs(values - published).max():.3g}",
+                "rank correlation with the published file": f"{spearman(rankdata(values), rankdata(published)):.4f}"}
+        rows += [{"data": "pixel_play (no public labels)", "group": "the reference's CSVs", "what": name, "metric": m,
+                  "value": v, "low": "", "high": ""} for m, v in both.items()]
     return rows
 
 
-def on_run(output: Path) -> list[dict]:
-    """Our raw scores of a finished run through both rules; needs labels beside the data."""
-    manifest = Manifest.load(output / EXTRACTION)
-    if manifest.labels is None:
-        return []
-    test = manifest.split("test")
-    frames = Frames.of_ids(test["Id"].tolist(), dict(zip(test["Id"], test["reliability"])))
+def on_run(data: str, output: Path) -> list[dict]:
+    """Our raw scores of a finished run through both rules, and through mixtures of them; needs labels and all four."""
+    frames = test_frames(output)
     files = [p for p in find_files([output / "scores"]) if p.stem in QUAD]
     if len(files) < len(QUAD):
         return []
     theirs, ours = load_recipe("reference-quad"), load_recipe("default")
     members = read_members({p.stem: p for p in files}, frames)
-    by = {"reference-quad": theirs.fuse(members, frames, None).values,
-          "default, prior weights": ours.fuse(members, frames, None).values,
-          "default, equal weights": ours.fuse(members, frames, equal_weights(members)).values,
-          "default, the reference's weights": ours.fuse(members, frames, WEIGHTS).values}
+    chained = theirs.fuse(members, frames, None).processed
+    whole = {m: dataclasses.replace(CHAINS[m], minmax="global")(f.values, frames.videos) for m, f in members.items()}
+
+    def in_videos(parts: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:
+        mean = sum(w * parts[m] for m, w in weights.items())
+        return smooth(mean, frames.videos, frames.frames, frames.reliability, sigma=SIGMA)
+
+    equal = equal_weights(members)
+    by = {"the entry's rule": theirs.fuse(members, frames, None).values,
+          "... smoothed within videos": in_videos(chained, WEIGHTS),
+          "... and min-max over all videos": in_videos(whole, WEIGHTS),
+          "... and equal weights": in_videos(whole, equal),
+          "ours, its weights": ours.fuse(members, frames, WEIGHTS).values,
+          "ours, equal weights": ours.fuse(members, frames, equal).values,
+          "ours, prior weights": ours.fuse(members, frames, None).values}
     for name, file in members.items():
-        by[f"{name} alone, default"] = ours.fuse({name: file}, frames, None).values
-    found = evaluate([Scored(n, frames.ids, v) for n, v in by.items()], read_labels(manifest.labels),
-                     known_ids=frames.ids)
-    return [{"data": f"{output.name}: {found.labels['version']}, {found.labels['positives']} of "
-                     f"{found.labels['frames']} frames", "what": name, "metric": f"{metric} % [95 %]",
-             "value": cell(row[metric])} for name, row in found.rows.items() for metric in ("ap", "micro_auc")]
+        by[f"{name} alone, its chain, in videos"] = in_videos(chained, {name: 1.0})
+        by[f"{name} alone, ours"] = ours.fuse({name: file}, frames, None).values
+    return measured(data, output, by, group="same raw scores")
 
 
 def main() -> None:
     """Run both parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, nargs="*", default=[Path("outputs")], help="output folders with scores")
+    parser.add_argument("--runs", nargs="*", default=["sample=outputs"], metavar="NAME=DIR",
+                        help="finished runs with labels and all four autoencoders")
     args = parser.parse_args()
     data = os.environ.get("PIXELPLAY_DATA")
     if not data:
         raise PixelPlayError("PIXELPLAY_DATA is not set", expected="the folder that holds pixel_play")
     rows = golden(Path(data) / "pixel_play")
-    for run in args.runs:
-        if (run / EXTRACTION / "manifest.csv").exists():
-            rows += on_run(run)
-    with Path(__file__).with_suffix(".csv").open("w", newline="") as stream:
-        table = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+    rows += [r for name, run in named(args.runs).items() for r in on_run(name, run)]
+    result = Path(__file__).with_suffix(".csv")
+    every = write_rows(result, rows, keep="data")
+    labelled = [r for r in every if r["low"]]
+    if labelled:
+        dots(labelled, title="The same raw scores of our four autoencoders").savefig(
+            result.with_suffix(".png"), metadata={"Software": None})
     for row in rows:
-        print(" | ".join(map(str, row.values())))
+        print(" | ".join(row.values()))
 
 
 if __name__ == "__main__":
