@@ -139,6 +139,19 @@ def test_degenerate_footage_is_scored(case, tmp_path):
     assert len(LocalMemory.load(tmp_path).score(test, tmp_path).values) == 6
 
 
+@pytest.mark.parametrize("motion", ["knn", "gmm"])
+def test_motion_may_be_a_density_instead(motion, tmp_path):
+    train, test = footage(3, 10), footage(1, 8, seed=5, name="test")
+    model = LocalMemory(dataclasses.replace(CONFIG, seeds=1, motion=motion))
+    model.fit(train, tmp_path)
+    scores = model.score(test, tmp_path)
+    assert np.isfinite(scores.values).all() and np.isfinite(model.held_out(train, tmp_path).values).all()
+    model.save(tmp_path)
+    assert np.array_equal(LocalMemory.load(tmp_path).score(test, tmp_path).values, scores.values)
+    with pytest.raises(PixelPlayError, match="motion is 'nothing'"):
+        LocalMemory(dataclasses.replace(CONFIG, motion="nothing"))
+
+
 def test_no_training_frame_is_a_users_mistake(tmp_path):
     with pytest.raises(PixelPlayError, match="no training frame"):
         LocalMemory(CONFIG).fit(footage(0, 0), tmp_path)

@@ -34,7 +34,8 @@ from pixelplay.two_stream.features import crop_features
 from pixelplay.two_stream.flow import partners
 from pixelplay.two_stream.foreground import Background, analysis_size, fit_background
 from pixelplay.two_stream.memory import folds, nearest
-from pixelplay.two_stream.motion import SpeedModel, fit_speeds
+from pixelplay.two_stream.motion import Actors, SpeedModel, fit_speeds
+from pixelplay.two_stream.motion_density import METHODS, DensityModel, fit_density
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima, reason
 from pixelplay.two_stream.tracks import link_actors, track_median
 
@@ -57,6 +58,8 @@ class LocalMemoryConfig:
         classes: COCO classes a detector reports; 0 = person.
         confidence: lowest detector score.
         backbone, weights, sha256, batch: see `GlobalMemoryConfig`.
+        motion: 'speed' against what is usual for an actor's place and size (`motion.py`), or the density of its
+            orientation histogram, 'knn' or 'gmm' (`motion_density.py`).
         longest: longest side of the frames motion and foreground are measured on, in pixels.
         directions: optical flow towards the past only (1) or the future as well (2).
         tolerance: largest step of the frame number that is not a gap, in frames.
@@ -78,6 +81,7 @@ class LocalMemoryConfig:
     weights: str = ""
     sha256: str = ""
     batch: int = 32
+    motion: str = "speed"
     longest: int = 480
     directions: int = 2
     tolerance: int = 2
@@ -111,7 +115,7 @@ class _Fitted:
     """Everything `fit` learns."""
 
     scene: Scene
-    speeds: SpeedModel
+    speeds: SpeedModel | DensityModel
     banks: list[np.ndarray]
     members: list[np.ndarray]
     calibrations: dict[str, Calibration]
@@ -132,6 +136,9 @@ class LocalMemory(Model):
 
     def __init__(self, config: LocalMemoryConfig, *, seed: int = 0):
         super().__init__(config, seed=seed)
+        if config.motion not in ("speed", *METHODS):
+            raise PixelPlayError(f"local_memory.motion is '{config.motion}'",
+                                 expected="one of speed, " + ", ".join(METHODS))
         self.fitted: _Fitted | None = None
         self.about: dict[str, Any] = {}
         self._held_out: tuple[str, Scores] | None = None
@@ -150,8 +157,8 @@ class LocalMemory(Model):
         trusted = table.measured & (train.reliability[table.position] >= 0.5)
         trusted = trusted if trusted.any() else table.measured
         measured, held = np.flatnonzero(trusted), np.full(len(table), np.nan)
-        speeds, held[measured] = fit_speeds(table.speeds(train.full_size).take(measured),
-                                            train.videos[table.position[measured]])
+        speeds, held[measured] = self._fit_motion(table.speeds(train.full_size).take(measured),
+                                                  train.videos[table.position[measured]])
         held = self._steady(held, table, train)
         rows, features = self._features(train, folder, table)
         picks = [self._pick(features, train.videos[table.position[rows]], s) for s in range(c.seeds)]
@@ -246,6 +253,11 @@ class LocalMemory(Model):
                                  parameters={"pad": c.pad, "square": 224}, batch_size=c.batch)
         return rows, features
 
+    def _fit_motion(self, actors: Actors, videos: np.ndarray) -> tuple[SpeedModel | DensityModel, np.ndarray]:
+        if self.config.motion == "speed":
+            return fit_speeds(actors, videos)
+        return fit_density(actors, videos, self.config.motion, seed=self.seed)
+
     def _steady(self, motion: np.ndarray, table: ActorTable, footage: Footage) -> np.ndarray:
         """Motion scores, each the median along its actor's short track."""
         if not self.config.track_reach:
@@ -329,7 +341,8 @@ class LocalMemory(Model):
     def _stamp(self, train: Footage) -> str:
         return f"{train.fingerprint}-{len(train)}"
 
-    def _card(self, train: Footage, table: ActorTable, scene: Scene, speeds: SpeedModel) -> dict[str, Any]:
+    def _card(self, train: Footage, table: ActorTable, scene: Scene, speeds: SpeedModel | DensityModel
+              ) -> dict[str, Any]:
         return {"backbone": self.backbone.name, "weights_hash": self.backbone.weights_hash,
                 "source": self.backbone.source, "precision": self.backbone.hardware.dtype,
                 "hardware": self.backbone.hardware.name, "train_fingerprint": train.fingerprint,
@@ -352,7 +365,8 @@ class LocalMemory(Model):
         closest = np.full(len(table), -1, np.int64)
         if len(rows) and found and found[0] is not None and len(fitted.members[0]):
             closest[rows] = fitted.members[0][found[0]]
-        words = np.array([reason(m, a, r, k) for m, a, r, k in zip(motion_z, appearance, motion, table.classes)],
+        ratio = motion if self.config.motion == "speed" else np.full(len(table), np.nan)
+        words = np.array([reason(m, a, r, k) for m, a, r, k in zip(motion_z, appearance, ratio, table.classes)],
                          dtype=np.str_)
         with atomic_path(folder / f"actors.{footage.name}.npz") as part:
             np.savez(part, Id=footage.ids[table.position].astype(np.str_), boxes=table.boxes,
@@ -391,7 +405,8 @@ class LocalMemory(Model):
         try:
             t = load_file(path)
             background = Background(t["background.medians"], t["background.thresholds"], t["background.thumbs"])
-            speeds = SpeedModel.from_arrays({k[7:]: v for k, v in t.items() if k.startswith("speeds.")})
+            kind = SpeedModel if card["config"].get("motion", "speed") == "speed" else DensityModel
+            speeds = kind.from_arrays({k[7:]: v for k, v in t.items() if k.startswith("speeds.")})
             banks = [t[f"bank{i}"] for i in range(card["banks"])]
             members = [t[f"members{i}"] for i in range(card["banks"])]
             boxes = t["train_boxes"]

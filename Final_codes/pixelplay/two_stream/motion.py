@@ -26,6 +26,8 @@ LEVELS = (0.5, 0.95)
 PRIOR = 30.0
 """Weight, in actors, of all training actors in every local estimate: a place nobody visited is judged globally."""
 MAX_ACTORS = 8000
+BINS = 8
+"""Orientations of an actor's motion histogram, the first around rightwards, then clockwise in the image."""
 MIN_MODE_ACTORS = 500
 
 
@@ -39,10 +41,10 @@ def actor_motion(velocities: Sequence[np.ndarray], mask: np.ndarray, boxes: np.n
         boxes: (n, 4) xyxy in pixels of the fields.
         scale: width and height of such a pixel in original ones.
     Returns:
-        (n, 5) float32: mean speed, upper speed, mean x velocity, mean y velocity in original pixels per frame, area
-        measured over in pixels of the fields.
+        (n, 5 + BINS) float32: mean speed, upper speed, mean x velocity, mean y velocity in original pixels per frame,
+        area measured over in pixels of the fields; then the histogram: the mean speed that each orientation adds.
     """
-    out, scale = np.zeros((len(boxes), 5), np.float32), np.asarray(scale, np.float32)
+    out, scale = np.zeros((len(boxes), 5 + BINS), np.float32), np.asarray(scale, np.float32)
     height, width = mask.shape
     for i, (x0, y0, x1, y1) in enumerate(boxes):
         part = (slice(max(int(y0), 0), min(max(int(np.ceil(y1)), int(y0) + 1), height)),
@@ -56,7 +58,9 @@ def actor_motion(velocities: Sequence[np.ndarray], mask: np.ndarray, boxes: np.n
         speeds = [np.hypot(f[:, 0], f[:, 1]) for f in flows]
         # a false match or an occlusion seldom happens towards both sides: the slower direction is the safer one
         slower = speeds[0] if len(speeds) == 1 else np.minimum(speeds[0], speeds[1])
-        out[i] = (speeds[0].mean(), np.percentile(slower, 90), *flows[0].mean(0), inside.sum())
+        turn = np.arctan2(flows[0][:, 1], flows[0][:, 0]) * (BINS / (2 * np.pi))
+        histogram = np.bincount(np.round(turn).astype(int) % BINS, speeds[0], BINS) / len(turn)
+        out[i] = (speeds[0].mean(), np.percentile(slower, 90), *flows[0].mean(0), inside.sum(), *histogram)
     return out
 
 
@@ -69,16 +73,20 @@ class Actors:
         row: (n,) lower edge of the box, 0 = top of the image, 1 = bottom.
         size: (n,) natural log of the area as a share of the image.
         mode: (n,) int background mode (camera or lighting).
+        histogram: (n, BINS) mean speed by orientation, in heights of the actor's box per frame; None where a model
+            of plain speeds is all that is wanted.
     """
 
     speeds: np.ndarray
     row: np.ndarray
     size: np.ndarray
     mode: np.ndarray
+    histogram: np.ndarray | None = None
 
     def take(self, keep: np.ndarray) -> Actors:
         """The actors of a mask or of positions."""
-        return Actors(self.speeds[keep], self.row[keep], self.size[keep], self.mode[keep])
+        return Actors(self.speeds[keep], self.row[keep], self.size[keep], self.mode[keep],
+                      None if self.histogram is None else self.histogram[keep])
 
 
 GRID_ROW = np.linspace(0.0, 1.0, 21)
