@@ -70,6 +70,16 @@ class Model(abc.ABC):
     def held_out(self, train: Footage, folder: Path) -> Scores:
         """Score the training frames, each by a model that did not train on its video (for calibration)."""
 
+    def score_seen(self, footage: Footage, train: Footage, folder: Path) -> Scores:
+        """Score footage whose videos the model was trained on, as it would score unseen footage (for what noise does to
+        scores). Here: as they are; a model that remembers single training frames overrides it.
+
+        Args:
+            footage: frames of the training videos, perhaps changed, under a name of its own.
+            train: all that `fit` saw. folder: as for `fit`.
+        """
+        return self.score(footage, folder)
+
     @abc.abstractmethod
     def save(self, folder: Path) -> None:
         """Write weights (safetensors) and a card (JSON) that `load` understands."""

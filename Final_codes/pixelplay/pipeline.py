@@ -34,7 +34,7 @@ from pixelplay.data.manifest import Manifest
 from pixelplay.environment import default_output, hardware, limit_threads, on_kaggle, set_seed
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, write_json
-from pixelplay.fusion.scores import ScoreFile, read_scores, write_scores
+from pixelplay.fusion.scores import Rehearsed, ScoreFile, read_scores, write_rehearsed, write_scores
 from pixelplay.model import Model, Scores
 from pixelplay.registry import MODELS, model_class
 
@@ -124,11 +124,13 @@ class Run:
 
     def extract(self) -> Manifest:
         """Stage 1: manifest, repaired frames at working size."""
+        from pixelplay.repair.rehearsal import rehearse
         from pixelplay.repair.stage import RepairConfig, prepare
 
         with self._timed(EXTRACTION):
             if distributed.is_main():
                 prepare(self.find_data(), self.output / EXTRACTION, RepairConfig(enabled=self.options.repair))
+                rehearse(self.output / EXTRACTION)
             distributed.barrier()
         return self.manifest()
 
@@ -171,8 +173,11 @@ class Run:
         if not weights and distributed.is_main():
             model.save(folder)
         scores = model.score(test, folder)
+        rehearsed = self._rehearse(model, train, folder)
         self.seconds[name] = time.perf_counter() - start
         if distributed.is_main():
+            if rehearsed is not None:
+                write_rehearsed(self.scores_folder / f"{name}.csv", rehearsed)
             self._write(name, model, key, train, test, held_out, scores, weights)
         distributed.barrier()
         return read_scores(self.scores_folder / f"{name}.csv", test.ids)
@@ -181,8 +186,10 @@ class Run:
         """Hash of everything a model's scores depend on: settings, seed, weights, input, code version."""
         weights = self._weights_for(name)
         stamp = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(weights.iterdir())] if weights else ""
+        rehearsal = self.output / EXTRACTION / "rehearsal.json"
+        noise = [read_json(rehearsal)["key"]] if rehearsal.exists() else []
         return config_hash(name, self.configs[name], self.options.seed, train.fingerprint, test.fingerprint,
-                           stamp, __version__)
+                           stamp, __version__, *noise)
 
     def model_folder(self, name: str) -> Path:
         """Where a model keeps weights, caches and curves: the stage's folder, or one of its own in a shared stage."""
@@ -295,6 +302,17 @@ class Run:
                     old.unlink()
         with atomic_path(mark) as part:
             part.write_text(key)
+
+    def _rehearse(self, model: Model, train: Footage, folder: Path) -> Rehearsed | None:
+        """What noise does to the model's scores, where test frames are noisy; None elsewhere."""
+        from pixelplay.repair.rehearsal import open_rehearsal
+
+        found = open_rehearsal(self.output / EXTRACTION)
+        if found is None:
+            return None
+        before, after = (model.score_seen(part, train, folder).values
+                         for part in (found.before, found.after))
+        return Rehearsed(found.before.ids, found.sigma, before, after)
 
     def _write(self, name: str, model: Model, key: str, train: Footage, test: Footage, held_out: Scores,
                scores: Scores, weights: Path | None) -> None:

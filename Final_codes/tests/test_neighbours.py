@@ -1,12 +1,9 @@
-"""Borrowing from clean neighbours, and noise-conditional calibration."""
+"""Borrowing from clean neighbours."""
 
 import numpy as np
-import pytest
 from scene import background, frame
 
-from pixelplay.calibration import calibrate
 from pixelplay.data.corruption import corrupt_frame, frame_rng
-from pixelplay.repair.conditional import noise_conditional
 from pixelplay.repair.neighbours import REACH, Lender, clean_neighbours
 
 
@@ -51,24 +48,3 @@ def test_nothing_to_borrow_or_tiny_frames_come_back_as_they_are():
     lender = Lender()
     lender(frame(0), [frame(1)])
     assert lender(frame(0, size=(64, 96)), [frame(1, size=(64, 96))]).shape == (64, 96, 3)
-
-
-def test_conditional_calibration_takes_offset_and_scale_of_noise_out():
-    rng = np.random.default_rng(0)
-    scores = {s: np.exp(rng.normal(s / 20, 1 + s / 40, 4000)) for s in (0.0, 20.0, 40.0)}
-    z = noise_conditional(scores, log=True)
-    for sigma, values in scores.items():
-        found = z(values, np.full(len(values), sigma))
-        assert np.median(found) == pytest.approx(0, abs=.05)
-        assert np.median(np.abs(found)) == pytest.approx(1 / 1.4826, abs=.05)
-    clean = calibrate(scores[0.0], log=True)
-    assert z(scores[0.0], np.zeros(4000)) == pytest.approx(clean(scores[0.0]))
-    assert z(np.array([3.0]), np.array([90.0])) == z(np.array([3.0]), np.array([40.0]))
-
-
-def test_conditional_calibration_refuses_what_it_cannot_use_and_survives_constants():
-    with pytest.raises(ValueError, match="sigma 0"):
-        noise_conditional({10.0: np.ones(3)}, log=False)
-    with pytest.raises(ValueError, match="sigma 0"):
-        noise_conditional({}, log=False)
-    assert noise_conditional({0.0: np.ones(3)}, log=False)(np.ones(2), np.zeros(2)).tolist() == [0, 0]

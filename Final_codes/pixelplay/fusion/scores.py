@@ -21,6 +21,24 @@ from pixelplay.fusion.formats import GOOD_HEADERS, as_numbers, diagnose
 
 KINDS = ("error", "distance", "zscore", "other")
 """What a raw score is: 'error' and 'distance' are logged before calibration, 'zscore' and 'other' are not."""
+REHEARSAL = "rehearsal"
+"""Sub-folder of the scores for what noise does to each model."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rehearsed:
+    """Raw scores of M rehearsed training frames (see `pixelplay.repair.rehearsal`).
+
+    Attributes:
+        ids: (M,) object array.
+        sigma: (M,) noise of each in grey levels, 0 = none.
+        before, after: (M,) raw scores of the frame as it was, and of the noised and repaired one.
+    """
+
+    ids: np.ndarray
+    sigma: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +52,7 @@ class ScoreFile:
         train_ids, train_values: the same for training frames, each scored by a model that did not train on
             its video; None where there is no such file.
         about: the sidecar JSON ({} where there is none). Keys the ensemble reads: kind, family, smoke, sigma.
+        rehearsed: what noise does to this model's scores; None where it was not measured.
     """
 
     name: str
@@ -42,6 +61,7 @@ class ScoreFile:
     train_ids: np.ndarray | None = None
     train_values: np.ndarray | None = None
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
+    rehearsed: Rehearsed | None = None
 
 
 def check(values: np.ndarray, ids: Sequence[str], expected_ids: Sequence[str] | None, source: str) -> None:
@@ -156,4 +176,43 @@ def read_scores(path: Path, expected_ids: Sequence[str] | None = None, *, any_or
     about = read_json(about_path) if about_path.exists() else {}
     if not isinstance(about, dict):
         raise PixelPlayError(f"{about_path} holds no object", expected='{"model": ..., "kind": ..., ...}')
-    return ScoreFile(path.stem, ids, values, train_ids, train_values, about)
+    return ScoreFile(path.stem, ids, values, train_ids, train_values, about, read_rehearsed(path))
+
+
+def write_rehearsed(path: Path, found: Rehearsed) -> Path:
+    """Write `rehearsal/<model>.csv` beside the score file at `path`: Id, sigma, before, after; returns its path.
+
+    Raises:
+        PixelPlayError: a score that is not finite. (They may all be equal: nobody may walk through a rehearsal.)
+    """
+    target = Path(path).parent / REHEARSAL / Path(path).name
+    for values in (found.before, found.after):
+        if not np.isfinite(values).all():
+            raise PixelPlayError(f"{target}: score of Id {found.ids[~np.isfinite(values)][0]} is not finite",
+                                 expected="finite numbers only", mend="run the model again")
+    with atomic_path(target) as part:
+        pd.DataFrame({"Id": found.ids, "sigma": found.sigma, "before": found.before, "after": found.after}).to_csv(
+            part, index=False, lineterminator="\n")
+    return target
+
+
+def read_rehearsed(path: Path) -> Rehearsed | None:
+    """What `write_rehearsed` wrote beside the score file at `path`; None where there is nothing.
+
+    Raises:
+        PixelPlayError: other columns, or anything but finite numbers in them.
+    """
+    source = Path(path).parent / REHEARSAL / Path(path).name
+    if not source.exists():
+        return None
+    table = read_strings(source)
+    if list(table.columns) != ["Id", "sigma", "before", "after"]:
+        raise PixelPlayError(f"{source} has the header {','.join(table.columns)}", expected="Id,sigma,before,after",
+                             mend="run the model again")
+    ids = table["Id"].to_numpy(object)
+    sigma, before, after = (as_numbers(table[c].to_numpy(object), ids, str(source)) for c in table.columns[1:])
+    for values in (sigma, before, after):
+        if not np.isfinite(values).all():
+            raise PixelPlayError(f"{source}: value of Id {ids[~np.isfinite(values)][0]} is not finite",
+                                 expected="finite numbers only", mend="run the model again")
+    return Rehearsed(ids, sigma, before, after)

@@ -76,12 +76,9 @@ def merge_files(places: Sequence[Path], target: Path, *, recipe: str = "default"
     rule, target = load_recipe(recipe), Path(target)
     known = Manifest.load(manifest) if manifest is not None else None
     wanted = read_sample(sample) if sample is not None else find_sample(known)
-    reliability = None
     if known is not None:
-        test = known.split("test")
-        check_same_frames(wanted, test["Id"].to_numpy(object), Path(manifest) / "manifest.csv")
-        reliability = dict(zip(test["Id"], test["reliability"].astype(float)))
-    frames = Frames.of_ids(wanted.ids, reliability)
+        check_same_frames(wanted, known.split("test")["Id"].to_numpy(object), Path(manifest) / "manifest.csv")
+    frames = Frames.of_ids(wanted.ids) if manifest is None else Frames.of_stage(manifest, wanted.ids)
     ends = {end: target.with_name(f"{target.stem}{end}{target.suffix}") for end in (*FAMILIES.values(), "")}
     files = find_files(places, parts=rule.parts, leave_out=[*ends.values(), *([sample] if sample else [])])
     members = read_members(rule.choose(keep_models(files, models)), frames, allow_smoke=allow_smoke)
@@ -95,6 +92,7 @@ def merge_files(places: Sequence[Path], target: Path, *, recipe: str = "default"
     write_json(about, {
         "recipe": rule.name, "about": rule.about, "weights": weights or "the recipe's own", "sample": wanted.source,
         "frames": len(frames), "unreliable_frames": int((frames.reliability < 1).sum()),
+        "noisy_frames": int((frames.sigma > 0).sum()),
         "submissions": {ends[m.ending].stem: [dataclasses.asdict(r) for r in m.rows] for m in merged}})
     return made, merged
 

@@ -1,61 +1,112 @@
-"""Noise-conditional calibration: what is normal depends on how noisy the frame was.
+"""Noise-conditional calibration: what is normal depends on how noisy the frame and its surroundings were.
 
-Reads held-out training scores at several noise levels; makes a calibration that maps a raw score and the sigma of
-its frame to robust standard deviations above normal at that sigma. Noise raises most scores by an offset and a
-factor of its own for every model: comparing a noisy frame with equally noisy normal frames takes both out.
+Reads the scores a model gave a rehearsal (`rehearsal`: the same training frames clean, and noised and repaired);
+makes a `NoiseResponse`: how much the noise of a frame and of the frames around it shifts the model's score, and how
+much it makes it scatter. Windowed models see neighbours' noise as their own, hence the surroundings. Subtracting the
+shift compares a noisy frame with equally noisy normal frames; the scatter tells smoothing how far to trust it. Where
+no frame nearby was noisy, both are exactly zero and nothing changes.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
+from scipy.optimize import nnls
 
-from pixelplay.calibration import calibrate, transform
+from pixelplay.data.footage import segments
+
+RINGS = ((0, 0), (1, 1), (2, 4), (5, 8))
+"""Distances in frame numbers (first, last) whose mean noise is a covariate each."""
+UNIT = 30.0
+"""Grey levels of noise that make a covariate of 1."""
+RIDGE = 0.5
+"""Pull of every coefficient towards zero, in frames' worth of evidence."""
+FEWEST = 40
+"""Rehearsed frames below which nothing is learned."""
+
+
+def surroundings(sigma: np.ndarray, videos: np.ndarray, frames: np.ndarray, max_gap: int = 8) -> np.ndarray:
+    """Noise of a frame and around it.
+
+    Args:
+        sigma: (N,) noise in grey levels, 0 = none; videos, frames: (N,) names and frame numbers in manifest order.
+        max_gap: largest step of the frame number that is still surroundings.
+    Returns:
+        (N, len(RINGS)) float64: mean sigma of the frames in each ring of the same video, in `UNIT`s; 0 where the ring
+        holds none.
+    """
+    out = np.zeros((len(sigma), len(RINGS)))
+    reach = RINGS[-1][1]
+    for part in segments(np.asarray(videos), np.asarray(frames), max_gap):
+        at = np.asarray(frames)[part] - np.asarray(frames)[part.start]
+        present, level = np.zeros((2, int(at[-1]) + 1 + 2 * reach))
+        present[at + reach], level[at + reach] = 1.0, np.asarray(sigma)[part] / UNIT
+        for k, (first, last) in enumerate(RINGS):
+            steps = [d for d in range(-last, last + 1) if abs(d) >= first]
+            count = sum(present[at + reach + d] for d in steps)
+            total = sum(level[at + reach + d] for d in steps)
+            out[part, k] = np.divide(total, count, out=np.zeros(len(at)), where=count > 0)
+    return out
 
 
 @dataclasses.dataclass(frozen=True)
-class ConditionalCalibration:
-    """z = (g(s) - centre(sigma)) / scale(sigma), both linear between the measured sigmas and constant beyond.
+class NoiseResponse:
+    """What noise does to one model's calibrated score.
 
     Attributes:
-        sigmas: (K,) noise levels in grey levels, increasing.
-        centres, scales: (K,) median and 1.4826 MAD of g over held-out training scores at each.
-        log, eps, low, high: as in `pixelplay.calibration.Calibration`; eps belongs to the lowest sigma.
+        shift: (len(RINGS),) robust deviations a covariate of 1 adds to the score.
+        scatter: (len(RINGS),) variance it adds, not negative.
+        still: variance of a clean score about its neighbours' mean: what the scatter is weighed against.
     """
 
-    sigmas: np.ndarray
-    centres: np.ndarray
-    scales: np.ndarray
-    log: bool
-    eps: float
-    low: float = -3.0
-    high: float = 10.0
+    shift: np.ndarray
+    scatter: np.ndarray
+    still: float
 
-    def __call__(self, scores: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-        """(N,) raw scores and (N,) noise sigmas of their frames -> (N,) float64 z-scores."""
-        centre, scale = np.interp(sigma, self.sigmas, self.centres), np.interp(sigma, self.sigmas, self.scales)
-        return np.clip((transform(scores, self.log, self.eps) - centre) / scale, self.low, self.high)
+    def correct(self, z: np.ndarray, around: np.ndarray) -> np.ndarray:
+        """(N,) calibrated scores and (N, len(RINGS)) `surroundings` -> (N,) without the shift noise brings."""
+        return z - around @ self.shift
+
+    def trust(self, around: np.ndarray) -> np.ndarray:
+        """(N, len(RINGS)) -> (N,) in (0, 1]: weight of the score in a mean; 1 where there is no noise."""
+        return self.still / (self.still + around @ self.scatter)
 
 
-def noise_conditional(train_scores: Mapping[float, np.ndarray], *, log: bool, low: float = -3.0, high: float = 10.0
-                      ) -> ConditionalCalibration:
-    """Fit a `ConditionalCalibration`.
+def noise_response(before: np.ndarray, after: np.ndarray, sigma: np.ndarray, videos: np.ndarray, frames: np.ndarray
+                   ) -> NoiseResponse | None:
+    """Learn a `NoiseResponse`.
 
     Args:
-        train_scores: sigma -> held-out scores of training frames that had noise of that sigma added and were then
-            treated like test frames (repaired, in windows with frames of the usual mixture). Must hold sigma 0.
-        log: scores are error- or distance-like.
-    Raises:
-        ValueError: no sigma 0, or empty or non-finite scores.
+        before, after: (M,) calibrated scores of the rehearsed frames as they were, and noised and repaired.
+        sigma: (M,) their noise; videos, frames: (M,) names and frame numbers.
+    Returns:
+        None where there are too few frames, or none is noisy.
     """
-    sigmas = np.array(sorted(train_scores), dtype=np.float64)
-    if len(sigmas) == 0 or sigmas[0] != 0.0:
-        raise ValueError("noise-conditional calibration needs the training scores at sigma 0")
-    fits = [calibrate(train_scores[s], log=log) for s in sigmas.tolist()]
-    eps = fits[0].eps
-    values = [transform(train_scores[s], log, eps) for s in sigmas.tolist()]
-    centres = np.array([np.median(v) for v in values])
-    scales = np.array([1.4826 * np.median(np.abs(v - c)) or v.std() or 1.0 for v, c in zip(values, centres)])
-    return ConditionalCalibration(sigmas, centres, scales, log, eps, low, high)
+    sigma = np.asarray(sigma, dtype=np.float64)
+    if len(sigma) < FEWEST or not (sigma > 0).any():
+        return None
+    around = surroundings(sigma, videos, frames)
+    change = np.asarray(after, dtype=np.float64) - before
+    weight = np.ones(len(change))
+    shift = np.zeros(around.shape[1])
+    # Huber's estimate by reweighting: a window that caught somebody's first step must not decide
+    for _ in range(10):
+        weighted = around * weight[:, None]
+        shift = np.linalg.solve(weighted.T @ around + RIDGE * np.eye(around.shape[1]), weighted.T @ change)
+        left = change - around @ shift
+        width = 1.5 * max(1.4826 * float(np.median(np.abs(left))), 1e-3)
+        weight = width / np.maximum(np.abs(left), width)
+    scatter = nnls(around, np.minimum(left ** 2, (4 * width) ** 2))[0]
+    return NoiseResponse(shift, scatter, _stillness(np.asarray(before, dtype=np.float64), videos, frames))
+
+
+def _stillness(values: np.ndarray, videos: np.ndarray, frames: np.ndarray) -> float:
+    """Variance of a score about the mean of the two frames beside it, robust; at least 1e-3."""
+    found = [np.zeros(0)]
+    for part in segments(np.asarray(videos), np.asarray(frames)):
+        v = values[part]
+        found.append(v[1:-1] - (v[:-2] + v[2:]) / 2 if len(v) > 2 else np.zeros(0))
+    off = np.concatenate(found)
+    # a third of the variance of this difference is the neighbours'
+    return max(float((1.4826 * np.median(np.abs(off))) ** 2) / 1.5, 1e-3) if len(off) else 1.0

@@ -120,6 +120,15 @@ def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None
     return repaired
 
 
+def noise_levels(folder: Path) -> dict[str, float]:
+    """Test Id -> sigma of the noise found in it before repair, in grey levels; 0 for frames that were not noisy, and
+    for all where the folder has no plan (a dataset extracted elsewhere)."""
+    if not (Path(folder) / "repair.csv").exists():
+        return {}
+    plan, ids = _read_plan(Path(folder)), Manifest.load(Path(folder)).split("test")["Id"]
+    return dict(zip(ids, np.where(plan["noise"] | plan["impulse"], plan["sigma"], 0.0).tolist()))
+
+
 def open_footage(folder: Path, split: str, workers: int | None = None) -> Footage:
     """The footage of a finished stage 1: repaired working-size frames, and full-size frames repaired on the fly.
 

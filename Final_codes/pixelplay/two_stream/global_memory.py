@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 
 from pixelplay import distributed
@@ -27,7 +29,7 @@ from pixelplay.two_stream.backbones import Backbone, load_backbone
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
 from pixelplay.two_stream.features import frame_features
 from pixelplay.two_stream.greedy import Chosen
-from pixelplay.two_stream.memory import MemoryBank, leave_one_video_out
+from pixelplay.two_stream.memory import MemoryBank, folds, leave_one_video_out
 
 log = logging.getLogger(__name__)
 
@@ -141,19 +143,25 @@ class GlobalMemory(Model):
         """One (N,) array of distances a bank."""
         stamp = f"{train.fingerprint}-{len(train)}"
         if self._held_out is None or self._held_out[0] != stamp:
-            features, allowed = self._features(train, folder), self._allowed(train)
-            distances = []
-            for member in range(self.config.seeds):
-                def build(rows: np.ndarray, member: int = member) -> MemoryBank:
-                    kept = rows[allowed[rows]]
-                    # a fold of unreliable frames alone has no better ones
-                    mask = np.zeros(len(train), dtype=bool)
-                    mask[kept if len(kept) else rows] = True
-                    return self._build(features, train.videos, mask, member)
-
-                distances.append(leave_one_video_out(features, train.videos, build, limit=self.config.folds))
-            self._held_out = stamp, distances
+            features = self._features(train, folder)
+            self._held_out = stamp, [
+                leave_one_video_out(features, train.videos, self._builder(features, train, member),
+                                    limit=self.config.folds) for member in range(self.config.seeds)]
         return self._held_out[1]
+
+    def score_seen(self, footage: Footage, train: Footage, folder: Path) -> Scores:
+        """Every frame by banks built without its video: a bank remembers its own frames."""
+        features, queries = self._features(train, folder), self._features(footage, folder)
+        group = folds(train.videos, self.config.folds)
+        mine = pd.Series(group, train.ids).loc[footage.ids].to_numpy()
+        distances = np.zeros((self.config.seeds, len(footage)))
+        for member in range(self.config.seeds):
+            build = self._builder(features, train, member)
+            for g in np.unique(mine):
+                others = np.flatnonzero(group != g)
+                bank = build(others if len(others) else np.arange(len(train)))
+                distances[member, mine == g] = bank.score(queries[mine == g])
+        return self._scores(list(distances))
 
     def _scores(self, distances: list[np.ndarray]) -> Scores:
         """One (N,) array of distances a bank -> the mean of their z-scores, with the distances kept as parts."""
@@ -183,6 +191,19 @@ class GlobalMemory(Model):
         """(N,) bool: training frames that may enter a bank."""
         allowed = (np.arange(len(train)) % self.config.stride == 0) & (train.reliability >= 0.5)
         return allowed if allowed.any() else np.ones(len(train), dtype=bool)
+
+    def _builder(self, features: np.ndarray, train: Footage, member: int) -> Callable[[np.ndarray], MemoryBank]:
+        """Rows of `train` -> one member's bank of them."""
+        allowed = self._allowed(train)
+
+        def build(rows: np.ndarray) -> MemoryBank:
+            kept = rows[allowed[rows]]
+            # a fold of unreliable frames alone has no better ones
+            mask = np.zeros(len(train), dtype=bool)
+            mask[kept if len(kept) else rows] = True
+            return self._build(features, train.videos, mask, member)
+
+        return build
 
     def _build(self, features: np.ndarray, videos: np.ndarray, allowed: np.ndarray, member: int) -> MemoryBank:
         c, generator = self.config, torch.Generator().manual_seed(1000 * self.seed + member)

@@ -1,6 +1,7 @@
 """The default recipe: calibrate on held-out training scores, smooth in frame time, weighted mean.
 
-1. raw score -> log where it is an error or a distance -> robust z from held-out training scores;
+1. raw score, less what noise around the frame adds to it on rehearsed training frames -> log where it is an error or
+   a distance -> robust z from held-out training scores;
 2. values far above normal are compressed by a logarithm, so that no single model can explode;
 3. Gaussian smoothing within the video, in frame time, weighted by reliability, with the model's own sigma;
 4. weighted mean; 5. monotone map to (0, 1), where 0.5 stands three robust deviations above normal.
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pixelplay.fusion.calibrated import calibrated
+from pixelplay.fusion.calibrated import calibrated, without_noise
 from pixelplay.fusion.prior import prior_weights
 from pixelplay.fusion.recipe import Frames, Fused, Recipe
 from pixelplay.fusion.scores import ScoreFile
@@ -32,8 +33,10 @@ def fuse(members: Mapping[str, ScoreFile], frames: Frames, weights: Mapping[str,
     """See the module; `weights` need not sum to 1, prior ones when None. `tail`, `causal`: see those recipes."""
     words, processed = {}, {}
     for name, file in members.items():
-        z, words[name] = calibrated(file, tail=tail)
-        processed[name] = smooth(z, frames.videos, frames.frames, frames.reliability,
+        clean, trust, less = without_noise(file, frames)
+        z, words[name] = calibrated(clean, tail=tail)
+        words[name] += less
+        processed[name] = smooth(z, frames.videos, frames.frames, frames.reliability * trust,
                                  sigma=float(file.about.get("sigma", SIGMA)), causal=causal)
     chosen = dict(weights) if weights is not None else prior_weights(members)
     total = sum(chosen.values())
