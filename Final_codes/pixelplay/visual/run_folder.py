@@ -230,9 +230,10 @@ class RunFolder:
         return read_json(self.folder / name) if (self.folder / name).exists() else {}
 
     def _frames(self, split: str) -> Frames:
+        if split == "test":
+            return Frames.of_stage(self.folder / EXTRACTION)
         table = self.manifest.split(split)
-        return Frames(table["Id"].to_numpy(object), table["video"].to_numpy(object), table["frame"].to_numpy(np.int64),
-                      table["reliability"].to_numpy(np.float64))
+        return Frames.of_ids(table["Id"].tolist(), dict(zip(table["Id"], table["reliability"].astype(float))))
 
     def _mean(self, scores: Mapping[str, np.ndarray]) -> np.ndarray | None:
         if not scores or not self.weights:
