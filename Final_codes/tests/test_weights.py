@@ -1,10 +1,13 @@
 """Synthetic anomalies and the weights learned on them, with models simple enough to know what they must see."""
 
+import argparse
+
 import numpy as np
 import pytest
 from footage import make_footage
 from sklearn.metrics import roc_auc_score
 
+from pixelplay.autoencoders.base import folds
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import read_json
 from pixelplay.fusion.synthetic import KINDS, UNTOUCHED, actor_tracks, inject
@@ -152,10 +155,31 @@ def test_a_finished_model_is_not_learnt_again(tmp_path):
     assert model.fits == 2
 
 
+def test_what_a_run_has_trained_is_used_again(tmp_path):
+    class Folded(Motion):
+        def without_fold(self, train, number, folder):
+            seen.append((train.video_names(), number, folder))
+            return self
+
+    seen, model = [], Folded(argparse.Namespace(folds=2))
+    learn(normal_footage(), {"motion": lambda: model}, tmp_path / "a", rounds=1, trained={"motion": tmp_path})
+    assert seen == [(["1", "2", "3", "4"], 0, tmp_path)] and model.fits == 0
+    # three folds leave out other videos than are scored here
+    learn(normal_footage(), {"motion": lambda: Folded(argparse.Namespace(folds=3))}, tmp_path / "b", rounds=1,
+          trained={"motion": tmp_path})
+    assert len(seen) == 1
+    # the first fold of an autoencoder is what is held out here
+    footage = make_footage(videos=5, frames=2)
+    assert footage.videos[folds(footage, 2)[0]].tolist() == hold_out(footage)[0].videos.tolist()
+
+
 def test_holding_out():
     held, rest = hold_out(make_footage(videos=9, frames=2))
-    assert held.video_names() == ["4", "8"] and len(rest.video_names()) == 7
-    assert hold_out(make_footage(videos=2, frames=2))[0].video_names() == ["2"]
+    assert held.video_names() == ["1", "3", "5", "7", "9"] and rest.video_names() == ["2", "4", "6", "8"]
+    # whole videos up to a number of frames, at least one; the other held-out ones are not learned from
+    held, rest = hold_out(make_footage(videos=9, frames=2), 5)
+    assert held.video_names() == ["1", "3"] and rest.video_names() == ["2", "4", "6", "8"]
+    assert hold_out(make_footage(videos=2, frames=2), 1)[0].video_names() == ["1"]
     with pytest.raises(PixelPlayError, match="1 training video"):
         hold_out(make_footage(videos=1, frames=2))
 

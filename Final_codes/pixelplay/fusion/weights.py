@@ -1,9 +1,10 @@
 """Weights without labels of the test set: by skill on synthetic anomalies and by disagreement.
 
-Reads training footage and untrained models; writes `weights.json` (weights, and the table they come from). A part of
-the training videos is held out; each model learns on the rest and scores the held-out part as it is and with
-injected anomalies (`synthetic.py`). A model weighs w ~ max(AUC - 0.5, 0)^2 (1 - mean rank correlation with the
-others): skill as in Goswami et al. (ICLR 2023), diversity as in Idan (2024).
+Reads training footage and models; writes `weights.json` (weights, and the table they come from). Every second training
+video is held out, as in the autoencoders' first fold, so that what a run has trained there is used again; each model
+learns on the rest and scores held-out videos as they are and with injected anomalies (`synthetic.py`). A model weighs
+w ~ max(AUC - 0.5, 0)^2 (1 - mean rank correlation with the others): skill as in Goswami et al. (ICLR 2023),
+diversity as in Idan (2024).
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from pixelplay.model import Model
 log = logging.getLogger(__name__)
 
 FLOOR, CAP = 0.05, 0.5
-HELD_SHARE = 0.25
+HELD_FRAMES = 600
+"""Held-out frames that are scored, as many whole videos as fit: scoring, not learning, takes the time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +43,14 @@ class Learned:
 
     Attributes:
         weights: model -> weight, sums to 1.
+        sigmas: model -> sigma its scores are smoothed with, in frames.
         table: one row a model: expected AUC over all kinds and for each, mean rank correlation, weight.
         normal, synthetic: model -> (M,) and (R, M) calibrated scores before smoothing.
         held: the held-out footage; injected: its R injected versions.
     """
 
     weights: dict[str, float]
+    sigmas: dict[str, float]
     table: pd.DataFrame
     normal: dict[str, np.ndarray]
     synthetic: dict[str, np.ndarray]
@@ -58,34 +62,38 @@ class Learned:
         """(R, M) kind of anomaly in each injected frame, '' for none."""
         return np.stack([i.kinds for i in self.injected])
 
-    def smoothed(self, model: str, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-        """One model's (M,) normal and (R, M) injected scores after smoothing."""
+    def smoothed(self, model: str, sigma: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """One model's (M,) normal and (R, M) injected scores after smoothing, with its own sigma when None."""
+        sigma = self.sigmas[model] if sigma is None else sigma
         return _smoothed(self.held, self.normal[model], sigma), np.stack(
             [_smoothed(self.held, row, sigma) for row in self.synthetic[model]])
 
 
 def learn(train: Footage, models: Mapping[str, Callable[[], Model]], folder: Path, *, seed: int = 0,
-          rounds: int = 3, kinds: Sequence[str] = KINDS) -> Learned:
+          rounds: int = 3, kinds: Sequence[str] = KINDS, frames: int = HELD_FRAMES,
+          trained: Mapping[str, Path] | None = None) -> Learned:
     """Learn weights and write `folder/weights.json`.
 
     Args:
         train: all training footage, at least two videos.
         models: name -> what makes an untrained model.
-        folder: state is kept here a model; a model that is done is not run again.
+        folder: scores are kept here a model; a model that is done is not run again.
         rounds: how often anomalies are put into the held-out videos, each time elsewhere.
+        frames: see `hold_out`.
+        trained: name of an autoencoder -> its folder in a run, whose first fold is used where it is there.
     Raises:
         PixelPlayError: fewer than two videos, or nothing moves in the held-out ones.
     """
-    held, rest = hold_out(train)
+    held, rest = hold_out(train, frames)
     injected = [inject(held, np.random.default_rng([seed, r]), kinds=kinds) for r in range(rounds)]
     normal, synthetic, sigmas = {}, {}, {}
     for name, make in models.items():
         model = make()
-        raw = _scores(model, rest, held, injected, Path(folder) / name)
+        raw = _scores(model, train, rest, held, injected, Path(folder) / name, (trained or {}).get(name))
         known = calibrate(raw[0], log=model.kind in ("error", "distance"), low=-np.inf, high=np.inf)
         normal[name], synthetic[name], sigmas[name] = compress(known(raw[0])), compress(known(raw[1])), model.sigma
-    found = Learned({}, pd.DataFrame(), normal, synthetic, held, injected)
-    table = skills({m: found.smoothed(m, s) for m, s in sigmas.items()}, found.kinds)
+    found = Learned({}, sigmas, pd.DataFrame(), normal, synthetic, held, injected)
+    table = skills({m: found.smoothed(m) for m in sigmas}, found.kinds)
     weights = dict(zip(table["model"], table["weight"].astype(float)))
     write_json(Path(folder) / "weights.json", {
         "weights": weights, "kinds": list(kinds), "seed": seed, "rounds": rounds,
@@ -94,15 +102,16 @@ def learn(train: Footage, models: Mapping[str, Callable[[], Model]], folder: Pat
     return dataclasses.replace(found, weights=weights, table=table)
 
 
-def hold_out(train: Footage, share: float = HELD_SHARE) -> tuple[Footage, Footage]:
-    """(held-out footage, the rest): every fourth video or so. Raises PixelPlayError for fewer than two videos."""
+def hold_out(train: Footage, frames: int = HELD_FRAMES) -> tuple[Footage, Footage]:
+    """(videos to score, videos to learn from): every second video from the first on is held out, and of these as many
+    whole videos as `frames` allow, at least one, are scored. Raises PixelPlayError for fewer than two videos."""
     names = train.video_names()
     if len(names) < 2:
         raise PixelPlayError(f"{len(names)} training video", expected="at least two: one is held out",
                              mend="use --weights prior")
-    step = max(2, round(1 / share))
-    held = names[step - 1::step] or names[-1:]
-    return train.of_videos(held), train.of_videos([n for n in names if n not in held])
+    lengths = [int((train.videos == n).sum()) for n in names[::2]]
+    fit = max(1, int((np.cumsum(lengths) <= frames).sum()))
+    return train.of_videos(names[::2][:fit]), train.of_videos(names[1::2])
 
 
 def skills(scores: Mapping[str, tuple[np.ndarray, np.ndarray]], kinds: np.ndarray) -> pd.DataFrame:
@@ -166,11 +175,11 @@ def _smoothed(held: Footage, values: np.ndarray, sigma: float) -> np.ndarray:
     return smooth(values, held.videos, held.frames, held.reliability, sigma=sigma)
 
 
-def _scores(model: Model, rest: Footage, held: Footage, injected: Sequence[Injected],
-            folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def _scores(model: Model, train: Footage, rest: Footage, held: Footage, injected: Sequence[Injected], folder: Path,
+            trained: Path | None) -> tuple[np.ndarray, np.ndarray]:
     """Raw (M,) scores of the held-out footage and (R, M) of its injected versions; kept in folder/synthetic.npz."""
-    key = config_hash(model.name, model.config, model.seed, rest.fingerprint, rest.ids.tolist(),
-                      [i.footage.fingerprint for i in injected], held.ids.tolist())
+    key = config_hash(model.name, getattr(model, "version", 1), model.config, model.seed, rest.fingerprint,
+                      rest.ids.tolist(), [i.footage.fingerprint for i in injected], held.ids.tolist())
     kept = folder / "synthetic.npz"
     if kept.exists():
         with np.load(kept, allow_pickle=False) as stored:
@@ -178,7 +187,10 @@ def _scores(model: Model, rest: Footage, held: Footage, injected: Sequence[Injec
                 return stored["normal"], stored["synthetic"]
     log.info("%s: learn on %d frames, score %d held-out ones %d times", model.name, len(rest), len(held),
              1 + len(injected))
-    model.fit(rest, folder)
+    if trained is not None and hasattr(model, "without_fold") and model.config.folds == 2:
+        model = model.without_fold(train, 0, trained)
+    else:
+        model.fit(rest, folder)
     normal = model.score(held, folder).values
     synthetic = np.stack([model.score(i.footage, folder).values for i in injected])
     with atomic_path(kept) as part:
