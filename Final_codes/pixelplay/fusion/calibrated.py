@@ -45,31 +45,30 @@ def calibrated(file: ScoreFile, *, tail: bool = False) -> tuple[np.ndarray, str]
     return compress(z), f"{'log, ' if log else ''}robust z on {len(file.train_values)} training frames"
 
 
-def without_noise(file: ScoreFile, frames: Frames) -> tuple[ScoreFile, np.ndarray, str]:
+def without_noise(file: ScoreFile, frames: Frames) -> tuple[ScoreFile, str]:
     """A score file with the part of its scores that noise is to blame for taken out.
 
     Args:
         file: scores in the order of `frames`.
         frames: the test frames, with the noise found in each.
     Returns:
-        (the file with corrected raw scores, (N,) trust in (0, 1] that smoothing should weigh each score with, words).
-        A score is returned as it is, to the last bit, and fully trusted, where no frame around it was noisy, or where
-        the model has no rehearsal.
+        (the file with corrected raw scores, that in words). A score is returned as it is, to the last bit, where no
+        frame around it was noisy, or where the model has no rehearsal.
     """
     around = surroundings(frames.sigma, frames.videos, frames.frames)
     touched = around.any(axis=1)
     if file.rehearsed is None or file.train_values is None or not touched.any():
-        return file, np.ones(len(frames)), ""
+        return file, ""
     seen = file.rehearsed
     unit = calibrate(file.train_values, log=file.about.get("kind") in ("error", "distance"), low=-np.inf, high=np.inf)
     keys = [split_id(i) for i in seen.ids]
     response = noise_response(unit(seen.before), unit(seen.after), seen.sigma,
                               np.array([v for v, _ in keys], dtype=object), np.array([f for _, f in keys]))
     if response is None:
-        return file, np.ones(len(frames)), ""
+        return file, ""
     corrected = _raw(unit, response.correct(unit(file.values), around))
     values = np.where(touched, corrected, file.values)
-    return (dataclasses.replace(file, values=values), response.trust(around),
+    return (dataclasses.replace(file, values=values),
             f", less what noise did to {len(seen.ids)} rehearsed training frames")
 
 

@@ -1,10 +1,13 @@
 """Noise-conditional calibration: what is normal depends on how noisy the frame and its surroundings were.
 
 Reads the scores a model gave a rehearsal (`rehearsal`: the same training frames clean, and noised and repaired);
-makes a `NoiseResponse`: how much the noise of a frame and of the frames around it shifts the model's score, and how
-much it makes it scatter. Windowed models see neighbours' noise as their own, hence the surroundings. Subtracting the
-shift compares a noisy frame with equally noisy normal frames; the scatter tells smoothing how far to trust it. Where
-no frame nearby was noisy, both are exactly zero and nothing changes.
+makes a `NoiseResponse`: how much the noise of a frame and of the frames around it lifts the model's score. Windowed
+models see neighbours' noise as their own, hence the surroundings. A score is the largest of many places', so noise
+lifts quiet frames and hardly touches busy ones: the lift fades as the score rises. Taking it away compares a noisy
+frame with equally noisy normal frames. Where no frame nearby was noisy it is exactly zero and nothing changes.
+
+Weighing noisy scores by how much rehearsals scatter as well brought smoothed scores no nearer to the clean ones for
+trained models (Experiments/E03), so it is left out.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from scipy.optimize import nnls
 
 from pixelplay.data.footage import segments
 
@@ -20,6 +22,9 @@ RINGS = ((0, 0), (1, 1), (2, 4), (5, 8))
 """Distances in frame numbers (first, last) whose mean noise is a covariate each."""
 UNIT = 30.0
 """Grey levels of noise that make a covariate of 1."""
+QUIET, FADE = -1.0, 3.0
+"""Clean score, in robust deviations, up to which the whole lift applies, and over how many more it fades to nothing:
+what rehearsals of frame difference, flow and two autoencoders show alike (Experiments/E03)."""
 RIDGE = 0.5
 """Pull of every coefficient towards zero, in frames' worth of evidence."""
 FEWEST = 40
@@ -55,22 +60,20 @@ class NoiseResponse:
     """What noise does to one model's calibrated score.
 
     Attributes:
-        shift: (len(RINGS),) robust deviations a covariate of 1 adds to the score.
-        scatter: (len(RINGS),) variance it adds, not negative.
-        still: variance of a clean score about its neighbours' mean: what the scatter is weighed against.
+        shift: (len(RINGS),) robust deviations a covariate of 1 adds to the score of a quiet frame.
     """
 
     shift: np.ndarray
-    scatter: np.ndarray
-    still: float
 
     def correct(self, z: np.ndarray, around: np.ndarray) -> np.ndarray:
-        """(N,) calibrated scores and (N, len(RINGS)) `surroundings` -> (N,) without the shift noise brings."""
-        return z - around @ self.shift
+        """(N,) calibrated scores and (N, len(RINGS)) `surroundings` -> (N,) the clean scores that noise lifts to these.
 
-    def trust(self, around: np.ndarray) -> np.ndarray:
-        """(N, len(RINGS)) -> (N,) in (0, 1]: weight of the score in a mean; 1 where there is no noise."""
-        return self.still / (self.still + around @ self.scatter)
+        Rising in z, so that frames with equal surroundings keep their order.
+        """
+        lift = around @ self.shift
+        width = _width(lift)
+        between = (z - lift * (1 + QUIET / width)) / (1 - lift / width)
+        return np.where(z >= QUIET + width, z, np.where(z - lift <= QUIET, z - lift, between))
 
 
 def noise_response(before: np.ndarray, after: np.ndarray, sigma: np.ndarray, videos: np.ndarray, frames: np.ndarray
@@ -87,26 +90,21 @@ def noise_response(before: np.ndarray, after: np.ndarray, sigma: np.ndarray, vid
     if len(sigma) < FEWEST or not (sigma > 0).any():
         return None
     around = surroundings(sigma, videos, frames)
+    before = np.asarray(before, dtype=np.float64)
     change = np.asarray(after, dtype=np.float64) - before
     weight = np.ones(len(change))
     shift = np.zeros(around.shape[1])
     # Huber's estimate by reweighting: a window that caught somebody's first step must not decide
     for _ in range(10):
-        weighted = around * weight[:, None]
-        shift = np.linalg.solve(weighted.T @ around + RIDGE * np.eye(around.shape[1]), weighted.T @ change)
-        left = change - around @ shift
+        faded = around * np.clip(1 - (before - QUIET) / _width(around @ shift), 0, 1)[:, None]
+        weighted = faded * weight[:, None]
+        shift = np.linalg.solve(weighted.T @ faded + RIDGE * np.eye(around.shape[1]), weighted.T @ change)
+        left = change - faded @ shift
         width = 1.5 * max(1.4826 * float(np.median(np.abs(left))), 1e-3)
         weight = width / np.maximum(np.abs(left), width)
-    scatter = nnls(around, np.minimum(left ** 2, (4 * width) ** 2))[0]
-    return NoiseResponse(shift, scatter, _stillness(np.asarray(before, dtype=np.float64), videos, frames))
+    return NoiseResponse(shift)
 
 
-def _stillness(values: np.ndarray, videos: np.ndarray, frames: np.ndarray) -> float:
-    """Variance of a score about the mean of the two frames beside it, robust; at least 1e-3."""
-    found = [np.zeros(0)]
-    for part in segments(np.asarray(videos), np.asarray(frames)):
-        v = values[part]
-        found.append(v[1:-1] - (v[:-2] + v[2:]) / 2 if len(v) > 2 else np.zeros(0))
-    off = np.concatenate(found)
-    # a third of the variance of this difference is the neighbours'
-    return max(float((1.4826 * np.median(np.abs(off))) ** 2) / 1.5, 1e-3) if len(off) else 1.0
+def _width(lift: np.ndarray) -> np.ndarray:
+    """Over how many robust deviations a lift fades: wide enough that what it lifts keeps its order."""
+    return np.maximum(FADE, 1.5 * lift)

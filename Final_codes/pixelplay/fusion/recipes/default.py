@@ -33,10 +33,10 @@ def fuse(members: Mapping[str, ScoreFile], frames: Frames, weights: Mapping[str,
     """See the module; `weights` need not sum to 1, prior ones when None. `tail`, `causal`: see those recipes."""
     words, processed = {}, {}
     for name, file in members.items():
-        clean, trust, less = without_noise(file, frames)
+        clean, less = without_noise(file, frames)
         z, words[name] = calibrated(clean, tail=tail)
         words[name] += less
-        processed[name] = smooth(z, frames.videos, frames.frames, frames.reliability * trust,
+        processed[name] = smooth(z, frames.videos, frames.frames, frames.reliability,
                                  sigma=float(file.about.get("sigma", SIGMA)), causal=causal)
     chosen = dict(weights) if weights is not None else prior_weights(members)
     total = sum(chosen.values())
