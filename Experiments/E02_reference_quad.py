@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from common import dots, measured, named, test_frames, write_rows
+from common import EXTRACTION, dots, measured, named, test_frames, write_rows
 from scipy.stats import rankdata
 
 from pixelplay.errors import PixelPlayError
@@ -89,8 +89,9 @@ def on_run(data: str, output: Path) -> list[dict]:
 def main() -> None:
     """Run both parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", nargs="*", default=["sample=outputs"], metavar="NAME=DIR",
-                        help="finished runs with labels and all four autoencoders")
+    there = Path("outputs", EXTRACTION).exists()
+    parser.add_argument("--runs", nargs="*", default=["outputs"] if there else [], metavar="NAME=DIR",
+                        help="finished runs with labels and all four autoencoders (default: outputs, where it is one)")
     args = parser.parse_args()
     data = os.environ.get("PIXELPLAY_DATA")
     if not data:

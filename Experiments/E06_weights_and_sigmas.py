@@ -1,41 +1,42 @@
 """E06: fusion weights and sigmas, judged by synthetic anomalies in held-out training footage, without test labels.
 
-Reads runs, e.g. outputs: stage 1, and the score files, whose settings are used again (models without one take
---profile and --set). Every model learns on three quarters of the training videos and scores the rest as it is and
-with injected anomalies. Shows the skill on each kind, what each sigma would have given, and equal, prior and learned
-weights side by side: on the synthetic anomalies and, where labels are known, on the test set (reported, never used
-to choose). Writes E06_weights_and_sigmas.csv and .png beside this file and weights.json into --state.
+Reads finished runs: stage 1, the score files, whose settings are used again, and what was trained there. Every second
+training video is held out; the autoencoders' first fold has not seen those (trained anew where the run took released
+weights), the memories learn on the other half. Each scores held-out videos as they are and with injected anomalies:
+the skill on each kind, what each sigma would have given, and rules for weights side by side,
+each judged on kinds of anomalies it was not learned on and, where labels are known, on the test set (reported, never
+used to choose). The figure sets a model's skill on synthetic anomalies beside its AUC on labelled ones. Writes
+E06_weights_and_sigmas.csv and .png beside this file and weights.json into --state; rows of other runs stay.
 
-    python Experiments/E06_weights_and_sigmas.py [--runs outputs ...] [--models stae ...] [--set stae.steps=300]
+    python Experiments/E06_weights_and_sigmas.py --runs sample=outputs [--models stae ...] [--set stae.steps=300]
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from common import EXTRACTION, measured, named, test_frames, write_rows
 from matplotlib.figure import Figure
 
 from pixelplay.config import override
-from pixelplay.data.manifest import Manifest
 from pixelplay.evaluation.figures import COLOURS
-from pixelplay.evaluation.labels import read_labels
-from pixelplay.evaluation.report import Scored, cell, evaluate
 from pixelplay.fusion.ensemble import read_members
-from pixelplay.fusion.prior import equal_weights, prior_weights
-from pixelplay.fusion.recipe import Frames, load_recipe
+from pixelplay.fusion.prior import FAMILY, equal_weights, prior_weights
+from pixelplay.fusion.recipe import load_recipe
 from pixelplay.fusion.scores import ScoreFile
-from pixelplay.fusion.stage import EXTRACTION
-from pixelplay.fusion.synthetic import KINDS
-from pixelplay.fusion.weights import Learned, expected_auc, learn
+from pixelplay.fusion.synthetic import KINDS, UNTOUCHED
+from pixelplay.fusion.weights import Learned, bounded, expected_auc, learn, skills
 from pixelplay.registry import MODELS, model_class
 from pixelplay.repair.stage import open_footage
 
 SIGMAS = (0.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0)
+Weights = dict[str, float]
 
 
 def maker(name: str, file: ScoreFile | None, profile: str, changes: dict[str, str]):
@@ -47,108 +48,132 @@ def maker(name: str, file: ScoreFile | None, profile: str, changes: dict[str, st
     return functools.partial(cls, override(config, mine), seed=int(file.about.get("seed", 0)) if file else 0)
 
 
-def on_run(output: Path, state: Path, only: list[str] | None, profile: str, changes: dict[str, str],
-           rounds: int) -> list[dict]:
-    """Rows (data, what, model, metric, value)."""
-    train = open_footage(output / EXTRACTION, "train")
-    manifest = Manifest.load(output / EXTRACTION)
-    test = manifest.split("test")
-    frames = Frames.of_ids(test["Id"].tolist(), dict(zip(test["Id"], test["reliability"])))
+def rules(table: pd.DataFrame, prior: Mapping[str, float]) -> dict[str, Weights]:
+    """Rules for weights from a table of skills (see `pixelplay.fusion.weights.skills`): none looks at a test label."""
+    names = table["model"].tolist()
+    skill = np.maximum(table["auc"].to_numpy() - 0.5, 0) ** 2
+    old = np.array([prior[m] for m in names])
+    family = np.array([model_class(m).family for m in names])
+    halves = np.zeros(len(names))
+    for one, whole in FAMILY.items():
+        inside = family == one
+        if inside.any():
+            halves[inside] = whole * bounded(skill[inside], cap=0.9)
+    made = {"equal": np.ones(len(names)), "prior": old, "skill and disagreement": table["weight"].to_numpy(),
+            "skill alone": bounded(skill), "skill within families, half each": halves,
+            "prior times skill": bounded(old * skill)}
+    return {rule: dict(zip(names, (w / w.sum()).tolist())) for rule, w in made.items()}
+
+
+def on_run(data: str, output: Path, state: Path, only: list[str] | None, profile: str, changes: dict[str, str],
+           rounds: int, most: int) -> list[dict]:
+    """Rows (data, group, what, metric, value, low, high)."""
+    train, frames = open_footage(output / EXTRACTION, "train"), test_frames(output)
     paths = {p.stem: p for p in sorted((output / "scores").glob("*.csv"))
              if p.stem in MODELS and (not only or p.stem in only)}
     members = read_members(paths, frames)
     names = only or list(members)
-    learned = learn(train, {m: maker(m, members.get(m), profile, changes) for m in names}, state / output.name,
-                    rounds=rounds)
-    what = "skill on synthetic anomalies (expected AUC %)"
-    rows = [{"data": output.name, "what": what, "model": row["model"], "metric": key,
-             "value": f"{100 * row[key]:.2f}" if key != "correlation" else f"{row[key]:.3f}"}
-            for row in learned.table.to_dict("records") for key in row if key not in ("model", "weight")]
-    rows += sigmas(output.name, learned)
-    families = {m: ScoreFile(m, np.zeros(0), np.zeros(0), about={"family": model_class(m).family}) for m in names}
-    weights = {"equal": equal_weights(families), "prior": prior_weights(families), "learned": learned.weights}
-    own = {m: learned.smoothed(m, model_class(m).sigma) for m in names}
-    for rule, w in weights.items():
-        normal, synthetic = (sum(w[m] * own[m][k] for m in names) for k in (0, 1))
-        rows += [{"data": output.name, "what": f"{rule} weights on synthetic anomalies", "model": "all",
-                  "metric": "expected AUC %", "value": f"{100 * skill(normal, synthetic, learned.kinds):.2f}"}]
-        rows += [{"data": output.name, "what": "weight", "model": m, "metric": rule, "value": f"{v:.3f}"}
-                 for m, v in w.items()]
-    if manifest.labels is not None and set(members) == set(names):
+    stages = {m: model_class(m).stage for m in names}
+    learned = learn(train, {m: maker(m, members.get(m), profile, changes) for m in names}, state / data, rounds=rounds,
+                    frames=most, trained={m: output / s if m in s else output / s / m for m, s in stages.items()})
+
+    def row(group: str, what: str, metric: str, value: float) -> dict:
+        return {"data": data, "group": group, "what": what, "metric": metric, "value": f"{100 * value:.2f}", "low": "",
+                "high": ""}
+
+    rows = [row("skill on synthetic anomalies", r["model"], key, r[key]) for r in learned.table.to_dict("records")
+            for key in r if key not in ("model", "weight")]
+    for model in names:
+        for sigma in sorted({*SIGMAS, learned.sigmas[model]}):
+            mark = " (its own)" if sigma == learned.sigmas[model] else ""
+            rows.append(row("smoothing on synthetic anomalies", model, f"expected AUC, sigma {sigma:g}{mark}",
+                            skill_of(*learned.smoothed(model, sigma), learned.kinds)))
+    prior = prior_weights({m: ScoreFile(m, np.zeros(0), np.zeros(0), about={"family": model_class(m).family})
+                           for m in names})
+    chosen = rules(learned.table, prior)
+    for rule, unseen in on_other_kinds(learned, prior).items():
+        rows.append(row("rules on synthetic anomalies of kinds they were not learned on", rule, "expected AUC", unseen))
+        rows += [row("weights", rule, m, w) for m, w in chosen[rule].items()]
+    if set(members) == set(names):
         default = load_recipe("default")
-        scored = [Scored(rule, frames.ids, default.fuse(members, frames, w).values) for rule, w in weights.items()]
-        found = evaluate(scored, read_labels(manifest.labels), known_ids=frames.ids)
-        rows += [{"data": output.name, "what": f"{rule} weights on the labelled test set (not used to choose)",
-                  "model": "all", "metric": f"{metric} % [95 %]", "value": cell(found.rows[rule][metric])}
-                 for rule in weights for metric in ("ap", "micro_auc")]
+        scores = {rule: default.fuse(members, frames, w).values for rule, w in chosen.items()}
+        scores |= {f"{m} alone": default.fuse({m: f}, frames, equal_weights([m])).values for m, f in members.items()}
+        rows += [r | {"data": data} for r in measured(data, output, scores, ("ap", "micro_auc"),
+                                                      "labelled test set (not used to choose)")]
     return rows
 
 
-def skill(normal: np.ndarray, synthetic: np.ndarray, kinds: np.ndarray) -> float:
+def on_other_kinds(learned: Learned, prior: Mapping[str, float]) -> dict[str, float]:
+    """rule -> expected AUC of the fused score on a kind of anomaly, weights learned without it; mean over the kinds."""
+    own = {m: learned.smoothed(m) for m in learned.sigmas}
+    found: dict[str, list[float]] = {}
+    present = [k for k in KINDS if (learned.kinds == k).any()]
+    for kind in present:
+        seen = np.where(learned.kinds == kind, "", learned.kinds)
+        for rule, weights in rules(skills(own, seen), prior).items():
+            normal, synthetic = (sum(w * own[m][k] for m, w in weights.items()) for k in (0, 1))
+            found.setdefault(rule, []).append(expected_auc(normal, (synthetic - normal)[learned.kinds == kind]))
+    return {rule: float(np.mean(values)) for rule, values in found.items()}
+
+
+def skill_of(normal: np.ndarray, synthetic: np.ndarray, kinds: np.ndarray) -> float:
     """Mean over the kinds of the expected AUC (see `pixelplay.fusion.weights.expected_auc`)."""
     return float(np.mean([expected_auc(normal, (synthetic - normal)[kinds == k]) for k in KINDS if (kinds == k).any()]))
 
 
-def sigmas(name: str, learned: Learned) -> list[dict]:
-    """Skill of every model after smoothing with each sigma; the model's own is marked."""
-    rows = []
-    for model in learned.normal:
-        for sigma in sorted({*SIGMAS, model_class(model).sigma}):
-            mark = " (its own)" if sigma == model_class(model).sigma else ""
-            value = skill(*learned.smoothed(model, sigma), learned.kinds)
-            rows.append({"data": name, "what": "smoothing on synthetic anomalies", "model": model,
-                         "metric": f"sigma {sigma:g}{mark}: expected AUC %", "value": f"{100 * value:.2f}"})
-    return rows
-
-
 def figure(rows: list[dict]) -> Figure:
-    """Expected AUC of every model on each kind, a panel a dataset; 'untouched' is the control."""
-    skill_rows = [r for r in rows if r["what"].startswith("skill") and r["metric"].startswith("auc_")]
-    datasets = list(dict.fromkeys(r["data"] for r in skill_rows))
-    kinds = [*KINDS, "untouched"]
-    made = Figure(figsize=(7, 2.8 * len(datasets)), dpi=110, layout="constrained", facecolor="white")
-    for axes, data in zip(made.subplots(len(datasets), 1, squeeze=False)[:, 0], datasets):
-        here = [r for r in skill_rows if r["data"] == data]
-        models = list(dict.fromkeys(r["model"] for r in here))
+    """Left: expected AUC of every model on each kind, a panel a dataset. Right: the same mean against labelled AUC."""
+    skill = {(r["data"], r["what"], r["metric"]): float(r["value"]) for r in rows
+             if r["group"] == "skill on synthetic anomalies"}
+    real = {(r["data"], r["what"].removesuffix(" alone")): float(r["value"]) for r in rows
+            if r["metric"] == "micro AUC" and r["what"].endswith(" alone")}
+    datasets, kinds = list(dict.fromkeys(d for d, *_ in skill)), [*KINDS, UNTOUCHED]
+    made = Figure(figsize=(11, 2.9 * len(datasets)), dpi=110, layout="constrained", facecolor="white")
+    panels = made.subplots(len(datasets), 2, squeeze=False, width_ratios=(2.4, 1))
+    for (bars, plane), data in zip(panels, datasets):
+        models = list(dict.fromkeys(m for d, m, _ in skill if d == data))
         for k, model in enumerate(models):
-            by = {r["metric"].removeprefix("auc_"): float(r["value"]) for r in here if r["model"] == model}
-            at = np.arange(len(kinds)) - 0.4 + 0.8 * (k + 0.5) / len(models)
-            axes.bar(at, [by.get(kind, np.nan) - 50 for kind in kinds], 0.8 / len(models), bottom=50,
-                     color=COLOURS[k % len(COLOURS)], label=model)
-        axes.axhline(50, color="#767676", linewidth=1, linestyle=":")
-        axes.set_xticks(range(len(kinds)), kinds, fontsize=8)
-        axes.set_ylabel("expected AUC, %", fontsize=9)
-        axes.set_title(f"{data}: synthetic anomalies in held-out training videos", fontsize=10, loc="left")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(fontsize=8)
+            colour, at = COLOURS[k % len(COLOURS)], np.arange(len(kinds)) - 0.4 + 0.8 * (k + 0.5) / len(models)
+            bars.bar(at, [skill.get((data, model, f"auc_{kind}"), np.nan) - 50 for kind in kinds], 0.8 / len(models),
+                     bottom=50, color=colour, label=model)
+            if (data, model) in real:
+                plane.plot(skill[data, model, "auc"], real[data, model], "o", color=colour)
+                plane.annotate(model, (skill[data, model, "auc"], real[data, model]), fontsize=7,
+                               xytext=(3, 3), textcoords="offset points")
+        bars.axhline(50, color="#767676", linewidth=1, linestyle=":")
+        bars.set_xticks(range(len(kinds)), kinds, fontsize=8)
+        bars.set_ylabel("expected AUC, %", fontsize=9)
+        bars.set_title(f"{data}: synthetic anomalies in held-out training videos", fontsize=10, loc="left")
+        bars.legend(fontsize=7, ncols=2)
+        plane.set_xlabel("on synthetic anomalies, expected AUC, %", fontsize=9)
+        plane.set_ylabel("on the test set, micro AUC, %", fontsize=9)
+        known = any(d == data for d, _ in real)
+        plane.set_title("does skill carry over?" if known else "no labels", fontsize=10, loc="left")
+        for axes in (bars, plane):
+            axes.spines[["top", "right"]].set_visible(False)
     return made
 
 
 def main() -> None:
     """Run on every named output folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, nargs="*", default=[Path("outputs")], help="output folders with scores")
+    parser.add_argument("--runs", nargs="+", default=["sample=outputs"], metavar="NAME=DIR", help="finished runs")
     parser.add_argument("--models", nargs="*", help="default: all that are scored there")
     parser.add_argument("--profile", default="lite", help="of models without a score file")
     parser.add_argument("--set", nargs="*", default=[], metavar="MODEL.SETTING=VALUE")
-    parser.add_argument("--rounds", type=int, default=3, help="of injection")
+    parser.add_argument("--rounds", type=int, default=2, help="of injection")
+    parser.add_argument("--frames", type=int, default=450, help="held-out frames that are scored, each round again")
     parser.add_argument("--state", type=Path, default=Path("outputs/experiments/E06"), help="kept models and scores")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     changes = dict(pair.split("=", 1) for pair in args.set)
-    rows = [row for run in args.runs for row in on_run(run, args.state, args.models, args.profile, changes,
-                                                      args.rounds)]
-    result, names = Path(__file__).with_suffix(".csv"), {r["data"] for r in rows}
-    # runs of other datasets take long: their rows stay
-    kept = list(csv.DictReader(result.open(newline=""))) if result.exists() else []
-    with result.open("w", newline="") as stream:
-        table = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        rows_now = [*(r for r in kept if r["data"] not in names), *rows]
-        table.writerows(rows_now)
-    figure(rows_now).savefig(result.with_suffix(".png"), metadata={"Software": None})
+    rows = [row for data, run in named(args.runs).items()
+            for row in on_run(data, run, args.state, args.models, args.profile, changes, args.rounds, args.frames)]
+    result = Path(__file__).with_suffix(".csv")
+    every = write_rows(result, rows, keep="data")
+    figure(every).savefig(result.with_suffix(".png"), metadata={"Software": None})
     for row in rows:
-        print(" | ".join(map(str, row.values())))
+        print(" | ".join(row.values()))
 
 
 if __name__ == "__main__":
