@@ -64,7 +64,7 @@ def scored_of_run(output: Path) -> tuple[list[Scored], list[Scored]]:
     from pixelplay.repair.stage import open_footage
 
     test = open_footage(output / EXTRACTION, "test")
-    frames = Frames.of_ids(test.ids.tolist(), dict(zip(test.ids.tolist(), test.reliability.astype(float).tolist())))
+    frames = Frames.of_stage(output / EXTRACTION)
     difference = frame_difference_scores(test)
     smoothed = smooth(difference, test.videos, test.frames, test.reliability, sigma=SIGMA)
     processed = [Scored(BASELINE, test.ids, smoothed)]
