@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 
 import matplotlib
@@ -15,9 +16,11 @@ from torch import nn
 
 from pixelplay.data.manifest import Manifest
 from pixelplay.errors import PixelPlayError
+from pixelplay.evaluation.labels import read_labels
+from pixelplay.evaluation.report import Scored, evaluate
 from pixelplay.visual import diagrams, gallery, look, style
-from pixelplay.visual.actors import Comparison, actors_figure, crop
-from pixelplay.visual.annotate import Box
+from pixelplay.visual.actors import Comparison, actors_figure, crop, nearest_figure, square
+from pixelplay.visual.annotate import Box, label
 from pixelplay.visual.command import find_video, run_folder_of
 from pixelplay.visual.error_maps import ErrorRow, error_maps
 from pixelplay.visual.graph import Edge, Node, columns, draw_graph, rows
@@ -26,7 +29,7 @@ from pixelplay.visual.network_graph import network_graph
 from pixelplay.visual.people import People, overlap
 from pixelplay.visual.repair_sheet import Pair, repair_sheet
 from pixelplay.visual.run_folder import RunFolder
-from pixelplay.visual.scores import correlation_matrix, rank_correlation, score_histograms
+from pixelplay.visual.scores import correlation_matrix, metric_intervals, rank_correlation, score_histograms
 from pixelplay.visual.style import in_runs, save_figure, save_picture, spans
 from pixelplay.visual.timeline import Track, score_timeline, timeline_page
 from pixelplay.visual.timeline_svg import timeline_svg
@@ -160,6 +163,27 @@ def test_actors_figure_and_crops_at_the_border():
     actors_figure(frame, [], []).canvas.draw()
     assert crop(frame, (-20, -20, 5, 5)).shape[:2] == (9, 9)
     assert min(crop(frame, (79.6, 59.6, 300, 300)).shape[:2]) >= 1
+
+
+def test_actors_beside_their_nearest_training_actors():
+    tall, wide = np.zeros((40, 10, 3), np.uint8), np.zeros((5, 30, 3), np.uint8)
+    assert square(tall).shape == (40, 40, 3) and (square(tall)[:, 0] == 255).all() and (square(tall)[:, 20] == 0).all()
+    figure = nearest_figure([Comparison(tall, wide, "4.0: moves fast", "video 1, frame 3"),
+                             Comparison(wide, None, "3.0")], title="Odd")
+    figure.canvas.draw()
+    assert [a.get_visible() for a in figure.axes] == [True, True, True, False]
+    with pytest.raises(ValueError, match="at least one actor"):
+        nearest_figure([])
+
+
+def test_labels_of_neighbours_do_not_cover_each_other():
+    frame, taken = np.zeros((120, 160, 3), np.uint8), []
+    for x in (40, 44, 48, 40):
+        label(frame, "3.1 object", Box((x, 60, x + 10, 80), 3.1), 0.4, (255, 255, 255), taken)
+    assert len(taken) == 4
+    for i, (left, top, right, low) in enumerate(taken):
+        assert 0 <= left < right <= 160 and 0 <= top < low <= 120
+        assert all(low <= t or b <= top or right <= x or r <= left for x, t, r, b in taken[:i])
 
 
 def test_people_carry_an_appearance_between_embedded_frames_but_not_across_videos():
@@ -298,6 +322,43 @@ def test_every_notebook_figure_of_a_run(run):
                    look.correlation(run), look.errors(run, "stae"), look.frames(run)):
         assert isinstance(figure, Figure)
         figure.canvas.draw()
+
+
+def test_error_maps_are_shown_at_frames_that_a_window_reached(run, monkeypatch):
+    shown = []
+    monkeypatch.setattr(look, "predictions", lambda run, model, rows: shown.extend(rows) or [None] * len(rows))
+    file = run.members["stae"]
+    odd = np.flatnonzero(run.labels)
+    loudest = odd[np.argmax(file.values[odd])]
+    filled = {"filled": {"ids": [run.test["Id"].iloc[loudest]]}}
+    monkeypatch.setitem(run.members, "stae", dataclasses.replace(file, about=file.about | filled))
+    look.errors(run, "stae")
+    assert loudest not in shown and run.labels[shown[1]] and not run.labels[shown[0]]
+
+
+def test_curves_name_the_submissions_in_words_below_the_axes(run, monkeypatch):
+    ids = run.test["Id"].to_numpy(object)
+    found = evaluate([Scored(n, ids, run.final + i) for i, n in enumerate(("submission", "stae", "frame_difference"))],
+                     read_labels(run.label_path), draws=5)
+    monkeypatch.setattr(look, "evaluation", lambda run: found)
+    drawn = []
+    monkeypatch.setattr(style, "side_by_side", lambda figures: drawn.extend(figures) or figures[0])
+    look.curves(run), look.videos(run)
+    for figure in drawn:
+        figure.canvas.draw()
+        words = " ".join(t.get_text() for t in figure.legends[0].get_texts())
+        assert "all together" in words and "baseline" in words and "stae" not in words
+        assert figure.axes[0].get_legend() is None and len(figure.legends) == 1
+    assert len(drawn) == 3
+
+
+def test_models_and_their_intervals(run, tmp_path):
+    assert look.models(run) is None  # nothing was evaluated
+    rows = {"submission": {"ap": 0.7, "ap_low": 0.5, "ap_high": 0.8, "micro_auc": 0.9}, "stae": {"ap": None}}
+    figure = metric_intervals(rows, (("ap", "average precision"), ("micro_auc", "micro AUC")), base_rate=0.3)
+    figure.canvas.draw()
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["submission", "stae"]
+    assert {t.get_text() for t in figure.axes[0].texts} == {"70.0"}
 
 
 def test_what_a_run_lacks_is_no_figure_but_no_error_either(run, tmp_path):

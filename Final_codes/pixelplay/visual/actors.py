@@ -6,13 +6,14 @@ Reads a frame, boxes with calibrated scores and reasons, and crops; makes Figure
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from pixelplay.visual import style
-from pixelplay.visual.annotate import Box, draw_box, text_size
+from pixelplay.visual.annotate import Box, draw_boxes, text_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,26 +34,63 @@ class Comparison:
 def actors_figure(frame: np.ndarray, boxes: Sequence[Box], comparisons: Sequence[Comparison], *,
                   title: str = "") -> Figure:
     """The frame with its boxes coloured by score, and beside it the loudest actors with their nearest training crop."""
-    drawn = np.ascontiguousarray(frame).copy()
-    for box in sorted(boxes, key=lambda b: b.score):
-        draw_box(drawn, box, text_size(frame.shape[0]))
-    shown = list(comparisons)[:3]
-    figure = style.new_figure(10 if shown else 6.5, 4.2, photo=True)
-    left, right = figure.subfigures(1, 2, width_ratios=[1.75, 1]) if shown else (figure, None)
+    drawn, shown = np.ascontiguousarray(frame).copy(), list(comparisons)[:3]
+    draw_boxes(drawn, boxes, text_size(frame.shape[0]))
+    figure = style.new_figure(11 if shown else 6.5, 4.2, photo=True)
+    left, right = figure.subfigures(1, 2, width_ratios=[2.1, 1]) if shown else (figure, None)
     style.picture(left.subplots(), drawn, title or "actors by score")
     if right is not None:
-        grid = right.subplots(len(shown), 2, squeeze=False)
-        for (a, b), comparison in zip(grid, shown):
-            style.picture(a, comparison.crop)
-            a.set_title(comparison.words, fontsize=8)
-            if comparison.nearest is None:
-                b.set_visible(False)
-            else:
-                style.picture(b, comparison.nearest)
-                b.set_title(comparison.nearest_words, fontsize=8)
-        grid[-1, 0].set_xlabel("actor", fontsize=9)
-        grid[-1, 1].set_xlabel("nearest in training", fontsize=9)
+        compare(right, shown)
     return figure
+
+
+def compare(figure: Figure | SubFigure, shown: Sequence[Comparison]) -> None:
+    """Fill a figure with pairs, a row each: the actor with its reason, and the training actor most like it."""
+    grid = figure.subplots(len(shown), 2, squeeze=False)
+    for (a, b), comparison in zip(grid, shown):
+        style.picture(a, comparison.crop)
+        a.set_title(textwrap.fill(comparison.words, 26), fontsize=8)
+        if comparison.nearest is None:
+            b.set_visible(False)
+        else:
+            style.picture(b, comparison.nearest)
+            b.set_title(textwrap.fill(comparison.nearest_words, 22), fontsize=8)
+    grid[-1, 0].set_xlabel("actor", fontsize=9)
+    grid[-1, 1].set_xlabel("nearest in training", fontsize=9)
+
+
+def nearest_figure(shown: Sequence[Comparison], *, title: str = "") -> Figure:
+    """Actors in a row with the training actor most like each below: why they are odd is what they were compared with.
+
+    Raises:
+        ValueError: no actors.
+    """
+    if not shown:
+        raise ValueError("a comparison needs at least one actor")
+    figure = style.new_figure(2.0 * len(shown) + 0.6, 4.8, photo=True)
+    grid = figure.subplots(2, len(shown), squeeze=False)
+    for (above, below), comparison in zip(grid.T, shown):
+        style.picture(above, square(comparison.crop))
+        above.set_title(textwrap.fill(comparison.words, 24), fontsize=8)
+        if comparison.nearest is None:
+            below.set_visible(False)
+        else:
+            style.picture(below, square(comparison.nearest))
+            below.set_title(textwrap.fill(comparison.nearest_words, 24), fontsize=8)
+    grid[0, 0].set_ylabel("unusual actor", fontsize=9)
+    grid[1, 0].set_ylabel("nearest in training", fontsize=9)
+    if title:
+        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+def square(image: np.ndarray) -> np.ndarray:
+    """A crop (H, W, 3) centred on white, so that crops of any shape stand side by side."""
+    side = max(image.shape[:2])
+    out = np.full((side, side, 3), 255, np.uint8)
+    top, left = (side - image.shape[0]) // 2, (side - image.shape[1]) // 2
+    out[top:top + image.shape[0], left:left + image.shape[1]] = image
+    return out
 
 
 def crop(frame: np.ndarray, xyxy: Sequence[float], *, margin: float = 0.15) -> np.ndarray:

@@ -87,11 +87,11 @@ def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: P
                                      expected=f"{width}x{height} like the first frame")
             for missing in range(int(numbers[row - 1]) + 1 if row else int(numbers[0]), int(numbers[row])):
                 blank = draw_missing(frame_before, missing)
-                container.mux(stream.encode(_picture(blank, missing - int(numbers[0]), rate)))
+                container.mux(stream.encode(yuv_picture(blank, missing - int(numbers[0]), rate)))
             drawn = draw_frame(frame, row, strip, fps, boxes(row) if boxes else (),
                                heat(row) if heat else None)
             frame_before = drawn
-            container.mux(stream.encode(_picture(drawn, int(numbers[row] - numbers[0]), rate)))
+            container.mux(stream.encode(yuv_picture(drawn, int(numbers[row] - numbers[0]), rate)))
         container.mux(stream.encode())
         if count != len(scores):
             raise PixelPlayError(f"{out_path.name}: {count}{'+' if count > len(scores) else ''} frames but "
@@ -100,7 +100,7 @@ def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: P
     return out_path
 
 
-def _picture(image: np.ndarray, place: int, rate: Fraction) -> av.VideoFrame:
+def yuv_picture(image: np.ndarray, place: int, rate: Fraction) -> av.VideoFrame:
     """An (H, W, 3) image as frame number `place`, grown to even sides as yuv420p wants."""
     height, width = image.shape[:2]
     if width % 2 or height % 2:
@@ -125,8 +125,7 @@ def draw_frame(frame: np.ndarray, row: int, strip: Strip | None, fps: float,
     if heat is not None:
         drawn = overlay_heat(drawn, heat)
     size = text_size(drawn.shape[0])
-    for box in boxes:
-        draw_box(drawn, box, size)
+    draw_boxes(drawn, boxes, size)
     if strip is None:
         return drawn
     strip.draw(drawn, row)
@@ -213,16 +212,44 @@ def overlay_heat(frame: np.ndarray, heat: np.ndarray, strength: float = 0.6) -> 
     return (frame * (1 - share) + colour * share).astype(np.uint8)
 
 
-def draw_box(frame: np.ndarray, box: Box, size: float) -> None:
-    """Draw one box, coloured by its score; number and reason in words where it is worth a note; in place."""
-    colour = style.rgb(style.alarm_colour(box.score, ACTOR_NOTE, ACTOR_ALARM))
-    x0, y0, x1, y1 = (round(float(v)) for v in box.xyxy)
-    alarm = box.score >= ACTOR_ALARM
-    cv2.rectangle(frame, (x0, y0), (x1, y1), (0, 0, 0), 3 if alarm else 2)
-    cv2.rectangle(frame, (x0, y0), (x1, y1), colour, 2 if alarm else 1)
-    if box.score >= ACTOR_NOTE:
-        text = f"{box.score:.1f}" + (f" {box.words}" if alarm and box.words else "")
-        put_text(frame, text, (x0, y0 - line_height(size) - 2), size, (0, 0, 0), colour)
+def draw_boxes(frame: np.ndarray, boxes: Sequence[Box], size: float) -> None:
+    """Draw boxes coloured by score; in place. Where it is worth a note, the number stands beside the box, with the
+    reason in words for the loudest alone; no label covers another one."""
+    taken: list[tuple[int, int, int, int]] = []
+    # quiet ones first, so that a loud one is never hidden under them
+    for box in sorted(boxes, key=lambda b: b.score):
+        colour, alarm = style.rgb(style.alarm_colour(box.score, ACTOR_NOTE, ACTOR_ALARM)), box.score >= ACTOR_ALARM
+        x0, y0, x1, y1 = (round(float(v)) for v in box.xyxy)
+        cv2.rectangle(frame, (x0, y0), (x1, y1), (0, 0, 0), 3 if alarm else 2)
+        cv2.rectangle(frame, (x0, y0), (x1, y1), colour, 2 if alarm else 1)
+    for i, box in enumerate(sorted(boxes, key=lambda b: -b.score)):
+        if box.score < ACTOR_NOTE:
+            break
+        colour = style.rgb(style.alarm_colour(box.score, ACTOR_NOTE, ACTOR_ALARM))
+        words = f" {box.words}" if i == 0 and box.score >= ACTOR_ALARM and box.words else ""
+        label(frame, f"{box.score:.1f}{words}", box, size, colour, taken)
+
+
+def label(frame: np.ndarray, text: str, box: Box, size: float, ground, taken: list[tuple[int, int, int, int]]) -> None:
+    """Write a label above a box, below it or further up, where no other label is; in place. `taken` grows by it."""
+    width, height = text_width(text, size), line_height(size)
+    x0, y0, _, y1 = (round(float(v)) for v in box.xyxy)
+    x = int(np.clip(x0, 0, max(0, frame.shape[1] - width)))
+    places = [y0 - height - 2, y1 + 2]
+    places += [y for k in range(1, 5) for y in (places[0] - k * height, places[1] + k * height)]
+    inside = [y for y in places if 0 <= y <= frame.shape[0] - height] or [max(0, y0)]
+
+    def hidden(y: int) -> bool:
+        return any(x < right and left < x + width and y < low and top < y + height for left, top, right, low in taken)
+
+    y = next((y for y in inside if not hidden(y)), inside[0])
+    taken.append((x, y, x + width, y + height))
+    put_text(frame, text, (x, y), size, (0, 0, 0), ground)
+
+
+def text_width(text: str, size: float) -> int:
+    """Pixels a line of text takes with its ground."""
+    return cv2.getTextSize(text, FONT, size, 1)[0][0] + 6
 
 
 def text_size(height: int) -> float:

@@ -61,8 +61,10 @@ def error_maps(rows: Sequence[ErrorRow], *, title: str = "", unit: str = "error"
             if row.prediction is None:
                 cells["prediction"].set_visible(False)
             else:
-                style.picture(cells["prediction"], row.prediction,
-                              **({"cmap": "gray", "vmin": 0, "vmax": 255} if row.prediction.ndim == 2 else {}))
+                # some networks see a slightly other shape: side by side, all pictures are the frame's
+                guess = cv2.resize(row.prediction, row.image.shape[1::-1], interpolation=cv2.INTER_AREA)
+                style.picture(cells["prediction"], guess,
+                              **({"cmap": "gray", "vmin": 0, "vmax": 255} if guess.ndim == 2 else {}))
         # brought to the picture's size: map and picture then lie side by side at the same places
         error = cv2.resize(np.asarray(row.error, dtype=np.float32), row.image.shape[1::-1],
                            interpolation=cv2.INTER_NEAREST)

@@ -49,6 +49,8 @@ def pictures() -> list[Picture]:
                 "threshold, an event begins.", look.timelines),
         Picture("curves.png", "Scores", "ROC and precision-recall on the sample, all frames pooled, with the base rate "
                 "that a constant score would reach.", look.curves),
+        Picture("models.png", "Scores", "Every model alone and all together: points are the values, bars their 95 % "
+                "intervals over videos.", look.models),
         Picture("videos.png", "Scores", "How well the final score separates the frames of each video on its own.",
                 look.videos),
         Picture("histograms.png", "Scores", "Calibrated scores: held-out training frames lie around 0 for every model, "
@@ -57,6 +59,8 @@ def pictures() -> list[Picture]:
                 "that disagree.", look.correlation),
         Picture("actors.jpg", "Why", "The loudest actor of the sample with its reason, beside the training actor it "
                 "was compared with.", look.actors),
+        Picture("nearest.jpg", "Why", "The loudest actor of each event above the training actor it was nearest to: "
+                "it is odd because nothing in the memory is nearer.", look.nearest),
         Picture("memory.png", "Why", "What the global memory remembers: training features, the coreset picked from "
                 "them, and test features by their score.", look.memory),
         Picture("radius.png", "Why", "How far the most distant training feature lies from the bank, by the size of the "
@@ -87,6 +91,8 @@ def pictures() -> list[Picture]:
 
 NUMBERS = (
     ("timelines", "scores of every test video", look.timelines),
+    ("models", "every model alone and all together, with 95 % intervals over videos", look.models),
+    ("videos", "each video on its own, by the area under its ROC curve", look.videos),
     ("curves", "ROC and precision-recall, all frames pooled", look.curves),
     ("histograms", "calibrated scores of held-out training, normal and anomalous frames", look.histograms),
     ("correlation", "rank correlation of the models", look.correlation),

@@ -17,14 +17,15 @@ from matplotlib.figure import Figure
 
 from pixelplay.evaluation import figures
 from pixelplay.evaluation.report import Evaluation
-from pixelplay.evaluation.stage import evaluation_of_run
+from pixelplay.evaluation.stage import BASELINE, evaluation_of_run
 from pixelplay.repair.contact_sheet import before_after
 from pixelplay.visual import error_maps, overlays, repair_sheet, scores, style
 from pixelplay.visual import memory_map as bank_map
 from pixelplay.visual import training as losses
-from pixelplay.visual.actors import Comparison, actors_figure, crop
+from pixelplay.visual.actors import Comparison, actors_figure, crop, nearest_figure
+from pixelplay.visual.annotate import ACTOR_NOTE
 from pixelplay.visual.predictions import predictions
-from pixelplay.visual.report_tables import metric_tables
+from pixelplay.visual.report_tables import METRICS, SUBMISSIONS, metric_tables
 from pixelplay.visual.run_folder import EXTRACTION, RunFolder
 from pixelplay.visual.timeline import score_timeline, timeline_page
 
@@ -148,11 +149,15 @@ def errors(run: Folder, model: str) -> Figure | None:
     if maps is None or model not in run.z:
         return _nothing(f"{model} has kept no error maps")
     values = run.members[model].values
-    rows = [int(np.argsort(values, kind="stable")[len(values) // 4]), int(np.argmax(values))]
-    if run.labels is not None and run.labels.any() and not run.labels.all():
-        normal, odd = np.flatnonzero(~run.labels), np.flatnonzero(run.labels)
-        rows = [int(normal[np.argsort(values[normal], kind="stable")[len(normal) // 2]]),
-                int(odd[np.argmax(values[odd])])]
+    # a frame no window reached borrowed its score: there is no prediction of it to show
+    filled = set(run.members[model].about.get("filled", {}).get("ids", []))
+    own = np.array([i not in filled for i in run.test["Id"]], dtype=bool)
+    seen = np.flatnonzero(own if own.any() else ~own)
+    seen = seen[np.argsort(values[seen], kind="stable")]
+    rows = [int(seen[len(seen) // 4]), int(seen[-1])]
+    if run.labels is not None and run.labels[seen].any() and not run.labels[seen].all():
+        normal, odd = seen[~run.labels[seen]], seen[run.labels[seen]]
+        rows = [int(normal[len(normal) // 2]), int(odd[-1])]
     truth = [""] * 2 if run.labels is None else [", normal" if not run.labels[r] else ", anomalous" for r in rows]
     pictures = run.footage("test").batch(rows)
     expected = predictions(run, model, rows)
@@ -164,7 +169,8 @@ def errors(run: Folder, model: str) -> Figure | None:
 
 
 def actors(run: Folder, *, count: int = 3) -> Figure | None:
-    """The frame with the loudest actor: all its actors by score, the loudest beside their nearest training actors."""
+    """The frame with the loudest actor: all its actors by score, the unusual ones beside their nearest training
+    actors."""
     run = opened(run)
     people = run.people
     if people is None:
@@ -173,20 +179,47 @@ def actors(run: Folder, *, count: int = 3) -> Figure | None:
     if row is None:
         return _nothing("no actor was found in any test frame")
     boxes = people.boxes(row)
-    order = sorted(range(len(boxes)), key=lambda b: -boxes[b].score)[:count]
+    order = sorted(range(len(boxes)), key=lambda b: -boxes[b].score)
+    order = order[:1] + [b for b in order[1:count] if boxes[b].score >= ACTOR_NOTE]
     frame = next(f for _, f in run.footage("test").full_frames([row]))
-    train = run.footage("train")
-    found = {b: people.nearest(row, b) for b in order}
-    places = sorted({f[0] for f in found.values() if f is not None})
-    pictures = dict(train.full_frames(places))
-    comparisons = []
-    for b in order:
-        near = found[b]
-        words = f"{boxes[b].score:.1f}: {boxes[b].words}" if boxes[b].words else f"{boxes[b].score:.1f}"
-        comparisons.append(Comparison(
-            crop(frame, boxes[b].xyxy), crop(pictures[near[0]], near[1]) if near else None, words,
-            f"video {train.videos[near[0]]}, frame {train.frames[near[0]]}" if near else ""))
-    return actors_figure(frame, boxes, comparisons, title=f"{run.test['Id'].iloc[row]}: actors by score")
+    return actors_figure(frame, boxes, _comparisons(run, [(row, b) for b in order]),
+                         title=f"{run.test['Id'].iloc[row]}: actors by score")
+
+
+def nearest(run: Folder, *, count: int = 5) -> Figure | None:
+    """The loudest actor of each of the loudest events, with the training actor its crop was nearest to."""
+    run = opened(run)
+    people = run.people
+    if people is None:
+        return _nothing("the local memory has not scored the test frames yet")
+    found = []
+    for event in [*run.events, *run.moments]:
+        near = range(max(0, event.peak_row - 5), min(event.peak_row + 6, len(run.test)))
+        known = [(people.boxes(r)[b].score, r, b) for r in near for b in range(len(people.boxes(r)))
+                 if people.nearest(r, b) is not None]
+        if known and not any(run.test["video"].iloc[r] == event.video for r, _ in found):
+            found.append(max(known)[1:])
+    if not found:
+        return _nothing("no actor was compared with training actors")
+    return nearest_figure(_comparisons(run, found[:count], where=True),
+                          title="Unusual actors, and what they were compared with")
+
+
+def _comparisons(run: RunFolder, wanted: Sequence[tuple[int, int]], *, where: bool = False) -> list[Comparison]:
+    """Crops of (test row, box) actors beside their nearest training actors; `where` names their frames."""
+    people, train = run.people, run.footage("train")
+    rows = sorted({r for r, _ in wanted})
+    frames = dict(run.footage("test").full_frames(rows))
+    found = [people.nearest(r, b) for r, b in wanted]
+    pictures = dict(train.full_frames(sorted({f[0] for f in found if f is not None})))
+    out = []
+    for (row, b), near in zip(wanted, found):
+        box = people.boxes(row)[b]
+        words = (f"{run.test['Id'].iloc[row]}, " if where else "") + f"{box.score:.1f}" + (f": {box.words}" if box.words
+                                                                                        else "")
+        out.append(Comparison(crop(frames[row], box.xyxy), crop(pictures[near[0]], near[1]) if near else None, words,
+                              f"video {train.videos[near[0]]}, frame {train.frames[near[0]]}" if near else ""))
+    return out
 
 
 def memory(run: Folder, model: str = "global_memory") -> Figure | None:
@@ -221,14 +254,14 @@ def metrics_table(run: Folder) -> pd.DataFrame | None:
 
 
 def curves(run: Folder) -> Figure | None:
-    """ROC and precision-recall curves of the submissions and the models; None where no labels are known."""
+    """ROC and precision-recall curves of the submissions and the baseline; None where no labels are known."""
     run = opened(run)
     found = evaluation(run)
     if found is None:
         return _nothing("no labels are known, so there are no curves")
-    order = list(found.rows)
-    names = sorted(order, key=lambda n: (n != "submission", not n.startswith("submission"), order.index(n)))
-    return style.side_by_side([figures.roc_figure(found, names), figures.pr_figure(found, names)])
+    # the models' numbers are a figure of their own: eleven curves in one are a thicket
+    names = [n for n in SUBMISSIONS if n in found.rows]
+    return style.side_by_side([_legend_below(draw(found, names)) for draw in (figures.roc_figure, figures.pr_figure)])
 
 
 def videos(run: Folder) -> Figure | None:
@@ -237,7 +270,33 @@ def videos(run: Folder) -> Figure | None:
     found = evaluation(run)
     if found is None or "submission" not in found.rows:
         return _nothing("no labels are known, so there is nothing to measure videos by")
-    return style.side_by_side([figures.videos_figure(found, ["submission"])])
+    return style.side_by_side([_legend_below(figures.videos_figure(found, [n for n in ("submission", BASELINE)
+                                                                           if n in found.rows]))])
+
+
+def models(run: Folder) -> Figure | None:
+    """AP and AUC of each model, the submissions and the baseline with their intervals; None without labels."""
+    run = opened(run)
+    rows = run.metrics.get("rows", {})
+    if not rows:
+        return _nothing("no labels are known, so there are no metrics")
+    order = [*(n for n in SUBMISSIONS if n in rows and n != BASELINE), *(n for n in rows if n not in SUBMISSIONS),
+             *(n for n in rows if n == BASELINE)]
+    return scores.metric_intervals(
+        {SUBMISSIONS.get(n, style.model_title(n)): rows[n] for n in order}, METRICS[:3],
+        base_rate=run.metrics.get("labels", {}).get("base_rate"))
+
+
+def _legend_below(figure: Figure) -> Figure:
+    """Move a figure's legend under its axes, where it hides no curve, and name the submissions in words."""
+    old = figure.axes[0].get_legend() or figure.legends[0]
+    title = old.get_title().get_text()
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    old.remove()
+    names = [SUBMISSIONS.get(n.partition(": ")[0], n.partition(": ")[0]) + ": " + n.partition(": ")[2] for n in names]
+    figure.legend(handles, names, title=title, loc="outside lower left", fontsize=8, title_fontsize=8,
+                  alignment="left", frameon=False)
+    return figure
 
 
 def evaluation(run: Folder) -> Evaluation | None:

@@ -11,12 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pixelplay.autoencoders.base import Autoencoder
-from pixelplay.autoencoders.windows import Clips
 from pixelplay.data.footage import Footage
-from pixelplay.environment import hardware
 from pixelplay.registry import model_class
 from pixelplay.visual.run_folder import RunFolder
 
@@ -33,35 +30,17 @@ def predictions(run: RunFolder, name: str, rows: Sequence[int]) -> list[np.ndarr
 
 def _expected(model: Autoencoder, video: Footage, identifier: str) -> np.ndarray | None:
     position = int(np.flatnonzero(video.ids == identifier)[0])
-    clips = Clips(video, model.offsets, tuple(model.about["size"]), model.config.channels,
-                  max_gap=model.config.max_gap, device=hardware().device)
-    # the middle map: for STAE the end of the reconstructed half, for the others the only frame they judge
-    place = model.scored[(len(model.scored) - 1) // 2]
-    found = np.flatnonzero(clips.windows.rows[:, place] == position)
-    if not len(found):
+    clips = model.clips(video)
+    # the middle of the judged frames: for STAE the end of the reconstructed half, for the others their only one; near a
+    # video's ends only others of them reach a frame
+    middle = (len(model.scored) - 1) // 2
+    for judged in sorted(range(len(model.scored)), key=lambda j: (abs(j - middle), j)):
+        found = np.flatnonzero(clips.windows.rows[:, model.scored[judged]] == position)
+        if len(found):
+            break
+    else:
         return None
-    clip = clips.take(clips.windows.rows[found[:1]])
     with torch.no_grad():
-        made = _first_output(model, clip, place)
-    made = made[0].float().clamp(0, 1).mul(255).round().byte().cpu().numpy()
+        made = model.expected(model.net, clips.take(clips.windows.rows[found[:1]]), model.prior)[0, judged]
+    made = made.float().clamp(0, 1).mul(255).round().byte().cpu().numpy()
     return made[0] if len(made) == 1 else np.ascontiguousarray(made.transpose(1, 2, 0))
-
-
-def _first_output(model: Autoencoder, clip: Tensor, place: int) -> Tensor:
-    """(1, C, H, W) in [0, 1]: the expected frame at index `place` of the clip."""
-    if hasattr(model, "in_paint"):
-        speed = model.speed(clip) / model.prior["speed"]
-        return model.in_paint(model.net, clip, speed, model.prior["background"])[0]
-    outputs: list = []
-    handle = model.net.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
-    try:
-        model.errors(model.net, clip, model.prior)
-    finally:
-        handle.remove()
-    if isinstance(outputs[0], Tensor):
-        return outputs[0]  # Roadmap-lite adds the last frame itself
-    first = outputs[0][0]
-    if first.ndim == 5:
-        return first[:, place] + model.prior["background"]
-    # a named tuple says that it is relative to the background
-    return first + model.prior["background"] if hasattr(outputs[0], "_fields") else first

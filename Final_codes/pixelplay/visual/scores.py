@@ -5,7 +5,8 @@ Reads calibrated scores of several models (arrays in the same order); makes Figu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -48,6 +49,39 @@ def score_histograms(test: Mapping[str, np.ndarray], *, train: Mapping[str, np.n
     if len(test):
         handles, names = grid.ravel()[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=3, fontsize=8, frameon=False)
+    return figure
+
+
+def metric_intervals(rows: Mapping[str, Mapping[str, Any]], metrics: Sequence[tuple[str, str]], *,
+                     base_rate: float | None = None) -> Figure:
+    """Points with 95 % intervals, a panel a metric and a line a row.
+
+    Args:
+        rows: name -> {metric, metric_low, metric_high: values in [0, 1]}, drawn from top to bottom.
+        metrics: (key, title) pairs.
+        base_rate: share of anomalous frames: the average precision of a constant score.
+    """
+    figure = style.new_figure(3.4 * len(metrics) + 1.2, 0.9 + 0.3 * len(rows))
+    grid = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    height = np.arange(len(rows))[::-1]
+    for axes, (key, title) in zip(grid, metrics):
+        chance = base_rate if key == "ap" else 0.5
+        if chance is not None:
+            axes.axvline(100 * chance, color=style.GREY, lw=1, ls=":")
+        for y, row in zip(height, rows.values()):
+            if row.get(key) is None:
+                continue
+            low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
+            if low is None or high is None:
+                low = high = row[key]
+            axes.plot([100 * low, 100 * high], [y, y], color=style.SKY, lw=4, solid_capstyle="butt", zorder=1)
+            axes.plot(100 * row[key], y, "o", color=style.BLACK, ms=5, zorder=2)
+            axes.annotate(f"{100 * row[key]:.1f}", (100 * row[key], y), xytext=(0, 5), textcoords="offset points",
+                          ha="center", fontsize=7)
+        style.tidy(axes, x=f"{title}, %", title="dotted: a constant score" if key == metrics[0][0] else "")
+        axes.set_ylim(-0.6, len(rows) - 0.1)
+        axes.grid(axis="x", alpha=0.3)
+    grid[0].set_yticks(height, list(rows), fontsize=9)
     return figure
 
 

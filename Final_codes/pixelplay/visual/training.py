@@ -28,7 +28,7 @@ def loss_curves(models: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]
     """
     columns = min(columns, max(1, len(models)))
     rows = max(1, -(-len(models) // columns))
-    figure = style.new_figure(4.6 * columns, 0.4 + 2.5 * rows)
+    figure = style.new_figure(5.4 * columns, 0.4 + 2.5 * rows)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.ravel()[len(models):]:
         axes.set_visible(False)
@@ -42,7 +42,8 @@ def loss_curves(models: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]
             axes.set_yscale("log")
         style.tidy(axes, x=x, y="loss (mean per pixel)", title=style.model_title(name))
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8, frameon=False)
+        # beside the curves: inside, it hides some of them
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
