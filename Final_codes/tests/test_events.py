@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pixelplay.visual.events import Threshold, find_events, reason_from_models, threshold_from_training
+from pixelplay.visual.events import EventStream, Threshold, find_events, reason_from_models, threshold_from_training
 
 RULE = Threshold(2.0, 1.0, "")
 
@@ -90,3 +90,27 @@ def test_different_lengths_are_refused():
 
 def test_no_models_no_words():
     assert reason_from_models({}, 0) == ""
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_stream_finds_the_events_that_the_whole_has(seed):
+    rng = np.random.default_rng(seed)
+    frames = np.cumsum(rng.choice([1, 1, 1, 1, 2, 30], 400))
+    scores = np.convolve(rng.normal(1.0, 1.5, 404), np.full(5, 0.4), mode="valid")
+    rules = {"min_frames": 4, "join": 6, "max_gap": 12}
+    stream, found = EventStream("v", RULE, **rules), []
+    for frame, score in zip(frames.tolist(), scores.tolist()):
+        found += stream.push(frame, score)
+    found += stream.finish()
+    expected = sorted(one_video(scores, frames, **rules), key=lambda e: e.first_frame)
+    assert found == expected and expected
+
+
+def test_a_stream_tells_an_alarm_while_it_lasts():
+    stream = EventStream("v", RULE, min_frames=1, join=2)
+    told = []
+    for frame, score in enumerate([0, 1.5, 2.5, 1.2, 0.5, 0, 0, 0]):
+        over = stream.push(frame, score)
+        told.append((stream.alarm, len(over)))
+    assert told == [(False, 0), (False, 0), (True, 0), (True, 0), (False, 0), (False, 0), (False, 1), (False, 0)]
+    assert stream.finish() == []

@@ -105,6 +105,73 @@ def find_events(videos: np.ndarray, frames: np.ndarray, scores: np.ndarray, thre
     return sorted(events, key=lambda e: (-e.peak_score, e.peak_row))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Stretch:
+    """An event so far and the rows it spans."""
+
+    event: Event
+    first_row: int
+    last_row: int
+
+    def joined(self, later: _Stretch) -> _Stretch:
+        """Both and what lies between them as one, with the higher peak (the earlier at a tie)."""
+        peak = later.event if later.event.peak_score > self.event.peak_score else self.event
+        whole = dataclasses.replace(peak, first_frame=self.event.first_frame, last_frame=later.event.last_frame,
+                                    frames=later.last_row - self.first_row + 1)
+        return _Stretch(whole, self.first_row, later.last_row)
+
+
+class EventStream:
+    """`find_events` for one video that has no end yet: frames in order, each event out once it is over.
+
+    Nothing is remembered but the alarm that is open. Arguments as in `find_events`; `peak_row` counts pushed frames.
+    """
+
+    def __init__(self, video: str, threshold: Threshold, *, min_frames: int = 5, join: int = 12, max_gap: int = 12):
+        self.video, self.threshold = video, threshold
+        self.min_frames, self.join, self.max_gap = min_frames, join, max_gap
+        self._run: _Stretch | None = None  # above the lower line now
+        self._alarm: _Stretch | None = None  # an alarm that may still be joined by the next one
+        self._last: int | None = None
+        self._row = 0
+
+    @property
+    def alarm(self) -> bool:
+        """Whether the last frame belongs to an event that has crossed the upper line."""
+        return self._run is not None and self._run.event.peak_score >= self.threshold.high
+
+    def push(self, frame: int, score: float, reason: str = "") -> list[Event]:
+        """One more frame (frame number, final score, why); returns the events that are over by now."""
+        over = self.finish() if self._last is not None and frame - self._last > self.max_gap else []
+        if score >= self.threshold.low:
+            now = _Stretch(Event(self.video, frame, frame, frame, score, self._row, 1, reason), self._row, self._row)
+            self._run = now if self._run is None else self._run.joined(now)
+        else:
+            over += self._close()
+            if self._alarm is not None and frame - self._alarm.event.last_frame > self.join:
+                over += self._end()
+        self._last, self._row = frame, self._row + 1
+        return over
+
+    def finish(self) -> list[Event]:
+        """The event that is still open, at the end of the stream or of a stretch of it."""
+        return self._close() + self._end()
+
+    def _close(self) -> list[Event]:
+        run, self._run, over = self._run, None, []
+        if run is None or run.event.peak_score < self.threshold.high:
+            return over
+        if self._alarm is not None and run.event.first_frame - self._alarm.event.last_frame > self.join:
+            over = self._end()
+        self._alarm = run if self._alarm is None else self._alarm.joined(run)
+        return over
+
+    def _end(self) -> list[Event]:
+        alarm, self._alarm = self._alarm, None
+        long = alarm is not None and alarm.event.last_frame - alarm.event.first_frame + 1 >= self.min_frames
+        return [alarm.event] if long else []
+
+
 def _alarms(frames: np.ndarray, scores: np.ndarray, threshold: Threshold, min_frames: int,
             join: int) -> list[tuple[int, int]]:
     above = scores >= threshold.low

@@ -6,7 +6,7 @@ training frame, which is that of its worst place, so the same heat means the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -22,16 +22,17 @@ def heat_function(run: RunFolder) -> Callable[[int], np.ndarray | None] | None:
     maps = [m for m in (run.maps(n) for n, f in run.members.items() if f.about.get("kind") == "error") if m is not None]
     if not maps:
         return None
-    size = max((m.shape[1:] for m in maps), key=lambda s: s[0] * s[1])
+    return lambda row: blend_heat([m[row] for m in maps])
 
-    def heat(row: int) -> np.ndarray:
-        total = np.zeros(size, np.float32)
-        for m in maps:
-            ratio = np.log(np.maximum(np.asarray(m[row], dtype=np.float32), 1e-3))
-            total += cv2.resize(ratio, size[::-1], interpolation=cv2.INTER_LINEAR)
-        return np.clip((total / len(maps) - np.log(COLD)) / np.log(HOT / COLD), 0.0, 1.0)
 
-    return heat
+def blend_heat(maps: Sequence[np.ndarray]) -> np.ndarray:
+    """(h, w) heat in [0, 1] from one frame's error maps, each (h, w) of its own size."""
+    size = max((m.shape for m in maps), key=lambda s: s[0] * s[1])
+    total = np.zeros(size, np.float32)
+    for m in maps:
+        ratio = np.log(np.maximum(np.asarray(m, dtype=np.float32), 1e-3))
+        total += cv2.resize(ratio, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.clip((total / len(maps) - np.log(COLD)) / np.log(HOT / COLD), 0.0, 1.0)
 
 
 def bank(run: RunFolder, model: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
