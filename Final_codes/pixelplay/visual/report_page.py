@@ -113,13 +113,22 @@ def _runs(frames: np.ndarray) -> list[list[int]]:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(str(h))}</th>' for h in table.header)
+    """On a phone each row becomes a block with every value under its column's name; the roles keep it a table for
+    whoever listens to it."""
+    head = "".join(f'<th scope="col" role="columnheader">{escape(str(h))}</th>' for h in table.header)
     rows = "".join(
-        f'<tr{" class=strong" if i in table.strong else ""}><th scope="row">{escape(str(row[0]))}</th>'
-        + "".join(f"<td>{escape(str(v))}</td>" for v in row[1:]) + "</tr>" for i, row in enumerate(table.rows))
-    return (f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.caption)}"><table>'
-            f"<caption>{escape(table.caption)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
-            "</table></div>")
+        f'<tr role="row"{" class=strong" if i in table.strong else ""}><th scope="row" role="rowheader">'
+        f"{escape(str(row[0]))}</th>"
+        + "".join(f'<td role="cell" data-name="{escape(str(h))}">{_value(str(v))}</td>'
+                  for h, v in zip(table.header[1:], row[1:])) + "</tr>" for i, row in enumerate(table.rows))
+    return (f'<table role="table"><caption>{escape(table.caption)}</caption>'
+            f'<thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">{rows}</tbody></table>')
+
+
+def _value(text: str) -> str:
+    """'98.5 (97.1 to 99.2)' with its interval on a line of its own."""
+    number, bracket, rest = text.partition(" (")
+    return f"{escape(number)}<small>{escape(rest.rstrip(')'))}</small>" if bracket else escape(text)
 
 
 def _summary(page: Page) -> str:
