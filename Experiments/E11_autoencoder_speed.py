@@ -66,7 +66,7 @@ def main() -> None:
         config = override(cls.Config.profile("lite"), {"steps": STEPS, "epoch_steps": STEPS})
         model = cls(config)
         model.fit(train.select(np.arange(FRAMES)), folder)
-        clips = model._clips(train.select(np.arange(FRAMES)), tuple(model.about["size"]))
+        clips = model.clips(train.select(np.arange(FRAMES)))
         maker, start = Augment(clips, config, 0), time.perf_counter()
         for step in range(STEPS):
             maker.batch(step, np.arange(config.batch) + step)

@@ -2,7 +2,7 @@
 
 Reads a dataset (or makes the embedded sample); writes one output folder:
 
-    01_frame_extraction/     manifest, repaired frames at working size
+    01_frame_extraction/     manifest, repaired frames at working size, speed maps
     02_two_stream_memory/    features, banks          (03_stae ... 06_joint: weights, curves)
     scores/                  <model>.csv, .train.csv, .json; parts/ and maps/ beside them
     submission*.csv          two-stream, quad, all
@@ -123,7 +123,8 @@ class Run:
         return find_dataset(make_sample(self.output / "sample").resolve())
 
     def extract(self) -> Manifest:
-        """Stage 1: manifest, repaired frames at working size."""
+        """Stage 1: manifest, repaired frames at working size, how fast every place of them moves."""
+        from pixelplay.flow.speed import measure_speeds
         from pixelplay.repair.rehearsal import rehearse
         from pixelplay.repair.stage import RepairConfig, prepare
 
@@ -131,15 +132,17 @@ class Run:
             if distributed.is_main():
                 prepare(self.find_data(), self.output / EXTRACTION, RepairConfig(enabled=self.options.repair))
                 rehearse(self.output / EXTRACTION)
+                measure_speeds(self.output / EXTRACTION, {split: self.footage(split) for split in ("train", "test")})
             distributed.barrier()
         return self.manifest()
 
     def footage(self, split: str) -> Footage:
         """The frames of a split as the models see them. Raises PixelPlayError where stage 1 has not run."""
+        from pixelplay.flow.speed import with_speeds
         from pixelplay.repair.stage import open_footage
 
         self.require(EXTRACTION, self.output / EXTRACTION / "manifest.csv")
-        return open_footage(self.output / EXTRACTION, split)
+        return with_speeds(open_footage(self.output / EXTRACTION, split), self.output / EXTRACTION)
 
     def manifest(self) -> Manifest:
         """The manifest of stage 1."""

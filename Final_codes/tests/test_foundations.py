@@ -131,7 +131,7 @@ def test_half_a_dataset_is_refused_before_any_work(tmp_path, capsys, given, want
 
 
 def test_rooms_import_earlier_rooms_only():
-    order = ["data", "repair", "two_stream", "autoencoders", "fusion", "evaluation", "visual"]
+    order = ["data", "repair", "flow", "two_stream", "autoencoders", "fusion", "evaluation", "visual"]
     allowed = {room: set(order[:place + 1]) for place, room in enumerate(order)}
     allowed["autoencoders"].discard("two_stream")
     package = Path(cli.__file__).parent

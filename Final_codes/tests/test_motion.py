@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from footage import make_footage
 
+from pixelplay.flow.dense import DenseFlow, matchable
+from pixelplay.flow.partners import partners, with_partners
 from pixelplay.two_stream.actor_table import ActorTable
-from pixelplay.two_stream.flow import DenseFlow, matchable, partners, with_partners
 from pixelplay.two_stream.motion import Actors, SpeedModel, actor_motion, fit_speeds
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima, reason
 from pixelplay.two_stream.tracks import link_actors, track_median

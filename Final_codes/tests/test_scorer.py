@@ -15,16 +15,15 @@ def clips(videos=2, frames=10, offsets=(-1, 0), **kwargs):
     return Clips(make_footage(videos=videos, frames=frames, size=SIZE, **kwargs), offsets, SIZE, 1)
 
 
-def ones(found):
-    return torch.ones(1, *scorer.patch_means(torch.zeros(1, 1, *SIZE), 16).shape[-2:])
+ONE = (1.0,)
 
 
-def largest(patches):
-    return patches.amax(dim=(2, 3))
+def ones(judged=1):
+    return torch.ones(judged, 1, *scorer.patch_means(torch.zeros(1, *SIZE), 16).shape[-2:])
 
 
 def brightness(clip):
-    return clip[:, -1]
+    return clip.frames[:, -1, :, None].transpose(1, 2)
 
 
 def test_patches_scale_with_the_map_and_a_spot_lights_the_patches_that_hold_it():
@@ -40,24 +39,28 @@ def test_patches_scale_with_the_map_and_a_spot_lights_the_patches_that_hold_it()
 def test_a_frame_is_the_weighted_mean_of_the_windows_and_maps_that_cover_it():
     found = clips(videos=1, frames=6, offsets=(-1, 0))
 
-    def errors(clip):  # both maps say how bright the last frame is
-        return clip.mean(dim=(2, 3, 4))[:, 1].view(-1, 1, 1, 1).expand(-1, 2, *SIZE)
+    def errors(clip):  # both judged frames say how bright the last frame is
+        return clip.frames.mean(dim=(2, 3, 4))[:, 1].view(-1, 1, 1, 1, 1).expand(-1, 2, 1, *SIZE)
 
-    level = found.take(np.arange(6)[:, None]).mean(dim=(1, 2, 3, 4)).double().numpy()
-    location = ones(found).expand(2, -1, -1)
-    equal = scorer.score_footage(errors, largest, found, (0, 1), location, 16).values
+    level = found.take(np.arange(6)[:, None]).frames.mean(dim=(1, 2, 3, 4)).double().numpy()
+    location = ones(2)
+    equal = scorer.score_footage(errors, ONE, found, (0, 1), location, 16).values
     # frame t is first in the window that ends at t + 1, last in the one that ends at t
     assert np.allclose(equal[1:5], (level[1:5] + level[2:6]) / 2)
     assert np.allclose(equal[[0, 5]], level[[1, 5]])
-    halved = scorer.score_footage(errors, largest, found, (0, 1), location, 16, levels=torch.tensor([2.0, 2.0])).values
+    halved = scorer.score_footage(errors, ONE, found, (0, 1), location, 16, levels=torch.tensor([2.0, 2.0])).values
     assert np.allclose(halved, equal / 2)
-    weighted = scorer.score_footage(errors, largest, found, (0, 1), location, 16, weights=(1.0, 3.0)).values
+    weighted = scorer.score_footage(errors, ONE, found, (0, 1), location, 16, weights=(1.0, 3.0)).values
     assert np.allclose(weighted[1:5], (3 * level[1:5] + level[2:6]) / 4)
 
 
 def test_frames_no_window_reaches_take_the_nearest_score_of_their_video_and_are_marked():
     found = clips(videos=2, frames=8, offsets=(-3, 0))
-    scores = scorer.score_footage(brightness, lambda p: p.mean(dim=(2, 3)), found, (1,), ones(found), 16)
+
+    def errors(clip):
+        return brightness(clip).mean(dim=(-2, -1), keepdim=True).expand(-1, -1, -1, *SIZE)
+
+    scores = scorer.score_footage(errors, ONE, found, (1,), ones(), 16)
     assert scores.filled.tolist() == ([True] * 3 + [False] * 5) * 2
     assert (scores.values[0:3] == scores.values[3]).all() and (scores.values[8:11] == scores.values[11]).all()
     assert scores.values[3] != scores.values[11]
@@ -66,15 +69,15 @@ def test_frames_no_window_reaches_take_the_nearest_score_of_their_video_and_are_
 @pytest.mark.parametrize("frames", [1, 2])
 def test_a_video_shorter_than_a_window_is_scored_and_marked(frames):
     found = clips(videos=2, frames=frames, offsets=(-4, 0))
-    scores = scorer.score_footage(brightness, largest, found, (1,), ones(found), 16)
+    scores = scorer.score_footage(brightness, ONE, found, (1,), ones(), 16)
     assert np.isfinite(scores.values).all() and scores.filled.all() and len(scores.values) == 2 * frames
 
 
 def test_a_score_depends_on_its_own_video_alone():
     both = clips(videos=2, frames=8)
     alone = Clips(both.footage.of_videos(both.footage.video_names()[1:]), (-1, 0), SIZE, 1)
-    a = scorer.score_footage(brightness, largest, both, (1,), ones(both), 16).values[8:]
-    assert np.allclose(a, scorer.score_footage(brightness, largest, alone, (1,), ones(both), 16).values)
+    a = scorer.score_footage(brightness, ONE, both, (1,), ones(), 16).values[8:]
+    assert np.allclose(a, scorer.score_footage(brightness, ONE, alone, (1,), ones(), 16).values)
 
 
 def test_windows_with_unreliable_frames_count_less():
@@ -84,21 +87,37 @@ def test_windows_with_unreliable_frames_count_less():
     found.windows.weight[broken] = 0.0
 
     def errors(clip):
-        same = (clip[:, 1] == bad).all(dim=(1, 2, 3)).float()
-        return torch.ones(len(clip), 3, *SIZE) * (1 + 99 * same).view(-1, 1, 1, 1)
+        same = (clip.frames[:, 1] == bad).all(dim=(1, 2, 3)).float()
+        return torch.ones(len(same), 3, 1, *SIZE) * (1 + 99 * same).view(-1, 1, 1, 1, 1)
 
-    bad = found.take(found.windows.rows[broken:broken + 1])[:, 1]
-    scores = scorer.score_footage(errors, largest, found, (0, 1, 2), ones(found).expand(3, -1, -1), 16)
+    bad = found.take(found.windows.rows[broken:broken + 1]).frames[:, 1]
+    scores = scorer.score_footage(errors, ONE, found, (0, 1, 2), ones(3), 16)
     # the window's error of 100 is in the average of three frames, at a thousandth of the others' weight
     assert scores.values.max() < 1.2
 
 
-def test_dividing_by_the_place_removes_what_every_training_frame_shows():
+def test_dividing_by_the_place_makes_near_and_far_walkers_equal():
+    found = clips(videos=2, frames=20, blobs=0)
+    generator = torch.Generator().manual_seed(0)
+
+    def errors(clip):  # walkers at random columns, four times as large an error in the lower half (perspective)
+        maps = torch.zeros(len(clip.frames), 1, 1, *SIZE)
+        for picture in maps[:, 0, 0]:
+            x, near = int(torch.randint(0, 33, (), generator=generator)), torch.rand((), generator=generator) < 0.5
+            picture[slice(16, 32) if near else slice(0, 16), x:x + 16] = 4.0 if near else 1.0
+        return maps
+
+    location = scorer.location_errors(errors, found, 48)[0, 0]
+    assert 3 < location[-2:].mean() / location[:2].mean() < 5
+    assert location.std(dim=1).max() < 0.35 * location.mean()
+
+
+def test_dividing_by_the_place_removes_what_every_training_frame_shows_all_along_a_row():
     found = clips(videos=2, frames=20, blobs=0)
 
-    def errors(clip):  # a swaying tree in one corner, and noise
-        maps = torch.rand(len(clip), 1, *SIZE, generator=torch.Generator().manual_seed(0)) * 0.1
-        maps[:, :, :10, :10] += 5
+    def errors(clip):  # a wall of swaying leaves along the top
+        maps = torch.full((len(clip.frames), 1, 1, *SIZE), 0.1)
+        maps[..., :8, :] += 5
         return maps
 
     location = scorer.location_errors(errors, found, 16)
@@ -113,29 +132,41 @@ def test_a_seldom_visited_place_is_not_blown_up():
     calls = []
 
     def errors(clip):  # someone walks at the left in every frame, at the right in one window of all
-        maps = torch.full((len(clip), 1, *SIZE), 1e-4)
-        maps[:, :, 8:24, :16] += 1
+        maps = torch.full((len(clip.frames), 1, 1, *SIZE), 1e-4)
+        maps[..., 8:24, :16] += 1
         if not calls:
-            maps[:1, :, 8:24, 32:] += 1
+            maps[:1, ..., 8:24, 32:] += 1
         calls.append(1)
         return maps
 
-    location = scorer.location_errors(errors, found, 16)
-    middle = location[0, location.shape[1] // 2]
+    location = scorer.location_errors(errors, found, 16)[0, 0]
+    middle = location[location.shape[0] // 2]
     assert middle[-1] > 0.5 * middle[0]
-    quiet = scorer.location_errors(lambda clip: torch.zeros(len(clip), 1, *SIZE), found, 16)
+    quiet = scorer.location_errors(lambda clip: torch.zeros(len(clip.frames), 1, 1, *SIZE), found, 16)
     assert (quiet > 0).all()
+
+
+def test_the_place_of_the_largest_first_measure_speaks_and_measures_multiply():
+    patches = torch.ones(1, 1, 2, 2, 2)
+    powers = (1.0, 0.2)
+    assert scorer.frame_scores(patches, powers).item() == pytest.approx(1)
+    patches[0, 0, 0, 1, 1], patches[0, 0, 1, 0, 0] = 3.0, 1e6
+    assert scorer.frame_scores(patches, powers).item() == pytest.approx(3)
+    patches[0, 0, 1, 1, 1] = 32.0
+    assert scorer.frame_scores(patches, powers).item() == pytest.approx(6)
+    assert scorer.place_scores(patches, powers)[0, 0].flatten().tolist() == pytest.approx([1e6 ** 0.2, 1, 1, 6])
+    assert (scorer.frame_scores(torch.zeros(1, 1, 2, 2, 2), powers) > 0).all()
 
 
 def test_error_maps_are_kept_as_halves_and_say_where(tmp_path):
     found = clips(videos=1, frames=6, odd=[(0, 3)], blobs=0)
     quiet = clips(videos=1, frames=6, blobs=0)
-    background = quiet.take(quiet.windows.rows).median(dim=0).values[0]
+    background = quiet.take(quiet.windows.rows).frames.median(dim=0).values[0]
 
     def errors(clip):
-        return (clip[:, -1] - background) ** 2
+        return (clip.frames[:, -1:] - background) ** 2
 
-    scores = scorer.score_footage(errors, largest, found, (1,), ones(found), 16, maps=tmp_path / "maps" / "test.npy")
+    scores = scorer.score_footage(errors, ONE, found, (1,), ones(), 16, maps=tmp_path / "maps" / "test.npy")
     assert scores.maps.dtype == np.float16 and scores.maps.shape[0] == 6
     assert np.allclose(scores.maps[1:].reshape(5, -1).max(axis=1), scores.values[1:], rtol=1e-2)
     assert scores.values.argmax() == 3

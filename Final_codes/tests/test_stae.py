@@ -11,6 +11,7 @@ from footage import make_footage
 from pixelplay.autoencoders import weights
 from pixelplay.autoencoders.base import folds
 from pixelplay.autoencoders.stae import STAE, STAEConfig
+from pixelplay.autoencoders.windows import Clip
 from pixelplay.config import override
 from pixelplay.errors import PixelPlayError
 from pixelplay.registry import model_class
@@ -38,8 +39,9 @@ def test_it_is_registered_and_every_profile_builds():
     for profile in ("smoke", "lite", "full"):
         config = STAEConfig.profile(profile)
         net = STAE(config).network((32, 48))
-        clip = torch.zeros(1, config.length, config.channels, 32, 48)
-        assert [tuple(part.shape) for part in net(clip)] == [tuple(clip.shape)] * 2
+        clip, speed = torch.zeros(1, config.length, config.channels, 32, 48), torch.zeros(1, config.length, 1, 8, 12)
+        assert [tuple(part.shape) for part in net(clip, speed)] == [
+            (1, 2 * config.length, config.channels, 32, 48), (1, 2 * config.length, 1, 8, 12)]
     with pytest.raises(PixelPlayError, match="length"):
         STAE(dataclasses.replace(CONFIG, length=6)).network((32, 48))
 
@@ -47,25 +49,28 @@ def test_it_is_registered_and_every_profile_builds():
 def test_windows_hold_the_past_and_as_much_future():
     model = STAE(dataclasses.replace(CONFIG, length=4, step=2))
     assert model.offsets == (-6, -4, -2, 0, 2, 4, 6, 8)
-    assert len(model.scored) == len(model.map_weights) == 8
+    assert len(model.scored) == len(model.shares) == 8
 
 
 def test_the_future_is_never_seen(fitted):
     model, _ = fitted
-    clip = torch.rand(2, 8, 1, 32, 48)
-    other = clip.clone()
-    other[:, 4:] = torch.rand(2, 4, 1, 32, 48)
+    clip = Clip(torch.rand(2, 8, 1, 32, 48), torch.rand(2, 8, 1, 8, 12))
+    other = Clip(clip.frames.clone(), clip.speed.clone())
+    other.frames[:, 4:], other.speed[:, 4:] = torch.rand(2, 4, 1, 32, 48), torch.rand(2, 4, 1, 8, 12)
     with torch.no_grad():
-        assert torch.equal(model._make(model.net, clip, model.prior), model._make(model.net, other, model.prior))
+        for one, two in zip(model._make(model.net, clip, model.prior), model._make(model.net, other, model.prior)):
+            assert torch.equal(one, two)
 
 
 def test_training_lowers_the_loss_below_that_of_the_bare_background(train, tmp_path):
     model = STAE(dataclasses.replace(CONFIG, steps=250, epoch_steps=125, noise_p=0.0, skip_p=0.0, widths=(16, 24, 24)))
     model.fit(train, tmp_path)
-    clips = model._clips(train, (32, 48))
+    clips = model.clips(train)
     clip = clips.take(clips.windows.rows[::3])
-    made, bare = model.errors(model.net, clip, model.prior), ((clip - model.prior["background"]) ** 2).mean(dim=2)
+    speed, made = model.errors(model.net, clip, model.prior).unbind(2)
+    bare = ((clip.frames - model.prior["background"]) ** 2).mean(dim=2)
     assert made[:, :4].mean() < 0.9 * bare[:, :4].mean()
+    assert speed[:, :4].mean() < 0.9 * (clip.speed[:, :4] ** 2).mean()
 
 
 def test_scores_cover_every_frame_and_rise_where_an_odd_thing_is(fitted, tmp_path):

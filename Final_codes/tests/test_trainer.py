@@ -32,13 +32,13 @@ def network():
 
 
 def loss(net, clip, target, generator):
-    keep = torch.rand(len(clip), 2, 1, 1, generator=generator) > 0.1
-    total = ((net(clip[:, :2, 0] * keep) - target[:, 2]) ** 2).mean()
+    keep = torch.rand(len(clip.frames), 2, 1, 1, generator=generator) > 0.1
+    total = ((net(clip.frames[:, :2, 0] * keep) - target.frames[:, 2]) ** 2).mean()
     return {"total": total, "half": total / 2}
 
 
 def plain(net, clip, target, generator):
-    return {"total": ((net(clip[:, :2, 0]) - target[:, 2]) ** 2).mean()}
+    return {"total": ((net(clip.frames[:, :2, 0]) - target.frames[:, 2]) ** 2).mean()}
 
 
 def train(folder, *, steps=12, config=CONFIG, loss=loss, key="k"):

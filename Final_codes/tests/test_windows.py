@@ -85,10 +85,10 @@ def test_clips_are_the_frames_of_the_windows_and_the_same_from_memory_and_from_t
     footage = make_footage(videos=2, frames=8, size=(32, 48))
     held = Clips(footage, OFFSETS, (32, 48), 3)
     read = Clips(footage, OFFSETS, (32, 48), 3, budget=0)
-    assert held.frames is not None and read.frames is None
+    assert held.held is not None and read.held is None
     for (a, i), (b, j) in zip(held.batches(batch=3), read.batches(batch=3), strict=True):
-        assert (i == j).all() and torch.equal(a, b)
-    first = held.take(held.windows.rows[:1])[0, 0]
+        assert (i == j).all() and all(torch.equal(x, y) for x, y in zip(a, b))
+    first = held.take(held.windows.rows[:1]).frames[0, 0]
     wanted = footage.pixels[footage.rows[held.windows.rows[0, 0]]].transpose(2, 0, 1) / 255
     assert np.allclose(first.numpy(), wanted, atol=1e-6)
 
@@ -127,27 +127,48 @@ def test_augmentation_depends_on_the_step_alone_and_a_process_gets_its_share_of_
     again = Augment(clips, config, seed=1)
     again.batch(4, windows)
     halves = [again.batch(5, windows, half) for half in (slice(0, 4), slice(4, 8))]
-    assert torch.equal(torch.cat([h[0] for h in halves]), clip)
-    assert torch.equal(torch.cat([h[1] for h in halves]), target)
-    assert not torch.equal(Augment(clips, config, seed=1).batch(6, windows)[0], clip)
-    assert clip.min() >= 0 and clip.max() <= 1
+    for which, whole in enumerate((clip, target)):
+        for field in ("frames", "speed"):
+            assert torch.equal(torch.cat([getattr(h[which], field) for h in halves]), getattr(whole, field))
+    assert not torch.equal(Augment(clips, config, seed=1).batch(6, windows)[0].frames, clip.frames)
+    assert clip.frames.min() >= 0 and clip.frames.max() <= 1
+
+
+def test_a_clip_played_too_fast_shows_it_in_its_speed_and_its_target_does_not():
+    clips = Clips(make_footage(videos=1, frames=40, size=(32, 48), speed=1.0, noise=0), (-2, -1, 0), (32, 48), 1)
+    config, windows = TrainConfig(noise_p=0.0, skip_p=1.0, brightness=0.0), np.arange(20, 28)
+    clip, target = Augment(clips, config, seed=1).batch(0, windows)
+    plain = clips.take(clips.windows.rows[windows])
+    assert torch.equal(target.frames, plain.frames) and torch.equal(target.speed, plain.speed)
+    assert plain.speed.max() > 0
+    assert torch.equal(clip.frames[:, -1], plain.frames[:, -1])  # the judged frame stands; its past lies further back
+    # 2 to 5 times as fast: a drawn factor each window, the same for all of its places
+    still = plain.speed[:, -1] == 0
+    factor = (clip.speed[:, -1] / plain.speed[:, -1]).masked_fill(still, torch.nan).flatten(1)
+    for row in factor:
+        row = row[row.isfinite()]
+        assert row.std() < 0.02 and round(float(row.mean())) in (2, 3, 4, 5)
 
 
 def test_noise_touches_the_input_only_and_nothing_is_touched_when_all_is_off():
     clips = Clips(make_footage(videos=1, frames=20, size=(32, 48)), OFFSETS, (32, 48), 1)
     off = TrainConfig(noise_p=0.0, skip_p=0.0, brightness=0.0)
     clip, target = Augment(clips, off, seed=0).batch(0, np.arange(4))
-    assert torch.equal(clip, target) and torch.equal(clip, clips.take(clips.windows.rows[:4]))
+    taken = clips.take(clips.windows.rows[:4])
+    for field in ("frames", "speed"):
+        assert torch.equal(getattr(clip, field), getattr(target, field))
+        assert torch.equal(getattr(clip, field), getattr(taken, field))
     noisy, clean = Augment(clips, dataclasses.replace(off, noise_p=1.0), seed=0).batch(0, np.arange(4))
-    assert torch.equal(clean, target) and (noisy - clean).abs().max() > 0.01
+    assert torch.equal(clean.frames, target.frames) and (noisy.frames - clean.frames).abs().max() > 0.01
+    assert torch.equal(noisy.speed, clean.speed)
 
 
 def test_too_fast_inputs_keep_the_anchor_and_never_leave_their_video():
     footage = make_footage(videos=2, frames=30, size=(32, 48))
     clips = Clips(footage, OFFSETS, (32, 48), 1)
     augment = Augment(clips, TrainConfig(skip_p=1.0), seed=0)
-    rows = augment._fast_rows(np.arange(len(clips)), np.full(len(clips), 5))
+    rows, factor = augment._fast_rows(np.arange(len(clips)), np.full(len(clips), 5))
     anchors = clips.windows.anchors
     assert (rows[:, -1] == anchors).all()
     assert (footage.videos[rows] == footage.videos[anchors][:, None]).all()
-    assert footage.frames[rows[-1]].tolist() == [9, 19, 29]
+    assert footage.frames[rows[-1]].tolist() == [9, 19, 29] and factor[-1] == 5 and factor.min() == 1

@@ -10,9 +10,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-from pixelplay.autoencoders.windows import Clips
+from pixelplay.autoencoders.windows import Clip, Clips
 
 BANK, MARGIN = 8, 16
 """Noise frames drawn once, and the pixels by which they are larger than a frame: a noisy frame takes one at a random
@@ -37,8 +36,8 @@ class Augment:
         # compression and resizing leave part of the noise correlated between neighbouring pixels
         self.bank = ((fine + F.interpolate(coarse, size=fine.shape[-2:])) / 2 ** 0.5).to(clips.device)
 
-    def batch(self, step: int, windows: np.ndarray, mine: slice = slice(None)) -> tuple[Tensor, Tensor]:
-        """Clip and target (b, T, C, H, W) in [0, 1] of the global batch's `windows`, this process's slice of it."""
+    def batch(self, step: int, windows: np.ndarray, mine: slice = slice(None)) -> tuple[Clip, Clip]:
+        """Clip and target of the global batch's `windows`, this process's slice of it."""
         config, draw = self.config, np.random.default_rng([self.seed, step])
         count, length = len(windows), self.clips.windows.rows.shape[1]
         speed = np.where(draw.random(count) < config.skip_p, draw.integers(2, 6, count), 1)
@@ -49,20 +48,28 @@ class Augment:
 
         windows, speed, sigma, places = windows[mine], speed[mine], sigma[mine], places[mine]
         gain = torch.as_tensor(gain[mine], dtype=torch.float32, device=self.clips.device)
-        target = (self.clips.take(self.clips.windows.rows[windows]) * gain).clamp_(0, 1)
-        clip = target.clone() if (speed > 1).any() or sigma.any() else target
+        taken = self.clips.take(self.clips.windows.rows[windows])
+        target = Clip((taken.frames * gain).clamp_(0, 1), taken.speed)
+        clip = Clip(*(x.clone() for x in target)) if (speed > 1).any() or sigma.any() else target
         fast = np.flatnonzero(speed > 1)
         if len(fast):
-            clip[fast] = (self.clips.take(self._fast_rows(windows[fast], speed[fast])) * gain[fast]).clamp_(0, 1)
+            rows, factor = self._fast_rows(windows[fast], speed[fast])
+            taken = self.clips.take(rows)
+            clip.frames[fast] = (taken.frames * gain[fast]).clamp_(0, 1)
+            clip.speed[fast] = taken.speed * torch.as_tensor(factor, dtype=torch.float32, device=self.clips.device
+                                                             ).view(-1, 1, 1, 1, 1)
         h, w = self.clips.size
         for b, t in zip(*np.nonzero(sigma)):
             k, y, x = places[b, t]
-            clip[b, t] = (clip[b, t] + float(sigma[b, t]) * self.bank[k, :, y:y + h, x:x + w]).clamp_(0, 1)
+            noisy = clip.frames[b, t] + float(sigma[b, t]) * self.bank[k, :, y:y + h, x:x + w]
+            clip.frames[b, t] = noisy.clamp_(0, 1)
         return clip, target
 
-    def _fast_rows(self, windows: np.ndarray, speed: np.ndarray) -> np.ndarray:
-        """(b, T) rows of windows played `speed` times too fast, slowed down where their segment is too short."""
+    def _fast_rows(self, windows: np.ndarray, speed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(b, T) rows of windows played `speed` times too fast, slowed down where their segment is too short, and the
+        (b,) factors."""
         line, anchors, offsets = self.clips.timeline, self.clips.windows.anchors[windows], self.clips.offsets
         # the network is shown the past alone, so only the past needs room
         room = (line.at[anchors] - line.first[anchors]) // max(1, -int(offsets.min()))
-        return line.look(anchors, offsets * np.clip(room, 1, speed)[:, None])[0]
+        factor = np.clip(room, 1, speed)
+        return line.look(anchors, offsets * factor[:, None])[0], factor

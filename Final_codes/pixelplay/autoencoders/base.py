@@ -2,7 +2,7 @@
 
 Reads `Footage`; makes `Scores`, weights and a card. A new autoencoder is one file: a frozen Config that extends
 `TrainConfig` and an `Autoencoder` that says which frames a window holds, how the network learns from it, and
-which error maps it gives. Networks see clips (B, T, C, H, W) float32 in [0, 1] on the training device.
+which error maps it gives. Networks see `Clip`s: frames, and how fast every place of them moves.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from pixelplay.autoencoders import scorer, trainer, weights
-from pixelplay.autoencoders.windows import Clips, background_median, network_size, noise_floor
+from pixelplay.autoencoders.windows import Clip, Clips, background_median, network_size, noise_floor
 from pixelplay.config import config_hash, override
 from pixelplay.data.footage import Footage
 from pixelplay.environment import hardware
 from pixelplay.errors import PixelPlayError
+from pixelplay.flow.speed import choose_baseline, speed_maps, usual_speed
 from pixelplay.model import Model, Scores
 
 log = logging.getLogger(__name__)
@@ -91,8 +92,10 @@ class Autoencoder(Model):
     family: ClassVar[str] = "quad"
     kind: ClassVar[str] = "error"
     sigma: ClassVar[float] = 8.0
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     """Raise it when the network changes so that older weights no longer mean the same."""
+    powers: ClassVar[tuple[float, ...]] = (1.0, 0.2)
+    """Of the measures in the score: of motion, of appearance."""
 
     def __init__(self, config: Any = None, *, seed: int = 0):
         super().__init__(config if config is not None else self.Config(), seed=seed)
@@ -115,47 +118,47 @@ class Autoencoder(Model):
     @property
     @abc.abstractmethod
     def scored(self) -> tuple[int, ...]:
-        """For each of the K maps of `errors`, the index into `offsets` of the frame it is charged to. Several maps
-        may be charged to one frame; each (window, map) pair that covers a frame enters its average."""
+        """For each of the F judged frames of `errors`, its index into `offsets`. Several may be charged to one frame;
+        each (window, judged frame) pair that covers a frame enters its average."""
 
     @property
-    def map_weights(self) -> tuple[float, ...]:
-        """(K,) weight of each map in a frame's average."""
+    def shares(self) -> tuple[float, ...]:
+        """(F,) weight of each judged frame in a frame's average."""
         return (1.0,) * len(self.scored)
 
     @abc.abstractmethod
-    def loss(self, net: nn.Module, clip: Tensor, target: Tensor, generator: torch.Generator,
+    def loss(self, net: nn.Module, clip: Clip, target: Clip, generator: torch.Generator,
              prior: dict[str, Tensor]) -> dict[str, Tensor]:
         """Losses of a batch; 'total' is minimised, the others are logged. Each is a mean of per-window values, so
         that two processes with half the batch each give the same gradient.
 
         Args:
             net: call it with its forward (never a sub-module: it may be wrapped for several GPUs).
-            clip: (B, T, C, H, W) in [0, 1], augmented: what the network may see.
-            target: (B, T, C, H, W) in [0, 1], clean and at normal speed: what it should give.
+            clip: augmented: what the network may see.
+            target: clean and at normal speed: what it should give.
             generator: CPU generator for masks and the like, seeded by (seed, step, process).
             prior: see `prepare`.
         """
 
     @abc.abstractmethod
-    def errors(self, net: nn.Module, clip: Tensor, prior: dict[str, Tensor]) -> Tensor:
-        """(B, T, C, H, W) clean clip -> (B, K, h, w) non-negative error maps (any h, w; K as in `scored`). The
-        scorer divides them by the size training errors have at the same place and map."""
+    def errors(self, net: nn.Module, clip: Clip, prior: dict[str, Tensor]) -> Tensor:
+        """Clean windows -> (B, F, M, h, w) non-negative error maps of F judged frames in M measures (any h, w), the
+        error of motion first. The scorer divides them by the size training errors have near the same place."""
 
-    def local(self, patches: Tensor) -> Tensor:
-        """(B, K, P, Q) patch means of the normalised error maps -> (B, K, P, Q) what each place adds to the score, on
-        the scale of `reduce`: the maps that are kept for looking."""
-        return patches
-
-    def reduce(self, patches: Tensor) -> Tensor:
-        """(B, K, P, Q) patch means of the normalised error maps -> (B, K) positive raw scores; the largest patch."""
-        return patches.amax(dim=(2, 3))
+    @abc.abstractmethod
+    def expected(self, net: nn.Module, clip: Clip, prior: dict[str, Tensor]) -> Tensor:
+        """Windows -> (B, F, C, H, W) in [0, 1]: how the network expected the judged frames to look."""
 
     def prepare(self, train: Footage, size: tuple[int, int]) -> dict[str, Tensor]:
         """Tensors learnt from the training frames before training, saved with the weights and handed to `loss` and
         `errors` on the device. Here: 'background' (C, H, W), the per-pixel median, and 'noise' (1, H, W), the robust
-        standard deviation of |x_t - x_{t-1}| per pixel, both in [0, 1] units. Extend it with super()."""
-        return {"background": background_median(train, size, self.config.channels),
+        standard deviation of |x_t - x_{t-1}| per pixel, both in [0, 1] units; 'baseline' () frames between those a
+        speed is measured on, and 'speed' () the usual speed of what moves, in working-size pixels per frame. Extend it
+        with super()."""
+        baseline = choose_baseline(train)
+        return {"baseline": torch.tensor(baseline),
+                "speed": torch.tensor(usual_speed(speed_maps(train, baseline))),
+                "background": background_median(train, size, self.config.channels),
                 "noise": noise_floor(train, size, self.config.max_gap)}
 
     def after_fit(self, net: nn.Module, clips: Clips, prior: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -248,9 +251,9 @@ class Autoencoder(Model):
     def _learn(self, train: Footage, folder: Path, steps: int, *, title: str) -> None:
         config, device = self.config, hardware().device
         size = network_size(train.size, config.height)
-        clips = self._clips(train, size)
         key = config_hash(self.name, self.version, config, self.seed, steps, train.fingerprint, train.ids.tolist())
-        prior = {k: v.to(device) for k, v in self.prepare(train, size).items()}
+        prior = self.prior = {k: v.to(device) for k, v in self.prepare(train, size).items()}
+        clips = self.clips(train, size)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             net = self.network(size)
@@ -260,7 +263,7 @@ class Autoencoder(Model):
         with torch.no_grad():
             self.prior |= {k: v.to(device) for k, v in self.after_fit(self.net, clips, prior).items()}
         self.prior["location"] = scorer.location_errors(self._errors, clips, config.patch).to(device)
-        self.prior["level"] = scorer.map_levels(self._errors, self.reduce, clips, self.prior["location"],
+        self.prior["level"] = scorer.map_levels(self._errors, self.powers, clips, self.prior["location"],
                                                 config.patch).to(device)
         self.about = {
             "size": list(size), "frames": len(train), "videos": train.video_names(),
@@ -270,11 +273,13 @@ class Autoencoder(Model):
             "parameters": sum(p.numel() for p in net.parameters()),
             "curve": json.loads(done.curve.round(6).to_json(orient="records"))}
 
-    def _clips(self, footage: Footage, size: tuple[int, int]) -> Clips:
-        return Clips(footage, self.offsets, size, self.config.channels, max_gap=self.config.max_gap,
-                     device=hardware().device)
+    def clips(self, footage: Footage, size: tuple[int, int] | None = None) -> Clips:
+        """The footage as this fitted or loaded model sees it; `size` = (H, W), by default that of the weights."""
+        size = size or tuple(self.about["size"])
+        return Clips(footage, self.offsets, size, self.config.channels, baseline=int(self.prior["baseline"]),
+                     unit=float(self.prior["speed"]), max_gap=self.config.max_gap, device=hardware().device)
 
-    def _errors(self, clip: Tensor) -> Tensor:
+    def _errors(self, clip: Clip) -> Tensor:
         device, precision = hardware().device, self.config.precision
         dtype = hardware().torch_dtype if precision == "auto" else getattr(torch, precision)
         with torch.autocast(torch.device(device).type, dtype, enabled=dtype != torch.float32), torch.no_grad():
@@ -283,10 +288,10 @@ class Autoencoder(Model):
     def _score(self, footage: Footage, maps: Path | None, title: str) -> Scores:
         if not len(footage):
             return Scores(np.zeros(0), np.zeros(0, bool))
-        clips = self._clips(footage, tuple(self.about["size"]))
-        return scorer.score_footage(self._errors, self.reduce, clips, self.scored, self.prior["location"],
-                                    self.config.patch, local=self.local, levels=self.prior["level"],
-                                    weights=self.map_weights, maps=maps, title=title)
+        clips = self.clips(footage)
+        return scorer.score_footage(self._errors, self.powers, clips, self.scored, self.prior["location"],
+                                    self.config.patch, levels=self.prior["level"], weights=self.shares, maps=maps,
+                                    title=title)
 
 
 def folds(train: Footage, count: int) -> list[np.ndarray]:

@@ -9,9 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CELL = 4
-"""Side in pixels of the cells error maps are pooled to: finer than any patch that is scored."""
-
+from pixelplay.flow.speed import CELL
 
 # ---- layers ---------------------------------------------------------------------------------------------------
 
@@ -72,12 +70,9 @@ def places(x: Tensor) -> Tensor:
     return torch.cat([row, column], 1)
 
 
-def by_place(patches: Tensor, location: Tensor, floor: float) -> Tensor:
-    """(B, K, P, Q) patch errors divided by `location` (K, P, Q), their mean training errors -> divided by those plus
-    `floor` times their mean over all places instead. A static anomaly of every video is still divided out; ground
-    that is merely empty in training is not blown up."""
-    mean = location.mean(dim=(1, 2), keepdim=True)
-    return patches * (location / (location + floor * mean))
+def cell_places(x: Tensor) -> Tensor:
+    """(B, C, H, W) in cells -> (B, C, H CELL, W CELL): every pixel has its cell's value."""
+    return x.repeat_interleave(CELL, -2).repeat_interleave(CELL, -1)
 
 
 # ---- losses and error maps ------------------------------------------------------------------------------------
@@ -85,6 +80,17 @@ def by_place(patches: Tensor, location: Tensor, floor: float) -> Tensor:
 def cells(x: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, 1, H / CELL, W / CELL): mean over channels and cells, float32."""
     return F.avg_pool2d(x.float().mean(1, keepdim=True), CELL)
+
+
+def speed_error(made: Tensor, speed: Tensor) -> Tensor:
+    """Absolute difference of squared speeds, elementwise: too fast weighs more than too slow."""
+    return (made.float() ** 2 - speed ** 2).abs()
+
+
+def speed_loss(made: Tensor, speed: Tensor, extra: float) -> Tensor:
+    """Mean absolute error of speeds, moving cells weighing up to 1 + extra: still cells are most of the picture, and
+    unweighted "nothing moves" would be a good guess for everybody."""
+    return ((1 + extra * speed.clamp(max=1)) * (made.float() - speed).abs()).mean()
 
 
 def charbonnier(residual: Tensor, eps: float = 1e-2) -> Tensor:

@@ -8,8 +8,8 @@ After Nguyen and Meunier, "Anomaly Detection in Video Sequence with Appearance-M
 frame decoder without skips, a motion decoder on the same code, errors divided by their training means, the
 patch of largest motion error decides, log S_M + 0.2 log S_A; and after Chang et al., "Clustering Driven Deep
 Autoencoder for Video Anomaly Detection" (ECCV 2020): a motion code of its own and clusters of the joined codes.
-Ours: speed (flow magnitude) in pixels per frame, the same flow of the same two frames in training and at test and
-never rescaled per frame; correspondence and past each foretell that speed, and both errors count; the density is a
+Ours: speed maps (flow magnitude) in units of the usual training speed, measured the same way in training and at test
+and never rescaled per frame; correspondence and past each foretell that speed, and both errors count; the density is a
 diagonal Gaussian mixture fitted after training.
 """
 
@@ -23,11 +23,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixelplay.autoencoders import blocks, flow
+from pixelplay.autoencoders import blocks
 from pixelplay.autoencoders.base import Autoencoder, TrainConfig
 from pixelplay.autoencoders.density import fit_density, negative_log_likelihood
-
-APPEARANCE_WEIGHT, DENSITY_WEIGHT = 0.2, 0.2
+from pixelplay.autoencoders.windows import Clip
+from pixelplay.flow.speed import CELL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,22 +36,17 @@ class JointConfig(TrainConfig):
 
     Attributes:
         history: frames before the judged one that the motion code sees, `step` apart.
-        span: frames between the two whose flow is the motion target; longer tells slow from slower.
         widths: channels of both encoders at 1/4, 1/8 ... of the resolution.
         clusters: Gaussians of the density.
-        location_floor: added to a place's mean training error before dividing by it, in units of the mean over all
-            places. Without it a step onto ground nobody walks on in training outweighs any oddity elsewhere.
         motion: extra weight of a moving cell in the motion losses.
     """
 
     height: int = 128
     history: int = 3
     step: int = 2
-    span: int = 4
     patch: int = 24
     widths: tuple[int, ...] = (24, 32, 48)
     clusters: int = 32
-    location_floor: float = 10.0
     motion: float = 4.0
     lr: float = 1e-3
 
@@ -75,95 +70,64 @@ class Joint(Autoencoder):
     name = "joint"
     stage = "06_joint"
     Config = JointConfig
+    powers = (1.0, 0.2, 0.2)
 
     def network(self, size: tuple[int, int]) -> nn.Module:
         return AppearanceMotion(self.config.channels, self.config.history, self.config.widths)
 
     @property
     def offsets(self) -> tuple[int, ...]:
-        """The past frames, the frame the flow starts from (one of them or its own) and the judged frame."""
-        past = {-self.config.step * (i + 1) for i in range(self.config.history)}
-        return tuple(sorted(past | {-self.config.span, 0}))
+        """The past frames and the judged one."""
+        return tuple(-self.config.step * i for i in range(self.config.history, -1, -1))
 
     @property
     def scored(self) -> tuple[int, ...]:
-        return (len(self.offsets) - 1,) * 3
-
-    def frame_and_past(self, clip: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, C, H, W) -> judged frame (B, C, H, W) and gray past (B, history, H, W), relative to the background."""
-        offsets, step = self.offsets, self.config.step
-        past = [offsets.index(-step * (i + 1)) for i in range(self.config.history - 1, -1, -1)]
-        relative = clip - background
-        return relative[:, -1], relative[:, past].mean(2)
-
-    def speed(self, clip: Tensor) -> Tensor:
-        """(B, T, C, H, W) -> the motion target, the same in training and at test: mean speed over the last `span`
-        frames in each cell (B, 1, H / 4, W / 4), in pixels of the network's input per frame."""
-        start = self.offsets.index(-self.config.span)
-        return blocks.cells(flow.flow_speed(clip[:, start], clip[:, -1])) / self.config.span
-
-    def prepare(self, train, size):
-        """And 'speed' (): usual speed of what moves in the training frames, the unit of the motion losses."""
-        config = self.config
-        return {**super().prepare(train, size),
-                "speed": flow.usual_speed(self.speed, train, self.offsets, size, config.channels, config.max_gap)}
+        return (self.config.history,)
 
     def loss(self, net, clip, target, generator, prior):
         background = prior["background"]
-        out = net(*self.frame_and_past(clip, background))
-        frame, goal = out.frame + background, target[:, -1]
-        speed = self.speed(target) / prior["speed"]
-        # still cells are most of the picture; unweighted, "nothing moves" would be a good guess for everybody
-        weight = 1 + self.config.motion * speed.clamp(max=1)
+        out = net(*frame_and_past(clip, background))
+        frame, goal, speed = out.frame + background, target.frames[:, -1], target.speed[:, -1]
         losses = {
             "appearance": blocks.charbonnier(frame - goal).mean() + blocks.gradient_loss(frame, goal),
-            "motion": 0.1 * (weight * (speed - out.next_speed).abs()).mean(),
-            "correspondence": 0.1 * (weight * (speed - out.usual_speed).abs()).mean(),
+            "motion": 0.1 * blocks.speed_loss(out.next_speed, speed, self.config.motion),
+            "correspondence": 0.1 * blocks.speed_loss(out.usual_speed, speed, self.config.motion),
         }
         return {"total": sum(losses.values()), **losses}
 
     def errors(self, net, clip, prior):
-        """Three maps: how far the squared speed is from what this appearance usually has and from what the past
-        foretold (squares: too fast weighs more than too slow), how badly the appearance is rebuilt, and how thin
-        normal codes lie here, as exp of a z-score."""
-        background = prior["background"]
-        out = net(*self.frame_and_past(clip, background))
-        speed = self.speed(clip) / prior["speed"]
-        motion = (speed ** 2 - out.usual_speed ** 2).abs() + (speed ** 2 - out.next_speed ** 2).abs()
-        appearance = blocks.cells((out.frame + background - clip[:, -1]) ** 2)
-        maps = [motion, appearance]
+        """Of the last frame: how far the squared speed is from what this appearance usually has and from what the past
+        foretold, how badly the appearance is rebuilt, and how thin normal codes lie here, as exp of a z-score."""
+        background, speed = prior["background"], clip.speed[:, -1]
+        out = net(*frame_and_past(clip, background))
+        motion = blocks.speed_error(out.usual_speed, speed) + blocks.speed_error(out.next_speed, speed)
+        appearance = blocks.cells((out.frame + background - clip.frames[:, -1]) ** 2)
         if "density_centre" in prior:
             nll = negative_log_likelihood(out.code.movedim(1, -1), prior)
             z = ((nll - prior["density_centre"]) / prior["density_scale"]).clamp(-3, 10)
-            thin = z.exp()[:, None]
-            maps.append(F.interpolate(thin, size=motion.shape[-2:], mode="nearest"))
+            thin = F.interpolate(z.exp()[:, None], size=motion.shape[-2:], mode="nearest")
         else:
-            maps.append(torch.ones_like(motion))
-        return torch.cat(maps, 1)
+            thin = torch.ones_like(motion)
+        return torch.cat([motion, appearance, thin], 1)[:, None]
 
-    def local(self, patches):
-        patches = blocks.by_place(patches, self.prior["location"], self.config.location_floor)
-        motion, appearance, thin = patches.unbind(1)
-        score = motion * appearance.clamp_min(1e-6) ** APPEARANCE_WEIGHT * thin ** DENSITY_WEIGHT
-        return score[:, None].expand(-1, 3, -1, -1)
-
-    def reduce(self, patches):
-        """log S = log S_M + 0.2 log S_A + 0.2 z at the patch of largest motion error S_M (Nguyen and Meunier; the
-        density term is ours)."""
-        patches = blocks.by_place(patches, self.prior["location"], self.config.location_floor)
-        motion, appearance, thin = (p.flatten(1) for p in patches.unbind(1))
-        worst = motion.argmax(1, keepdim=True)
-        score = motion * appearance.clamp_min(1e-6) ** APPEARANCE_WEIGHT * thin ** DENSITY_WEIGHT
-        return score.gather(1, worst).clamp_min(1e-12).expand(-1, 3)
+    def expected(self, net, clip, prior):
+        background = prior["background"]
+        return (net(*frame_and_past(clip, background)).frame + background)[:, None]
 
     def after_fit(self, net, clips, prior):
         """The density of the joint code of normal frames, and the median and spread of its negative log-likelihood."""
-        codes = [net(*self.frame_and_past(clip, prior["background"])).code.movedim(1, -1).flatten(0, 2)
+        codes = [net(*frame_and_past(clip, prior["background"])).code.movedim(1, -1).flatten(0, 2)
                  for clip, _ in clips.batches(limit=200)]
         codes = torch.cat(codes)
         density = fit_density(codes, self.config.clusters, self.seed)
         nll = negative_log_likelihood(codes.cpu(), density)
         return {**density, "density_centre": nll.mean(), "density_scale": nll.std().clamp_min(1e-3)}
+
+
+def frame_and_past(clip: Clip, background: Tensor) -> tuple[Tensor, Tensor]:
+    """Judged frame (B, C, H, W) and gray past (B, history, H, W), relative to the background."""
+    relative = clip.frames - background
+    return relative[:, -1], relative[:, :-1].mean(2)
 
 
 class Found(NamedTuple):
@@ -189,14 +153,14 @@ class AppearanceMotion(nn.Module):
         super().__init__()
         self.appearance = blocks.PixelPyramid(channels + 2, widths)
         self.motion = blocks.PixelPyramid(history, widths)
-        self.rebuild = Decoder(widths, channels * blocks.CELL ** 2, skips=False)
+        self.rebuild = Decoder(widths, channels * CELL ** 2, skips=False)
         self.foretell = Decoder(widths, 1, skips=True)
         self.correspond = Decoder(widths, 1, skips=True)
 
     def forward(self, frame: Tensor, past: Tensor) -> Found:
         appearance = self.appearance(torch.cat([frame, blocks.places(frame)], 1))
         motion = self.motion(past)
-        return Found(F.pixel_shuffle(self.rebuild(appearance), blocks.CELL).float(),
+        return Found(F.pixel_shuffle(self.rebuild(appearance), CELL).float(),
                      F.softplus(self.correspond(appearance).float()), F.softplus(self.foretell(motion).float()),
                      torch.cat([appearance[-1], motion[-1]], 1).float())
 

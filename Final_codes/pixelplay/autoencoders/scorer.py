@@ -1,9 +1,12 @@
 """One scorer for the four autoencoders: error maps in, one raw score a frame out.
 
-Reads `Clips` and a network; makes `Scores`. A map is averaged over overlapping patches, divided by the size training
-errors have at the same place, and the largest patch counts: a frame-wide mean would drown a small person,
-and an unnormalised one would rank a swaying tree first. A frame's score is the mean over all windows that cover it,
-windows with unreliable frames counting less.
+Reads `Clips` and a network; makes `Scores`. A network measures each judged frame in several ways, motion first. Each
+map is averaged over overlapping patches and divided by the size training errors have near that place; the patch with
+the largest motion error speaks for the frame, and the product of its measures, each to a power of its own, is the
+score. A frame-wide mean would drown a small person, and undivided errors would rank who walks next to the camera
+first. A frame's score is the mean over all windows that cover it, windows with unreliable frames counting less.
+
+Patch of the largest motion error, log S = sum of weights x log errors: Nguyen and Meunier (ICCV 2019).
 """
 
 from __future__ import annotations
@@ -20,82 +23,111 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from pixelplay.autoencoders.windows import Clips
+from pixelplay.autoencoders.windows import Clip, Clips
 from pixelplay.data.footage import Footage
 from pixelplay.files import atomic_path
 from pixelplay.model import Scores
 
 log = logging.getLogger(__name__)
 
-Errors = Callable[[Tensor], Tensor]
-"""(B, T, C, H, W) clip -> (B, K, h, w) error maps."""
+Errors = Callable[[Clip], Tensor]
+"""B windows -> (B, F, M, h, w) non-negative error maps: F judged frames, M measures."""
 
 REFERENCE_HEIGHT = 192
 """Height at which a patch is as large as the setting says; it shrinks and grows with the map's height."""
 LOCATION_WINDOWS = 800
 """Training windows the location errors are measured on, evenly spread."""
+NEAR = (0.08, 0.4)
+"""Standard deviation, in shares of height and width, within which training errors say how large an error is usual at a
+place: speeds and sizes change with the row (perspective), and no place is visited often enough to stand alone."""
+LOCATION_FLOOR = 0.1
+"""Share of the mean over all places that is added to every place's error."""
 LEVEL_WINDOWS = 200
 LEAST_WEIGHT = 1e-3
 """A frame that only unreliable windows cover still gets their score."""
+LEAST = 1e-6
+"""Relative error that counts as none: a score has a logarithm."""
 
 
 def patch_means(maps: Tensor, patch: int) -> Tensor:
-    """(B, K, h, w) error maps -> (B, K, P, Q) means of square patches at half-patch strides.
+    """(..., h, w) error maps -> (..., P, Q) means of square patches at half-patch strides.
 
     Args:
         patch: side in pixels at a map height of 192; at least 2 pixels at the map's own height.
     """
     side = max(2, round(patch * maps.shape[-2] / REFERENCE_HEIGHT / 2) * 2)
     side = min(side, *maps.shape[-2:])
-    return F.avg_pool2d(maps.float(), side, max(1, side // 2), ceil_mode=True, count_include_pad=False)
+    found = F.avg_pool2d(maps.float().flatten(0, -3)[:, None], side, max(1, side // 2), ceil_mode=True,
+                         count_include_pad=False)[:, 0]
+    return found.unflatten(0, maps.shape[:-2])
+
+
+def place_scores(patches: Tensor, powers: tuple[float, ...]) -> Tensor:
+    """(B, F, M, P, Q) relative patch errors -> (B, F, P, Q): product over measures, each to its power."""
+    shape = (-1, *[1] * 2)
+    exponents = torch.tensor(powers, device=patches.device).view(shape)
+    return (patches.clamp_min(LEAST).log() * exponents).sum(2).exp()
+
+
+def frame_scores(patches: Tensor, powers: tuple[float, ...]) -> Tensor:
+    """(B, F, M, P, Q) relative patch errors -> (B, F): the score of the place with the largest first measure."""
+    worst = patches[:, :, 0].flatten(2).argmax(2, keepdim=True)
+    return place_scores(patches, powers).flatten(2).gather(2, worst)[..., 0]
 
 
 @torch.no_grad()
 def location_errors(errors: Errors, clips: Clips, patch: int, *, batch: int = 32) -> Tensor:
-    """(K, P, Q) float32: how large a training error is at a place where there is one, per map.
+    """(F, M, P, Q) float32: how large a training error is near a place, where there is one, per judged frame and
+    measure.
 
     It is sum(e^2) / sum(e), the mean error weighted by itself. The plain mean also says how seldom a place is
-    walked on, and dividing by that would make every step onto empty ground an anomaly. Smoothed over neighbouring
-    places; half of the map's mean is added, so that a place where nothing ever moved does not divide by nothing.
+    walked on, and dividing by that would make every step onto empty ground an anomaly.
     """
     first, second = 0.0, 0.0
     for clip, picks in clips.batches(batch=batch, limit=LOCATION_WINDOWS):
-        use = torch.as_tensor(clips.windows.weight[picks], device=clip.device).clamp_min(LEAST_WEIGHT)
+        use = torch.as_tensor(clips.windows.weight[picks], device=clips.device).clamp_min(LEAST_WEIGHT)
         found = patch_means(errors(clip), patch)
-        first = first + torch.einsum("b,bkpq->kpq", use, found)
-        second = second + torch.einsum("b,bkpq->kpq", use, found ** 2)
-    first, second = (F.avg_pool2d(x[None], 5, 1, 2, count_include_pad=False)[0] for x in (first, second))
-    size = second / first.clamp_min(1e-20)
-    return (size + 0.5 * size.mean(dim=(1, 2), keepdim=True)).clamp_min(1e-12).cpu()
+        first = first + torch.einsum("b,bfmpq->fmpq", use, found)
+        second = second + torch.einsum("b,bfmpq->fmpq", use, found ** 2)
+    size = nearby(second) / nearby(first).clamp_min(1e-20)
+    return (size + LOCATION_FLOOR * size.mean(dim=(-2, -1), keepdim=True)).clamp_min(1e-12).cpu()
+
+
+def nearby(x: Tensor) -> Tensor:
+    """(..., P, Q) -> the same, each place a Gaussian mean of its neighbourhood (`NEAR`), edges left out."""
+    for axis, share in zip((-2, -1), NEAR):
+        count = x.shape[axis]
+        place = torch.arange(count, device=x.device, dtype=x.dtype)
+        kernel = torch.exp(-0.5 * ((place[:, None] - place) / (share * count)) ** 2)
+        kernel = kernel / kernel.sum(1, keepdim=True)
+        x = torch.movedim(torch.movedim(x, axis, -1) @ kernel.T, -1, axis)
+    return x
 
 
 @torch.no_grad()
-def map_levels(errors: Errors, reduce: Callable[[Tensor], Tensor], clips: Clips, location: Tensor, patch: int, *,
+def map_levels(errors: Errors, powers: tuple[float, ...], clips: Clips, location: Tensor, patch: int, *,
                batch: int = 32) -> Tensor:
-    """(K,) float32: mean score of each map on training windows. Divided by it, maps of different scales can stand in
-    for one another where not all of them reach a frame, as at the start of a video."""
-    found = [reduce(patch_means(errors(clip), patch) / location.to(clips.device))
+    """(F,) float32: mean score of each judged frame on training windows. Divided by it, judged frames of different
+    scales can stand in for one another where not all of them reach a frame, as at the start of a video."""
+    found = [frame_scores(patch_means(errors(clip), patch) / location.to(clips.device), powers)
              for clip, _ in clips.batches(batch=batch, limit=LEVEL_WINDOWS)]
     return torch.cat(found).float().mean(dim=0).clamp_min(1e-12).cpu()
 
 
 @torch.no_grad()
-def score_footage(errors: Errors, reduce: Callable[[Tensor], Tensor], clips: Clips, scored: tuple[int, ...],
-                  location: Tensor, patch: int, *, local: Callable[[Tensor], Tensor] | None = None,
-                  levels: Tensor | None = None,
+def score_footage(errors: Errors, powers: tuple[float, ...], clips: Clips, scored: tuple[int, ...], location: Tensor,
+                  patch: int, *, levels: Tensor | None = None,
                   weights: tuple[float, ...] | None = None, maps: Path | None = None, batch: int = 32,
                   title: str = "score") -> Scores:
     """Raw score of every frame of the clips' footage.
 
     Args:
         errors: the network's error maps.
-        reduce: (B, K, P, Q) normalised patch means -> (B, K) positive scores.
-        scored: for each map, the window frame it is charged to.
-        location: (K, P, Q) from `location_errors`.
-        local: (B, K, P, Q) normalised patch means -> the same shape on the scale of `reduce`, for the kept maps; as
-            they are when None.
-        levels: (K,) from `map_levels`; ones when None.
-        weights: of each map in a frame's average; equal when None.
+        powers: (M,) of the measures in the product.
+        scored: (F,) the window frame each judged frame is.
+        location: (F, M, P, Q) from `location_errors`.
+        levels: (F,) from `map_levels`; ones when None.
+        weights: (F,) in a frame's average; equal when None.
         maps: file (.npy, float16 (N, P, Q)) for the local scores averaged over windows, in units of the usual score of
             a training frame; None = not kept.
     Returns:
@@ -117,7 +149,7 @@ def score_footage(errors: Errors, reduce: Callable[[Tensor], Tensor], clips: Cli
         bar = stack.enter_context(tqdm(total=len(clips), desc=title, unit="frame", leave=False))
         for clip, picks in clips.batches(batch=batch):
             patches = patch_means(errors(clip), patch) / location
-            values = reduce(patches).double().cpu().numpy() / level
+            values = frame_scores(patches, powers).double().cpu().numpy() / level
             use = np.maximum(windows.weight[picks], LEAST_WEIGHT).astype(np.float64)
             rows = windows.rows[picks][:, list(scored)]
             use = use[:, None] * share
@@ -125,7 +157,7 @@ def score_footage(errors: Errors, reduce: Callable[[Tensor], Tensor], clips: Cli
             np.add.at(total, rows, use)
             if grid is not None:
                 factor = torch.as_tensor(use / level, dtype=torch.float32, device=patches.device)
-                flat = (patches if local is None else local(patches)) * factor[:, :, None, None]
+                flat = place_scores(patches, powers) * factor[:, :, None, None]
                 first, last = rows.min(), rows.max() + 1
                 part = torch.zeros(last - first, *location.shape[-2:], device=flat.device)
                 part.index_add_(0, torch.as_tensor((rows - first).ravel(), device=flat.device), flat.flatten(0, 1))

@@ -1,11 +1,11 @@
 """STAE: spatio-temporal autoencoder with a reconstruction and a prediction branch.
 
-Reads windows of 2 x `length` frames; reconstructs the first half from itself and predicts the second half from the
-first. After Zhao et al., "Spatio-Temporal AutoEncoder for Video Anomaly Detection" (ACM MM 2017): one 3-D encoder,
-two decoders, a prediction loss that weighs the far future less. Ours: strided convolutions over cells of pixels instead
-of pooled ones at full resolution (over ten times less work), no normalisation layers, everything relative to the
-median background, moving pixels weighted, too-fast inputs with a normal target (Astrid et al., BMVC 2021), and a
-score from both branches at the worst patch.
+Reads windows of 2 x `length` frames, how they look and how fast they move; reconstructs the first half from itself and
+predicts the second half from the first. After Zhao et al., "Spatio-Temporal AutoEncoder for Video Anomaly Detection"
+(ACM MM 2017): one 3-D encoder, two decoders, a prediction loss that weighs the far future less. Ours: speed as a
+channel of the volume, strided convolutions over cells of pixels instead of pooled ones at full resolution (over ten
+times less work), no normalisation layers, everything relative to the median background, moving pixels weighted,
+too-fast inputs with a normal target (Astrid et al., BMVC 2021), and a score from both branches at the worst patch.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ from torch import Tensor, nn
 
 from pixelplay.autoencoders import blocks
 from pixelplay.autoencoders.base import Autoencoder, TrainConfig
+from pixelplay.autoencoders.windows import Clip
 from pixelplay.errors import PixelPlayError
+from pixelplay.flow.speed import CELL
 
 SCALE = 8.0
 """Brings residuals to the background (a tenth of the grey scale or so) to the order of one."""
+FASTEST = 8.0
+"""Usual speeds: what is faster looks to the network as if it were so fast."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,14 +36,11 @@ class STAEConfig(TrainConfig):
         length: frames that are reconstructed, and as many that are predicted; a multiple of 4.
         widths: channels of the encoder at 1/4 of the resolution, at 1/8 and half the frame rate, and of the code.
         motion: extra weight of a moving pixel in the loss.
-        location_floor: added to a place's mean training error before dividing by it, in units of the mean over all
-            places; see `blocks.by_place`.
     """
 
     length: int = 8
     widths: tuple[int, ...] = (24, 48, 64)
     motion: float = 4.0
-    location_floor: float = 3.0
     batch: int = 8
     steps: int = 500
     lr: float = 3e-3
@@ -80,44 +81,49 @@ class STAE(Autoencoder):
         return tuple(range(2 * self.config.length))
 
     @property
-    def map_weights(self) -> tuple[float, ...]:
+    def shares(self) -> tuple[float, ...]:
         # an unusual speed shows the more the further the prediction reaches; the reconstruction is close to blind to it
         # and chiefly covers a video's first frames, which no prediction reaches
         length = self.config.length
         return (*(0.1,) * length, *((i + 1) / length for i in range(length)))
 
     def loss(self, net, clip, target, generator, prior):
-        made = self._make(net, clip, prior)
-        length = self.config.length
-        motion = (target[:, 1:] - target[:, :-1]).abs()
+        made, made_speed = self._make(net, clip, prior)
+        length, frames = self.config.length, target.frames
+        motion = (frames[:, 1:] - frames[:, :-1]).abs()
         motion = torch.cat([motion[:, :1], motion], dim=1)
         # a tenth of the grey scale is a full step: more contrast does not make a pixel more moving
         weight = 1 + self.config.motion * (motion / 0.1).clamp(max=1)
-        square = (made - target) ** 2
+        square = (made - frames) ** 2
         # the absolute term alone has the bare background as its optimum wherever a walker is uncertain
         error = weight * (5 * square + 0.5 * ((square + 1e-4).sqrt() - 1e-2))
+        moving = 1 + self.config.motion * target.speed.clamp(max=1)
+        slip = 0.05 * moving * (made_speed - target.speed).abs()
         nearness = torch.linspace(1, 1 / length, length, device=error.device)
-        frames = error.mean(dim=(0, 2, 3, 4))
-        rebuilt, predicted = frames[:length].mean(), (frames[length:] * nearness).sum() / nearness.sum()
+        of_frame = error.mean(dim=(0, 2, 3, 4)) + slip.mean(dim=(0, 2, 3, 4))
+        rebuilt, predicted = of_frame[:length].mean(), (of_frame[length:] * nearness).sum() / nearness.sum()
         return {"total": rebuilt + predicted, "reconstruction": rebuilt, "prediction": predicted}
 
     def errors(self, net, clip, prior):
-        return ((self._make(net, clip, prior) - clip) ** 2).mean(dim=2)
+        """Of every frame: the squared speed it should have, and how it should look, squared."""
+        made, made_speed = self._make(net, clip, prior)
+        appearance = blocks.cells(((made - clip.frames) ** 2).flatten(0, 1)).unflatten(0, made.shape[:2])
+        return torch.cat([blocks.speed_error(made_speed, clip.speed), appearance], 2)
 
-    def local(self, patches):
-        return blocks.by_place(patches, self.prior["location"], self.config.location_floor)
+    def expected(self, net, clip, prior):
+        return self._make(net, clip, prior)[0]
 
-    def reduce(self, patches):
-        return self.local(patches).amax(dim=(2, 3))
-
-    def _make(self, net: nn.Module, clip: Tensor, prior: dict[str, Tensor]) -> Tensor:
-        """(B, 2 length, C, H, W): the reconstructed, then the predicted frames, from the first half of the clip."""
-        background = prior["background"]
-        return torch.cat(net(clip[:, :self.config.length] - background), dim=1) + background
+    def _make(self, net: nn.Module, clip: Clip, prior: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Frames (B, 2 length, C, H, W) and speeds (B, 2 length, 1, H / 4, W / 4): the reconstructed, then the
+        predicted ones, from the first half of the clip."""
+        background, length = prior["background"], self.config.length
+        frames, speed = net(clip.frames[:, :length] - background, clip.speed[:, :length])
+        return frames + background, speed
 
 
 class TwoBranch(nn.Module):
-    """(B, T, C, H, W) -> reconstruction and prediction, each (B, T, C, H, W). T a multiple of 4, H and W of 8.
+    """Frames (B, T, C, H, W) and speeds (B, T, 1, H / 4, W / 4) -> the same of 2 T frames: T rebuilt, T predicted.
+    T a multiple of 4, H and W of 8.
 
     Cells of 4 x 4 pixels are folded into channels first and unfolded last: convolutions at full resolution would
     take most of the time and see nothing a cell does not hold. The code is 1/4 as long and 1/8 as high and wide:
@@ -127,21 +133,22 @@ class TwoBranch(nn.Module):
     def __init__(self, widths: tuple[int, ...], channels: int):
         super().__init__()
         a, b, c = widths
-        pixels = channels * blocks.CELL ** 2
+        inputs = channels * CELL ** 2 + 1
         self.encoder = nn.Sequential(
-            nn.Conv3d(pixels, a, (3, 1, 1), 1, (1, 0, 0)), nn.SiLU(), nn.Conv3d(a, b, 3, 2, 1), nn.SiLU(),
+            nn.Conv3d(inputs, a, (3, 1, 1), 1, (1, 0, 0)), nn.SiLU(), nn.Conv3d(a, b, 3, 2, 1), nn.SiLU(),
             nn.Conv3d(b, c, 3, (2, 1, 1), 1), nn.SiLU(), nn.Conv3d(c, c, 3, 1, 1), nn.SiLU())
-        self.reconstruct, self.predict = decoder(widths, pixels), decoder(widths, pixels)
+        self.reconstruct, self.predict = decoder(widths, inputs), decoder(widths, inputs)
 
-    def forward(self, clip: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, frames: Tensor, speed: Tensor) -> tuple[Tensor, Tensor]:
         # residuals to the background are small: unscaled, they starve a network without normalisation layers
-        code = self.encoder(F.pixel_unshuffle(clip * SCALE, blocks.CELL).transpose(1, 2))
-        return tuple(F.pixel_shuffle(branch(code).transpose(1, 2).float(), blocks.CELL) / SCALE
-                     for branch in (self.reconstruct, self.predict))
+        volume = torch.cat([F.pixel_unshuffle(frames * SCALE, CELL), speed.clamp(max=FASTEST)], 2)
+        code = self.encoder(volume.transpose(1, 2))
+        made = torch.cat([branch(code).transpose(1, 2).float() for branch in (self.reconstruct, self.predict)], 1)
+        return F.pixel_shuffle(made[:, :, :-1], CELL) / SCALE, F.softplus(made[:, :, -1:])
 
 
-def decoder(widths: tuple[int, ...], pixels: int) -> nn.Module:
+def decoder(widths: tuple[int, ...], outputs: int) -> nn.Module:
     """Mirror of the encoder: transposed convolutions, the last layer linear."""
     a, b, c = widths
     return nn.Sequential(nn.ConvTranspose3d(c, b, (4, 3, 3), (2, 1, 1), 1), nn.SiLU(),
-                         nn.ConvTranspose3d(b, a, 4, 2, 1), nn.SiLU(), nn.Conv3d(a, pixels, (3, 1, 1), 1, (1, 0, 0)))
+                         nn.ConvTranspose3d(b, a, 4, 2, 1), nn.SiLU(), nn.Conv3d(a, outputs, (3, 1, 1), 1, (1, 0, 0)))

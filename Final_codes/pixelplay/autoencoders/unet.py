@@ -20,22 +20,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixelplay.autoencoders import blocks, flow
+from pixelplay.autoencoders import blocks
 from pixelplay.autoencoders.base import Autoencoder, TrainConfig
+from pixelplay.autoencoders.windows import Clip
+from pixelplay.flow.speed import CELL
 
-APPEARANCE_WEIGHT = 0.2
-
+FASTEST = 8.0
+"""Usual speeds: what is faster looks to the network as if it were so fast."""
 
 @dataclasses.dataclass(frozen=True)
 class UNetConfig(TrainConfig):
     """Settings of U-Net beside the shared ones.
 
     Attributes:
-        step: frames between the hidden frame and its neighbours; speed is measured from the earlier one.
+        step: frames between the hidden frame and its neighbours.
         block: side of a hidden block in pixels at height 192; about as large as a person.
         widths: channels at 1/4, 1/8, 1/16 ... of the resolution; only the levels from 1/8 on have skips.
-        location_floor: added to a place's mean training error before dividing by it, in units of the mean over all
-            places. Without it a step onto ground nobody walks on in training outweighs any oddity elsewhere.
         motion: extra weight of moving pixels in the loss.
     """
 
@@ -44,7 +44,6 @@ class UNetConfig(TrainConfig):
     patch: int = 24
     block: int = 24
     widths: tuple[int, ...] = (24, 32, 48)
-    location_floor: float = 10.0
     motion: float = 4.0
     lr: float = 1e-3
 
@@ -77,78 +76,58 @@ class UNet(Autoencoder):
 
     @property
     def scored(self) -> tuple[int, ...]:
-        return (1, 1)
+        return (1,)
 
     def masks(self, size: tuple[int, int], shift: tuple[int, int], device: torch.device) -> Tensor:
         """(4, 1, H, W) complementary masks; blocks keep their share of the picture at any height."""
         return blocks.complementary_masks(size, self._block(size), shift=shift, device=device)
 
     def _block(self, size: tuple[int, int]) -> int:
-        return max(blocks.CELL, round(self.config.block * size[0] / 192 / blocks.CELL) * blocks.CELL)
-
-    def speed(self, clip: Tensor) -> Tensor:
-        """(B, 3, C, H, W) -> (B, 1, H, W) speed of the middle frame, in pixels of the network's input per frame; the
-        same in training and at test."""
-        return flow.flow_speed(clip[:, 0], clip[:, 1]) / self.config.step
-
-    def prepare(self, train, size):
-        """And 'speed' (): usual speed of what moves in the training frames, the unit of speed."""
-        config = self.config
-        return {**super().prepare(train, size),
-                "speed": flow.usual_speed(self.speed, train, self.offsets, size, config.channels, config.max_gap)}
+        return max(CELL, round(self.config.block * size[0] / 192 / CELL) * CELL)
 
     def loss(self, net, clip, target, generator, prior):
-        background, goal, size = prior["background"], target[:, 1], tuple(clip.shape[-2:])
+        background, goal, size = prior["background"], target.frames[:, 1], tuple(clip.frames.shape[-2:])
         # a new grid each step, by whole cells: no place is only ever seen at a block's border
-        places = 2 * self._block(size) // blocks.CELL
-        shift = (blocks.CELL * torch.randint(0, places, (2,), generator=generator)).tolist()
-        choice = torch.randint(0, 4, (len(clip),), generator=generator).to(clip.device)
-        hidden = self.masks(size, tuple(shift), clip.device)[choice]
-        speed = self.speed(target) / prior["speed"]
-        made, made_speed = net(clip - background, speed, hidden)
+        places = 2 * self._block(size) // CELL
+        shift = (CELL * torch.randint(0, places, (2,), generator=generator)).tolist()
+        choice = torch.randint(0, 4, (len(goal),), generator=generator).to(goal.device)
+        hidden = self.masks(size, tuple(shift), goal.device)[choice]
+        speed = target.speed[:, 1]
+        made, made_speed = net(clip.frames - background, speed, hidden)
         made = made + background
         share, moving = hidden.mean(), 1 + self.config.motion * speed.clamp(max=1)
+        slip = blocks.cells(hidden) * moving * (made_speed - speed).abs()
         losses = {
-            "hidden": (hidden * moving * blocks.charbonnier(made - goal)).mean() / share,
+            "hidden": (hidden * blocks.cell_places(moving) * blocks.charbonnier(made - goal)).mean() / share,
             "seen": 0.1 * blocks.charbonnier(made - goal).mean(),
             "gradient": 0.5 * blocks.gradient_loss(made, goal),
             "structure": 0.05 * (1 - blocks.ssim(made, goal)).mean(),
-            "speed": 0.1 * (hidden * moving * (made_speed - speed).abs()).mean() / share,
+            "speed": 0.1 * slip.mean() / share,
         }
         return {"total": sum(losses.values()), **losses}
 
     def errors(self, net, clip, prior):
-        """Two maps: of the squared speed, in units of the usual one (squares: too fast weighs more than too slow), and
-        of the appearance, squared."""
-        speed = self.speed(clip) / prior["speed"]
-        made, made_speed = self.in_paint(net, clip, speed, prior["background"])
-        motion = (made_speed ** 2 - speed ** 2).abs()
-        return torch.cat([blocks.cells(motion), blocks.cells((made - clip[:, 1]) ** 2)], 1)
+        """Of the middle frame: the squared speed, and the appearance, squared."""
+        made, made_speed = self.in_paint(net, clip, prior["background"])
+        motion = blocks.speed_error(made_speed, clip.speed[:, 1])
+        return torch.cat([motion, blocks.cells((made - clip.frames[:, 1]) ** 2)], 1)[:, None]
 
-    def in_paint(self, net: nn.Module, clip: Tensor, speed: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, C, H, W) frames and (B, 1, H, W) speed -> both of the middle frame, every pixel rebuilt by the mask
-        that hid it: (B, C, H, W) and (B, 1, H, W)."""
-        frame, pace = torch.zeros_like(clip[:, 1]), torch.zeros_like(speed)
-        for hidden in self.masks(tuple(clip.shape[-2:]), (0, 0), clip.device):
-            made, made_speed = net(clip - background, speed, hidden[None].expand(len(clip), -1, -1, -1))
-            frame, pace = frame + hidden * made, pace + hidden * made_speed
+    def expected(self, net, clip, prior):
+        return self.in_paint(net, clip, prior["background"])[0][:, None]
+
+    def in_paint(self, net: nn.Module, clip: Clip, background: Tensor) -> tuple[Tensor, Tensor]:
+        """Middle frame (B, C, H, W) and its speed (B, 1, H / 4, W / 4), every place rebuilt by the mask that hid it."""
+        speed = clip.speed[:, 1]
+        frame, pace = torch.zeros_like(clip.frames[:, 1]), torch.zeros_like(speed)
+        for hidden in self.masks(tuple(frame.shape[-2:]), (0, 0), frame.device):
+            made, made_speed = net(clip.frames - background, speed, hidden[None].expand(len(frame), -1, -1, -1))
+            frame, pace = frame + hidden * made, pace + blocks.cells(hidden[None]) * made_speed
         return frame + background, pace
-
-    def local(self, patches):
-        motion, appearance = blocks.by_place(patches, self.prior["location"], self.config.location_floor).unbind(1)
-        return (motion * appearance.clamp_min(1e-6) ** APPEARANCE_WEIGHT)[:, None].expand(-1, 2, -1, -1)
-
-    def reduce(self, patches):
-        """log S = log S_M + 0.2 log S_A at the patch of largest motion error S_M."""
-        motion, appearance = (p.flatten(1) for p in blocks.by_place(
-            patches, self.prior["location"], self.config.location_floor).unbind(1))
-        score = motion * appearance.clamp_min(1e-6) ** APPEARANCE_WEIGHT
-        return score.gather(1, motion.argmax(1, keepdim=True)).clamp_min(1e-12).expand(-1, 2)
 
 
 class InPainter(nn.Module):
-    """(clip relative to the background (B, 3, C, H, W), speed (B, 1, H, W), mask (B, 1, H, W) with 1 = hidden) ->
-    middle frame relative to the background (B, C, H, W) and its speed (B, 1, H, W), float32.
+    """(clip relative to the background (B, 3, C, H, W), speed (B, 1, H / 4, W / 4), mask (B, 1, H, W) with 1 = hidden)
+    -> middle frame relative to the background (B, C, H, W) and its speed (B, 1, H / 4, W / 4), float32.
 
     The middle frame and the speed are shown where the mask is 0. The finest level the decoder is given is 1/8.
     """
@@ -161,11 +140,12 @@ class InPainter(nn.Module):
         self.up = nn.ModuleList(blocks.conv(coarse + skip, fine)
                                 for fine, coarse, skip in zip(widths[:-1], widths[1:], skips))
         self.head = nn.Sequential(blocks.conv(widths[0], widths[0]),
-                                  nn.Conv2d(widths[0], (channels + 1) * blocks.CELL ** 2, 3, 1, 1))
+                                  nn.Conv2d(widths[0], channels * CELL ** 2 + 1, 3, 1, 1))
 
     def forward(self, clip: Tensor, speed: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         before, now, after = clip.unbind(1)
-        seen = torch.cat([before, now * (1 - hidden), after, speed * (1 - hidden), hidden], 1)
+        pace = blocks.cell_places(speed.clamp(max=FASTEST))
+        seen = torch.cat([before, now * (1 - hidden), after, pace * (1 - hidden), hidden], 1)
         levels = self.pyramid(seen)
         x = self.middle(levels[-1])
         for number in range(len(self.up) - 1, -1, -1):
@@ -173,5 +153,5 @@ class InPainter(nn.Module):
             if number > 0:
                 x = torch.cat([x, levels[number]], 1)
             x = self.up[number](x)
-        made = F.pixel_shuffle(self.head(x), blocks.CELL).float()
-        return made[:, :-1], F.softplus(made[:, -1:])
+        made = self.head(x).float()
+        return F.pixel_shuffle(made[:, :-1], CELL), F.softplus(made[:, -1:])

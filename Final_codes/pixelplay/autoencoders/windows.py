@@ -1,8 +1,8 @@
 """Windows by index over footage, and the clips they hold, made on the training device.
 
-Reads `Footage` (frame numbers as time; the memory-mapped uint8 frames); gives (B, T, C, H, W) float clips in [0, 1].
-A window never crosses a video's border or a hole in the frame numbers larger than `max_gap`; inside a smaller hole
-the nearest frame stands in. Only uint8 crosses to the device; resizing, conversion and augmentation happen there.
+Reads `Footage` (frame numbers as time; the memory-mapped uint8 frames; speed maps); gives `Clip`s. A window never
+crosses a video's border or a hole in the frame numbers larger than `max_gap`; inside a smaller hole the nearest frame
+stands in. Only uint8 frames and float16 speeds cross to the device; resizing, conversion and augmentation happen there.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import dataclasses
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,12 +19,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixelplay.data.footage import Footage, segments
+from pixelplay.flow.speed import CELL, speed_maps
 
 log = logging.getLogger(__name__)
 
 LUMA = (0.299, 0.587, 0.114)
 CHUNK = 64
 """Frames read at once while frames are loaded."""
+
+
+class Clip(NamedTuple):
+    """B windows of T frames, what they look like and how fast they move.
+
+    Attributes:
+        frames: (B, T, C, H, W) float32 in [0, 1].
+        speed: (B, T, 1, H / 4, W / 4) float32 >= 0, in units of the usual speed of what moves in training.
+    """
+
+    frames: Tensor
+    speed: Tensor
 
 
 def network_size(size: tuple[int, int], height: int) -> tuple[int, int]:
@@ -157,51 +171,64 @@ def noise_floor(train: Footage, size: tuple[int, int], max_gap: int, most: int =
 class Clips:
     """Windows of one footage as tensors on a device.
 
-    Holds all frames there as uint8 where they fit in `budget` bytes; else reads the memory map ahead, a batch at
+    Holds all frames and speeds there where they fit in `budget` bytes; else reads the memory maps ahead, a batch at
     a time, in one thread.
 
     Args:
         footage: frames to cut windows from.
         offsets: see `find_windows`.
-        size: (H, W) of the clips. channels: 1 or 3.
+        size: (H, W) of the clips, multiples of 4. channels: 1 or 3.
+        baseline: frames between those a speed is measured on. unit: pixels per frame that count as a speed of 1.
         device: where clips are wanted.
         budget: bytes the frames may take on the device; None = half of its free memory (CPU: 2 GiB).
     """
 
     def __init__(self, footage: Footage, offsets: tuple[int, ...], size: tuple[int, int], channels: int, *,
-                 max_gap: int = 3, device: str = "cpu", budget: int | None = None):
+                 baseline: int = 1, unit: float = 1.0, max_gap: int = 3, device: str = "cpu",
+                 budget: int | None = None):
         self.footage, self.size, self.channels, self.device = footage, tuple(size), channels, str(device)
-        self.offsets = np.asarray(offsets, np.int64)
+        self.offsets, self.unit = np.asarray(offsets, np.int64), unit
         self.timeline = Timeline(footage.videos, footage.frames, max_gap)
         self.windows = find_windows(footage, offsets, max_gap, self.timeline)
+        self.speeds = speed_maps(footage, baseline)
         if budget is None:
             budget = torch.cuda.mem_get_info(device)[0] // 2 if self.device.startswith("cuda") else 2 << 30
-        needed = len(footage) * channels * self.size[0] * self.size[1]
-        self.frames = self._load() if needed <= budget else None
+        needed = len(footage) * self.size[0] * self.size[1] * (channels + 2 / CELL ** 2)
+        self.held = self._load() if needed <= budget else None
 
-    def _load(self) -> Tensor:
-        frames = torch.empty(len(self.footage), self.channels, *self.size, dtype=torch.uint8, device=self.device)
+    def _load(self) -> tuple[Tensor, Tensor]:
+        h, w = self.size
+        frames = torch.empty(len(self.footage), self.channels, h, w, dtype=torch.uint8, device=self.device)
+        speeds = torch.empty(len(self.footage), 1, h // CELL, w // CELL, dtype=torch.float16, device=self.device)
         for i in range(0, len(frames), CHUNK):
-            picks = np.arange(i, min(i + CHUNK, len(frames)))
-            frames[i:i + CHUNK] = to_network(self.footage.batch(picks), self.size, self.channels, self.device)
-        return frames
+            frames[i:i + CHUNK], speeds[i:i + CHUNK] = self._read(np.arange(i, min(i + CHUNK, len(frames))))
+        return frames, speeds
+
+    def _read(self, positions: np.ndarray) -> tuple[Tensor, Tensor]:
+        frames = to_network(self.footage.batch(positions), self.size, self.channels, self.device)
+        speeds = torch.as_tensor(self.speeds.batch(positions)).to(self.device).float()[:, None] / self.unit
+        wanted = (self.size[0] // CELL, self.size[1] // CELL)
+        if speeds.shape[-2:] != wanted:
+            speeds = F.interpolate(speeds, size=wanted, mode="area")
+        return frames, speeds.half()
 
     def __len__(self) -> int:
         return len(self.windows)
 
-    def take(self, rows: np.ndarray) -> Tensor:
-        """Frames at (B, T) rows -> (B, T, C, H, W) float32 in [0, 1] on the device."""
-        if self.frames is not None:
-            found = self.frames[torch.as_tensor(rows, device=self.device)]
+    def take(self, rows: np.ndarray) -> Clip:
+        """The clip of the frames at (B, T) rows, on the device."""
+        if self.held is not None:
+            index = torch.as_tensor(rows, device=self.device)
+            frames, speeds = (x[index] for x in self.held)
         else:
             used, inverse = np.unique(rows, return_inverse=True)
-            found = to_network(self.footage.batch(used), self.size, self.channels, self.device)
-            found = found[torch.as_tensor(inverse.reshape(rows.shape), device=self.device)]
-        return found.float().div_(255)
+            index = torch.as_tensor(inverse.reshape(rows.shape), device=self.device)
+            frames, speeds = (x[index] for x in self._read(used))
+        return Clip(frames.float().div_(255), speeds.float())
 
     def batches(self, *, batch: int = 32, limit: int | None = None,
-                picks: np.ndarray | None = None) -> Iterator[tuple[Tensor, np.ndarray]]:
-        """Yield (clip (B, T, C, H, W), window positions (B,)) in order; at most `limit` windows, evenly spread."""
+                picks: np.ndarray | None = None) -> Iterator[tuple[Clip, np.ndarray]]:
+        """Yield (clip, window positions (B,)) in order; at most `limit` windows, evenly spread."""
         picks = np.arange(len(self)) if picks is None else np.asarray(picks)
         picks = picks[spread(len(picks), limit)] if limit else picks
         parts = [picks[i:i + batch] for i in range(0, len(picks), batch)]
@@ -209,7 +236,7 @@ class Clips:
 
     def ahead(self, make, inputs: list) -> Iterator:
         """Map `make` over inputs; where frames are read from disk, the next one is made while this one is used."""
-        if self.frames is not None:
+        if self.held is not None:
             yield from map(make, inputs)
             return
         with ThreadPoolExecutor(1) as pool:

@@ -33,6 +33,8 @@ class Footage:
         fps: frames a second.
         fingerprint: hash of the input and of what was done to it; caches key on it.
         open_stream: the stream of full-size frames (see `Stream`).
+        speeds: (N_all, h / 4, w / 4) float16 speed maps (see the room `flow`), indexed like `pixels`; None where they
+            were not measured beforehand. They belong to these pixels: other pixels need None.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Footage:
     fps: float
     fingerprint: str
     open_stream: Stream
+    speeds: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

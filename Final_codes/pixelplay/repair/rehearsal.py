@@ -167,8 +167,9 @@ def open_rehearsal(folder: Path, workers: int | None = None) -> Rehearsal | None
     before = dataclasses.replace(train.select(rows), name="rehearsal-before")
     after = dataclasses.replace(
         before, name="rehearsal-after", pixels=np.load(folder / "rehearsal.npy", mmap_mode="r"),
-        rows=np.arange(len(rows)), reliability=table["reliability"].to_numpy(np.float32), open_stream=stream,
-        flags=np.where(sigma > 0, "noise", "").astype(object), fingerprint=config_hash(train.fingerprint, _key(folder)))
+        rows=np.arange(len(rows)), speeds=None, reliability=table["reliability"].to_numpy(np.float32),
+        flags=np.where(sigma > 0, "noise", "").astype(object), open_stream=stream,
+        fingerprint=config_hash(train.fingerprint, _key(folder)))
     return Rehearsal(before, after, sigma)
 
 

@@ -25,9 +25,10 @@ from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage, segments
 from pixelplay.data.reading import bounded_map
 from pixelplay.files import atomic_path
+from pixelplay.flow.dense import DenseFlow, matchable
+from pixelplay.flow.partners import later_partners, partners, with_partners
 from pixelplay.two_stream.actors import ActorRules, join_actors
 from pixelplay.two_stream.detectors import Detections, Detector
-from pixelplay.two_stream.flow import DenseFlow, matchable, partners, with_partners
 from pixelplay.two_stream.foreground import BUSY, Background, shrink
 from pixelplay.two_stream.motion import BINS, Actors, actor_motion
 
@@ -168,7 +169,8 @@ def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], us
                rules: ActorRules) -> dict[str, np.ndarray]:
     size = scene.background.size
     partner = partners(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance)
-    later = _later_partners(footage, scene, partner)
+    later = (later_partners(footage.videos, footage.frames, footage.reliability, partner, scene.baseline,
+                            scene.tolerance) if scene.directions > 1 else np.full(len(partner), -1, np.int64))
     scale = np.array([footage.full_size[1] / size[1], footage.full_size[0] / size[0]], np.float32)
     own = threading.local()  # a flow keeps pyramids of its own, so every thread has one
 
@@ -208,18 +210,6 @@ def _one_thread_inside() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
-
-
-def _later_partners(footage: Footage, scene: Scene, partner: np.ndarray) -> np.ndarray:
-    """A partner on the other side in time, -1 where there is none or only one direction is wanted."""
-    if scene.directions < 2:
-        return np.full(len(partner), -1, np.int64)
-    # time read backwards makes the past rule find the future
-    n = len(footage)
-    back = partners(footage.videos[::-1], -footage.frames[::-1], footage.reliability[::-1], scene.baseline,
-                    scene.tolerance)[::-1]
-    later = np.where(back >= 0, n - 1 - back, -1)
-    return np.where((later > np.arange(n)) & (later != partner), later, -1)
 
 
 def _foreground(scene: Scene, image: np.ndarray, mode: int, distance: float, velocities: list[np.ndarray]

@@ -24,6 +24,7 @@ from pixelplay.calibration import Calibration, calibrate
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.flow.partners import partners
 from pixelplay.model import Model, Scores
 from pixelplay.two_stream.actor_table import ActorTable, Scene, actor_table, evaluated_frames, probe_scene
 from pixelplay.two_stream.actors import ActorRules, crop
@@ -31,7 +32,6 @@ from pixelplay.two_stream.backbones import Backbone, load_backbone
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
 from pixelplay.two_stream.detectors import Detector, load_detector
 from pixelplay.two_stream.features import crop_features
-from pixelplay.two_stream.flow import partners
 from pixelplay.two_stream.foreground import Background, analysis_size, fit_background
 from pixelplay.two_stream.memory import folds, nearest
 from pixelplay.two_stream.motion import Actors, SpeedModel, fit_speeds

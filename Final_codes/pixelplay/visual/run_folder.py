@@ -72,9 +72,10 @@ class RunFolder:
     def footage(self, split: str) -> Footage:
         """Repaired frames of a split (opens the cache of stage 1)."""
         if split not in self._footage:
+            from pixelplay.flow.speed import with_speeds
             from pixelplay.repair.stage import open_footage
 
-            self._footage[split] = open_footage(self.folder / EXTRACTION, split)
+            self._footage[split] = with_speeds(open_footage(self.folder / EXTRACTION, split), self.folder / EXTRACTION)
         return self._footage[split]
 
     def videos(self) -> list[tuple[str, slice]]:

@@ -1,8 +1,7 @@
-"""Dense optical flow between a frame and an earlier one, in pixels per frame of time.
+"""Which frame a frame's flow is measured against, and a stream that hands both out together.
 
-Reads analysis-size frames (uint8 RGB); makes flow fields on the pixels of the later frame. A flow never joins two
-videos or two sides of a gap, and is divided by the difference of the frame NUMBERS, so a missing frame does not
-look like speed.
+Reads videos, frame numbers and reliabilities as in `Footage`; gives rows. A flow never joins two videos or two sides of
+a gap.
 """
 
 from __future__ import annotations
@@ -10,45 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
-import cv2
 import numpy as np
 
 from pixelplay.data.footage import segments
-
-
-class DenseFlow:
-    """DIS optical flow (Kroeger et al., ECCV 2016) down to full resolution, without variational smoothing.
-
-    The presets stop at half resolution and then smooth: a person 15 pixels wide melts into the neighbours.
-    """
-
-    def __init__(self):
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        self._dis.setFinestScale(0)
-        self._dis.setPatchSize(8)
-        self._dis.setPatchStride(4)
-        self._dis.setVariationalRefinementIterations(0)
-
-    def __call__(self, image: np.ndarray, other: np.ndarray, step: int) -> np.ndarray:
-        """Velocity of every pixel of `image`.
-
-        Args:
-            image, other: (h, w) uint8 from `matchable`.
-            step: frame number of `other` minus that of `image`; negative for an earlier frame, never 0.
-        Returns:
-            (h, w, 2) float32 (x, y) velocity in analysis pixels per frame, forward in time.
-        """
-        if min(image.shape[:2]) < 16:  # smaller than two patches: DIS has nothing to match
-            return np.zeros((*image.shape[:2], 2), np.float32)
-        velocity = self._dis.calc(image, other, None)
-        velocity /= np.float32(step)
-        return velocity
-
-
-def matchable(image: np.ndarray) -> np.ndarray:
-    """(h, w, 3) uint8 RGB -> (h, w) uint8: the picture that flow is measured on, made once for both directions."""
-    # camera and JPEG noise live at the pixel scale; blurring both frames keeps them out of the match
-    return cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (0, 0), 0.8)
 
 
 def partners(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, baseline: int, tolerance: int
@@ -82,6 +45,16 @@ def partners(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, ba
             if np.isfinite(cost).any():
                 found[row] = rows[int(cost.argmin())]
     return found
+
+
+def later_partners(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, earlier: np.ndarray,
+                   baseline: int, tolerance: int) -> np.ndarray:
+    """A second partner on the other side in time; arguments and result as for `partners`, which gave `earlier`."""
+    # time read backwards makes the past rule find the future
+    n = len(frames)
+    back = partners(videos[::-1], -frames[::-1], reliability[::-1], baseline, tolerance)[::-1]
+    later = np.where(back >= 0, n - 1 - back, -1)
+    return np.where((later > np.arange(n)) & (later != earlier), later, -1)
 
 
 def with_partners(stream: Iterable[tuple[int, np.ndarray, np.ndarray]], partner: Sequence[np.ndarray]

@@ -1,0 +1,171 @@
+"""Speed maps: how fast every place of every frame moves, measured once for all models that judge speed.
+
+Reads `Footage` (repaired working-size frames); writes `<split>.speed.npy` (float16) and, last, `speed.json` into the
+folder of stage 1. Dense flow towards an earlier and towards a later frame; the slower of both counts, pixel by pixel,
+because a false match or an uncovered background seldom shows towards both sides. How far these frames lie from the
+judged one is chosen on the training footage: a step long enough to stand out of sub-pixel noise, short enough to be
+followed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import tempfile
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm.auto import tqdm
+
+from pixelplay import environment
+from pixelplay.config import config_hash
+from pixelplay.data.footage import Footage
+from pixelplay.data.reading import bounded_map
+from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.flow.dense import DenseFlow, matchable
+from pixelplay.flow.partners import later_partners, partners
+
+log = logging.getLogger(__name__)
+
+CELL = 4
+"""Side in pixels of the cells speeds are averaged over."""
+WANTED_SHIFT = 1.0
+"""Working-size pixels that what moves should move between the two frames of a flow, in the mean weighted by speed."""
+MAX_BASELINE = 5
+TOLERANCE = 3
+"""Largest step of the frame number that is not a gap in time."""
+STILL = 0.1
+"""Pixels per frame below which a cell counts as still."""
+PROBES = 48
+VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class SpeedMaps:
+    """Speeds of N frames.
+
+    Attributes:
+        cells: (N_all, h / 4, w / 4) float16, working-size pixels per frame; index it with `rows`.
+        rows: (N,) int64.
+    """
+
+    cells: np.ndarray
+    rows: np.ndarray
+
+    def batch(self, positions: np.ndarray) -> np.ndarray:
+        """(n, h / 4, w / 4) float16 at positions of the footage, a copy."""
+        return self.cells[self.rows[np.asarray(positions)]]
+
+
+def speed_maps(footage: Footage, baseline: int) -> SpeedMaps:
+    """The footage's speed maps: those of stage 1 where it carries them, else measured now.
+
+    Args:
+        baseline: frames to either side a flow looks, from `choose_baseline` on the training footage.
+    """
+    if footage.speeds is not None:
+        return SpeedMaps(footage.speeds, footage.rows)
+    height, width = footage.size
+    # on disk: the memory a run needs must not grow with the length of the footage
+    with tempfile.TemporaryFile() as scratch:
+        cells = np.memmap(scratch, np.float16, "w+", shape=(max(1, len(footage)), *cell_size(height, width)))
+    measure(footage, baseline, cells)
+    return SpeedMaps(cells, np.arange(len(footage)))
+
+
+def cell_size(height: int, width: int) -> tuple[int, int]:
+    """(h, w) of the speed map of a frame."""
+    return max(1, height // CELL), max(1, width // CELL)
+
+
+def measure(footage: Footage, baseline: int, out: np.ndarray, workers: int | None = None) -> None:
+    """Fill `out` (N, h / 4, w / 4) with the footage's speeds; 0 in a frame without any other near it in time."""
+    earlier = partners(footage.videos, footage.frames, footage.reliability, baseline, TOLERANCE)
+    later = later_partners(footage.videos, footage.frames, footage.reliability, earlier, baseline, TOLERANCE)
+    own = threading.local()  # a flow keeps pyramids of its own, so every thread has one
+
+    @functools.lru_cache(maxsize=8 * MAX_BASELINE)
+    def look(position: int) -> np.ndarray:
+        return matchable(footage.batch(np.array([position]))[0])
+
+    def work(position: int) -> np.ndarray:
+        if not hasattr(own, "flow"):
+            own.flow = DenseFlow()
+        now, speeds = look(position), []
+        for other in (int(earlier[position]), int(later[position])):
+            if other >= 0:
+                velocity = own.flow(now, look(other), int(footage.frames[other] - footage.frames[position]))
+                speeds.append(np.hypot(velocity[..., 0], velocity[..., 1]))
+        if not speeds:
+            return np.zeros(out.shape[1:], np.float32)
+        return cv2.resize(np.minimum.reduce(speeds), out.shape[:0:-1], interpolation=cv2.INTER_AREA)
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # a thread a frame wastes less than several threads in one
+    try:
+        bar = tqdm(range(len(footage)), desc=f"{footage.name} speed", unit="frame", disable=None)
+        for position, found in enumerate(bounded_map(work, bar, workers or environment.cpu_count())):
+            out[position] = found
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def choose_baseline(train: Footage) -> int:
+    """Frames to either side that the flow should look, 1 to 5, from a few pairs of training frames."""
+    pairs = np.flatnonzero((train.videos[1:] == train.videos[:-1]) & (np.diff(train.frames) <= TOLERANCE))
+    pairs = pairs[np.unique(np.linspace(0, len(pairs) - 1, min(PROBES, len(pairs))).astype(int))]
+    flow, moving = DenseFlow(), [np.zeros(0)]
+    for first in pairs.tolist():
+        before, now = (matchable(x) for x in train.batch(np.array([first, first + 1])))
+        speed = np.hypot(*flow(now, before, int(train.frames[first] - train.frames[first + 1])).transpose(2, 0, 1))
+        moving.append(speed[speed > STILL])
+    speeds = np.concatenate(moving).astype(np.float64)
+    if not len(speeds):
+        return 1
+    return int(np.clip(round(WANTED_SHIFT * speeds.sum() / (speeds ** 2).sum()), 1, MAX_BASELINE))
+
+
+def usual_speed(maps: SpeedMaps, most: int = 400) -> float:
+    """Mean speed of what moves at all in at most `most` frames, in pixels per frame: the models' unit; 1 where nothing
+    moves."""
+    count = len(maps.rows)
+    picks = np.unique(np.linspace(0, max(0, count - 1), min(count, most)).astype(int))
+    speeds = maps.batch(picks).astype(np.float64)
+    moving = speeds[speeds > STILL]
+    return float(moving.mean()) if len(moving) else 1.0
+
+
+# ---- stage 1 --------------------------------------------------------------------------------------------------
+
+def measure_speeds(folder: Path, footages: dict[str, Footage], workers: int | None = None) -> None:
+    """Write the speed maps of a finished stage 1; returns at once where they are there already.
+
+    Args:
+        footages: 'train' and 'test', as `open_footage` gives them.
+    """
+    folder, key = Path(folder), _key(footages)
+    if (folder / "speed.json").exists() and read_json(folder / "speed.json")["key"] == key:
+        return
+    (folder / "speed.json").unlink(missing_ok=True)
+    baseline = choose_baseline(footages["train"])
+    for split, footage in footages.items():
+        with atomic_path(folder / f"{split}.speed.npy") as part:
+            cells = np.lib.format.open_memmap(part, "w+", np.float16, (len(footage), *cell_size(*footage.size)))
+            measure(footage, baseline, cells, workers)
+            cells.flush()
+    write_json(folder / "speed.json", {"key": key, "baseline": baseline})
+
+
+def with_speeds(footage: Footage, folder: Path) -> Footage:
+    """The footage with the speed maps of its stage 1; without, where that has none."""
+    path = Path(folder) / f"{footage.name}.speed.npy"
+    if not (Path(folder) / "speed.json").exists() or not path.exists():
+        return footage
+    return dataclasses.replace(footage, speeds=np.load(path, mmap_mode="r"))
+
+
+def _key(footages: dict[str, Footage]) -> str:
+    return config_hash(VERSION, *(f.fingerprint for f in footages.values()))

@@ -1,0 +1,95 @@
+"""Speed maps: pixels per frame whatever the gap, no ghosts of uncovered background, one baseline for a dataset."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+from footage import make_footage
+
+from pixelplay.files import read_json
+from pixelplay.flow.speed import SpeedMaps, choose_baseline, measure_speeds, speed_maps, usual_speed, with_speeds
+
+
+def sliding(shift, frames=12, size=(96, 144), numbers=None):
+    """A footage whose whole picture, a smooth texture, moves right by `shift` pixels a frame."""
+    rng = np.random.default_rng(0)
+    texture = cv2.resize(rng.integers(0, 256, (24, 200, 3), np.uint8), (800, size[0]), interpolation=cv2.INTER_CUBIC)
+    numbers = np.arange(frames) if numbers is None else np.asarray(numbers)
+    footage = make_footage(videos=1, frames=frames, size=size)
+    moved = [cv2.warpAffine(texture, np.array([[1, 0, shift * n - 400], [0, 1, 0]], float), size[::-1]) for n in numbers]
+    return dataclasses.replace(footage, frames=numbers.astype(np.int64), pixels=np.stack(moved))
+
+
+@pytest.mark.parametrize("shift", [1, 3])
+@pytest.mark.parametrize("baseline", [1, 2])
+def test_a_moving_picture_has_its_speed_everywhere(shift, baseline):
+    found = speed_maps(sliding(shift), baseline).batch(np.arange(12)).astype(float)
+    assert found.shape == (12, 24, 36)
+    assert np.median(found[:, 4:-4, 6:-6]) == pytest.approx(shift, rel=0.1)
+
+
+def test_a_missing_frame_is_not_speed():
+    numbers = [0, 1, 2, 3, 5, 6, 7, 8]
+    found = speed_maps(sliding(2, 8, numbers=numbers), 1).batch(np.arange(8)).astype(float)
+    assert np.allclose(np.median(found[:, 4:-4, 6:-6], axis=(1, 2)), 2, rtol=0.15)
+
+
+def test_no_flow_joins_two_videos_and_a_lone_frame_stands_still():
+    footage = make_footage(videos=6, frames=1, size=(64, 96))
+    assert (speed_maps(footage, 2).batch(np.arange(6)) == 0).all()
+    still = make_footage(videos=2, frames=5, size=(64, 96), blobs=0, noise=0)
+    assert speed_maps(still, 2).batch(np.arange(10)).max() < 0.05
+
+
+def test_the_slower_direction_counts_where_a_picture_flashes_by():
+    """A frame that one neighbour differs from wildly and the other equals has no speed."""
+    still = make_footage(videos=1, frames=7, size=(64, 96), blobs=0, noise=0)
+    flash = np.array(still.pixels)
+    flash[6] = np.random.default_rng(0).integers(0, 256, flash[6].shape, np.uint8)
+    found = speed_maps(dataclasses.replace(still, pixels=flash), 1).batch(np.arange(7)).astype(float)
+    assert found[5].max() < 0.05
+
+
+def test_the_baseline_is_longer_where_everything_is_slower():
+    assert choose_baseline(sliding(3)) == 1
+    assert choose_baseline(sliding(0.34, 40)) >= 3
+    assert choose_baseline(make_footage(videos=1, frames=1)) == 1
+    assert choose_baseline(make_footage(videos=1, frames=5, blobs=0, noise=0)) in range(1, 6)
+
+
+def test_the_unit_is_what_moves():
+    cells = np.zeros((4, 3, 3), np.float16)
+    cells[0, 0, 0], cells[2, 1, 1] = 2.0, 4.0
+    assert usual_speed(SpeedMaps(cells, np.arange(4))) == pytest.approx(3)
+    assert usual_speed(SpeedMaps(cells[:0], np.arange(0))) == 1.0
+    assert usual_speed(SpeedMaps(cells * 0, np.arange(4))) == 1.0
+
+
+def test_stage_one_keeps_them_and_a_part_of_the_footage_gets_its_own(tmp_path):
+    train, test = make_footage(videos=2, frames=6, size=(64, 96)), make_footage(videos=2, frames=5, size=(64, 96),
+                                                                                 seed=3, name="test")
+    assert with_speeds(train, tmp_path).speeds is None
+    measure_speeds(tmp_path, {"train": train, "test": test})
+    baseline = read_json(tmp_path / "speed.json")["baseline"]
+    kept = with_speeds(test, tmp_path)
+    second = kept.of_videos(kept.video_names()[1:])
+    fresh = speed_maps(test.of_videos(test.video_names()[1:]), baseline).batch(np.arange(5))
+    assert np.array_equal(speed_maps(second, baseline).batch(np.arange(5)), fresh)
+    stamp = (tmp_path / "test.speed.npy").stat().st_mtime_ns
+    measure_speeds(tmp_path, {"train": train, "test": test})
+    assert (tmp_path / "test.speed.npy").stat().st_mtime_ns == stamp
+    other = make_footage(videos=2, frames=5, size=(64, 96), seed=4, name="test")
+    other = dataclasses.replace(other, fingerprint="another")
+    measure_speeds(tmp_path, {"train": train, "test": other})
+    assert not np.array_equal(np.load(tmp_path / "test.speed.npy"), kept.speeds)
+
+
+def test_threads_do_not_change_a_speed():
+    from pixelplay.flow.speed import measure
+
+    footage, found = make_footage(videos=2, frames=9, size=(64, 96)), []
+    for workers in (1, 4):
+        found.append(np.zeros((18, 16, 24), np.float16))
+        measure(footage, 2, found[-1], workers)
+    assert np.array_equal(*found)
