@@ -17,7 +17,7 @@
 # | **needs** | a dataset (competition, Avenue, Ped2, ShanghaiTech, your own), or nothing: then the embedded sample |
 # | **makes** | `01_frame_extraction/`: `manifest.csv`, frames at working size, flags and reliabilities |
 # | **time** | CPU: 27 s for all cells as shown below (2 cores with other work beside it); T4 x 2: not measured |
-# | **shown** | the embedded sample at its tiny size (3 + 3 videos, 168 frames), profile `lite`: wiring, not quality |
+# | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %% [markdown]
 # ## Bootstrap
@@ -105,6 +105,16 @@ look.repairs(run.output)
 
 # %%
 look.frames(run.output)
+
+# %% [markdown]
+# ## How fast every place moves
+# Speed tells most of what is odd in surveillance video, so it is measured once, here, for every model that asks: dense
+# optical flow towards an earlier and a later frame, the slower of both at every pixel, in pixels per frame. A false
+# match or a piece of uncovered background seldom shows towards both sides. Missing frames do not look like speed, and
+# how far apart the compared frames lie is chosen on training video.
+
+# %%
+look.speeds(run.output)
 
 # %% [markdown]
 # ## Check and artifacts

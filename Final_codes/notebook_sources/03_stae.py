@@ -17,7 +17,7 @@
 # | **needs** | `01_frame_extraction/` |
 # | **makes** | `03_stae/` (weights, loss curve), `scores/stae.csv` |
 # | **time** | CPU: 65 s to train and score as shown below (2 cores with other work beside it); T4 x 2: not measured |
-# | **shown** | the embedded sample at its tiny size (3 + 3 videos, 168 frames), profile `lite`: wiring, not quality |
+# | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %% [markdown]
 # ## Bootstrap
@@ -75,10 +75,12 @@ run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT
 # A clip is normal if it can be rebuilt from a short code *and* its near future follows from that code. 3-D
 # convolutions see space and time at once; two decoders share the code, one rebuilds the clip, one predicts what comes
 # next, and the far future counts less because even normal video does not determine it
-# ([Zhao et al., ACM MM 2017](https://doi.org/10.1145/3123266.3123451)). Ours is strided instead of pooled, weights
-# moving pixels more, and may train on clips played too fast with the normal clip as target
-# ([Astrid et al., BMVC 2021](https://arxiv.org/abs/2110.09742)). The score is the worst patch, divided by the
-# error training has shown at that place. **What it misses:** slow oddities; a capable network rebuilds them too.
+# ([Zhao et al., ACM MM 2017](https://doi.org/10.1145/3123266.3123451)). Ours is strided instead of pooled, sees how
+# fast every place moves beside how it looks, and trains on some clips played too fast with the normal clip as target
+# ([Astrid et al., BMVC 2021](https://arxiv.org/abs/2110.09742)): asked about a runner, it answers with a walker. The
+# score is the worst patch, its error divided by what is usual near that place, averaged over all windows that hold the
+# frame; far predictions count most, for an unusual speed shows the more the further ahead one looks. **What it
+# misses:** who stands or walks slowly where nobody should.
 
 # %%
 scores = run.model("stae")

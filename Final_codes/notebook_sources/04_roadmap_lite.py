@@ -17,7 +17,7 @@
 # | **needs** | `01_frame_extraction/` |
 # | **makes** | `04_roadmap_lite/` (weights, loss curve), `scores/roadmap.csv` |
 # | **time** | CPU: 65 s to train and score as shown below (2 cores with other work beside it); T4 x 2: not measured |
-# | **shown** | the embedded sample at its tiny size (3 + 3 videos, 168 frames), profile `lite`: wiring, not quality |
+# | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %% [markdown]
 # ## Bootstrap
@@ -76,8 +76,10 @@ run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT
 # frames; the coarse paths carry large fast things, the fine ones texture, and they are joined coarse to fine. Swaying
 # leaves and compression flicker would be errors everywhere, so each pixel has a noise floor measured on training
 # frames, and only what exceeds it counts, in the loss and in the score alike. The idea is
-# [ROADMAP](https://arxiv.org/abs/2011.02763)'s; its layers and constants are not public, so those here are ours.
-# **What it misses:** things that move predictably, however odd they are.
+# [ROADMAP](https://arxiv.org/abs/2011.02763)'s; its layers and constants are not public, so those here are ours. It
+# foretells the speed of every place as well, and some pasts are played too fast with a normal future as target, so that
+# a cyclist is not foretold from a cyclist's own past. **What it misses:** things that move predictably, however odd
+# they look.
 
 # %%
 scores = run.model("roadmap")

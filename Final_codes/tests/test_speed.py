@@ -51,6 +51,15 @@ def test_the_slower_direction_counts_where_a_picture_flashes_by():
     assert found[5].max() < 0.05
 
 
+def test_a_videos_first_frame_looks_twice_to_the_same_side():
+    """What flashes by in the second frame alone does not make the first one fast."""
+    still = make_footage(videos=1, frames=7, size=(64, 96), blobs=0, noise=0)
+    flash = np.array(still.pixels)
+    flash[1] = np.random.default_rng(0).integers(0, 256, flash[1].shape, np.uint8)
+    found = speed_maps(dataclasses.replace(still, pixels=flash), 1).batch(np.arange(7)).astype(float)
+    assert found[0].max() < 0.05
+
+
 def test_the_baseline_is_longer_where_everything_is_slower():
     assert choose_baseline(sliding(3)) == 1
     assert choose_baseline(sliding(0.34, 40)) >= 3

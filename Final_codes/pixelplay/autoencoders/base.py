@@ -64,7 +64,7 @@ class TrainConfig:
     step: int = 2
     batch: int = 16
     steps: int = 800
-    passes: float = 3.0
+    passes: float = 1.5
     epoch_steps: int = 100
     lr: float = 5e-4
     weight_decay: float = 1e-4

@@ -1,10 +1,10 @@
 """Speed maps: how fast every place of every frame moves, measured once for all models that judge speed.
 
 Reads `Footage` (repaired working-size frames); writes `<split>.speed.npy` (float16) and, last, `speed.json` into the
-folder of stage 1. Dense flow towards an earlier and towards a later frame; the slower of both counts, pixel by pixel,
-because a false match or an uncovered background seldom shows towards both sides. How far these frames lie from the
-judged one is chosen on the training footage: a step long enough to stand out of sub-pixel noise, short enough to be
-followed.
+folder of stage 1. Dense flow towards an earlier and towards a later frame (towards two on one side at a video's ends);
+the slower of both counts, pixel by pixel, because a false match or an uncovered background seldom shows towards both
+sides. How far these frames lie from the judged one is chosen on the training footage: a step long enough to stand out
+of sub-pixel noise, short enough to be followed.
 """
 
 from __future__ import annotations
@@ -85,6 +85,9 @@ def measure(footage: Footage, baseline: int, out: np.ndarray, workers: int | Non
     """Fill `out` (N, h / 4, w / 4) with the footage's speeds; 0 in a frame without any other near it in time."""
     earlier = partners(footage.videos, footage.frames, footage.reliability, baseline, TOLERANCE)
     later = later_partners(footage.videos, footage.frames, footage.reliability, earlier, baseline, TOLERANCE)
+    # the first and last frames of a video have one side only: a second look further away stands in
+    onward = np.where(earlier > np.arange(len(earlier)), later[earlier], earlier[earlier])
+    second = np.where(later >= 0, later, np.where(earlier >= 0, onward, -1))
     own = threading.local()  # a flow keeps pyramids of its own, so every thread has one
 
     @functools.lru_cache(maxsize=8 * MAX_BASELINE)
@@ -95,8 +98,8 @@ def measure(footage: Footage, baseline: int, out: np.ndarray, workers: int | Non
         if not hasattr(own, "flow"):
             own.flow = DenseFlow()
         now, speeds = look(position), []
-        for other in (int(earlier[position]), int(later[position])):
-            if other >= 0:
+        for other in (int(earlier[position]), int(second[position])):
+            if other >= 0 and other != position:
                 velocity = own.flow(now, look(other), int(footage.frames[other] - footage.frames[position]))
                 speeds.append(np.hypot(velocity[..., 0], velocity[..., 1]))
         if not speeds:

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from pixelplay.autoencoders.windows import Clip
 from pixelplay.data.footage import Footage
+from pixelplay.flow.speed import CELL
 from pixelplay.registry import MODELS, model_class
 from pixelplay.visual import style
 from pixelplay.visual.graph import Edge, Node, draw_graph
@@ -22,8 +24,8 @@ from pixelplay.visual.network_graph import network_graph
 
 WHITE, BLUE, GREEN, YELLOW, ORANGE = "#FFFFFF", "#A9D6F5", "#9ADBC5", "#F7EFA0", style.ORANGE
 
-OUTPUTS = {"stae": ("reconstruction", "prediction"), "roadmap": ("prediction", "expected error"),
-           "unet": ("in-painted frame", "expected error")}
+OUTPUTS = {"stae": ("rebuilt and predicted frames", "their speeds"), "roadmap": ("predicted frame", "its speed"),
+           "unet": ("in-painted frame", "its speed")}
 """What the networks that give plain tuples give."""
 
 
@@ -47,7 +49,9 @@ def autoencoder_diagram(name: str, profile: str = "full") -> Figure:
         raise Caught
 
     handle = net.register_forward_pre_hook(catch)
-    clip = torch.rand(1, len(model.offsets), model.config.channels, *size, generator=torch.Generator().manual_seed(0))
+    length, cells = len(model.offsets), (size[0] // CELL, size[1] // CELL)
+    clip = Clip(torch.rand(1, length, model.config.channels, *size, generator=torch.Generator().manual_seed(0)),
+                torch.ones(1, length, 1, *cells))
     try:
         model.loss(net, clip, clip, torch.Generator().manual_seed(0), prior)
     except Caught:

@@ -27,6 +27,7 @@ from pixelplay.visual.annotate import ACTOR_NOTE
 from pixelplay.visual.predictions import predictions
 from pixelplay.visual.report_tables import METRICS, SUBMISSIONS, metric_tables
 from pixelplay.visual.run_folder import EXTRACTION, RunFolder
+from pixelplay.visual.speed_maps import SpeedRow, speed_maps
 from pixelplay.visual.timeline import score_timeline, timeline_page
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,23 @@ def frames(run: Folder, *, count: int = 8) -> Figure:
             style.picture(axes, image, str(footage.ids[row]))
         line[0].set_ylabel("training" if split == "train" else "test", fontsize=9)
     return figure
+
+
+def speeds(run: Folder) -> Figure | None:
+    """A training frame, and test frames of usual, high and highest speed, with their speed maps."""
+    run, rows = opened(run), []
+    for split, shares in (("train", (0.5,)), ("test", (0.5, 0.95, 1.0))):
+        footage = run.footage(split)
+        if footage.speeds is None or not len(footage):
+            return _nothing("no speed maps were measured")
+        picks = np.unique(np.linspace(0, len(footage) - 1, min(len(footage), 2000)).astype(int))
+        fastest = np.array([np.quantile(footage.speeds[footage.rows[p]].astype(np.float32), 0.995) for p in picks])
+        order = np.argsort(fastest, kind="stable")
+        for share, word in zip(shares, ("usual", "high", "highest")):
+            place = int(picks[order[round(share * (len(order) - 1))]])
+            rows.append(SpeedRow(f"{split}, {footage.ids[place]}: {word} speed", footage.batch(np.array([place]))[0],
+                                 footage.speeds[footage.rows[place]]))
+    return speed_maps(rows)
 
 
 def timelines(run: Folder) -> Figure | None:
