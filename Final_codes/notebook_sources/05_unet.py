@@ -74,10 +74,11 @@ run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT
 # ## What it believes is normal
 # A patch is normal if it can be guessed from its surroundings. A plain U-Net asked to *reconstruct* simply carries its
 # input across the shallow skips, anomalies included; so here blocks are masked and only the hidden ones are compared.
-# Complementary masks at test time hide every pixel exactly once, and there is no skip at full resolution. What is hidden
-# is rebuilt twice: how it looks, and how fast it moves; the patch whose speed was guessed worst decides, and its looks
-# add to that. The shape is the predictor's of [Liu et al., CVPR 2018](https://arxiv.org/abs/1712.09867); the task is
-# ours. **What it misses:** an oddity much larger than a block gives itself away to the network by what is left of it.
+# Complementary masks at test time hide every pixel exactly once, and there is no skip at full resolution. What is
+# hidden is rebuilt twice: how it looks, and how fast it moves; the patch whose speed was guessed worst decides, and its
+# looks add to that. The shape is the predictor's of [Liu et al., CVPR 2018](https://arxiv.org/abs/1712.09867); the task
+# is ours. **What it misses:** an oddity much larger than a block gives itself away to the network by what is left of
+# it.
 
 # %%
 scores = run.model("unet")

@@ -17,8 +17,9 @@ def sliding(shift, frames=12, size=(96, 144), numbers=None):
     texture = cv2.resize(rng.integers(0, 256, (24, 200, 3), np.uint8), (800, size[0]), interpolation=cv2.INTER_CUBIC)
     numbers = np.arange(frames) if numbers is None else np.asarray(numbers)
     footage = make_footage(videos=1, frames=frames, size=size)
-    moved = [cv2.warpAffine(texture, np.array([[1, 0, shift * n - 400], [0, 1, 0]], float), size[::-1]) for n in numbers]
-    return dataclasses.replace(footage, frames=numbers.astype(np.int64), pixels=np.stack(moved))
+    steps = [np.array([[1, 0, shift * n - 400], [0, 1, 0]], float) for n in numbers]
+    return dataclasses.replace(footage, frames=numbers.astype(np.int64),
+                               pixels=np.stack([cv2.warpAffine(texture, s, size[::-1]) for s in steps]))
 
 
 @pytest.mark.parametrize("shift", [1, 3])

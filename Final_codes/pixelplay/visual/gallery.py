@@ -67,8 +67,8 @@ def pictures() -> list[Picture]:
                 "bank.", look.radius),
         Picture("repairs.jpg", "Repair", "Test frames as they came (above) and as every model sees them (below).",
                 look.repairs),
-        Picture("speeds.jpg", "Why", "How fast every place moves, measured once for all models: calm ground stays black "
-                "behind a walker, a runner glows.", look.speeds),
+        Picture("speeds.jpg", "Why", "How fast every place moves, measured once for all models: calm ground stays "
+                "black, a walker shows faintly, a cyclist glows.", look.speeds),
         Picture("frames.jpg", "Repair", "The embedded sample: a scene made by the project itself.", look.frames),
         Picture("losses.png", "Training", "Loss on training clips and on held-out ones.", look.training),
     ]
