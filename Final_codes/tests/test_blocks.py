@@ -97,13 +97,6 @@ def test_moving_weight_weighs_change_and_not_noise():
     assert torch.equal(weight[..., 4:], torch.full((1, 1, 8, 4), 5.0))
 
 
-def test_by_place_divides_a_static_error_out_without_blowing_up_empty_ground():
-    location = torch.tensor([[[1.0, 100.0, 1.0, 1.0]]])
-    errors = torch.tensor([[[[1.0, 100.0, 1.0, 5.0]]]])
-    found = blocks.by_place(errors / location, location, 0.5)[0, 0, 0]
-    assert found[3] == pytest.approx(5 / (1 + 0.5 * 25.75)) and found[1] / found[0] < 100 / 8
-
-
 def test_places_span_the_picture():
     found = blocks.places(torch.zeros(2, 1, 3, 5))
     assert found[0, 0, :, 0].tolist() == [-1, 0, 1] and found[1, 1, 0].tolist() == [-1, -0.5, 0, 0.5, 1]
@@ -148,3 +141,15 @@ def test_density_is_deterministic():
     codes = torch.randn(300, 6, generator=torch.Generator().manual_seed(0))
     one, two = (fit_density(codes, 5, seed=3) for _ in range(2))
     assert all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_a_cells_value_is_every_pixels_and_back():
+    x = torch.rand(2, 1, 3, 5)
+    assert blocks.cell_places(x).shape == (2, 1, 12, 20)
+    assert torch.allclose(blocks.cells(blocks.cell_places(x)), x)
+
+
+def test_too_fast_weighs_more_than_too_slow():
+    usual = torch.full((1, 1, 2, 2), 1.0)
+    fast, slow = blocks.speed_error(usual, usual + 0.5), blocks.speed_error(usual, usual - 0.5)
+    assert (fast > slow).all() and (blocks.speed_error(usual, usual) == 0).all()
