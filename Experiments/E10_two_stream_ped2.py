@@ -1,18 +1,25 @@
-"""E10: what does each part of the two-stream memory see on UCSD Ped2, alone and together?
+"""E10: what does each part of the two-stream memory see on UCSD Ped2, alone and together, and what does it cost?
 
 Runs stage 1, the local stream with one or more sets of detectors and, with --global, the global stream, all in the
 profile for two CPU cores and with one seed; prices every part before and after smoothing with the model's own sigma,
-fixed beforehand. Labels are opened at the end, to fill the table.
+fixed beforehand. Labels are opened at the end, to fill the table. With --cost, the local stream is fitted and scored
+anew on some videos and on twice as many, each in a process of its own: frames a second and peak memory.
 
 Run:   python Experiments/E10_two_stream_ped2.py DATA_FOLDER SCRATCH_FOLDER [--detectors foreground yolox-nano both]
-Makes: Experiments/E10_two_stream_ped2.csv (rows of the detectors that were run are replaced, others kept)
+           [--global] [--cost VIDEOS]
+Makes: Experiments/E10_two_stream_ped2.csv (rows of the detectors that were run are replaced, others kept) and, with
+       --cost, Experiments/E10_cost.csv
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import resource
+import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -22,9 +29,11 @@ import pandas as pd
 from pixelplay.calibration import calibrate
 from pixelplay.data.footage import Footage
 from pixelplay.data.layouts import find_dataset
+from pixelplay.environment import hardware, limit_threads
 from pixelplay.evaluation.labels import read_labels
 from pixelplay.evaluation.metrics import average_precision, macro_auc, roc_auc
 from pixelplay.files import atomic_path
+from pixelplay.fusion.prior import WITHIN
 from pixelplay.fusion.smoothing import smooth
 from pixelplay.model import Scores
 from pixelplay.repair.stage import open_footage, prepare
@@ -55,18 +64,41 @@ def rows_of(name: str, values: np.ndarray, test: Footage, labels: np.ndarray, si
     return rows
 
 
+def cost_of(prepared: Path, folder: Path, videos: int) -> dict:
+    """Fit on the first `videos` training videos and score as many test videos, from nothing; this process's memory."""
+    shutil.rmtree(folder, ignore_errors=True)
+    train, test = (open_footage(prepared, split) for split in ("train", "test"))
+    train, test = (f.of_videos(f.video_names()[:videos]) for f in (train, test))
+    start = time.perf_counter(), time.process_time()
+    model = LocalMemory(LocalMemoryConfig.profile("lite"))
+    model.fit(train, folder)
+    model.score(test, folder)
+    wall, busy = time.perf_counter() - start[0], time.process_time() - start[1]
+    frames = len(train) + len(test)
+    return {"videos": videos, "frames": frames, "frames_per_second": round(frames / wall, 1),
+            "per_processor_second": round(frames / busy, 1),
+            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "device": hardware().name}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("scratch", type=Path)
     parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=["foreground"])
     parser.add_argument("--global", dest="whole_frame", action="store_true", help="the global stream, too")
+    parser.add_argument("--cost", type=int, metavar="VIDEOS", help="cost with so many videos, and twice as many")
+    parser.add_argument("--cost-only", type=int, metavar="VIDEOS", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    limit_threads()
+    if args.cost_only:
+        print(json.dumps(cost_of(args.scratch / "ped2", args.scratch / "cost", args.cost_only)))
+        return
     (args.scratch / "ped2").mkdir(parents=True, exist_ok=True)
     manifest = prepare(find_dataset(args.data / "ped2"), args.scratch / "ped2")
     train, test = (open_footage(args.scratch / "ped2", split) for split in ("train", "test"))
     scores: dict[tuple[str, str], np.ndarray] = {}
     facts: dict[str, dict] = {}
+    fused: dict[str, np.ndarray] = {}
     for choice in args.detectors:
         folder = args.scratch / f"local_{choice}"
         model = LocalMemory(dataclasses.replace(LocalMemoryConfig.profile("lite"), detectors=DETECTORS[choice]))
@@ -77,16 +109,19 @@ def main() -> None:
                          "cpu_seconds": round(time.process_time() - start[1]),
                          "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
                          "frames": len(train) + len(test), "flow_baseline": model.about["flow"]["baseline"]}
-        for name, values in calibrated(found, model.held_out(train, folder)).items():
+        held_out = model.held_out(train, folder)
+        for name, values in calibrated(found, held_out).items():
             scores[choice, name] = values
+        fused[choice] = calibrate(held_out.values, log=False, high=100.0)(found.values)
     if args.whole_frame:
         model = GlobalMemory(GlobalMemoryConfig.profile("lite"))
         model.fit(train, args.scratch / "global")
-        found, held_out = model.score(test, args.scratch / "global"), model.held_out(train, args.scratch / "global")
-        scores["none", "global"] = calibrate(held_out.values, log=True)(found.values)
+        found = model.score(test, args.scratch / "global")
+        scores["none", "global"] = found.values
         for choice in args.detectors:
-            scores[choice, "appearance + motion + global"] = (scores[choice, "appearance + motion"]
-                                                              + scores["none", "global"])
+            # one scale, then the weights that the ensemble gives the two streams
+            scores[choice, "appearance + motion + global"] = (WITHIN["local_memory"] * fused[choice]
+                                                              + WITHIN["global_memory"] * found.values)
     labels = read_labels(manifest.labels).align(test.ids).values
     table = pd.DataFrame([{"detectors": choice, **row, **facts.get(choice, {})}
                           for (choice, name), values in scores.items()
@@ -98,6 +133,13 @@ def main() -> None:
     with atomic_path(target) as part:
         table.to_csv(part, index=False)
     print(table.to_string(index=False))
+    if args.cost:
+        rows = [subprocess.run([sys.executable, __file__, args.data, args.scratch, "--cost-only", str(n)], check=True,
+                               stdout=subprocess.PIPE, text=True).stdout for n in (args.cost, 2 * args.cost)]
+        costs = pd.DataFrame([json.loads(row.splitlines()[-1]) for row in rows])
+        with atomic_path(HERE / "E10_cost.csv") as part:
+            costs.to_csv(part, index=False)
+        print(costs.to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -106,11 +106,12 @@ def features_key(footage: Footage, backbone: Backbone, **parameters: object) -> 
     """16 hex digits over all that decides a table's content. Precision counts: bfloat16 rows differ from float32."""
     rows = footage.rows
     return config_hash(footage.fingerprint, footage.name, footage.size, footage.full_size,
-                       [len(rows), *_digest(rows)], backbone.name, backbone.weights_hash, backbone.hardware.dtype,
+                       [len(rows), *digest(rows)], backbone.name, backbone.weights_hash, backbone.hardware.dtype,
                        parameters)
 
 
-def _digest(numbers: np.ndarray) -> list[str]:
+def digest(numbers: np.ndarray) -> list[str]:
+    """A hash of an array, for a table's key."""
     return [hashlib.sha256(np.ascontiguousarray(numbers).data).hexdigest()[:16]]
 
 
@@ -170,7 +171,7 @@ def crop_features(footage: Footage, frame_of: np.ndarray, boxes: np.ndarray, cro
                               normalise=normalise)
 
     key = features_key(footage, backbone, kind="crop", crop=parameters, fit=fit, normalise=normalise, dtype=dtype,
-                       boxes=_digest(boxes) + _digest(frame_of))
+                       boxes=digest(boxes) + digest(frame_of))
     table = cached_table(folder, f"{footage.name}-{name}-{backbone.name}", key, len(boxes), backbone.dim, produce,
                          dtype=dtype)
     _card(folder, f"{footage.name}-{name}-{backbone.name}-{key}", backbone, table)

@@ -36,6 +36,8 @@ from pixelplay.two_stream.foreground import Background, analysis_size, fit_backg
 from pixelplay.two_stream.memory import folds, nearest
 from pixelplay.two_stream.motion import Actors, SpeedModel, fit_speeds
 from pixelplay.two_stream.motion_density import METHODS, DensityModel, fit_density
+from pixelplay.two_stream.patch_vectors import PARTS as PATCHES
+from pixelplay.two_stream.patch_vectors import PatchVectors, VectorBank, patch_vectors
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima, reason
 from pixelplay.two_stream.tracks import link_actors, track_median
 
@@ -69,7 +71,10 @@ class LocalMemoryConfig:
         ratio: share of the training crops that a bank keeps.
         floor: least crops in a bank, where there are as many: of a short training set the whole subsample.
         seeds, subsample, projection, outliers: see `GlobalMemoryConfig`.
-        appearance_weight, motion_weight: of the two rarities in the sum.
+        patches: VideoPatchCore's vectors as further parts, any of 'spatial', 'temporal' (`patch_vectors.py`).
+        clip, groups: frames of their clips, averages of channels that make a vector.
+        patch_ratio: share of the training vectors that their banks keep.
+        appearance_weight, motion_weight, patch_weight: of the rarities in the sum; the last of each kind of patches.
     """
 
     detectors: tuple[str, ...] = ("foreground",)
@@ -97,8 +102,13 @@ class LocalMemoryConfig:
     subsample: float = 0.8
     projection: int = 256
     outliers: float = 0.005
+    patches: tuple[str, ...] = ()
+    clip: int = 4
+    groups: int = 32
+    patch_ratio: float = 0.01
     appearance_weight: float = 1.0
     motion_weight: float = 1.0
+    patch_weight: float = 1.0
 
     @classmethod
     def profile(cls, name: str) -> LocalMemoryConfig:
@@ -122,6 +132,7 @@ class _Fitted:
     rarities: dict[str, Rarity]
     train_ids: np.ndarray
     train_boxes: np.ndarray
+    patches: dict[str, VectorBank]
 
 
 class LocalMemory(Model):
@@ -139,6 +150,10 @@ class LocalMemory(Model):
         if config.motion not in ("speed", *METHODS):
             raise PixelPlayError(f"local_memory.motion is '{config.motion}'",
                                  expected="one of speed, " + ", ".join(METHODS))
+        unknown = set(config.patches) - set(PATCHES)
+        if unknown or config.clip < 2:
+            raise PixelPlayError(f"local_memory.patches {', '.join(unknown)} with clips of {config.clip}",
+                                 expected="any of " + ", ".join(PATCHES) + ", clips of 2 frames or more")
         self.fitted: _Fitted | None = None
         self.about: dict[str, Any] = {}
         self._held_out: tuple[str, Scores] | None = None
@@ -162,16 +177,22 @@ class LocalMemory(Model):
         held = self._steady(held, table, train)
         rows, features = self._features(train, folder, table)
         picks = [self._pick(features, train.videos[table.position[rows]], s) for s in range(c.seeds)]
+        videos = train.videos[table.position[rows]]
+        vectors = self._vectors(train, folder, table, rows)
+        generator = torch.Generator().manual_seed(1000 * self.seed)
+        banks = {p: VectorBank.fit(vectors.memorised(p), c.patch_ratio, c.floor, generator) for p in c.patches}
         self.fitted = _Fitted(scene, speeds, [np.asarray(features[p], np.float32) for p in picks], picks, {}, {},
-                              train.ids[table.position[rows]], table.boxes[rows])
-        near = self._held_out_distances(features, train.videos[table.position[rows]])
-        raw = self._frames(train, table, rows, held, near)
+                              train.ids[table.position[rows]], table.boxes[rows], banks)
+        near = self._held_out_distances(features, videos)
+        strange = {p: bank.held_out(vectors.compared(p), folds(videos)) for p, bank in banks.items()}
+        raw = self._frames(train, table, rows, held, near, strange)
         self.fitted = dataclasses.replace(self.fitted, calibrations={
             name: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1), log=True,
                             high=HIGH)
             for name, values in raw.items()})
         z = self._parts(train, raw)[1]
-        self.fitted = dataclasses.replace(self.fitted, rarities={part: Rarity.fit(z[part]) for part in PARTS})
+        self.fitted = dataclasses.replace(self.fitted, rarities={part: Rarity.fit(z[part])
+                                                                  for part in (*PARTS, *c.patches)})
         self.about = self._card(train, table, scene, speeds)
         self._held_out = (self._stamp(train), self._scores(train, raw))
         self._write_actors(train, folder, table, rows, held, near, [None] * c.seeds)
@@ -189,7 +210,9 @@ class LocalMemory(Model):
         found = [nearest(features, bank, device=self._device) if len(bank) and len(rows) else
                  (np.full((len(rows), 1), np.nan), np.zeros((len(rows), 1), np.int64)) for bank in fitted.banks]
         near = np.stack([d[:, 0] for d, _ in found])
-        raw = self._frames(footage, table, rows, motion, near)
+        vectors = self._vectors(footage, folder, table, rows)
+        strange = {p: bank.score(vectors.compared(p)) for p, bank in fitted.patches.items()}
+        raw = self._frames(footage, table, rows, motion, near, strange)
         self._write_actors(footage, folder, table, rows, motion, near, [i[:, 0] for _, i in found])
         return self._scores(footage, raw)
 
@@ -253,6 +276,16 @@ class LocalMemory(Model):
                                  parameters={"pad": c.pad, "square": 224}, batch_size=c.batch)
         return rows, features
 
+    def _vectors(self, footage: Footage, folder: Path, table: ActorTable, rows: np.ndarray
+                 ) -> PatchVectors | None:
+        """Patch vectors of the embedded actors, where they are wanted."""
+        c = self.config
+        if not c.patches:
+            return None
+        return patch_vectors(footage, table.position[rows], table.boxes[rows], functools.partial(crop, pad=c.pad),
+                             self.backbone, folder / "cache", clip=c.clip, groups=c.groups, tolerance=c.tolerance,
+                             parameters={"pad": c.pad, "square": 224})
+
     def _fit_motion(self, actors: Actors, videos: np.ndarray) -> tuple[SpeedModel | DensityModel, np.ndarray]:
         if self.config.motion == "speed":
             return fit_speeds(actors, videos)
@@ -296,12 +329,14 @@ class LocalMemory(Model):
                     out[b, mine] = nearest(features[mine], others, device=self._device)[0][:, 0]
         return out
 
-    def _frames(self, footage: Footage, table: ActorTable, rows: np.ndarray, motion: np.ndarray, near: np.ndarray
-                ) -> dict[str, np.ndarray]:
+    def _frames(self, footage: Footage, table: ActorTable, rows: np.ndarray, motion: np.ndarray, near: np.ndarray,
+                strange: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Raw frame scores of every part, NaN where no actor was measured."""
         raw = {"motion": frame_maxima(motion, table.position, len(footage))}
         for b in range(len(near)):
             raw[f"appearance.seed{b}"] = frame_maxima(near[b], table.position[rows], len(footage))
+        for part, values in strange.items():
+            raw[part] = frame_maxima(values, table.position[rows], len(footage))
         return raw
 
     def _parts(self, footage: Footage, raw: dict[str, np.ndarray]
@@ -322,7 +357,7 @@ class LocalMemory(Model):
             else:
                 values = fill_between(values, evaluated, footage.videos, footage.frames, c.tolerance)
             parts[name], z[name] = values, calibration(values)
-        seeds = [n for n in raw if n != "motion"]
+        seeds = [n for n in raw if n.startswith("appearance.")]
         parts["appearance"] = np.mean([parts[n] for n in seeds], axis=0)
         z["appearance"] = np.mean([z[n] for n in seeds], axis=0)
         return parts, z, alone
@@ -330,8 +365,8 @@ class LocalMemory(Model):
     def _scores(self, footage: Footage, raw: dict[str, np.ndarray]) -> Scores:
         c, rarities = self.config, self._require().rarities
         parts, z, alone = self._parts(footage, raw)
-        total = (c.appearance_weight * rarities["appearance"](z["appearance"])
-                 + c.motion_weight * rarities["motion"](z["motion"]))
+        weights = {"appearance": c.appearance_weight, "motion": c.motion_weight}
+        total = sum(weights.get(p, c.patch_weight) * rarities[p](z[p]) for p in (*PARTS, *c.patches))
         # a part in which nothing differs (nobody moves, nobody is there) ranks nothing and has no file
         parts = {n: v for n, v in parts.items() if len(v) < 2 or v.min() < v.max()}
         return Scores(total, alone, parts)
@@ -384,6 +419,8 @@ class LocalMemory(Model):
                    "background.thumbs": f.scene.background.thumbs, "train_boxes": f.train_boxes}
         tensors |= {f"speeds.{k}": v for k, v in f.speeds.arrays().items()}
         tensors |= {f"bank{i}": b for i, b in enumerate(f.banks)} | {f"members{i}": m for i, m in enumerate(f.members)}
+        for part, bank in f.patches.items():
+            tensors |= {f"{part}.vectors": bank.vectors, f"{part}.actors": bank.actors}
         with atomic_path(Path(folder) / f"{self.name}.safetensors") as part:
             save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, part)
         write_json(Path(folder) / f"{self.name}.json", {
@@ -410,6 +447,7 @@ class LocalMemory(Model):
             banks = [t[f"bank{i}"] for i in range(card["banks"])]
             members = [t[f"members{i}"] for i in range(card["banks"])]
             boxes = t["train_boxes"]
+            patches = {p: VectorBank(t[f"{p}.vectors"], t[f"{p}.actors"]) for p in card["config"].get("patches", ())}
         except (OSError, SafetensorError, KeyError) as cause:
             raise PixelPlayError(f"{path} cannot be read: {cause}", mend="fit the model again") from cause
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in card["config"].items()}
@@ -419,7 +457,7 @@ class LocalMemory(Model):
         model.fitted = _Fitted(scene, speeds, banks, members,
                                {k: Calibration(**v) for k, v in card["calibrations"].items()},
                                {k: Rarity(tuple(v["levels"]), v["excess"]) for k, v in card["rarities"].items()},
-                               np.array(card["train_ids"], dtype=object), boxes)
+                               np.array(card["train_ids"], dtype=object), boxes, patches)
         own = ("model", "version", "config", "seed", "banks", "train_ids", "calibrations", "rarities")
         model.about = {k: v for k, v in card.items() if k not in own}
         return model
