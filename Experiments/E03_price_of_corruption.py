@@ -3,26 +3,29 @@
 Scores UCSD Ped2 with each model as published; corrupted like the competition's test set (recipe `competition`: 10.2 %
 vertical flips, 24.4 % noise of sigma 37, 15.5 % of sigma 27, 1.65 % dropped, JPEG 75 with 4:2:0 chroma); corrupted and
 repaired; and, for what no repair can bring back, clean frames with the same drops and JPEG. Every model is trained
-once, on the clean training frames; its scores are calibrated on held-out training scores and smoothed with its own
-sigma, weighted by reliability. Labels are used for the table alone. Won back = (repaired - corrupted) / (clean -
-corrupted); `won_back_of_jpeg` is measured against the clean frames with the same drops and JPEG instead.
+once, on the clean training frames; its scores go through the default recipe alone, with its family and with all.
+Labels are used for the table alone. Won back = (repaired - corrupted) / (clean - corrupted); `won_back_of_jpeg` is
+measured against the clean frames with the same drops and JPEG instead. `bias` and `agreement` need no labels: the mean
+difference to the clean score of the same frame before smoothing, in robust deviations, and their rank correlation.
 
 Run:   python Experiments/E03_price_of_corruption.py DATA_FOLDER SCRATCH_FOLDER [MODEL ...] [--profile smoke]
-       models: names from the registry, or frame_difference, foreground, flow (no training, defined below)
-Makes: Experiments/E03_price_of_corruption.csv (rows of other models are kept)
+           [--weights Final_codes/Final_models/ped2]
+       models: names from the registry, or frame_difference, foreground, flow (no training, defined below). Scores
+       that are there already are kept: delete SCRATCH_FOLDER/<condition>/scores to score again.
+Makes: Experiments/E03_price_of_corruption.csv
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from pixelplay.calibration import calibrate
 from pixelplay.data.baseline import frame_difference_scores, patch_means
 from pixelplay.data.corruption import RECIPES, corrupt_dataset, encode, frame_path
 from pixelplay.data.footage import Footage
@@ -30,14 +33,20 @@ from pixelplay.data.layouts import find_dataset
 from pixelplay.data.manifest import Manifest
 from pixelplay.data.reading import open_stream
 from pixelplay.environment import hardware, limit_threads
-from pixelplay.evaluation.labels import read_labels
-from pixelplay.evaluation.metrics import average_precision, macro_auc, roc_auc
-from pixelplay.fusion.smoothing import smooth
+from pixelplay.evaluation.bootstrap import frame_intervals
+from pixelplay.evaluation.labels import Labels, read_labels
+from pixelplay.fusion.calibrated import calibrated, without_noise
+from pixelplay.fusion.ensemble import FAMILIES, find_files, merge_all, read_members, spearman
+from pixelplay.fusion.recipe import Frames, load_recipe
+from pixelplay.fusion.scores import Rehearsed, ScoreFile, write_rehearsed, write_scores
 from pixelplay.registry import MODELS, model_class
+from pixelplay.repair.rehearsal import open_rehearsal, rehearse
 from pixelplay.repair.stage import RepairConfig, open_footage, prepare
 
 TABLE = Path(__file__).with_suffix(".csv")
-CONDITIONS = ("clean", "corrupted", "repaired", "clean, same drops and JPEG")
+CLEAN, CORRUPTED, REPAIRED, COMPRESSED = CONDITIONS = ("clean", "corrupted", "repaired", "clean, same drops and JPEG")
+NAMES = {"": "all models", "_two_stream": "two-stream memory", "_quad_ensemble": "quad autoencoders"}
+METRICS = {"ap": "AP", "micro_auc": "micro_AUC", "macro_auc": "macro_AUC"}
 
 
 def foreground_scores(footage: Footage, background: np.ndarray) -> np.ndarray:
@@ -72,80 +81,127 @@ def compressed_copy(clean: Manifest, damaged: Manifest, plan: pd.DataFrame, fold
                                roots={"train": clean.roots["train"], "test": folder / "testing_videos"})
 
 
-def scores_of(name: str, train: Footage, tests: dict[str, Footage], folder: Path, profile: str
-              ) -> tuple[np.ndarray, dict[str, np.ndarray], float, bool]:
-    """(held-out training scores, condition -> test scores, sigma, whether to take logarithms)."""
+def make_conditions(data: Path, scratch: Path) -> None:
+    """Corrupt, extract and repair: one stage-1 folder a condition."""
+    clean = find_dataset(data / "ped2")
+    plan = corrupt_dataset(clean, scratch / "copy", RECIPES["competition"], seed=3, with_train=False)
+    copy = find_dataset(None, test=scratch / "copy" / "testing_videos")
+    table = pd.concat([clean.split("train"), copy.split("test")], ignore_index=True)
+    roots = {"train": clean.roots["train"], "test": scratch / "copy" / "testing_videos"}
+    damaged = dataclasses.replace(clean, table=table, fingerprint=copy.fingerprint, roots=roots)
+    prepare(clean, scratch / CLEAN, RepairConfig(enabled=False))
+    prepare(damaged, scratch / CORRUPTED, RepairConfig(enabled=False))
+    prepare(damaged, scratch / REPAIRED)
+    rehearse(scratch / REPAIRED)
+    prepare(compressed_copy(clean, damaged, plan, scratch / "jpeg"), scratch / COMPRESSED, RepairConfig(enabled=False))
+
+
+def score(name: str, scratch: Path, profile: str, weights: Path | None, conditions: Sequence[str]) -> None:
+    """Write the score files of one model in some conditions; those that are there are kept."""
+    wanted = [c for c in conditions if not (scratch / c / "scores" / f"{name}.csv").exists()]
+    if not wanted:
+        return
+    train, folder = open_footage(scratch / CLEAN, "train"), scratch / f"{name}_{profile}"
+    about = {"model": name, "kind": "error", "sigma": 8.0, "family": "baseline"}
     if name in MODELS:
         cls = model_class(name)
-        model = cls(cls.Config.profile(profile), seed=0)
-        model.fit(train, folder)
+        if weights and (weights / name).is_dir():
+            model = cls.load(weights / name)
+        else:
+            model = cls(cls.Config.profile(profile), seed=0)
+            model.fit(train, folder)
         held_out = model.held_out(train, folder).values
-        found = {}
-        for condition, test in tests.items():
-            place = folder / condition.replace(", ", "_").replace(" ", "_")
-            place.mkdir(parents=True, exist_ok=True)
-            found[condition] = model.score(test, place).values
-        return held_out, found, cls.sigma, cls.kind in ("error", "distance")
-    if name == "foreground":
-        background = np.median(train.pixels[train.rows[::40]], axis=0).astype(np.uint8)
+        about |= {"kind": cls.kind, "sigma": cls.sigma, "family": cls.family}
 
-        def score(footage: Footage) -> np.ndarray:
-            return foreground_scores(footage, background)
+        def values(footage: Footage, place: Path) -> np.ndarray:
+            place.mkdir(parents=True, exist_ok=True)
+            return model.score(footage, place).values
     else:
-        score = {"frame_difference": frame_difference_scores, "flow": flow_scores}[name]
-    return score(train), {c: score(t) for c, t in tests.items()}, 8.0, True
+        background = np.median(train.pixels[train.rows[::40]], axis=0).astype(np.uint8)
+        rule = {"frame_difference": frame_difference_scores, "flow": flow_scores,
+                "foreground": lambda f: foreground_scores(f, background)}[name]
+        held_out = rule(train)
+
+        def values(footage: Footage, place: Path) -> np.ndarray:
+            return rule(footage)
+    for condition in wanted:
+        test = open_footage(scratch / condition, "test")
+        path = write_scores(scratch / condition / "scores", name, test.ids, values(test, folder / condition),
+                            train=(train.ids, held_out), about=about)
+        rehearsal = open_rehearsal(scratch / condition)
+        if rehearsal:
+            before, after = (model.score_seen(f, train, folder).values if name in MODELS else rule(f)
+                             for f in (rehearsal.before, rehearsal.after))
+            write_rehearsed(path, Rehearsed(rehearsal.before.ids, rehearsal.sigma, before, after))
+
+
+def merged(scratch: Path, condition: str, models: list[str], *, trust: bool = True
+           ) -> tuple[Frames, dict[str, ScoreFile], dict[str, np.ndarray]]:
+    """Frames, members and what the default recipe makes of each model, each family and all of a condition."""
+    frames, rule = Frames.of_stage(scratch / condition), load_recipe("default")
+    if not trust:
+        frames = Frames.of_ids(frames.ids.tolist())
+    files = {p.stem: p for p in find_files([scratch / condition / "scores"])}
+    members = read_members({m: files[m] for m in models}, frames)
+    found = {m: rule.fuse({m: f}, frames, None).values for m, f in members.items()}
+    real = {m: f for m, f in members.items() if f.about["family"] != "baseline"}
+    for result in merge_all(real, frames, rule) if len(real) > 1 else []:
+        parts = [r.model for r in result.rows]
+        if len(parts) > 1:
+            # a family is called so only where all its models were scored
+            whole = {m for m in MODELS if result.ending in ("", FAMILIES[model_class(m).family])} == set(parts)
+            found[NAMES[result.ending] if whole else " + ".join(parts)] = result.values
+    return frames, members, found
+
+
+def table(scratch: Path, models: list[str], labels: Labels, profile: str) -> pd.DataFrame:
+    """Every row of the result; a model has no row in a condition it was not scored in."""
+    rows, raw = [], {}
+    ways = [(c, c, True) for c in CONDITIONS] + [("repaired, noise and reliability ignored", REPAIRED, False)]
+    for label, condition, trust in ways:
+        there = [m for m in models if (scratch / condition / "scores" / f"{m}.csv").exists()]
+        frames, members, found = merged(scratch, condition, there, trust=trust)
+        truth = labels.align(frames.ids, frames.ids).values
+        raw[label] = {m: pd.Series(calibrated(without_noise(f, frames)[0])[0], frames.ids) for m, f in members.items()}
+        for name, values in found.items():
+            row = {"model": name, "condition": label, "frames": len(truth)}
+            around = frame_intervals(truth, values, frames.videos)
+            for metric, column in METRICS.items():
+                row |= {column: around[metric].value, f"{column}_low": around[metric].low,
+                        f"{column}_high": around[metric].high}
+            if name in members and name in raw[CLEAN]:
+                clean = raw[CLEAN][name].loc[frames.ids]
+                row["bias"] = float((raw[label][name] - clean).mean())
+                row["agreement"] = spearman(raw[label][name].rank().to_numpy(), clean.rank().to_numpy())
+            rows.append(row | {"profile": profile if name not in members or name in MODELS else ""})
+    order = {m: i for i, m in enumerate(dict.fromkeys([*models, *(r["model"] for r in rows)]))}
+    out = pd.DataFrame(rows).sort_values("model", key=lambda c: c.map(order), kind="stable", ignore_index=True)
+    for _, group in out.groupby("model"):
+        at = group.set_index("condition")
+        for metric in METRICS.values():
+            best, worst, after, compressed = at[metric].reindex(CONDITIONS)
+            where = group.index[group["condition"] == REPAIRED]
+            out.loc[where, f"won_back_{metric}"] = (after - worst) / (best - worst)
+            out.loc[where, f"won_back_of_jpeg_{metric}"] = (after - worst) / (compressed - worst)
+    return out.assign(hardware=hardware().name)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("scratch", type=Path)
-    parser.add_argument("models", nargs="*", default=["frame_difference", "foreground", "flow"])
+    parser.add_argument("models", nargs="*", default=["frame_difference", "flow"])
     parser.add_argument("--profile", default="lite")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--conditions", nargs="*", default=list(CONDITIONS))
     args = parser.parse_args()
     limit_threads(1)
-    clean = find_dataset(args.data / "ped2")
-    plan = corrupt_dataset(clean, args.scratch / "copy", RECIPES["competition"], seed=3, with_train=False)
-    copy = find_dataset(None, test=args.scratch / "copy" / "testing_videos")
-    table = pd.concat([clean.split("train"), copy.split("test")], ignore_index=True)
-    roots = {"train": clean.roots["train"], "test": args.scratch / "copy" / "testing_videos"}
-    damaged = dataclasses.replace(clean, table=table, fingerprint=copy.fingerprint, roots=roots)
-    prepare(clean, args.scratch / "clean", RepairConfig(enabled=False))
-    prepare(damaged, args.scratch / "corrupted", RepairConfig(enabled=False))
-    prepare(damaged, args.scratch / "repaired")
-    compressed = compressed_copy(clean, damaged, plan, args.scratch / "jpeg")
-    prepare(compressed, args.scratch / CONDITIONS[3], RepairConfig(enabled=False))
-    tests = {c: open_footage(args.scratch / c, "test") for c in CONDITIONS}
-    train = open_footage(args.scratch / "clean", "train")
-    labels = read_labels(args.data / "ped2" / "frame_labels.csv")
-    truth = {c: labels.align(t.ids, t.ids).values for c, t in tests.items()}
-    rows = []
+    make_conditions(args.data, args.scratch)
     for name in args.models:
-        folder = args.scratch / f"{name}_{args.profile}"
-        held_out, found, sigma, log = scores_of(name, train, tests, folder, args.profile)
-        calibration = calibrate(held_out, log=log)
-        ways = [(c, c, tests[c].reliability) for c in CONDITIONS]
-        ways.append(("repaired, reliability ignored", "repaired", np.ones(len(tests["repaired"]))))
-        for label, condition, trust in ways:
-            test, values = tests[condition], calibration(found[condition])
-            smoothed = smooth(values, test.videos, test.frames, trust, sigma=sigma)
-            y = truth[condition]
-            rows.append({"model": name, "profile": args.profile if name in MODELS else "", "condition": label,
-                         "frames": len(y), "AP": average_precision(y, smoothed), "micro_AUC": roc_auc(y, smoothed),
-                         "macro_AUC": macro_auc(y, smoothed, test.videos),
-                         "AP_unsmoothed": average_precision(y, values), "micro_AUC_unsmoothed": roc_auc(y, values),
-                         "hardware": hardware().name})
-        start = len(rows) - len(ways)
-        for metric in ("AP", "micro_AUC", "macro_AUC"):
-            best, worst, after, compressed = (rows[start + k][metric] for k in range(4))
-            rows[start + 2][f"won_back_{metric}"] = (after - worst) / (best - worst)
-            rows[start + 2][f"won_back_of_jpeg_{metric}"] = (after - worst) / (compressed - worst)
-        new = pd.DataFrame(rows)
-        if TABLE.exists():
-            old = pd.read_csv(TABLE, keep_default_na=False)
-            new = pd.concat([old[~old["model"].isin(new["model"])], new], ignore_index=True)
-        new.to_csv(TABLE, index=False, float_format="%.4f")
-        print(pd.DataFrame(rows[-len(ways):]).drop(columns="hardware").to_string())
+        score(name, args.scratch, args.profile, args.weights, args.conditions)
+    found = table(args.scratch, args.models, read_labels(args.data / "ped2" / "frame_labels.csv"), args.profile)
+    found.to_csv(TABLE, index=False, float_format="%.4f")
+    print(found.drop(columns=["hardware", "profile"]).to_string())
 
 
 if __name__ == "__main__":
