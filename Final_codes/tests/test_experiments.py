@@ -1,0 +1,80 @@
+"""The experiments' common part: what each needs, rows that stay, intervals as a figure."""
+
+import csv
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pixelplay.errors import PixelPlayError
+
+EXPERIMENTS = Path(__file__).parents[2] / "Experiments"
+FILES = sorted(EXPERIMENTS.glob("E[0-9][0-9]_*.py"))
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"experiments_{name}", EXPERIMENTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_experiment_says_how_it_is_run_and_what_it_needs(monkeypatch, capsys):
+    run = load("run")
+    monkeypatch.delenv("PIXELPLAY_DATA", raising=False)
+    assert FILES
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        assert f"python Experiments/{path.name}" in text and text.startswith(f'"""{path.stem[:3]}')
+        given, absent = run.needs(path)
+        assert ("DATA_FOLDER" in given) <= bool(absent)
+    monkeypatch.setenv("PIXELPLAY_DATA", "somewhere")
+    given, absent = run.needs(EXPERIMENTS / "E11_autoencoder_speed.py")
+    assert given == ["somewhere", str(run.SCRATCH / "E11")] and not absent
+    assert run.main([]) == 0 and run.main(["E99"]) == 2
+    said = capsys.readouterr().out
+    assert all(p.stem in said for p in FILES)
+
+
+def test_rows_of_other_runs_stay(tmp_path):
+    common, target = load("common"), tmp_path / "t.csv"
+    common.write_rows(target, [{"data": "a", "value": "1"}, {"data": "b", "value": "2"}], keep="data")
+    every = common.write_rows(target, [{"data": "a", "value": "3"}], keep="data")
+    with target.open(newline="") as stream:
+        assert list(csv.DictReader(stream)) == every
+    assert sorted((r["data"], r["value"]) for r in every) == [("a", "3"), ("b", "2")]
+    with pytest.raises(PixelPlayError, match="is no finished run"):
+        common.named([f"x={tmp_path}"])
+    (tmp_path / "run" / common.EXTRACTION).mkdir(parents=True)
+    (tmp_path / "run" / common.EXTRACTION / "manifest.csv").touch()
+    assert common.named([f"x={tmp_path / 'run'}", str(tmp_path / "run")]) == {k: tmp_path / "run" for k in ("x", "run")}
+
+
+def test_dots_have_an_interval_each():
+    rows = [{"data": d, "what": w, "metric": m, "value": "50", "low": "40", "high": "70"}
+            for d in ("a", "b") for w in ("x", "y", "z") for m in ("AP", "micro AUC")]
+    figure = load("common").dots(rows)
+    assert len(figure.axes) == 2
+    for axes in figure.axes:
+        assert [t.get_text() for t in axes.get_yticklabels()] == ["x", "y", "z"]
+        lines = [line.get_xdata() for line in axes.get_lines()]
+        assert sum(list(np.atleast_1d(x)) == [40.0, 70.0] for x in lines) == 6
+
+
+def test_peak_memory_starts_anew():
+    cost = load_with_common("E07_cost_and_size")
+    cost.forget_peak()
+    before = cost.peak_memory()
+    block = np.ones(64 * 2**20 // 8)
+    assert cost.peak_memory() >= before + 48 and block.sum() > 0
+
+
+def load_with_common(name):
+    sys.path.insert(0, str(EXPERIMENTS))
+    try:
+        return load(name)
+    finally:
+        sys.path.remove(str(EXPERIMENTS))
