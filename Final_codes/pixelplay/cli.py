@@ -23,8 +23,8 @@ COMMANDS = {
                 "make a corrupted copy of a dataset, with the truth"),
     "ensemble": ("pixelplay.fusion.command", "add_arguments", "run", "merge score files into a submission"),
     "evaluate": ("pixelplay.evaluation.command", "add_arguments", "run", "metrics of score files against labels"),
-    "watch-file": ("pixelplay.visual.command", "add_arguments", "run", "annotated video of a finished run"),
     "watch": ("pixelplay.live_command", "add_arguments", "run", "score a live camera, a stream or a file as it comes"),
+    "watch-file": ("pixelplay.visual.command", "add_arguments", "run", "annotated video of a finished run"),
     "figures": ("pixelplay.visual.gallery", "add_arguments", "run", "all figures of a finished run"),
 }
 

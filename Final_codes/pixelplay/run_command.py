@@ -42,6 +42,9 @@ def run(args: argparse.Namespace) -> int:
                       tuple(m for name in args.models for m in name.split(",")), args.labels, args.weights, args.seed,
                       not args.no_repair, args.recipe, {k: v for k, _, v in pairs}))
     print(f"{hardware().name}, {hardware().dtype}; profile {args.profile}; writing to {job.output}")
+    if job.smoke:
+        print("smoke run: it proves the wiring and is kept apart from real runs, whose folder it never touches; "
+              "nothing it scores is a result")
     if hardware().note:
         print(hardware().note)
     print("plan:")
@@ -72,4 +75,6 @@ def summary(job: Run, done: dict) -> str:
         lines.append("(no labels: AP and AUC unknown)")
     lines += ["", *(f"{name + ':':26}{path}" for name, path in done["submissions"].items()),
               f"{'report:':26}{done['report']}"]
+    if job.smoke:
+        lines.append("(smoke run: not for submission; for a result run again with --profile lite or full)")
     return "\n".join(lines)

@@ -134,6 +134,14 @@ def watch_file(world: World, command: str) -> None:
         assert sum(1 for _ in mine.decode(video=0)) == sum(1 for _ in given.decode(video=0))
 
 
+def watch_camera(world: World, command: str) -> None:
+    """A file stands in for the camera, and the models that the run before it had for those named."""
+    line = re.sub(r"watch (0|rtsp:\S+)", "watch new_videos/door.mp4", command).replace("--models unet joint", "")
+    printed = world.run(line)
+    assert re.search(r"0\.0 s  score", printed)
+    assert len(pd.read_csv(world.here / "watched.scores.csv")) > 10
+
+
 def known_dataset(world: World, command: str) -> None:
     """A run with labels, in the folder where the run before it wrote."""
     printed = world.run(f"{command} {SHORT}")
@@ -210,6 +218,8 @@ KNOWN: list[tuple[str, Callable[[World, str], None]]] = [
     (r"%run pixel-play/Final_codes/ensemble\.py", kaggle_ensemble),
     (r"python Final_codes/run_all\.py --train normal_videos --test new_videos", own_videos),
     (r"pixelplay watch-file new_videos/door\.mp4 --scores outputs --output door_annotated\.mp4", watch_file),
+    (r"pixelplay watch (0|rtsp://address/of/camera) --run outputs( --output watched\.mp4| --models unet joint)",
+     watch_camera),
     (r"python Final_codes/run_all\.py --data ped2 --labels ped2/frame_labels\.csv", known_dataset),
     (r"pixelplay evaluate --scores outputs/submission\.csv --labels ped2/frame_labels\.csv", evaluate),
     (r"kaggle kernels push -p Final_codes/kaggle/\w+", kaggle_push),

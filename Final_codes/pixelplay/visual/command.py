@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="a video file or a folder of frames that the run scored, or just the video's name")
     parser.add_argument("--scores", type=Path, required=True, metavar="DIR",
                         help="the run's output folder, or its scores folder")
-    parser.add_argument("--output", type=Path, default=Path("annotated.mp4"), metavar="FILE.mp4")
+    parser.add_argument("--output", type=Path, default=Path("annotated.mp4"), metavar="FILE.mp4",
+                        help="default: annotated.mp4; a list of its events lies beside it")
 
 
 def run(args: argparse.Namespace) -> int:

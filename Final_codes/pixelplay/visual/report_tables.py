@@ -43,19 +43,19 @@ def lead_and_tiles(run: RunFolder) -> tuple[str, list[tuple[str, str]]]:
 def metric_tables(run: RunFolder) -> list[Table]:
     """Models and submissions: weight, seconds and, where labels are known, metrics with their intervals."""
     rows_of = run.metrics.get("rows", {})
-    names = [n for n in ("frame_difference", *run.members, "submission_two_stream", "submission_quad_ensemble",
-                         "submission") if n in rows_of or n in run.members]
+    names = [n for n in ("submission", "submission_two_stream", "submission_quad_ensemble", *run.members,
+                         "frame_difference") if n in rows_of or n in run.members]
     if not names:
         return []
     metrics = [(k, title) for k, title in METRICS if any(rows_of.get(n, {}).get(k) is not None for n in names)]
-    header = ["", "weight", "seconds", *(title for _, title in metrics)]
+    header = ["", *(title for _, title in metrics), "weight", "seconds"]
     rows, strong = [], []
     for i, name in enumerate(names):
         row = rows_of.get(name, {})
         about = run.members[name].about if name in run.members else {}
-        cells = [SUBMISSIONS.get(name, model_title(name)), f"{run.weights[name]:.2f}" if name in run.weights else "",
-                 f"{about['seconds']:.1f}" if "seconds" in about else ""]
-        rows.append(cells + [_cell(row, key) for key, _ in metrics])
+        rows.append([SUBMISSIONS.get(name, model_title(name)), *(_cell(row, key) for key, _ in metrics),
+                     f"{run.weights[name]:.2f}" if name in run.weights else "",
+                     f"{about['seconds']:.1f}" if "seconds" in about else ""])
         if name == "submission":
             strong.append(i)
     words = "Models and what was made of them"

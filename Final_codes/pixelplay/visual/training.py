@@ -34,7 +34,8 @@ def loss_curves(models: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]
         axes.set_visible(False)
     for axes, (name, curves) in zip(grid.ravel(), models.items()):
         for i, (label, (steps, losses)) in enumerate(curves.items()):
-            colour, line, marker = STYLES.get(label, (style.SPARE_COLOURS[i % len(style.SPARE_COLOURS)], "-", "^"))
+            colour, line, marker = STYLES.get(label, (style.SPARE_COLOURS[i % len(style.SPARE_COLOURS)], "-",
+                                                       "^vD"[(i - 2) // len(style.SPARE_COLOURS) % 3]))
             axes.plot(steps, losses, line, color=colour, lw=1.5, marker=marker if len(steps) < 40 else None, ms=3.5,
                       label=label.replace("_", " "))
         values = np.concatenate([np.asarray(v[1], dtype=np.float64) for v in curves.values()] or [np.ones(1)])
