@@ -17,7 +17,7 @@
 # | **needs** | `01_frame_extraction/` and any of `scores/*.csv` |
 # | **makes** | `submission.csv`, `submission_two_stream.csv`, `submission_quad_ensemble.csv`, `report/index.html` |
 # | **time** | CPU: 36 s for all cells as shown below (2 cores with other work beside it); T4 x 2: not measured |
-# | **shown** | the embedded sample at its tiny size (3 + 3 videos, 168 frames), profile `lite`: wiring, not quality |
+# | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %% [markdown]
 # ## Bootstrap

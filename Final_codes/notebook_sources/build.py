@@ -1,7 +1,8 @@
 """Make the notebooks from their sources and execute them, in order, on the embedded sample.
 
-Reads `notebook_sources/NN_*.py` (py:percent); writes `Final_codes/NN_*.ipynb` with outputs, and the metadata for
-`kaggle kernels push` below `Final_codes/kaggle/`. Run it by `make notebooks`.
+Reads `notebook_sources/NN_*.py` (py:percent); writes `Final_codes/NN_*.ipynb` with outputs, the metadata for
+`kaggle kernels push` below `Final_codes/kaggle/`, and the time each notebook took into its source's first table. Run it
+by `make notebooks`.
 
     python Final_codes/notebook_sources/build.py [--no-execute] [--only 03 ...] [--sample small] [--output FOLDER]
                                                     [--kaggle-user NAME]
@@ -15,6 +16,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import resource
 import sys
 import tempfile
@@ -29,6 +31,7 @@ from pixelplay.data.sample import make_sample
 
 SOURCES = Path(__file__).resolve().parent
 NOTEBOOKS = SOURCES.parent
+TIME = re.compile(r"(\| \*\*time\*\* \| CPU: )\d+ s")
 LARGEST = 600_000
 """Bytes a committed notebook may have: web pages refuse to render large ones."""
 
@@ -72,15 +75,22 @@ def tidy(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
     return kept
 
 
-def keep_outputs(book: nbformat.NotebookNode, earlier: Path) -> nbformat.NotebookNode:
-    """Take over the outputs of an earlier version of the notebook for code cells whose source is the same."""
-    if earlier.exists():
-        before = {c["source"]: c for c in nbformat.read(earlier, as_version=4).cells if c["cell_type"] == "code"}
-        for cell in book.cells:
-            if cell["cell_type"] == "code" and cell["source"] in before:
-                cell["outputs"] = tidy(before[cell["source"]]["outputs"])
-                cell["execution_count"] = before[cell["source"]]["execution_count"]
+def keep_outputs(book: nbformat.NotebookNode, earlier: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Take over the outputs of another version of the notebook for code cells whose source is the same."""
+    before = {c["source"]: c for c in earlier.cells if c["cell_type"] == "code"}
+    for cell in book.cells:
+        if cell["cell_type"] == "code" and cell["source"] in before:
+            cell["outputs"] = tidy(before[cell["source"]]["outputs"])
+            cell["execution_count"] = before[cell["source"]]["execution_count"]
     return book
+
+
+def write_time(source: Path, seconds: float) -> None:
+    """Put the seconds a notebook really took into the first table of its source."""
+    text, found = TIME.subn(rf"\g<1>{seconds:.0f} s", source.read_text(), count=1)
+    if not found:
+        raise ValueError(f"{source.name} has no row '| **time** | CPU: N s'")
+    source.write_text(text)
 
 
 def without_paths(text: str, outputs: Path) -> str:
@@ -129,13 +139,18 @@ def main() -> int:
             target = args.output / f"{source.stem}.ipynb"
             book = make(source)
             if args.no_execute:
-                keep_outputs(book, target)
+                if target.exists():
+                    keep_outputs(book, nbformat.read(target, as_version=4))
             else:
                 start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
                 execute(book, NOTEBOOKS)
                 after = resource.getrusage(resource.RUSAGE_CHILDREN)
                 cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-                print(f"{source.stem}: {time.perf_counter() - start:.0f} s, {cpu:.0f} s of CPU time", flush=True)
+                seconds = time.perf_counter() - start
+                print(f"{source.stem}: {seconds:.0f} s, {cpu:.0f} s of CPU time", flush=True)
+                if args.output == NOTEBOOKS:
+                    write_time(source, seconds)
+                    book = keep_outputs(make(source), book)
             text = without_paths(nbformat.writes(book) + "\n", outputs)
             if len(text) > LARGEST:
                 print(f"{target.name}: {len(text)} bytes, allowed {LARGEST}: make its figures smaller", file=sys.stderr)
