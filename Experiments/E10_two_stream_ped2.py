@@ -2,11 +2,13 @@
 
 Runs stage 1, the local stream with one or more sets of detectors and, with --global, the global stream, all in the
 profile for two CPU cores and with one seed; prices every part before and after smoothing with the model's own sigma,
-fixed beforehand. Labels are opened at the end, to fill the table. With --cost, the local stream is fitted and scored
-anew on some videos and on twice as many, each in a process of its own: frames a second and peak memory.
+fixed beforehand. With --run the frames and scores of a finished run of run_all.py on Ped2 (profile lite, detector
+`foreground`) are priced instead of made anew. Labels are opened at the end, to fill the table. With --cost, the local
+stream is fitted and scored anew on some videos and on twice as many, each in a process of its own: frames a second
+and peak memory.
 
 Run:   python Experiments/E10_two_stream_ped2.py DATA_FOLDER SCRATCH_FOLDER [--detectors foreground yolox-nano both]
-           [--global] [--cost VIDEOS]
+           [--global] [--run OUTPUT_FOLDER] [--cost VIDEOS]
 Makes: Experiments/E10_two_stream_ped2.csv (rows of the detectors that were run are replaced, others kept) and, with
        --cost, Experiments/E10_cost.csv
 """
@@ -29,13 +31,17 @@ import pandas as pd
 from pixelplay.calibration import calibrate
 from pixelplay.data.footage import Footage
 from pixelplay.data.layouts import find_dataset
+from pixelplay.data.manifest import Manifest
 from pixelplay.environment import hardware, limit_threads
+from pixelplay.errors import PixelPlayError
 from pixelplay.evaluation.labels import read_labels
 from pixelplay.evaluation.metrics import average_precision, macro_auc, roc_auc
 from pixelplay.files import atomic_path
 from pixelplay.fusion.prior import WITHIN
+from pixelplay.fusion.scores import read_scores
 from pixelplay.fusion.smoothing import smooth
 from pixelplay.model import Scores
+from pixelplay.pipeline import EXTRACTION
 from pixelplay.repair.stage import open_footage, prepare
 from pixelplay.two_stream.global_memory import GlobalMemory, GlobalMemoryConfig
 from pixelplay.two_stream.local_memory import LocalMemory, LocalMemoryConfig
@@ -47,9 +53,28 @@ DETECTORS = {"foreground": ("foreground",), "yolox-nano": ("yolox-nano",), "both
 def calibrated(test: Scores, train: Scores) -> dict[str, np.ndarray]:
     """z-scores of the local stream's two parts and of their sum; only held-out training scores enter."""
     seeds = [n for n in test.parts if n.startswith("appearance.seed") and n in train.parts]
-    z = {n: calibrate(train.parts[n], log=True)(test.parts[n]) for n in [*seeds, "motion"]}
+    z = {n: calibrate(train.parts[n], log=True, high=100.0)(test.parts[n]) for n in [*seeds, "motion"]}
     return {"appearance": np.mean([z[n] for n in seeds], axis=0), "motion": z["motion"],
             "appearance + motion": test.values}
+
+
+def together(local: Scores, local_train: Scores, whole: np.ndarray) -> np.ndarray:
+    """Both streams on one scale, with the weights the ensemble gives them; `whole` is the global stream's z-score."""
+    fused = calibrate(local_train.values, log=False, high=100.0)(local.values)
+    return WITHIN["local_memory"] * fused + WITHIN["global_memory"] * whole
+
+
+def finished(run: Path, model: str, test: Footage, train: Footage) -> tuple[Scores, Scores]:
+    """Test and held-out training scores of a model, with their parts, as a finished run has written them."""
+    files = {p.stem: read_scores(p, test.ids) for p in sorted((run / "scores" / "parts").glob(f"{model}.*.csv"))
+             if not p.stem.endswith(".train")}
+    whole = read_scores(run / "scores" / f"{model}.csv", test.ids)
+    if list(whole.train_ids) != list(train.ids):
+        raise PixelPlayError(f"{run} holds no training scores of these frames", mend="run it again on Ped2")
+    names = {name.removeprefix(f"{model}."): file for name, file in files.items()}
+    return (Scores(whole.values, np.zeros(len(test), bool), {n: f.values for n, f in names.items()}),
+            Scores(whole.train_values, np.zeros(len(train), bool),
+                   {n: f.train_values for n, f in names.items() if f.train_values is not None}))
 
 
 def rows_of(name: str, values: np.ndarray, test: Footage, labels: np.ndarray, sigma: float) -> list[dict]:
@@ -84,7 +109,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("scratch", type=Path)
-    parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=["foreground"])
+    parser.add_argument("--detectors", nargs="*", choices=DETECTORS, default=["foreground"])
+    parser.add_argument("--run", type=Path, help="finished run whose scores stand for 'foreground' and 'global'")
     parser.add_argument("--global", dest="whole_frame", action="store_true", help="the global stream, too")
     parser.add_argument("--cost", type=int, metavar="VIDEOS", help="cost with so many videos, and twice as many")
     parser.add_argument("--cost-only", type=int, metavar="VIDEOS", help=argparse.SUPPRESS)
@@ -93,12 +119,23 @@ def main() -> None:
     if args.cost_only:
         print(json.dumps(cost_of(args.scratch / "ped2", args.scratch / "cost", args.cost_only)))
         return
-    (args.scratch / "ped2").mkdir(parents=True, exist_ok=True)
-    manifest = prepare(find_dataset(args.data / "ped2"), args.scratch / "ped2")
-    train, test = (open_footage(args.scratch / "ped2", split) for split in ("train", "test"))
+    if args.run:
+        prepared = args.run / EXTRACTION
+        manifest = Manifest.load(prepared)
+    else:
+        prepared = args.scratch / "ped2"
+        prepared.mkdir(parents=True, exist_ok=True)
+        manifest = prepare(find_dataset(args.data / "ped2"), prepared)
+    train, test = (open_footage(prepared, split) for split in ("train", "test"))
     scores: dict[tuple[str, str], np.ndarray] = {}
     facts: dict[str, dict] = {}
-    fused: dict[str, np.ndarray] = {}
+    local: dict[str, tuple[Scores, Scores]] = {}
+    whole: np.ndarray | None = None
+    if args.run:
+        local["foreground"] = finished(args.run, "local_memory", test, train)
+        found, held_out = finished(args.run, "global_memory", test, train)
+        whole = np.mean([calibrate(held_out.parts[n], log=True, low=-100.0, high=100.0)(v)
+                         for n, v in found.parts.items()], axis=0)
     for choice in args.detectors:
         folder = args.scratch / f"local_{choice}"
         model = LocalMemory(dataclasses.replace(LocalMemoryConfig.profile("lite"), detectors=DETECTORS[choice]))
@@ -109,23 +146,22 @@ def main() -> None:
                          "cpu_seconds": round(time.process_time() - start[1]),
                          "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
                          "frames": len(train) + len(test), "flow_baseline": model.about["flow"]["baseline"]}
-        held_out = model.held_out(train, folder)
-        for name, values in calibrated(found, held_out).items():
-            scores[choice, name] = values
-        fused[choice] = calibrate(held_out.values, log=False, high=100.0)(found.values)
+        local[choice] = found, model.held_out(train, folder)
     if args.whole_frame:
         model = GlobalMemory(GlobalMemoryConfig.profile("lite"))
         model.fit(train, args.scratch / "global")
-        found = model.score(test, args.scratch / "global")
-        scores["none", "global"] = found.values
-        for choice in args.detectors:
-            # one scale, then the weights that the ensemble gives the two streams
-            scores[choice, "appearance + motion + global"] = (WITHIN["local_memory"] * fused[choice]
-                                                              + WITHIN["global_memory"] * found.values)
+        whole = model.score(test, args.scratch / "global").values
+    for choice, (found, held_out) in local.items():
+        scores |= {(choice, name): values for name, values in calibrated(found, held_out).items()}
+        if whole is not None:
+            scores[choice, "appearance + motion + global"] = together(found, held_out, whole)
+    if whole is not None:
+        scores["none", "global"] = whole
     labels = read_labels(manifest.labels).align(test.ids).values
     table = pd.DataFrame([{"detectors": choice, **row, **facts.get(choice, {})}
                           for (choice, name), values in scores.items()
-                          for row in rows_of(name, values, test, labels, LocalMemory.sigma)])
+                          for row in rows_of(name, values, test, labels,
+                                             (GlobalMemory if name == "global" else LocalMemory).sigma)])
     target = HERE / "E10_two_stream_ped2.csv"
     if target.exists():
         old = pd.read_csv(target)
