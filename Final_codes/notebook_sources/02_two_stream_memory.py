@@ -102,8 +102,8 @@ look.radius(run.output, "global_memory")
 # bag or a bicycle counts too. Each is described twice: by how it **looks** (the same network on a square crop, distance
 # to the nearest training crop) and by how it **moves** (optical flow divided by the frame gap, compared with the speeds
 # training has shown at that place; the idea of one attribute a density is
-# [AI-VAD](https://arxiv.org/abs/2212.00789)'s). Both are brought to standard deviations above normal by training
-# frames that the memory had not seen, then added. A frame without actors gets the floor of normal, not a zero.
+# [AI-VAD](https://arxiv.org/abs/2212.00789)'s). Each is turned into its rarity, how few training frames that the memory
+# had not seen score as high, and the rarities are added. A frame without actors gets the floor of normal, not a zero.
 # **What it misses:** an act whose oddness lies in a relation (two people fighting), and things that stand still.
 
 # %%
@@ -114,6 +114,15 @@ local_scores = run.model("local_memory")
 
 # %%
 look.actors(run.output)
+
+# %% [markdown]
+# The loudest actor of each event above the training actor its crop was nearest to.
+
+# %%
+look.nearest(run.output)
+
+# %% [markdown]
+# How far normal and anomalous frames lie apart, beside training frames scored without their own video.
 
 # %%
 look.histograms(run.output, ["global_memory", "local_memory"])

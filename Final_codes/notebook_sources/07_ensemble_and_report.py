@@ -100,6 +100,12 @@ metrics = run.evaluate()
 look.metrics_table(run.output)
 
 # %%
+look.models(run.output)
+
+# %% [markdown]
+# What these numbers stand for: the whole trade between alarms missed and false alarms raised.
+
+# %%
 look.curves(run.output)
 
 # %% [markdown]

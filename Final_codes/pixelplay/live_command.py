@@ -163,7 +163,8 @@ class Source:
                                      "a video file", mend="check the path for spelling and mount point")
             self.fps = probe(self.file).fps
             return
-        cv2.setLogLevel(0)  # its own words of what every back end tried would hide ours
+        # its own words of what every back end tried would hide ours
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         self.capture = cv2.VideoCapture(int(name) if name.isdigit() else name)
         if not self.capture.isOpened():
             raise PixelPlayError(f"{'camera ' if name.isdigit() else ''}{name} cannot be opened",
