@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from footage import make_footage
 
+from pixelplay.two_stream.actor_table import _faster
 from pixelplay.two_stream.actors import ActorRules, crop, join_actors, within_rules
 from pixelplay.two_stream.detectors import Detections
 from pixelplay.two_stream.foreground import (
@@ -107,3 +108,10 @@ def test_a_crop_is_square_and_undistorted(box):
         bright = part[..., 0].astype(float)
         across, down = (np.abs(np.fft.rfft(bright.mean(a) - bright.mean()))[1:].argmax() + 1 for a in (0, 1))
         assert across == down
+
+
+@pytest.mark.parametrize("limit", [0.05, 1.0, 3.0])
+def test_faster_than_a_limit_is_what_hypot_says(limit):
+    velocity = np.random.default_rng(0).normal(0, 1, (40, 60, 2)).astype(np.float32)
+    velocity[0, 0], velocity[0, 1], velocity[0, 2] = (limit, 0), (0.6 * limit, 0.8 * limit), (0, 0)
+    assert np.array_equal(_faster(velocity, limit), np.hypot(velocity[..., 0], velocity[..., 1]) > limit)

@@ -219,9 +219,18 @@ def _foreground(scene: Scene, image: np.ndarray, mode: int, distance: float, vel
     doubtful = np.ones(image.shape[:2], bool) if unknown else scene.background.thresholds[mode] >= BUSY
     moving = np.zeros(image.shape[:2], bool)
     if velocities and doubtful.any():
-        slower = np.min([np.hypot(*v[doubtful].T) for v in velocities], axis=0)
-        moving[doubtful] = slower > 3.0 * scene.dead_zone
+        moving = np.logical_and.reduce([doubtful, *(_faster(v, 3.0 * scene.dead_zone) for v in velocities)])
     return moving if unknown else scene.background.mask(image, mode) | moving
+
+
+def _faster(velocity: np.ndarray, limit: float) -> np.ndarray:
+    """(h, w) bool: where hypot(x, y) > limit; hypot is slow, and few pixels need it to tell."""
+    sides = np.abs(velocity)
+    x, y = sides[..., 0], sides[..., 1]
+    above = np.maximum(x, y) > limit
+    unclear = (x + y > 0.999 * limit) & ~above
+    above[unclear] = np.hypot(x[unclear], y[unclear]) > limit
+    return above
 
 
 def _detect(detectors: Sequence[Detector], frame: np.ndarray) -> Detections:

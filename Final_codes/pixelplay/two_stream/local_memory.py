@@ -85,7 +85,7 @@ class LocalMemoryConfig:
     backbone: str = "efficientnet-lite0"
     weights: str = ""
     sha256: str = ""
-    batch: int = 32
+    batch: int = 8
     motion: str = "speed"
     longest: int = 480
     directions: int = 2
