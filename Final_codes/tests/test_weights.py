@@ -1,6 +1,7 @@
 """Synthetic anomalies and the weights learned on them, with models simple enough to know what they must see."""
 
 import argparse
+import dataclasses
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from sklearn.metrics import roc_auc_score
 from pixelplay.autoencoders.base import folds
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import read_json
+from pixelplay.fusion import command
+from pixelplay.fusion.scores import write_scores
 from pixelplay.fusion.synthetic import KINDS, UNTOUCHED, actor_tracks, inject
-from pixelplay.fusion.weights import bounded, expected_auc, hold_out, learn, learned_weights
+from pixelplay.fusion.weights import PLACE, bounded, expected_auc, hold_out, learn, learn_from_run, learned_weights
 from pixelplay.model import Model, Scores
 
 
@@ -173,6 +176,43 @@ def test_what_a_run_has_trained_is_used_again(tmp_path):
     assert footage.videos[folds(footage, 2)[0]].tolist() == hold_out(footage)[0].videos.tolist()
 
 
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    folds: int = 2
+    gain: float = 1.0
+
+    @classmethod
+    def profile(cls, name):
+        return cls(gain={"lite": 2.0}[name])
+
+
+class Configured(Motion):
+    Config, stage = Settings, "03_motion"
+
+    def without_fold(self, train, number, folder):
+        Configured.seen = (self.config, self.seed, folder)
+        return self
+
+
+def test_weights_are_learned_from_a_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("pixelplay.fusion.weights.MODELS", {"motion": "", "blind": ""})
+    monkeypatch.setattr("pixelplay.fusion.weights.model_class", {"motion": Configured, "blind": Configured}.get)
+    monkeypatch.setattr("pixelplay.repair.stage.open_footage", lambda folder, split: normal_footage())
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    scores = tmp_path / "scores"
+    with pytest.raises(PixelPlayError, match="no score file of a model of ours"):
+        learn_from_run(tmp_path)
+    ids = normal_footage().ids
+    write_scores(scores, "motion", ids, np.arange(len(ids)) + 1.0, about={
+        "profile": "lite", "config": {"folds": 2, "gain": 3.0}, "seed": 5, "kind": "error", "family": "quad"})
+    found = learn_from_run(tmp_path, rounds=1, changes={"motion": {"gain": "4"}})
+    assert Configured.seen == (Settings(2, 4.0), 5, tmp_path / "03_motion") and found.weights == {"motion": 1.0}
+    assert read_json(tmp_path / PLACE / "weights.json")["weights"] == {"motion": 1.0}
+    with pytest.raises(PixelPlayError, match="needs the run"):
+        command.run(parser.parse_args(["--scores", str(scores), "--weights", "learn", "--sample", "x.csv"]))
+
+
 def test_holding_out():
     held, rest = hold_out(make_footage(videos=9, frames=2))
     assert held.video_names() == ["1", "3", "5", "7", "9"] and rest.video_names() == ["2", "4", "6", "8"]
@@ -187,9 +227,9 @@ def test_holding_out():
 def test_bounds_of_weights():
     assert bounded(np.array([1.0])).tolist() == [1.0]
     assert bounded(np.zeros(4)).tolist() == [0.25] * 4
-    weights = bounded(np.array([100.0, 1.0, 1.0, 0.0]))
+    weights = bounded(np.array([100.0, 1.0, 1.0, 0.0]), cap=0.5)
     assert weights[0] == pytest.approx(0.5) and weights[3] == pytest.approx(0.05) and weights.sum() == pytest.approx(1)
-    assert bounded(np.array([3.0, 1.0])).tolist() == pytest.approx([0.5, 0.5])
+    assert bounded(np.array([3.0, 1.0]), cap=0.5).tolist() == pytest.approx([0.5, 0.5])
     assert bounded(np.array([2.0, 1.0, 1.0])).tolist() == pytest.approx([0.5, 0.25, 0.25])
     assert bounded(np.arange(40.0)).sum() == pytest.approx(1)
 

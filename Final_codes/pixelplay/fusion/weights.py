@@ -10,6 +10,7 @@ diversity as in Idan (2024).
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from pixelplay.calibration import calibrate
-from pixelplay.config import config_hash
+from pixelplay.config import config_hash, override
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, write_json
@@ -29,11 +30,15 @@ from pixelplay.fusion.scores import ScoreFile
 from pixelplay.fusion.smoothing import smooth
 from pixelplay.fusion.synthetic import KINDS, UNTOUCHED, Injected, inject
 from pixelplay.model import Model
+from pixelplay.registry import MODELS, model_class
 
 log = logging.getLogger(__name__)
 
-FLOOR, CAP = 0.05, 0.5
-HELD_FRAMES = 600
+FLOOR, CAP = 0.05, 0.9
+"""Least and largest weight. With a cap of one half, what exceeds it falls to models without skill, and the fused score
+sees less of kinds of anomalies that no weight was learned on (Experiments/E06)."""
+EXTRACTION, PLACE = "01_frame_extraction", Path("07_ensemble_and_report", "weights")
+HELD_FRAMES = 450
 """Held-out frames that are scored, as many whole videos as fit: scoring, not learning, takes the time."""
 
 
@@ -100,6 +105,35 @@ def learn(train: Footage, models: Mapping[str, Callable[[], Model]], folder: Pat
         "events": sum(e.kind != UNTOUCHED for i in injected for e in i.events), "held_out_videos": held.video_names(),
         "train_fingerprint": train.fingerprint, "table": table.to_dict("records")})
     return dataclasses.replace(found, weights=weights, table=table)
+
+
+def learn_from_run(output: Path, *, names: Sequence[str] = (), rounds: int = 2, frames: int = HELD_FRAMES,
+                   changes: Mapping[str, Mapping[str, object]] | None = None, folder: Path | None = None) -> Learned:
+    """Learn weights with the models of a finished run, and write `weights.json`.
+
+    Args:
+        output: the run's folder: stage 1, the score files (for the models' settings) and what was trained there.
+        names: models; all that are scored there when empty.
+        rounds, frames: see `learn`.
+        changes: model -> settings that differ from those of its score file.
+        folder: where scores and weights.json are kept; 07_ensemble_and_report/weights of the run when None.
+    Raises:
+        PixelPlayError: no score file of a model of the registry; see also `learn`.
+    """
+    from pixelplay.repair.stage import open_footage
+
+    output, makers, trained = Path(output), {}, {}
+    names = list(names) or [m for m in MODELS if (output / "scores" / f"{m}.json").exists()]
+    if not names:
+        raise PixelPlayError(f"{output / 'scores'} holds no score file of a model of ours",
+                             expected="a finished run", mend="use --weights prior or equal")
+    for name in names:
+        cls, about = model_class(name), read_json(output / "scores" / f"{name}.json")
+        config = override(cls.Config.profile(about["profile"]), about["config"] | dict((changes or {}).get(name, {})))
+        makers[name] = functools.partial(cls, config, seed=int(about["seed"]))
+        trained[name] = output / cls.stage if name in cls.stage else output / cls.stage / name
+    return learn(open_footage(output / EXTRACTION, "train"), makers, folder or output / PLACE, rounds=rounds,
+                 frames=frames, trained=trained)
 
 
 def hold_out(train: Footage, frames: int = HELD_FRAMES) -> tuple[Footage, Footage]:
