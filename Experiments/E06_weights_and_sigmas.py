@@ -14,38 +14,26 @@ E06_weights_and_sigmas.csv and .png beside this file and weights.json into --sta
 from __future__ import annotations
 
 import argparse
-import functools
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from common import EXTRACTION, measured, named, test_frames, write_rows
+from common import measured, named, test_frames, write_rows
 from matplotlib.figure import Figure
 
-from pixelplay.config import override
 from pixelplay.evaluation.figures import COLOURS
 from pixelplay.fusion.ensemble import read_members
 from pixelplay.fusion.prior import FAMILY, equal_weights, prior_weights
 from pixelplay.fusion.recipe import load_recipe
 from pixelplay.fusion.scores import ScoreFile
 from pixelplay.fusion.synthetic import KINDS, UNTOUCHED
-from pixelplay.fusion.weights import Learned, bounded, expected_auc, learn, skills
-from pixelplay.registry import MODELS, model_class
-from pixelplay.repair.stage import open_footage
+from pixelplay.fusion.weights import Learned, bounded, expected_auc, learn_from_run, skills
+from pixelplay.registry import model_class
 
 SIGMAS = (0.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 Weights = dict[str, float]
-
-
-def maker(name: str, file: ScoreFile | None, profile: str, changes: dict[str, str]):
-    """What makes an untrained model, with the settings its score file was made with where there is one."""
-    cls = model_class(name)
-    config = cls.Config.profile(file.about.get("profile", profile) if file else profile)
-    config = override(config, file.about["config"] if file else {})
-    mine = {k.split(".", 1)[1]: v for k, v in changes.items() if k.split(".", 1)[0] == name}
-    return functools.partial(cls, override(config, mine), seed=int(file.about.get("seed", 0)) if file else 0)
 
 
 def rules(table: pd.DataFrame, prior: Mapping[str, float]) -> dict[str, Weights]:
@@ -59,23 +47,20 @@ def rules(table: pd.DataFrame, prior: Mapping[str, float]) -> dict[str, Weights]
         inside = family == one
         if inside.any():
             halves[inside] = whole * bounded(skill[inside], cap=0.9)
-    made = {"equal": np.ones(len(names)), "prior": old, "skill and disagreement": table["weight"].to_numpy(),
-            "skill alone": bounded(skill), "skill within families, half each": halves,
-            "prior times skill": bounded(old * skill)}
+    apart = 1 - table["correlation"].to_numpy().clip(0, 1)
+    made = {"equal": np.ones(len(names)), "prior": old, "skill and disagreement": bounded(skill * apart),
+            "skill and disagreement, none above half": bounded(skill * apart, cap=0.5), "skill alone": bounded(skill),
+            "skill within families, half each": halves, "prior times skill": bounded(old * skill)}
     return {rule: dict(zip(names, (w / w.sum()).tolist())) for rule, w in made.items()}
 
 
-def on_run(data: str, output: Path, state: Path, only: list[str] | None, profile: str, changes: dict[str, str],
-           rounds: int, most: int) -> list[dict]:
+def on_run(data: str, output: Path, state: Path, only: list[str], changes: dict[str, dict[str, str]], rounds: int,
+           most: int) -> list[dict]:
     """Rows (data, group, what, metric, value, low, high)."""
-    train, frames = open_footage(output / EXTRACTION, "train"), test_frames(output)
-    paths = {p.stem: p for p in sorted((output / "scores").glob("*.csv"))
-             if p.stem in MODELS and (not only or p.stem in only)}
-    members = read_members(paths, frames)
-    names = only or list(members)
-    stages = {m: model_class(m).stage for m in names}
-    learned = learn(train, {m: maker(m, members.get(m), profile, changes) for m in names}, state / data, rounds=rounds,
-                    frames=most, trained={m: output / s if m in s else output / s / m for m, s in stages.items()})
+    frames = test_frames(output)
+    learned = learn_from_run(output, names=only, rounds=rounds, frames=most, changes=changes, folder=state / data)
+    names = list(learned.sigmas)
+    members = read_members({m: output / "scores" / f"{m}.csv" for m in names}, frames)
 
     def row(group: str, what: str, metric: str, value: float) -> dict:
         return {"data": data, "group": group, "what": what, "metric": metric, "value": f"{100 * value:.2f}", "low": "",
@@ -94,13 +79,11 @@ def on_run(data: str, output: Path, state: Path, only: list[str] | None, profile
     for rule, unseen in on_other_kinds(learned, prior).items():
         rows.append(row("rules on synthetic anomalies of kinds they were not learned on", rule, "expected AUC", unseen))
         rows += [row("weights", rule, m, w) for m, w in chosen[rule].items()]
-    if set(members) == set(names):
-        default = load_recipe("default")
-        scores = {rule: default.fuse(members, frames, w).values for rule, w in chosen.items()}
-        scores |= {f"{m} alone": default.fuse({m: f}, frames, equal_weights([m])).values for m, f in members.items()}
-        rows += [r | {"data": data} for r in measured(data, output, scores, ("ap", "micro_auc"),
-                                                      "labelled test set (not used to choose)")]
-    return rows
+    default = load_recipe("default")
+    scores = {rule: default.fuse(members, frames, w).values for rule, w in chosen.items()}
+    scores |= {f"{m} alone": default.fuse({m: f}, frames, equal_weights([m])).values for m, f in members.items()}
+    return rows + [r | {"data": data} for r in measured(data, output, scores, ("ap", "micro_auc", "macro_auc"),
+                                                        "labelled test set (not used to choose)")]
 
 
 def on_other_kinds(learned: Learned, prior: Mapping[str, float]) -> dict[str, float]:
@@ -158,17 +141,19 @@ def main() -> None:
     """Run on every named output folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", nargs="+", default=["sample=outputs"], metavar="NAME=DIR", help="finished runs")
-    parser.add_argument("--models", nargs="*", help="default: all that are scored there")
-    parser.add_argument("--profile", default="lite", help="of models without a score file")
+    parser.add_argument("--models", nargs="*", default=[], help="default: all that are scored there")
     parser.add_argument("--set", nargs="*", default=[], metavar="MODEL.SETTING=VALUE")
     parser.add_argument("--rounds", type=int, default=2, help="of injection")
     parser.add_argument("--frames", type=int, default=450, help="held-out frames that are scored, each round again")
     parser.add_argument("--state", type=Path, default=Path("outputs/experiments/E06"), help="kept models and scores")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    changes = dict(pair.split("=", 1) for pair in args.set)
+    changes: dict[str, dict[str, str]] = {}
+    for pair in args.set:
+        model, setting = pair.split("=", 1)[0].split(".", 1)
+        changes.setdefault(model, {})[setting] = pair.split("=", 1)[1]
     rows = [row for data, run in named(args.runs).items()
-            for row in on_run(data, run, args.state, args.models, args.profile, changes, args.rounds, args.frames)]
+            for row in on_run(data, run, args.state, args.models, changes, args.rounds, args.frames)]
     result = Path(__file__).with_suffix(".csv")
     every = write_rows(result, rows, keep="data")
     figure(every).savefig(result.with_suffix(".png"), metadata={"Software": None})

@@ -3,9 +3,9 @@
 Reads the names and families of score files; makes weights. Both families count the same; the quad's proportions are
 evened out from the reference entry's. The global stream weighs little beside the local one: a pooled whole frame hardly
 sees a small actor, and on the embedded sample, our own labelled scene, every tenth more of it costs one to four points
-of AP (Experiments/E06). They stay the default until learned weights (`weights.py`) are shown to beat them on synthetic
-anomalies of several datasets: with two models on Ped2's training videos all three rules coincide. No label of a
-benchmark's test set had a part in this.
+of AP (Experiments/E06). Weights learned on synthetic anomalies (`weights.py`) are offered and not the default: in E06
+they find the one model to trust, but order the others by chance, and their gain over these lies within the intervals.
+No label of a benchmark's test set had a part in this.
 """
 
 from __future__ import annotations
