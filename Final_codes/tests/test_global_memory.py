@@ -209,3 +209,12 @@ def test_ped2_ranks_frames_better_than_chance(real_data, tmp_path):
     labels = pd.read_csv(real_data / "ped2" / "frame_labels.csv")
     truth = labels.set_index(labels["Id"].map(canonical_id))["label"].loc[list(test.ids)]
     assert roc_auc_score(truth, model.score(test, tmp_path).values) > 0.5
+
+
+def test_frames_it_was_fitted_on_are_scored_as_unseen_ones(tmp_path, train):
+    model = GlobalMemory(CONFIG)
+    model.fit(train, tmp_path)
+    again = dataclasses.replace(train, name="again").select(np.arange(0, len(train), 3))
+    seen = model.score_seen(again, train, tmp_path).values
+    assert seen == pytest.approx(model.held_out(train, tmp_path).values[::3], abs=1e-3)
+    assert seen.mean() > model.score(again, tmp_path).values.mean()
