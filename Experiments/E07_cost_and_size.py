@@ -149,7 +149,8 @@ def figure(rows: list[dict]) -> Figure:
         axes.set_xlabel("data", fontsize=9)
         axes.set_ylabel(name, fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
-    made.axes[0].legend(fontsize=8, title="line: 1 process, dashes: 2", title_fontsize=8)
+    made.legend(*made.axes[0].get_legend_handles_labels(), fontsize=8, title="line: 1 process\ndashes: 2",
+                title_fontsize=8, loc="outside right upper")
     return made
 
 
