@@ -42,7 +42,7 @@ LEVELS = (20.0, 40.0)
 """Noise sigmas that are rehearsed, in grey levels; effects are taken as linear between and beyond them."""
 SHARE = 0.4
 """Share of the frames that are noised."""
-STRETCHES, LENGTH, SHORTEST = 8, 60, 16
+STRETCHES, LENGTH, SHORTEST = 4, 60, 16
 """How many stretches of training video, of how many frames, at most; the length below which one tells nothing."""
 SEED = 20
 BACKGROUND_FRAMES = 24
