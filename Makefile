@@ -18,7 +18,7 @@ lint: $(READY)
 	$(PY) -m ruff check .
 
 notebooks: $(READY)
-	$(PY) Final_codes/notebook_sources/build.py
+	$(PY) Final_codes/notebook_sources/build.py --sample small
 
 figures: $(READY)
 	$(PY) -m pixelplay figures --run outputs/demo --output Visuals

@@ -40,9 +40,9 @@ QUAD = ("stae", "roadmap", "unet", "joint")
 def stage_one(manifest, folder: Path):
     """The manifest of a finished stage 1, its training and its test footage."""
     manifest = prepare(manifest, folder)
-    found = {split: open_footage(folder, split) for split in ("train", "test")}
+    found = [open_footage(folder, split) for split in ("train", "test")]
     measure_speeds(folder, found)
-    return manifest, *(with_speeds(footage, folder) for footage in found.values())
+    return manifest, *(with_speeds(footage, folder) for footage in found)
 
 
 def fit(name: str, profile: str, seed: int, train, folder: Path):
@@ -118,7 +118,7 @@ def speed_alone(train, test) -> np.ndarray:
     def errors(clip):
         return clip.speed ** 2
 
-    location = scorer.location_errors(errors, clips[0], 24)
+    location, _ = scorer.usual_errors(errors, (1.0,), clips[0], 24)
     found = [scorer.score_footage(errors, (1.0,), c, (0,), location, 24).values for c in clips]
     return calibrate(found[0], log=True)(found[1])
 

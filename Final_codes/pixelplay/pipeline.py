@@ -125,14 +125,16 @@ class Run:
     def extract(self) -> Manifest:
         """Stage 1: manifest, repaired frames at working size, how fast every place of them moves."""
         from pixelplay.flow.speed import measure_speeds
-        from pixelplay.repair.rehearsal import rehearse
+        from pixelplay.repair.rehearsal import open_rehearsal, rehearse
         from pixelplay.repair.stage import RepairConfig, prepare
 
         with self._timed(EXTRACTION):
             if distributed.is_main():
                 prepare(self.find_data(), self.output / EXTRACTION, RepairConfig(enabled=self.options.repair))
                 rehearse(self.output / EXTRACTION)
-                measure_speeds(self.output / EXTRACTION, {split: self.footage(split) for split in ("train", "test")})
+                rehearsed = open_rehearsal(self.output / EXTRACTION)
+                measure_speeds(self.output / EXTRACTION, [
+                    self.footage("train"), self.footage("test"), *([rehearsed.after] if rehearsed else [])])
             distributed.barrier()
         return self.manifest()
 
@@ -308,13 +310,15 @@ class Run:
 
     def _rehearse(self, model: Model, train: Footage, folder: Path) -> Rehearsed | None:
         """What noise does to the model's scores, where test frames are noisy; None elsewhere."""
+        from pixelplay.flow.speed import with_speeds
         from pixelplay.repair.rehearsal import open_rehearsal
 
         found = open_rehearsal(self.output / EXTRACTION)
         if found is None:
             return None
-        before, after = (model.score_seen(part, train, folder).values
-                         for part in (found.before, found.after))
+        parts = (dataclasses.replace(found.before, speeds=train.speeds),
+                 with_speeds(found.after, self.output / EXTRACTION))
+        before, after = (model.score_seen(part, train, folder).values for part in parts)
         return Rehearsed(found.before.ids, found.sigma, before, after)
 
     def _write(self, name: str, model: Model, key: str, train: Footage, test: Footage, held_out: Scores,

@@ -107,7 +107,7 @@ def test_dividing_by_the_place_makes_near_and_far_walkers_equal():
             picture[slice(16, 32) if near else slice(0, 16), x:x + 16] = 4.0 if near else 1.0
         return maps
 
-    location = scorer.location_errors(errors, found, 48)[0, 0]
+    location = scorer.usual_errors(errors, ONE, found, 48)[0][0, 0]
     assert 3 < location[-2:].mean() / location[:2].mean() < 5
     assert location.std(dim=1).max() < 0.35 * location.mean()
 
@@ -120,7 +120,7 @@ def test_dividing_by_the_place_removes_what_every_training_frame_shows_all_along
         maps[..., :8, :] += 5
         return maps
 
-    location = scorer.location_errors(errors, found, 16)
+    location = scorer.usual_errors(errors, ONE, found, 16)[0]
     plain = scorer.patch_means(errors(found.take(found.windows.rows[:1])), 16)
     assert plain.max() / plain.median() > 20
     assert (plain / location).max() < 1.5
@@ -139,10 +139,10 @@ def test_a_seldom_visited_place_is_not_blown_up():
         calls.append(1)
         return maps
 
-    location = scorer.location_errors(errors, found, 16)[0, 0]
+    location = scorer.usual_errors(errors, ONE, found, 16)[0][0, 0]
     middle = location[location.shape[0] // 2]
     assert middle[-1] > 0.5 * middle[0]
-    quiet = scorer.location_errors(lambda clip: torch.zeros(len(clip.frames), 1, 1, *SIZE), found, 16)
+    quiet = scorer.usual_errors(lambda clip: torch.zeros(len(clip.frames), 1, 1, *SIZE), ONE, found, 16)[0]
     assert (quiet > 0).all()
 
 

@@ -80,18 +80,18 @@ def test_stage_one_keeps_them_and_a_part_of_the_footage_gets_its_own(tmp_path):
     train, test = make_footage(videos=2, frames=6, size=(64, 96)), make_footage(videos=2, frames=5, size=(64, 96),
                                                                                  seed=3, name="test")
     assert with_speeds(train, tmp_path).speeds is None
-    measure_speeds(tmp_path, {"train": train, "test": test})
+    measure_speeds(tmp_path, [train, test])
     baseline = read_json(tmp_path / "speed.json")["baseline"]
     kept = with_speeds(test, tmp_path)
     second = kept.of_videos(kept.video_names()[1:])
     fresh = speed_maps(test.of_videos(test.video_names()[1:]), baseline).batch(np.arange(5))
     assert np.array_equal(speed_maps(second, baseline).batch(np.arange(5)), fresh)
     stamp = (tmp_path / "test.speed.npy").stat().st_mtime_ns
-    measure_speeds(tmp_path, {"train": train, "test": test})
+    measure_speeds(tmp_path, [train, test])
     assert (tmp_path / "test.speed.npy").stat().st_mtime_ns == stamp
     other = make_footage(videos=2, frames=5, size=(64, 96), seed=4, name="test")
     other = dataclasses.replace(other, fingerprint="another")
-    measure_speeds(tmp_path, {"train": train, "test": other})
+    measure_speeds(tmp_path, [train, other])
     assert not np.array_equal(np.load(tmp_path / "test.speed.npy"), kept.speeds)
 
 

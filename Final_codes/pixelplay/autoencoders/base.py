@@ -262,9 +262,8 @@ class Autoencoder(Model):
         self.net, self.prior = done.net, prior
         with torch.no_grad():
             self.prior |= {k: v.to(device) for k, v in self.after_fit(self.net, clips, prior).items()}
-        self.prior["location"] = scorer.location_errors(self._errors, clips, config.patch).to(device)
-        self.prior["level"] = scorer.map_levels(self._errors, self.powers, clips, self.prior["location"],
-                                                config.patch).to(device)
+        location, level = scorer.usual_errors(self._errors, self.powers, clips, config.patch)
+        self.prior |= {"location": location.to(device), "level": level.to(device)}
         self.about = {
             "size": list(size), "frames": len(train), "videos": train.video_names(),
             "data_fingerprint": train.fingerprint, "working_size": list(train.size), "hardware": hardware().name,

@@ -35,14 +35,13 @@ Errors = Callable[[Clip], Tensor]
 
 REFERENCE_HEIGHT = 192
 """Height at which a patch is as large as the setting says; it shrinks and grows with the map's height."""
-LOCATION_WINDOWS = 800
-"""Training windows the location errors are measured on, evenly spread."""
+LOCATION_WINDOWS = 400
+"""Training windows the location errors are measured on, evenly spread; every other one is kept for the levels."""
 NEAR = (0.08, 0.4)
 """Standard deviation, in shares of height and width, within which training errors say how large an error is usual at a
 place: speeds and sizes change with the row (perspective), and no place is visited often enough to stand alone."""
 LOCATION_FLOOR = 0.1
 """Share of the mean over all places that is added to every place's error."""
-LEVEL_WINDOWS = 200
 LEAST_WEIGHT = 1e-3
 """A frame that only unreliable windows cover still gets their score."""
 LEAST = 1e-6
@@ -76,21 +75,28 @@ def frame_scores(patches: Tensor, powers: tuple[float, ...]) -> Tensor:
 
 
 @torch.no_grad()
-def location_errors(errors: Errors, clips: Clips, patch: int, *, batch: int = 32) -> Tensor:
-    """(F, M, P, Q) float32: how large a training error is near a place, where there is one, per judged frame and
-    measure.
+def usual_errors(errors: Errors, powers: tuple[float, ...], clips: Clips, patch: int, *, batch: int = 32
+                 ) -> tuple[Tensor, Tensor]:
+    """What errors and scores are usual on training windows.
 
-    It is sum(e^2) / sum(e), the mean error weighted by itself. The plain mean also says how seldom a place is
-    walked on, and dividing by that would make every step onto empty ground an anomaly.
+    Returns:
+        location (F, M, P, Q) float32: how large a training error is near a place, where there is one, per judged frame
+        and measure. It is sum(e^2) / sum(e), the mean error weighted by itself. The plain mean also says how seldom a
+        place is walked on, and dividing by that would make every step onto empty ground an anomaly.
+        level (F,) float32: mean score of each judged frame. Divided by it, judged frames of different scales can stand
+        in for one another where not all of them reach a frame, as at the start of a video.
     """
-    first, second = 0.0, 0.0
+    first, second, kept = 0.0, 0.0, []
     for clip, picks in clips.batches(batch=batch, limit=LOCATION_WINDOWS):
         use = torch.as_tensor(clips.windows.weight[picks], device=clips.device).clamp_min(LEAST_WEIGHT)
         found = patch_means(errors(clip), patch)
         first = first + torch.einsum("b,bfmpq->fmpq", use, found)
         second = second + torch.einsum("b,bfmpq->fmpq", use, found ** 2)
+        kept.append(found[::2])
     size = nearby(second) / nearby(first).clamp_min(1e-20)
-    return (size + LOCATION_FLOOR * size.mean(dim=(-2, -1), keepdim=True)).clamp_min(1e-12).cpu()
+    location = (size + LOCATION_FLOOR * size.mean(dim=(-2, -1), keepdim=True)).clamp_min(1e-12)
+    level = frame_scores(torch.cat(kept) / location, powers).float().mean(dim=0).clamp_min(1e-12)
+    return location.cpu(), level.cpu()
 
 
 def nearby(x: Tensor) -> Tensor:
@@ -105,16 +111,6 @@ def nearby(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def map_levels(errors: Errors, powers: tuple[float, ...], clips: Clips, location: Tensor, patch: int, *,
-               batch: int = 32) -> Tensor:
-    """(F,) float32: mean score of each judged frame on training windows. Divided by it, judged frames of different
-    scales can stand in for one another where not all of them reach a frame, as at the start of a video."""
-    found = [frame_scores(patch_means(errors(clip), patch) / location.to(clips.device), powers)
-             for clip, _ in clips.batches(batch=batch, limit=LEVEL_WINDOWS)]
-    return torch.cat(found).float().mean(dim=0).clamp_min(1e-12).cpu()
-
-
-@torch.no_grad()
 def score_footage(errors: Errors, powers: tuple[float, ...], clips: Clips, scored: tuple[int, ...], location: Tensor,
                   patch: int, *, levels: Tensor | None = None,
                   weights: tuple[float, ...] | None = None, maps: Path | None = None, batch: int = 32,
@@ -125,8 +121,8 @@ def score_footage(errors: Errors, powers: tuple[float, ...], clips: Clips, score
         errors: the network's error maps.
         powers: (M,) of the measures in the product.
         scored: (F,) the window frame each judged frame is.
-        location: (F, M, P, Q) from `location_errors`.
-        levels: (F,) from `map_levels`; ones when None.
+        location: (F, M, P, Q) from `usual_errors`.
+        levels: (F,) from `usual_errors`; ones when None.
         weights: (F,) in a frame's average; equal when None.
         maps: file (.npy, float16 (N, P, Q)) for the local scores averaged over windows, in units of the usual score of
             a training frame; None = not kept.

@@ -1,6 +1,6 @@
 """Speed maps: how fast every place of every frame moves, measured once for all models that judge speed.
 
-Reads `Footage` (repaired working-size frames); writes `<split>.speed.npy` (float16) and, last, `speed.json` into the
+Reads `Footage` (repaired working-size frames); writes `<name>.speed.npy` (float16) and, last, `speed.json` into the
 folder of stage 1. Dense flow towards an earlier and towards a later frame (towards two on one side at a video's ends);
 the slower of both counts, pixel by pixel, because a false match or an uncovered background seldom shows towards both
 sides. How far these frames lie from the judged one is chosen on the training footage: a step long enough to stand out
@@ -14,6 +14,7 @@ import functools
 import logging
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -143,19 +144,19 @@ def usual_speed(maps: SpeedMaps, most: int = 400) -> float:
 
 # ---- stage 1 --------------------------------------------------------------------------------------------------
 
-def measure_speeds(folder: Path, footages: dict[str, Footage], workers: int | None = None) -> None:
+def measure_speeds(folder: Path, footages: Sequence[Footage], workers: int | None = None) -> None:
     """Write the speed maps of a finished stage 1; returns at once where they are there already.
 
     Args:
-        footages: 'train' and 'test', as `open_footage` gives them.
+        footages: training footage first, each of a name of its own.
     """
     folder, key = Path(folder), _key(footages)
     if (folder / "speed.json").exists() and read_json(folder / "speed.json")["key"] == key:
         return
     (folder / "speed.json").unlink(missing_ok=True)
-    baseline = choose_baseline(footages["train"])
-    for split, footage in footages.items():
-        with atomic_path(folder / f"{split}.speed.npy") as part:
+    baseline = choose_baseline(footages[0])
+    for footage in footages:
+        with atomic_path(folder / f"{footage.name}.speed.npy") as part:
             cells = np.lib.format.open_memmap(part, "w+", np.float16, (len(footage), *cell_size(*footage.size)))
             measure(footage, baseline, cells, workers)
             cells.flush()
@@ -170,5 +171,5 @@ def with_speeds(footage: Footage, folder: Path) -> Footage:
     return dataclasses.replace(footage, speeds=np.load(path, mmap_mode="r"))
 
 
-def _key(footages: dict[str, Footage]) -> str:
-    return config_hash(VERSION, *(f.fingerprint for f in footages.values()))
+def _key(footages: Sequence[Footage]) -> str:
+    return config_hash(VERSION, *(f.fingerprint for f in footages))
