@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from pixelplay.data.reading import open_stream
 from pixelplay.environment import hardware, limit_threads
 from pixelplay.evaluation.bootstrap import frame_intervals
 from pixelplay.evaluation.labels import Labels, read_labels
+from pixelplay.flow.speed import choose_baseline, speed_maps
 from pixelplay.fusion.calibrated import calibrated, without_noise
 from pixelplay.fusion.ensemble import FAMILIES, find_files, merge_all, read_members, spearman
 from pixelplay.fusion.recipe import Frames, load_recipe
@@ -96,6 +98,14 @@ def make_conditions(data: Path, scratch: Path) -> None:
     prepare(compressed_copy(clean, damaged, plan, scratch / "jpeg"), scratch / COMPRESSED, RepairConfig(enabled=False))
 
 
+@functools.cache
+def measured(scratch: Path, condition: str) -> Footage:
+    """Test footage of a condition with its speed maps, measured once for all autoencoders."""
+    test = open_footage(scratch / condition, "test")
+    baseline = choose_baseline(open_footage(scratch / CLEAN, "train"))
+    return dataclasses.replace(test, speeds=speed_maps(test, baseline).cells)
+
+
 def score(name: str, scratch: Path, profile: str, weights: Path | None, conditions: Sequence[str]) -> None:
     """Write the score files of one model in some conditions; those that are there are kept."""
     wanted = [c for c in conditions if not (scratch / c / "scores" / f"{name}.csv").exists()]
@@ -125,7 +135,8 @@ def score(name: str, scratch: Path, profile: str, weights: Path | None, conditio
         def values(footage: Footage, place: Path) -> np.ndarray:
             return rule(footage)
     for condition in wanted:
-        test = open_footage(scratch / condition, "test")
+        judges_speed = name in MODELS and model_class(name).family == "quad"
+        test = measured(scratch, condition) if judges_speed else open_footage(scratch / condition, "test")
         path = write_scores(scratch / condition / "scores", name, test.ids, values(test, folder / condition),
                             train=(train.ids, held_out), about=about)
         rehearsal = open_rehearsal(scratch / condition)

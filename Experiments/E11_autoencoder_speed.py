@@ -2,15 +2,19 @@
 
 Times each autoencoder's lite profile on UCSD Ped2 after a few steps of training: frames scored a second, clips
 trained a second, and the share of a training step its batch takes to make; beside it, clips a second from a plain
-PyTorch DataLoader that opens, decodes, resizes and stacks JPEGs. Ratios are of one run on one machine.
+PyTorch DataLoader that opens, decodes, resizes and stacks JPEGs, and with --compile the same epoch of training under
+torch.compile, its second one, so that compiling is paid for. Speed maps are stage 1's: their frames a second stand in a
+row of their own. Ratios are of one run on one machine.
 
 Run:   python Experiments/E11_autoencoder_speed.py DATA_FOLDER SCRATCH_FOLDER [--models stae ...] [--threads 2]
+           [--compile]
 Makes: Experiments/E11_autoencoder_speed.csv
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shutil
 import time
 from pathlib import Path
@@ -25,6 +29,7 @@ from pixelplay.config import override
 from pixelplay.data.layouts import find_dataset
 from pixelplay.environment import hardware, limit_threads
 from pixelplay.files import atomic_path
+from pixelplay.flow.speed import cell_size, choose_baseline, measure
 from pixelplay.registry import model_class
 from pixelplay.repair.stage import open_footage, prepare
 
@@ -54,19 +59,28 @@ def main() -> None:
     parser.add_argument("scratch", type=Path)
     parser.add_argument("--models", nargs="+", choices=QUAD, default=QUAD)
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
     threads = limit_threads(args.threads)
     manifest = prepare(find_dataset(args.data / "ped2"), args.scratch / "ped2")
     train, test = (open_footage(args.scratch / "ped2", split) for split in ("train", "test"))
+    baseline, shape = choose_baseline(train), (FRAMES, *cell_size(*train.size))
+    speeds, start = [np.zeros(shape, np.float16) for _ in range(2)], time.perf_counter()
+    for footage, cells in zip((train, test), speeds):
+        measure(footage.select(np.arange(FRAMES)), baseline, cells, threads)
+    rows = [{"model": "speed maps of stage 1", "size": "x".join(map(str, train.size)), "threads": threads,
+             "frames_scored_per_s": round(2 * FRAMES / (time.perf_counter() - start), 1),
+             "hardware": hardware().name}]
+    train, test = (dataclasses.replace(f.select(np.arange(FRAMES)), speeds=cells)
+                   for f, cells in zip((train, test), speeds))
     files = [manifest.roots["train"] / p for p in manifest.split("train")["path"]]
-    rows = []
     for name in args.models:
         cls, folder = model_class(name), args.scratch / "e11" / name
         shutil.rmtree(folder, ignore_errors=True)
         config = override(cls.Config.profile("lite"), {"steps": STEPS, "epoch_steps": STEPS})
         model = cls(config)
-        model.fit(train.select(np.arange(FRAMES)), folder)
-        clips = model.clips(train.select(np.arange(FRAMES)))
+        model.fit(train, folder)
+        clips = model.clips(train)
         maker, start = Augment(clips, config, 0), time.perf_counter()
         for step in range(STEPS):
             maker.batch(step, np.arange(config.batch) + step)
@@ -80,13 +94,19 @@ def main() -> None:
                 break
         plain = seen / (time.perf_counter() - start)
         start = time.perf_counter()
-        model.score(test.select(np.arange(FRAMES)), folder)
+        model.score(test, folder)
         scored = FRAMES / (time.perf_counter() - start)
         trained = model.about["curve"][-1]["clips_per_second"]
+        compiled = float("nan")
+        if args.compile:
+            other = cls(override(config, {"compile": True, "steps": 2 * STEPS}))
+            other.fit(train, folder / "compiled")
+            compiled = other.about["curve"][-1]["clips_per_second"]
         rows.append({"model": name, "size": "x".join(map(str, model.about["size"])), "batch": config.batch,
                      "threads": threads, "precision": model.about["precision"],
                      "frames_scored_per_s": round(scored, 1), "clips_trained_per_s": round(trained, 1),
-                     "clips_made_per_s": round(ours, 1), "jpeg_loader_clips_per_s": round(plain, 1),
+                     "compiled_clips_trained_per_s": round(compiled, 1), "clips_made_per_s": round(ours, 1),
+                     "jpeg_loader_clips_per_s": round(plain, 1),
                      "loader_share_of_step": round(trained / ours, 3), "hardware": hardware().name})
         print(rows[-1])
     with atomic_path(HERE / "E11_autoencoder_speed.csv") as part:

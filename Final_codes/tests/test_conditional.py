@@ -155,6 +155,7 @@ def test_stretches_have_no_gap_and_are_few():
     videos, frames = names(4800)
     found = choose_stretches(videos, frames)
     assert len(found) == STRETCHES and all(len(s) == LENGTH for s in found)
+    assert len(choose_stretches(videos[:880], frames[:880])) == 2
     frames = frames + (frames >= 100)
     assert all((np.diff(frames[s]) == 1).all() for s in choose_stretches(videos[:200], frames[:200]))
     assert choose_stretches(*names(5)) == [] and choose_stretches(*names(0)) == []

@@ -37,13 +37,15 @@ from pixelplay.repair.stage import noise_levels, open_footage
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 LEVELS = (20.0, 40.0)
 """Noise sigmas that are rehearsed, in grey levels; effects are taken as linear between and beyond them."""
 SHARE = 0.4
 """Share of the frames that are noised."""
 STRETCHES, LENGTH, SHORTEST = 4, 60, 16
 """How many stretches of training video, of how many frames, at most; the length below which one tells nothing."""
+PER_STRETCH = 400
+"""Training frames that are worth a stretch; two there are anyway. Every model scores them twice."""
 SEED = 20
 BACKGROUND_FRAMES = 24
 
@@ -84,7 +86,8 @@ def choose_stretches(videos: np.ndarray, frames: np.ndarray) -> list[np.ndarray]
             rows = np.arange(start, min(start + LENGTH, part.stop))
             if len(rows) >= SHORTEST:
                 pieces.append(rows)
-    picks = np.linspace(0, len(pieces) - 1, min(STRETCHES, len(pieces))).round().astype(int)
+    count = min(len(pieces), STRETCHES, max(2, len(videos) // PER_STRETCH))
+    picks = np.linspace(0, len(pieces) - 1, count).round().astype(int)
     return [pieces[k] for k in np.unique(picks)] if pieces else []
 
 
