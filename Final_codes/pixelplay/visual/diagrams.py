@@ -24,7 +24,7 @@ from pixelplay.visual.network_graph import network_graph
 
 WHITE, BLUE, GREEN, YELLOW, ORANGE = "#FFFFFF", "#A9D6F5", "#9ADBC5", "#F7EFA0", style.ORANGE
 
-OUTPUTS = {"stae": ("rebuilt and predicted frames", "their speeds"), "roadmap": ("predicted frame", "its speed"),
+OUTPUTS = {"stae": ("frames", "their speeds"), "roadmap": ("predicted frame", "its speed"),
            "unet": ("in-painted frame", "its speed")}
 """What the networks that give plain tuples give."""
 
