@@ -91,7 +91,7 @@ class Autoencoder(Model):
 
     family: ClassVar[str] = "quad"
     kind: ClassVar[str] = "error"
-    sigma: ClassVar[float] = 8.0
+    sigma: ClassVar[float] = 5.0
     version: ClassVar[int] = 2
     """Raise it when the network changes so that older weights no longer mean the same."""
     powers: ClassVar[tuple[float, ...]] = (1.0, 0.2)
