@@ -117,7 +117,8 @@ def main() -> None:
     args = parser.parse_args()
     limit_threads()
     if args.cost_only:
-        print(json.dumps(cost_of(args.scratch / "ped2", args.scratch / "cost", args.cost_only)))
+        prepared = args.run / EXTRACTION if args.run else args.scratch / "ped2"
+        print(json.dumps(cost_of(prepared, args.scratch / "cost", args.cost_only)))
         return
     if args.run:
         prepared = args.run / EXTRACTION
@@ -170,8 +171,10 @@ def main() -> None:
         table.to_csv(part, index=False)
     print(table.to_string(index=False))
     if args.cost:
-        rows = [subprocess.run([sys.executable, __file__, args.data, args.scratch, "--cost-only", str(n)], check=True,
-                               stdout=subprocess.PIPE, text=True).stdout for n in (args.cost, 2 * args.cost)]
+        same = ["--run", args.run] if args.run else []
+        rows = [subprocess.run([sys.executable, __file__, args.data, args.scratch, *same, "--cost-only", str(n)],
+                               check=True, stdout=subprocess.PIPE, text=True).stdout
+                for n in (args.cost, 2 * args.cost)]
         costs = pd.DataFrame([json.loads(row.splitlines()[-1]) for row in rows])
         with atomic_path(HERE / "E10_cost.csv") as part:
             costs.to_csv(part, index=False)
