@@ -42,6 +42,7 @@ class Model(abc.ABC):
         stage: artifact folder and notebook, e.g. '03_stae'.
         kind: what a raw score is (see `pixelplay.fusion.scores.KINDS`).
         sigma: standard deviation of the Gaussian the ensemble smooths it with, in frames; fixed a priori.
+        version: raised when the same settings no longer give the same scores; older scores are then made again.
         Config: frozen dataclass of settings, with `Config.profile(name)` for 'smoke', 'lite' and 'full'.
 
     Each verb takes a `folder` it may keep resumable state in; calling it again after a kill goes on from there
@@ -53,6 +54,7 @@ class Model(abc.ABC):
     stage: ClassVar[str]
     kind: ClassVar[str]
     sigma: ClassVar[float]
+    version: ClassVar[int] = 1
     Config: ClassVar[type]
 
     def __init__(self, config: Any, *, seed: int = 0):

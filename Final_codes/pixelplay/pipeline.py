@@ -191,10 +191,11 @@ class Run:
         """Hash of everything a model's scores depend on: settings, seed, weights, input, code version."""
         weights = self._weights_for(name)
         stamp = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(weights.iterdir())] if weights else ""
-        rehearsal = self.output / EXTRACTION / "rehearsal.json"
-        noise = [read_json(rehearsal)["key"]] if rehearsal.exists() else []
-        return config_hash(name, self.configs[name], self.options.seed, train.fingerprint, test.fingerprint,
-                           stamp, __version__, *noise)
+        # what stage 1 makes beside the frames: its keys change when speeds or rehearsals are made in another way
+        made = [self.output / EXTRACTION / f"{n}.json" for n in ("speed", "rehearsal")]
+        cls = self.models[name]
+        return config_hash(name, cls.version, cls.sigma, self.configs[name], self.options.seed, train.fingerprint,
+                           test.fingerprint, stamp, __version__, *(read_json(p)["key"] for p in made if p.exists()))
 
     def model_folder(self, name: str) -> Path:
         """Where a model keeps weights, caches and curves: the stage's folder, or one of its own in a shared stage."""

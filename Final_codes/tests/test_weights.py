@@ -83,6 +83,12 @@ def test_injection_changes_the_labelled_frames_and_no_unedited_one():
     assert made.footage.ids.tolist() == normal.ids.tolist() and made.footage.fingerprint != normal.fingerprint
 
 
+def test_injected_footage_does_not_keep_the_speeds_of_the_frames_it_replaces():
+    normal = normal_footage()
+    measured = dataclasses.replace(normal, speeds=np.zeros((len(normal), 16, 28), np.float16))
+    assert inject(measured, np.random.default_rng(0)).footage.speeds is None
+
+
 def test_the_same_seed_gives_the_same_anomalies_and_another_seed_others():
     normal = normal_footage()
     a, b, c = (inject(normal, np.random.default_rng(s)) for s in (1, 1, 2))

@@ -101,7 +101,7 @@ def inject(footage: Footage, generator: np.random.Generator, *, kinds: Sequence[
         labels[event.targets] = event.kind != UNTOUCHED
         names[event.targets] = event.kind
     made = dataclasses.replace(
-        footage, name=f"{footage.name}-synthetic", pixels=pixels, rows=np.arange(len(footage)),
+        footage, name=f"{footage.name}-synthetic", pixels=pixels, speeds=None, rows=np.arange(len(footage)),
         fingerprint=config_hash(footage.fingerprint, [(e.kind, e.targets.tolist(), e.put.tolist()) for e in events]),
         open_stream=lambda rows: _stream(footage, events, rows))
     return Injected(made, labels, names, events)

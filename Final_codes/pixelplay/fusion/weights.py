@@ -212,7 +212,7 @@ def _smoothed(held: Footage, values: np.ndarray, sigma: float) -> np.ndarray:
 def _scores(model: Model, train: Footage, rest: Footage, held: Footage, injected: Sequence[Injected], folder: Path,
             trained: Path | None) -> tuple[np.ndarray, np.ndarray]:
     """Raw (M,) scores of the held-out footage and (R, M) of its injected versions; kept in folder/synthetic.npz."""
-    key = config_hash(model.name, getattr(model, "version", 1), model.config, model.seed, rest.fingerprint,
+    key = config_hash(model.name, model.version, model.config, model.seed, rest.fingerprint,
                       rest.ids.tolist(), [i.footage.fingerprint for i in injected], held.ids.tolist())
     kept = folder / "synthetic.npz"
     if kept.exists():

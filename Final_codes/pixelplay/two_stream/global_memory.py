@@ -33,7 +33,6 @@ from pixelplay.two_stream.memory import MemoryBank, folds, leave_one_video_out
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
 HIGH = 100.0
 """Clip of the z-scores on both sides: far out, so that every frame keeps its place in the order."""
 
@@ -97,6 +96,7 @@ class GlobalMemory(Model):
     stage: ClassVar[str] = "02_two_stream_memory"
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 8.0
+    version: ClassVar[int] = 2
     Config = GlobalMemoryConfig
 
     def __init__(self, config: GlobalMemoryConfig, *, seed: int = 0):
@@ -230,7 +230,7 @@ class GlobalMemory(Model):
         with atomic_path(Path(folder) / f"{self.name}.safetensors") as part:
             save_file({f"bank{i}": bank.vectors for i, bank in enumerate(self.banks)}, part)
         write_json(Path(folder) / f"{self.name}.json", {
-            "model": self.name, "version": VERSION, "config": dataclasses.asdict(self.config), "seed": self.seed,
+            "model": self.name, "version": self.version, "config": dataclasses.asdict(self.config), "seed": self.seed,
             **self.about, "banks": [{"vectors": len(b), **b.about} for b in self.banks],
             "calibrations": [dataclasses.asdict(c) for c in self.calibrations]})
 
@@ -241,8 +241,8 @@ class GlobalMemory(Model):
         from safetensors.numpy import load_file
 
         card, path = read_json(Path(folder) / f"{cls.name}.json"), Path(folder) / f"{cls.name}.safetensors"
-        if card.get("model") != cls.name or card.get("version") != VERSION:
-            raise PixelPlayError(f"{Path(folder) / cls.name}.json is no {cls.name} of version {VERSION}",
+        if card.get("model") != cls.name or card.get("version") != cls.version:
+            raise PixelPlayError(f"{Path(folder) / cls.name}.json is no {cls.name} of version {cls.version}",
                                  mend="fit the model again")
         try:
             tensors = load_file(path)

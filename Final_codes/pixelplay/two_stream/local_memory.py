@@ -43,7 +43,6 @@ from pixelplay.two_stream.tracks import link_actors, track_median
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
 PARTS = ("appearance", "motion")
 HIGH = 100.0
 """Clip of the parts' z-scores: far out, so that strong anomalies keep their order."""
@@ -424,7 +423,7 @@ class LocalMemory(Model):
         with atomic_path(Path(folder) / f"{self.name}.safetensors") as part:
             save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, part)
         write_json(Path(folder) / f"{self.name}.json", {
-            "model": self.name, "version": VERSION, "config": dataclasses.asdict(self.config), "seed": self.seed,
+            "model": self.name, "version": self.version, "config": dataclasses.asdict(self.config), "seed": self.seed,
             **self.about, "banks": len(f.banks), "train_ids": f.train_ids.tolist(),
             "calibrations": {k: dataclasses.asdict(v) for k, v in f.calibrations.items()},
             "rarities": {k: dataclasses.asdict(v) for k, v in f.rarities.items()}})
@@ -436,8 +435,8 @@ class LocalMemory(Model):
         from safetensors.numpy import load_file
 
         card, path = read_json(Path(folder) / f"{cls.name}.json"), Path(folder) / f"{cls.name}.safetensors"
-        if card.get("model") != cls.name or card.get("version") != VERSION:
-            raise PixelPlayError(f"{Path(folder) / cls.name}.json is no {cls.name} of version {VERSION}",
+        if card.get("model") != cls.name or card.get("version") != cls.version:
+            raise PixelPlayError(f"{Path(folder) / cls.name}.json is no {cls.name} of version {cls.version}",
                                  mend="fit the model again")
         try:
             t = load_file(path)
