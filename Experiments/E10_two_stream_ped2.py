@@ -52,10 +52,8 @@ DETECTORS = {"foreground": ("foreground",), "yolox-nano": ("yolox-nano",), "both
 
 def calibrated(test: Scores, train: Scores) -> dict[str, np.ndarray]:
     """z-scores of the local stream's two parts and of their sum; only held-out training scores enter."""
-    seeds = [n for n in test.parts if n.startswith("appearance.seed") and n in train.parts]
-    z = {n: calibrate(train.parts[n], log=True, high=100.0)(test.parts[n]) for n in [*seeds, "motion"]}
-    return {"appearance": np.mean([z[n] for n in seeds], axis=0), "motion": z["motion"],
-            "appearance + motion": test.values}
+    z = {n: calibrate(train.parts[n], log=True, high=100.0)(test.parts[n]) for n in ("appearance", "motion")}
+    return {**z, "appearance + motion": test.values}
 
 
 def together(local: Scores, local_train: Scores, whole: np.ndarray) -> np.ndarray:

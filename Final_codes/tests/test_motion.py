@@ -86,7 +86,7 @@ def crowd(count: int, seed: int = 0) -> tuple[Actors, np.ndarray]:
     rng = np.random.default_rng(seed)
     row = rng.uniform(0.2, 1.0, count)
     speed = np.maximum(4 * row + rng.normal(0, 0.2, count), 0)
-    actors = Actors(np.stack([speed, speed * 1.3], 1), row, np.log(0.01 * row), np.zeros(count, np.int64))
+    actors = Actors(row, np.log(0.01 * row), np.zeros(count, np.int64), np.stack([speed, speed * 1.3], 1))
     return actors, np.array([f"v{i % 4}" for i in range(count)], object)
 
 
@@ -94,8 +94,8 @@ def test_a_far_runner_is_faster_than_a_near_walker():
     actors, videos = crowd(4000)
     model, held_out = fit_speeds(actors, videos)
     assert np.isfinite(model.bandwidths).any(), "perspective is there: a local kernel must win"
-    far_runner = Actors(np.array([[2.4, 3.1]]), np.array([0.3]), np.log([0.003]), np.array([0]))
-    near_walker = Actors(np.array([[3.6, 4.7]]), np.array([0.9]), np.log([0.009]), np.array([0]))
+    far_runner = Actors(np.array([0.3]), np.log([0.003]), np.array([0]), np.array([[2.4, 3.1]]))
+    near_walker = Actors(np.array([0.9]), np.log([0.009]), np.array([0]), np.array([[3.6, 4.7]]))
     assert model.score(far_runner)[0] > 1.5 > 1.2 > model.score(near_walker)[0]
     assert 0.93 < np.mean(held_out < 1.0) < 1.0
 
@@ -104,19 +104,19 @@ def test_without_perspective_no_locality_is_invented_and_slow_is_normal():
     rng = np.random.default_rng(1)
     n = 3000
     speed = rng.gamma(4.0, 0.3, n)
-    actors = Actors(np.stack([speed, speed], 1), rng.uniform(0, 1, n), rng.uniform(-8, -3, n), np.zeros(n, np.int64))
+    actors = Actors(rng.uniform(0, 1, n), rng.uniform(-8, -3, n), np.zeros(n, np.int64), np.stack([speed, speed], 1))
     model, _ = fit_speeds(actors, np.array([f"v{i % 5}" for i in range(n)], object))
     assert model.bandwidths[0] == (np.inf, np.inf)
-    still = Actors(np.zeros((1, 2)), np.array([0.5]), np.array([-5.0]), np.array([0]))
+    still = Actors(np.array([0.5]), np.array([-5.0]), np.array([0]), np.zeros((1, 2)))
     assert model.score(still)[0] == 0.0
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 40])
 def test_few_or_equal_actors_give_finite_scores(count):
-    actors = Actors(np.ones((count, 2)), np.full(count, 0.5), np.full(count, -5.0), np.zeros(count, np.int64))
+    actors = Actors(np.full(count, 0.5), np.full(count, -5.0), np.zeros(count, np.int64), np.ones((count, 2)))
     model, held_out = fit_speeds(actors, np.array(["a"] * count, object))
     assert held_out.shape == (count,) and np.isfinite(held_out).all()
-    fast = Actors(np.full((1, 2), 9.0), np.array([0.5]), np.array([-5.0]), np.array([3]))
+    fast = Actors(np.array([0.5]), np.array([-5.0]), np.array([3]), np.full((1, 2), 9.0))
     assert model.score(fast)[0] > 0 and np.isfinite(model.score(fast)[0])
 
 

@@ -11,7 +11,7 @@ from pixelplay.two_stream.motion_density import METHODS, DensityModel, fit_densi
 
 def people(histogram: np.ndarray) -> Actors:
     n = len(histogram)
-    return Actors(np.zeros((n, 2)), np.full(n, 0.5), np.full(n, -5.0), np.zeros(n, np.int64), np.asarray(histogram))
+    return Actors(np.full(n, 0.5), np.full(n, -5.0), np.zeros(n, np.int64), np.zeros((n, 2)), np.asarray(histogram))
 
 
 def walkers(count: int = 1200, bins: tuple[int, ...] = (0,), seed: int = 0) -> tuple[Actors, np.ndarray]:

@@ -91,11 +91,11 @@ class ActorTable:
     def __len__(self) -> int:
         return len(self.position)
 
-    def speeds(self, full_size: tuple[int, int]) -> Actors:
-        """The actors as the speed model wants them."""
+    def actors(self, full_size: tuple[int, int]) -> Actors:
+        """The actors as models of what is usual want them."""
         boxes = self.boxes.astype(np.float64)
-        return Actors(self.motion[:, :2].astype(np.float64), boxes[:, 3] / full_size[0],
-                      np.log(np.maximum(self.motion[:, 4].astype(np.float64), 1e-7)), self.mode.astype(np.int64),
+        return Actors(boxes[:, 3] / full_size[0], np.log(np.maximum(self.motion[:, 4].astype(np.float64), 1e-7)),
+                      self.mode.astype(np.int64), self.motion[:, :2].astype(np.float64),
                       self.histogram / np.maximum(boxes[:, 3] - boxes[:, 1], 1.0)[:, None])
 
 

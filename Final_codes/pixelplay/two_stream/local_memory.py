@@ -1,9 +1,10 @@
 """Local stream: does any actor look or move like no normal one?
 
-Reads `Footage`; finds actors (`actor_table`), embeds their crops, compares each crop with memory banks of training
-crops and each speed with what is usual at its place and size. Each part is calibrated on held-out training videos;
-the score is the sum of their rarities there (see `scoring.Rarity`). Writes `local_memory.safetensors` and its card;
-`actors.<split>.npz` (boxes, z-scores, reasons, nearest training crop) beside them for the report.
+Reads `Footage`; finds actors (`actor_table`), embeds their crops, measures each crop's distance to memory banks of
+training crops, and compares distance and speed with what is usual where the actor stands (`usual.py`). Each part is
+calibrated on held-out training videos; the score is the sum of their rarities there (see `scoring.Rarity`). Writes
+`local_memory.safetensors` and its card; `actors.<split>.npz` (boxes, z-scores, reasons, nearest training crop) beside
+them for the report.
 
 After Reiss and Hoshen, arXiv 2212.00789 (attributes, per-attribute maxima, held-out calibration).
 """
@@ -40,10 +41,13 @@ from pixelplay.two_stream.patch_vectors import PARTS as PATCHES
 from pixelplay.two_stream.patch_vectors import PatchVectors, VectorBank, patch_vectors
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima, reason
 from pixelplay.two_stream.tracks import link_actors, track_median
+from pixelplay.two_stream.usual import ANYWHERE, NEARBY, UsualModel, fit_usual
 
 log = logging.getLogger(__name__)
 
 PARTS = ("appearance", "motion")
+APPEARANCE_KERNELS = (ANYWHERE, NEARBY)
+"""A far crop shows little and one that the image's edge cuts off shows part of a person: both lie in their rows."""
 HIGH = 100.0
 """Clip of the parts' z-scores: far out, so that strong anomalies keep their order."""
 
@@ -125,6 +129,7 @@ class _Fitted:
 
     scene: Scene
     speeds: SpeedModel | DensityModel
+    usual: UsualModel
     banks: list[np.ndarray]
     members: list[np.ndarray]
     calibrations: dict[str, Calibration]
@@ -142,6 +147,7 @@ class LocalMemory(Model):
     stage: ClassVar[str] = "02_two_stream_memory"
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 5.0
+    version: ClassVar[int] = 2
     Config = LocalMemoryConfig
 
     def __init__(self, config: LocalMemoryConfig, *, seed: int = 0):
@@ -170,50 +176,56 @@ class LocalMemory(Model):
         # what an unreliable frame shows is not normal footage but its corruption
         trusted = table.measured & (train.reliability[table.position] >= 0.5)
         trusted = trusted if trusted.any() else table.measured
-        measured, held = np.flatnonzero(trusted), np.full(len(table), np.nan)
-        speeds, held[measured] = self._fit_motion(table.speeds(train.full_size).take(measured),
-                                                  train.videos[table.position[measured]])
-        held = self._steady(held, table, train)
+        measured, motion = np.flatnonzero(trusted), np.full(len(table), np.nan)
+        actors = table.actors(train.full_size)
+        speeds, motion[measured] = self._fit_motion(actors.take(measured), train.videos[table.position[measured]])
+        motion = self._steady(motion, table, train)
         rows, features = self._features(train, folder, table)
         picks = [self._pick(features, train.videos[table.position[rows]], s) for s in range(c.seeds)]
         videos = train.videos[table.position[rows]]
         vectors = self._vectors(train, folder, table, rows)
         generator = torch.Generator().manual_seed(1000 * self.seed)
         banks = {p: VectorBank.fit(vectors.memorised(p), c.patch_ratio, c.floor, generator) for p in c.patches}
-        self.fitted = _Fitted(scene, speeds, [np.asarray(features[p], np.float32) for p in picks], picks, {}, {},
+        crops = [np.asarray(features[p], np.float32) for p in picks]
+        near = self._held_out_distances(features, videos, crops, picks)
+        known, odd = np.isfinite(near).all(0), np.full(len(rows), np.nan)
+        usual, odd[known] = fit_usual(near.T[known], actors.take(rows[known]), videos[known], APPEARANCE_KERNELS)
+        by_actor = {"motion": motion, "appearance": _at(rows, odd, table)} | {
+            p: _at(rows, bank.held_out(vectors.compared(p), folds(videos)), table) for p, bank in banks.items()}
+        raw = self._frames(train, table, by_actor)
+        calibrations = {part: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1),
+                                        log=True, high=HIGH) for part, values in raw.items()}
+        self.fitted = _Fitted(scene, speeds, usual, crops, picks, calibrations, {},
                               train.ids[table.position[rows]], table.boxes[rows], banks)
-        near = self._held_out_distances(features, videos)
-        strange = {p: bank.held_out(vectors.compared(p), folds(videos)) for p, bank in banks.items()}
-        raw = self._frames(train, table, rows, held, near, strange)
-        self.fitted = dataclasses.replace(self.fitted, calibrations={
-            name: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1), log=True,
-                            high=HIGH)
-            for name, values in raw.items()})
         z = self._parts(train, raw)[1]
-        self.fitted = dataclasses.replace(self.fitted, rarities={part: Rarity.fit(z[part])
-                                                                  for part in (*PARTS, *c.patches)})
+        self.fitted = dataclasses.replace(self.fitted, rarities={part: Rarity.fit(z[part]) for part in z})
         self.about = self._card(train, table, scene, speeds)
-        self._held_out = (self._stamp(train), self._scores(train, raw))
-        self._write_actors(train, folder, table, rows, held, near, [None] * c.seeds)
-        log.info("local memory: %d actors in %d training frames, flow over %d frames, speed kernels %s",
-                 len(table), len(train), scene.baseline, speeds.bandwidths)
+        self._held_out = (self._stamp(train), self._scores(train, raw, self._distances(train, table, rows, near)))
+        self._write_actors(train, folder, table, by_actor, np.full(len(table), -1, np.int64))
+        log.info("local memory: %d actors in %d training frames, flow over %d frames, kernels of speed %s, of crops %s",
+                 len(table), len(train), scene.baseline, speeds.bandwidths, usual.bandwidths)
 
     def score(self, footage: Footage, folder: Path) -> Scores:
         """Sum of the parts' rarities in every frame. Also writes `actors.<split>.npz` into `folder`."""
         fitted, folder = self._require(), Path(folder)
         table = self._table(footage, folder, fitted.scene)
-        motion = np.full(len(table), np.nan)
-        motion[table.measured] = fitted.speeds.score(table.speeds(footage.full_size).take(table.measured))
+        actors, motion = table.actors(footage.full_size), np.full(len(table), np.nan)
+        motion[table.measured] = fitted.speeds.score(actors.take(table.measured))
         motion = self._steady(motion, table, footage)
         rows, features = self._features(footage, folder, table)
         found = [nearest(features, bank, device=self._device) if len(bank) and len(rows) else
                  (np.full((len(rows), 1), np.nan), np.zeros((len(rows), 1), np.int64)) for bank in fitted.banks]
         near = np.stack([d[:, 0] for d, _ in found])
         vectors = self._vectors(footage, folder, table, rows)
-        strange = {p: bank.score(vectors.compared(p)) for p, bank in fitted.patches.items()}
-        raw = self._frames(footage, table, rows, motion, near, strange)
-        self._write_actors(footage, folder, table, rows, motion, near, [i[:, 0] for _, i in found])
-        return self._scores(footage, raw)
+        by_actor = {"motion": motion,
+                      "appearance": _at(rows, fitted.usual.score(near.T, actors.take(rows)), table)} | {
+            p: _at(rows, bank.score(vectors.compared(p)), table) for p, bank in fitted.patches.items()}
+        nearest_crop = np.full(len(table), -1, np.int64)
+        if len(rows) and len(fitted.members[0]):
+            nearest_crop[rows] = fitted.members[0][found[0][1][:, 0]]
+        self._write_actors(footage, folder, table, by_actor, nearest_crop)
+        return self._scores(footage, self._frames(footage, table, by_actor),
+                            self._distances(footage, table, rows, near))
 
     def held_out(self, train: Footage, folder: Path) -> Scores:
         """Scores of the training frames: speeds and crops are compared with those of other videos only.
@@ -313,14 +325,14 @@ class LocalMemory(Model):
                               projection=c.projection if c.projection < features.shape[1] else 0)
         return np.sort(rows[core.indices])
 
-    def _held_out_distances(self, features: np.ndarray, videos: np.ndarray) -> np.ndarray:
+    def _held_out_distances(self, features: np.ndarray, videos: np.ndarray, banks: list[np.ndarray],
+                            picks: list[np.ndarray]) -> np.ndarray:
         """(seeds, n) distance of each training crop to the picks of other videos; NaN where there are none."""
-        fitted = self._require()
-        out = np.full((len(fitted.banks), len(features)), np.nan)
+        out = np.full((len(banks), len(features)), np.nan)
         if len(features) == 0:
             return out
         fold = folds(videos)
-        for b, (bank, members) in enumerate(zip(fitted.banks, fitted.members)):
+        for b, (bank, members) in enumerate(zip(banks, picks)):
             for f in np.unique(fold):
                 others = bank[fold[members] != f]
                 if len(others):
@@ -328,46 +340,42 @@ class LocalMemory(Model):
                     out[b, mine] = nearest(features[mine], others, device=self._device)[0][:, 0]
         return out
 
-    def _frames(self, footage: Footage, table: ActorTable, rows: np.ndarray, motion: np.ndarray, near: np.ndarray,
-                strange: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Raw frame scores of every part, NaN where no actor was measured."""
-        raw = {"motion": frame_maxima(motion, table.position, len(footage))}
-        for b in range(len(near)):
-            raw[f"appearance.seed{b}"] = frame_maxima(near[b], table.position[rows], len(footage))
-        for part, values in strange.items():
-            raw[part] = frame_maxima(values, table.position[rows], len(footage))
-        return raw
+    def _frames(self, footage: Footage, table: ActorTable, actors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Raw frame scores of every part from those of the actors, NaN where none was measured."""
+        return {part: frame_maxima(values, table.position, len(footage)) for part, values in actors.items()}
+
+    def _distances(self, footage: Footage, table: ActorTable, rows: np.ndarray, near: np.ndarray
+                   ) -> dict[str, np.ndarray]:
+        """Largest distance to each bank in every frame: what other rules of fusion start from."""
+        return {f"appearance.seed{b}": self._between(footage, frame_maxima(d, table.position[rows], len(footage)))
+                for b, d in enumerate(near)}
+
+    def _between(self, footage: Footage, values: np.ndarray) -> np.ndarray:
+        """Scores of all frames from those of the evaluated ones."""
+        evaluated = evaluated_frames(footage, self.config.stride, self.config.tolerance)
+        # nobody there is the least that can happen, not an unknown
+        return fill_between(np.nan_to_num(values, nan=0.0), evaluated, footage.videos, footage.frames,
+                            self.config.tolerance)
 
     def _parts(self, footage: Footage, raw: dict[str, np.ndarray]
                ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
         """Raw scores and z-scores of every frame by part, and (N,) bool where motion was taken from another frame."""
-        c, fitted = self.config, self._require()
-        evaluated = evaluated_frames(footage, c.stride, c.tolerance)
+        fitted = self._require()
         # a frame cut off from its neighbours shows no motion to measure, which is not the same as standing still
         scene = fitted.scene
         alone = partners(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance) < 0
-        z, parts = {}, {}
-        for name, values in raw.items():
-            calibration = fitted.calibrations[name]
-            # nobody there is the least that can happen, not an unknown: the floor of the calibrated scale
-            values = np.where(np.isfinite(values), values, _raw(calibration, calibration.low))
-            if name == "motion":
-                values = fill_missing(values, alone, footage.videos, footage.frames, _raw(calibration, 0.0))
-            else:
-                values = fill_between(values, evaluated, footage.videos, footage.frames, c.tolerance)
-            parts[name], z[name] = values, calibration(values)
-        seeds = [n for n in raw if n.startswith("appearance.")]
-        parts["appearance"] = np.mean([parts[n] for n in seeds], axis=0)
-        z["appearance"] = np.mean([z[n] for n in seeds], axis=0)
-        return parts, z, alone
+        parts = {part: self._between(footage, values) for part, values in raw.items() if part != "motion"}
+        parts["motion"] = fill_missing(np.nan_to_num(raw["motion"], nan=0.0), alone, footage.videos, footage.frames,
+                                       _usual(fitted.calibrations["motion"]))
+        return parts, {part: fitted.calibrations[part](values) for part, values in parts.items()}, alone
 
-    def _scores(self, footage: Footage, raw: dict[str, np.ndarray]) -> Scores:
+    def _scores(self, footage: Footage, raw: dict[str, np.ndarray], distances: dict[str, np.ndarray]) -> Scores:
         c, rarities = self.config, self._require().rarities
         parts, z, alone = self._parts(footage, raw)
         weights = {"appearance": c.appearance_weight, "motion": c.motion_weight}
         total = sum(weights.get(p, c.patch_weight) * rarities[p](z[p]) for p in (*PARTS, *c.patches))
         # a part in which nothing differs (nobody moves, nobody is there) ranks nothing and has no file
-        parts = {n: v for n, v in parts.items() if len(v) < 2 or v.min() < v.max()}
+        parts = {n: v for n, v in (parts | distances).items() if len(v) < 2 or v.min() < v.max()}
         return Scores(total, alone, parts)
 
     # ---- files --------------------------------------------------------------------------------------------
@@ -388,24 +396,18 @@ class LocalMemory(Model):
                          "tolerance": scene.tolerance},
                 "speed_kernels": [list(b) for b in speeds.bandwidths]}
 
-    def _write_actors(self, footage: Footage, folder: Path, table: ActorTable, rows: np.ndarray, motion: np.ndarray,
-                      near: np.ndarray, found: list[np.ndarray | None]) -> None:
+    def _write_actors(self, footage: Footage, folder: Path, table: ActorTable, actors: dict[str, np.ndarray],
+                      nearest_crop: np.ndarray) -> None:
         fitted = self._require()
-        appearance = np.full(len(table), np.nan)
-        if len(rows):
-            appearance[rows] = np.mean([fitted.calibrations[f"appearance.seed{b}"](near[b])
-                                        for b in range(len(near))], axis=0)
-        motion_z = np.where(np.isfinite(motion), fitted.calibrations["motion"](np.nan_to_num(motion)), np.nan)
-        closest = np.full(len(table), -1, np.int64)
-        if len(rows) and found and found[0] is not None and len(fitted.members[0]):
-            closest[rows] = fitted.members[0][found[0]]
-        ratio = motion if self.config.motion == "speed" else np.full(len(table), np.nan)
-        words = np.array([reason(m, a, r, k) for m, a, r, k in zip(motion_z, appearance, ratio, table.classes)],
-                         dtype=np.str_)
+        z = {part: np.where(np.isfinite(actors[part]), fitted.calibrations[part](np.nan_to_num(actors[part])), np.nan)
+             for part in PARTS}
+        ratio = actors["motion"] if self.config.motion == "speed" else np.full(len(table), np.nan)
+        words = np.array([reason(m, a, r, k) for m, a, r, k in zip(z["motion"], z["appearance"], ratio,
+                                                                   table.classes)], dtype=np.str_)
         with atomic_path(folder / f"actors.{footage.name}.npz") as part:
             np.savez(part, Id=footage.ids[table.position].astype(np.str_), boxes=table.boxes,
-                     classes=table.classes, detector_score=table.scores, appearance_z=appearance, motion_z=motion_z,
-                     speed=table.motion[:, 0], reason=words, nearest=closest,
+                     classes=table.classes, detector_score=table.scores, appearance_z=z["appearance"],
+                     motion_z=z["motion"], speed=table.motion[:, 0], reason=words, nearest=nearest_crop,
                      train_Id=fitted.train_ids.astype(np.str_), train_boxes=fitted.train_boxes)
 
     def save(self, folder: Path) -> None:
@@ -417,6 +419,7 @@ class LocalMemory(Model):
                    "background.thresholds": f.scene.background.thresholds,
                    "background.thumbs": f.scene.background.thumbs, "train_boxes": f.train_boxes}
         tensors |= {f"speeds.{k}": v for k, v in f.speeds.arrays().items()}
+        tensors |= {f"usual.{k}": v for k, v in f.usual.arrays().items()}
         tensors |= {f"bank{i}": b for i, b in enumerate(f.banks)} | {f"members{i}": m for i, m in enumerate(f.members)}
         for part, bank in f.patches.items():
             tensors |= {f"{part}.vectors": bank.vectors, f"{part}.actors": bank.actors}
@@ -443,6 +446,7 @@ class LocalMemory(Model):
             background = Background(t["background.medians"], t["background.thresholds"], t["background.thumbs"])
             kind = SpeedModel if card["config"].get("motion", "speed") == "speed" else DensityModel
             speeds = kind.from_arrays({k[7:]: v for k, v in t.items() if k.startswith("speeds.")})
+            usual = UsualModel.from_arrays({k[6:]: v for k, v in t.items() if k.startswith("usual.")})
             banks = [t[f"bank{i}"] for i in range(card["banks"])]
             members = [t[f"members{i}"] for i in range(card["banks"])]
             boxes = t["train_boxes"]
@@ -453,7 +457,7 @@ class LocalMemory(Model):
         model = cls(LocalMemoryConfig(**settings), seed=card["seed"])
         flow = card["flow"]
         scene = Scene(background, flow["baseline"], flow["dead_zone"], flow["tolerance"], flow["directions"])
-        model.fitted = _Fitted(scene, speeds, banks, members,
+        model.fitted = _Fitted(scene, speeds, usual, banks, members,
                                {k: Calibration(**v) for k, v in card["calibrations"].items()},
                                {k: Rarity(tuple(v["levels"]), v["excess"]) for k, v in card["rarities"].items()},
                                np.array(card["train_ids"], dtype=object), boxes, patches)
@@ -462,9 +466,16 @@ class LocalMemory(Model):
         return model
 
 
-def _raw(calibration: Calibration, z: float) -> float:
-    """The raw score that calibrates to `z`, or 0 where that lies below 0."""
-    return max(0.0, float(np.exp(calibration.centre + z * calibration.scale) - calibration.eps))
+def _at(rows: np.ndarray, values: np.ndarray, table: ActorTable) -> np.ndarray:
+    """Values of some rows of the table as those of all, NaN elsewhere."""
+    out = np.full(len(table), np.nan)
+    out[rows] = values
+    return out
+
+
+def _usual(calibration: Calibration) -> float:
+    """The raw score that calibrates to 0."""
+    return max(0.0, float(np.exp(calibration.centre) - calibration.eps))
 
 
 def load_actors(folder: Path, split: str) -> dict[str, np.ndarray]:
