@@ -38,8 +38,10 @@ def run(args: argparse.Namespace) -> int:
     for key, equals, _ in pairs:
         if not equals:
             raise PixelPlayError(f"--set {key} has no value", expected="MODEL.SETTING=VALUE, e.g. stae.epochs=4")
+    # the receipt names the weights, and `watch` reads it wherever it is started
+    weights = args.weights.resolve() if args.weights else None
     job = Run(Options(args.data, args.train, args.test, args.output, args.profile,
-                      tuple(m for name in args.models for m in name.split(",")), args.labels, args.weights, args.seed,
+                      tuple(m for name in args.models for m in name.split(",")), args.labels, weights, args.seed,
                       not args.no_repair, args.recipe, {k: v for k, _, v in pairs}))
     print(f"{hardware().name}, {hardware().dtype}; profile {args.profile}; writing to {job.output}")
     if job.smoke:

@@ -289,6 +289,11 @@ def test_the_reference_two_stream_rule_by_hand(tmp_path):
     assert list(made) == ["submission"]
 
 
+def test_scores_that_are_not_there_are_named_first(tmp_path):
+    with pytest.raises(PixelPlayError, match="nowhere does not exist"):
+        merge_files([tmp_path / "nowhere"], tmp_path / "submission.csv")
+
+
 @pytest.mark.real_data
 def test_the_reference_quad_reproduces_its_submission(real_data, tmp_path):
     folder = real_data / "pixel_play"

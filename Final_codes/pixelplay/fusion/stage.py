@@ -74,13 +74,13 @@ def merge_files(places: Sequence[Path], target: Path, *, recipe: str = "default"
         PixelPlayError: any check that fails; nothing is written then.
     """
     rule, target = load_recipe(recipe), Path(target)
+    ends = {end: target.with_name(f"{target.stem}{end}{target.suffix}") for end in (*FAMILIES.values(), "")}
+    files = find_files(places, parts=rule.parts, leave_out=[*ends.values(), *([sample] if sample else [])])
     known = Manifest.load(manifest) if manifest is not None else None
     wanted = read_sample(sample) if sample is not None else find_sample(known)
     if known is not None:
         check_same_frames(wanted, known.split("test")["Id"].to_numpy(object), Path(manifest) / "manifest.csv")
     frames = Frames.of_ids(wanted.ids) if manifest is None else Frames.of_stage(manifest, wanted.ids)
-    ends = {end: target.with_name(f"{target.stem}{end}{target.suffix}") for end in (*FAMILIES.values(), "")}
-    files = find_files(places, parts=rule.parts, leave_out=[*ends.values(), *([sample] if sample else [])])
     members = read_members(rule.choose(keep_models(files, models)), frames, allow_smoke=allow_smoke)
     merged = merge_all(members, frames, rule, weights=weighting(weights), quality=quality)
     made = {}
