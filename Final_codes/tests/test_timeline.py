@@ -36,6 +36,21 @@ def test_each_kind_is_called_by_its_name(kind, strength, expected):
     assert expected is None or found == expected
 
 
+def with_somebody_close(t):
+    """Somebody large before the camera, who is never twice in the same place."""
+    picture = frame(t)
+    x = 10 + 9 * (t % 8)
+    picture[30:, x:x + 45] = (200, 60, 40)
+    picture[40:110:6, x:x + 45] = (30, 60, 200)
+    return picture
+
+
+@pytest.mark.parametrize(("kind", "strength"), [("blur", 1.5), ("blur", 2), ("shift", 3), ("shift", 8), ("shift", 14)])
+def test_somebody_large_makes_no_shift_of_a_blur_and_no_blur_of_a_shift(kind, strength):
+    for t in range(700, 708):
+        assert judged(corrupt_frame(with_somebody_close(t), kind, strength, frame_rng(t, kind)))[0] == {kind}, t
+
+
 def test_clean_frames_pass_and_noise_alone_is_neither_blur_nor_exposure():
     for t in range(600, 630):
         assert judged(frame(t))[0] == set()

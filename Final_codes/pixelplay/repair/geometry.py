@@ -1,8 +1,9 @@
 """Exposure, blur and shift of a frame against its background.
 
 Reads working-size RGB frames that are the right way up; measures gain and offset of the grey levels (robust
-regression that ignores what moves), the share of the background's detail that is left, and the camera's shift.
-Pixel noise is independent of the background, so it biases none of them.
+regression that ignores what moves), the share of the background's detail that is left, and the camera's shift: the
+move that finds that detail again. A blurred frame has lost it for good. Pixel noise is independent of the background,
+so it biases none of them.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ COLUMNS = ("gain", "offset", "sharpness", "dx", "dy", "contrast")
 """gain (1 = as in training), offset in grey levels, share of detail left, shift in pixels of the working-size
 frame, standard deviation of the grey thumbnail."""
 GRID = (96, 160)
-"""Rows and columns the shift is measured at."""
-FURTHEST = 16
-"""Largest shift that is believed, in pixels of `GRID`: a tenth of the frame's width."""
+"""Rows and columns two pictures' detail is compared at."""
+FURTHEST = 0.1
+"""Largest shift that is looked for, as a share of the frame's width."""
+REGAINED = 0.1
+"""Share of the background's detail that must be found again in another place for a shift to be believed."""
 COARSE = (48, 80)
 """Rows and columns the exposure is measured at."""
 
@@ -29,34 +32,30 @@ class Reference:
 
     Attributes:
         coarse: (48, 80) float32 grey.
-        spectrum: Fourier transform of the windowed grey picture, conjugated.
-        window, band: Hann window; weights of the frequencies (fine ones are ruled by noise).
         strongest: flat positions of the fifth of the pixels with most detail.
         detail: the Laplacian at them.
+        energy: sum of its squares.
+        spectrum: Fourier transform of the picture that holds the detail and nothing else.
         suspicious: share of detail below which a shift is looked for: a shifted frame's detail lies elsewhere.
     """
 
     coarse: np.ndarray
-    spectrum: np.ndarray
-    window: np.ndarray
-    band: np.ndarray
     strongest: np.ndarray
     detail: np.ndarray
+    energy: float
+    spectrum: np.ndarray
     suspicious: float
 
     @classmethod
     def of(cls, picture: np.ndarray, suspicious: float = np.inf) -> Reference:
         """From the background (h, w, 3) uint8 RGB at working size."""
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-        detail = cv2.Laplacian(grey, cv2.CV_32F).ravel()
-        strongest = np.flatnonzero(np.abs(detail) >= np.quantile(np.abs(detail), 0.8))
-        window = np.outer(np.hanning(GRID[0]), np.hanning(GRID[1])).astype(np.float32)
-        fy, fx = np.fft.fftfreq(GRID[0])[:, None], np.fft.rfftfreq(GRID[1])[None, :]
-        band = np.exp(-(fx ** 2 + fy ** 2) / (2 * 0.12 ** 2)).astype(np.float32)
-        small = _grey(grey, GRID)
-        spectrum = np.conj(np.fft.rfft2((small - small.mean()) * window)).astype(np.complex64)
-        return cls(_grey(grey, COARSE), spectrum, window, band, strongest, detail[strongest],
-                   suspicious)
+        whole = cv2.Laplacian(grey, cv2.CV_32F)
+        strongest = np.flatnonzero(np.abs(whole) >= np.quantile(np.abs(whole), 0.8))
+        detail = whole.ravel()[strongest]
+        only = np.zeros_like(whole)
+        only.ravel()[strongest] = detail
+        return cls(_grey(grey, COARSE), strongest, detail, max(float(detail @ detail), 1e-6), cv2.dft(only), suspicious)
 
 
 def _grey(grey: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -84,32 +83,42 @@ def measure(frame: np.ndarray, reference: Reference) -> tuple[float, ...]:
     gain, offset = exposure(coarse.ravel(), reference.coarse.ravel())
     if contrast < 1.0 or gain <= 0.05:
         return gain, offset, 0.0, 0.0, 0.0, contrast
-    detail = cv2.Laplacian(grey, cv2.CV_32F).ravel()[reference.strongest]
-    sharpness = float(detail @ reference.detail) / max(float(reference.detail @ reference.detail), 1e-6) / gain
-    dx, dy = shift(_grey(grey, GRID), reference) if sharpness < reference.suspicious else (0.0, 0.0)
-    return (gain, offset, sharpness, dx * grey.shape[1] / GRID[1], dy * grey.shape[0] / GRID[0], contrast)
+    detail = cv2.Laplacian(grey, cv2.CV_32F)
+    sharpness = float(detail.ravel()[reference.strongest] @ reference.detail) / reference.energy / gain
+    dx, dy = shift(detail, reference) if sharpness < reference.suspicious else (0.0, 0.0)
+    if dx or dy:
+        # out of place, light ground over dark objects reads as lost contrast
+        move = np.float32([[1, 0, -dx], [0, 1, -dy]])
+        back = cv2.warpAffine(grey, move, grey.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+        gain, offset = exposure(_grey(back, COARSE).ravel(), reference.coarse.ravel())
+    return gain, offset, sharpness, dx, dy, contrast
 
 
-def shift(small: np.ndarray, reference: Reference) -> tuple[float, float]:
-    """Shift of a (96, 160) float32 grey frame against the background in its pixels, by phase correlation.
+def shift(detail: np.ndarray, reference: Reference) -> tuple[float, float]:
+    """Where the background's detail lies in a frame.
 
-    (0, 0) where the peak is weak or further than `FURTHEST`: then a crowd or a lamp is in the way, and nothing says
-    that the camera moved.
+    Args:
+        detail: (h, w) float32 Laplacian of the grey frame.
+    Returns:
+        (dx, dy) in pixels of the working-size frame; (0, 0) where no other place shows clearly more of it: then it is
+        gone (blurred, hidden by a crowd), and nothing says that the camera moved.
     """
-    cross = np.fft.rfft2((small - small.mean()) * reference.window) * reference.spectrum
-    surface = np.fft.irfft2(cross / (np.abs(cross) + 1e-3) * reference.band, GRID)
-    peak = np.unravel_index(int(np.argmax(surface)), GRID)
-    if surface[peak] < 0.15 * float(reference.band.sum()) * 2 / surface.size:
+    height, width = detail.shape
+    reach = min(round(FURTHEST * width), (height - 3) // 2)
+    spectrum = cv2.mulSpectrums(cv2.dft(detail), reference.spectrum, 0, conjB=True)
+    left = cv2.idft(spectrum, flags=cv2.DFT_SCALE) / reference.energy
+    near = np.arange(-reach - 1, reach + 2)
+    left = left[np.ix_(near, near)]
+    y, x = np.unravel_index(int(np.argmax(left[1:-1, 1:-1])), (2 * reach + 1,) * 2)
+    if left[y + 1, x + 1] < left[reach + 1, reach + 1] + REGAINED:
         return 0.0, 0.0
-    found = []
-    for axis, where in enumerate(peak):
-        line = surface[:, peak[1]] if axis == 0 else surface[peak[0]]
-        left, mid, right = line[where - 1], line[where], line[(where + 1) % len(line)]
-        part = 0.5 * (left - right) / min(left - 2 * mid + right, -1e-12)
-        found.append((where + part + len(line) / 2) % len(line) - len(line) / 2)
-    if max(map(abs, found)) > FURTHEST:
-        return 0.0, 0.0
-    return float(found[1]), float(found[0])
+    return (x - reach + _vertex(left[y + 1, x:x + 3]), y - reach + _vertex(left[y:y + 3, x + 1]))
+
+
+def _vertex(three: np.ndarray) -> float:
+    """Where the parabola through three neighbouring values, the middle one largest, is highest: in [-0.5, 0.5]."""
+    bend = float(three[0] - 2 * three[1] + three[2])
+    return 0.5 * float(three[0] - three[2]) / bend if bend < 0 else 0.0
 
 
 def exposure(small: np.ndarray, background: np.ndarray) -> tuple[float, float]:

@@ -93,7 +93,7 @@ def judge(measured: dict[str, np.ndarray], normal: dict[str, tuple[float, float]
     exposure = ~blank & ((np.abs(np.log(gain)) > usual + np.log(1.2)) | (np.abs(middle) > usual_middle + 25))
     lost = measured["sharpness"] < 0.6 * normal["sharpness"][0]
     usual_shift = max(abs(v) for name in ("dx", "dy") for v in normal[name])
-    moved = np.hypot(measured["dx"], measured["dy"]) > usual_shift + 1.5
+    moved = np.hypot(measured["dx"], measured["dy"]) > usual_shift + 1.0
     shift = ~blank & lost & moved
     # clipping takes detail away, too: a badly exposed frame is not called blurred
     blur = ~blank & ~exposure & ~shift & lost
