@@ -24,7 +24,7 @@ from pixelplay import distributed
 from pixelplay.calibration import Calibration, calibrate
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.files import atomic_path
 from pixelplay.flow.partners import partners
 from pixelplay.model import Model, Scores
 from pixelplay.two_stream.actor_table import ActorTable, Scene, actor_table, evaluated_frames, probe_scene
@@ -33,7 +33,8 @@ from pixelplay.two_stream.backbones import Backbone, load_backbone
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
 from pixelplay.two_stream.detectors import Detector, load_detector
 from pixelplay.two_stream.features import crop_features
-from pixelplay.two_stream.foreground import Background, analysis_size, fit_background
+from pixelplay.two_stream.foreground import analysis_size, fit_background
+from pixelplay.two_stream.local_files import LocalFit, read_memory, write_memory
 from pixelplay.two_stream.memory import folds, nearest
 from pixelplay.two_stream.motion import Actors, SpeedModel, fit_speeds
 from pixelplay.two_stream.motion_density import METHODS, DensityModel, fit_density
@@ -41,7 +42,7 @@ from pixelplay.two_stream.patch_vectors import PARTS as PATCHES
 from pixelplay.two_stream.patch_vectors import PatchVectors, VectorBank, patch_vectors
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima, reason
 from pixelplay.two_stream.tracks import link_actors, track_median
-from pixelplay.two_stream.usual import ANYWHERE, NEARBY, UsualModel, fit_usual
+from pixelplay.two_stream.usual import ANYWHERE, NEARBY, fit_usual
 
 log = logging.getLogger(__name__)
 
@@ -123,22 +124,6 @@ class LocalMemoryConfig:
         }[name]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Fitted:
-    """Everything `fit` learns."""
-
-    scene: Scene
-    speeds: SpeedModel | DensityModel
-    usual: UsualModel
-    banks: list[np.ndarray]
-    members: list[np.ndarray]
-    calibrations: dict[str, Calibration]
-    rarities: dict[str, Rarity]
-    train_ids: np.ndarray
-    train_boxes: np.ndarray
-    patches: dict[str, VectorBank]
-
-
 class LocalMemory(Model):
     """See the module."""
 
@@ -159,7 +144,7 @@ class LocalMemory(Model):
         if unknown or config.clip < 2:
             raise PixelPlayError(f"local_memory.patches {', '.join(unknown)} with clips of {config.clip}",
                                  expected="any of " + ", ".join(PATCHES) + ", clips of 2 frames or more")
-        self.fitted: _Fitted | None = None
+        self.fitted: LocalFit | None = None
         self.about: dict[str, Any] = {}
         self._held_out: tuple[str, Scores] | None = None
 
@@ -195,7 +180,7 @@ class LocalMemory(Model):
         raw = self._frames(train, table, by_actor)
         calibrations = {part: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1),
                                         log=True, high=HIGH) for part, values in raw.items()}
-        self.fitted = _Fitted(scene, speeds, usual, crops, picks, calibrations, {},
+        self.fitted = LocalFit(scene, speeds, usual, crops, picks, calibrations, {},
                               train.ids[table.position[rows]], table.boxes[rows], banks)
         z = self._parts(train, raw)[1]
         self.fitted = dataclasses.replace(self.fitted, rarities={part: Rarity.fit(z[part]) for part in z})
@@ -268,7 +253,7 @@ class LocalMemory(Model):
     def _device(self) -> str:
         return self.backbone.hardware.device
 
-    def _require(self) -> _Fitted:
+    def _require(self) -> LocalFit:
         if self.fitted is None:
             raise PixelPlayError("the local memory has not been fitted", mend="call fit or load first")
         return self.fitted
@@ -412,57 +397,18 @@ class LocalMemory(Model):
 
     def save(self, folder: Path) -> None:
         """Write local_memory.safetensors and, last, its card."""
-        from safetensors.numpy import save_file
-
-        f = self._require()
-        tensors = {"background.medians": f.scene.background.medians,
-                   "background.thresholds": f.scene.background.thresholds,
-                   "background.thumbs": f.scene.background.thumbs, "train_boxes": f.train_boxes}
-        tensors |= {f"speeds.{k}": v for k, v in f.speeds.arrays().items()}
-        tensors |= {f"usual.{k}": v for k, v in f.usual.arrays().items()}
-        tensors |= {f"bank{i}": b for i, b in enumerate(f.banks)} | {f"members{i}": m for i, m in enumerate(f.members)}
-        for part, bank in f.patches.items():
-            tensors |= {f"{part}.vectors": bank.vectors, f"{part}.actors": bank.actors}
-        with atomic_path(Path(folder) / f"{self.name}.safetensors") as part:
-            save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, part)
-        write_json(Path(folder) / f"{self.name}.json", {
+        write_memory(folder, self.name, self._require(), {
             "model": self.name, "version": self.version, "config": dataclasses.asdict(self.config), "seed": self.seed,
-            **self.about, "banks": len(f.banks), "train_ids": f.train_ids.tolist(),
-            "calibrations": {k: dataclasses.asdict(v) for k, v in f.calibrations.items()},
-            "rarities": {k: dataclasses.asdict(v) for k, v in f.rarities.items()}})
+            **self.about})
 
     @classmethod
     def load(cls, folder: Path) -> LocalMemory:
         """Read what `save` wrote; backbone and detector weights are checked when they are first needed."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        card, path = read_json(Path(folder) / f"{cls.name}.json"), Path(folder) / f"{cls.name}.safetensors"
-        if card.get("model") != cls.name or card.get("version") != cls.version:
-            raise PixelPlayError(f"{Path(folder) / cls.name}.json is no {cls.name} of version {cls.version}",
-                                 mend="fit the model again")
-        try:
-            t = load_file(path)
-            background = Background(t["background.medians"], t["background.thresholds"], t["background.thumbs"])
-            kind = SpeedModel if card["config"].get("motion", "speed") == "speed" else DensityModel
-            speeds = kind.from_arrays({k[7:]: v for k, v in t.items() if k.startswith("speeds.")})
-            usual = UsualModel.from_arrays({k[6:]: v for k, v in t.items() if k.startswith("usual.")})
-            banks = [t[f"bank{i}"] for i in range(card["banks"])]
-            members = [t[f"members{i}"] for i in range(card["banks"])]
-            boxes = t["train_boxes"]
-            patches = {p: VectorBank(t[f"{p}.vectors"], t[f"{p}.actors"]) for p in card["config"].get("patches", ())}
-        except (OSError, SafetensorError, KeyError) as cause:
-            raise PixelPlayError(f"{path} cannot be read: {cause}", mend="fit the model again") from cause
+        fitted, card = read_memory(folder, cls.name, cls.version)
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in card["config"].items()}
         model = cls(LocalMemoryConfig(**settings), seed=card["seed"])
-        flow = card["flow"]
-        scene = Scene(background, flow["baseline"], flow["dead_zone"], flow["tolerance"], flow["directions"])
-        model.fitted = _Fitted(scene, speeds, usual, banks, members,
-                               {k: Calibration(**v) for k, v in card["calibrations"].items()},
-                               {k: Rarity(tuple(v["levels"]), v["excess"]) for k, v in card["rarities"].items()},
-                               np.array(card["train_ids"], dtype=object), boxes, patches)
-        own = ("model", "version", "config", "seed", "banks", "train_ids", "calibrations", "rarities")
-        model.about = {k: v for k, v in card.items() if k not in own}
+        model.fitted = fitted
+        model.about = {k: v for k, v in card.items() if k not in ("model", "version", "config", "seed")}
         return model
 
 

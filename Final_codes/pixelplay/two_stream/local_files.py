@@ -1,0 +1,103 @@
+"""What the local memory learns, and the files it is kept in.
+
+Reads and writes `local_memory.safetensors` (banks, background, what is usual where) and, last, its card
+`local_memory.json` (settings, calibrations, where backbone and detectors came from).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pixelplay.calibration import Calibration
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.two_stream.actor_table import Scene
+from pixelplay.two_stream.foreground import Background
+from pixelplay.two_stream.motion import SpeedModel
+from pixelplay.two_stream.motion_density import DensityModel
+from pixelplay.two_stream.patch_vectors import VectorBank
+from pixelplay.two_stream.scoring import Rarity
+from pixelplay.two_stream.usual import UsualModel
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalFit:
+    """Everything a local memory learns from T embedded training crops.
+
+    Attributes:
+        scene: background and settings of the flow.
+        speeds: of actors.
+        usual: distances of crops to each bank.
+        banks: (K, dim) float32 crops of each seed.
+        members: (K,) rows among the T crops that each bank keeps.
+        calibrations, rarities: by part.
+        train_ids, train_boxes: (T,) frame and (T, 4) box of each crop, for the report.
+        patches: VideoPatchCore's banks, by part.
+    """
+
+    scene: Scene
+    speeds: SpeedModel | DensityModel
+    usual: UsualModel
+    banks: list[np.ndarray]
+    members: list[np.ndarray]
+    calibrations: dict[str, Calibration]
+    rarities: dict[str, Rarity]
+    train_ids: np.ndarray
+    train_boxes: np.ndarray
+    patches: dict[str, VectorBank]
+
+
+def write_memory(folder: Path, name: str, fit: LocalFit, card: dict[str, Any]) -> None:
+    """Write both files; `card` holds what else is to be known of the model."""
+    from safetensors.numpy import save_file
+
+    background = fit.scene.background
+    tensors = {"background.medians": background.medians, "background.thresholds": background.thresholds,
+               "background.thumbs": background.thumbs, "train_boxes": fit.train_boxes}
+    tensors |= {f"speeds.{k}": v for k, v in fit.speeds.arrays().items()}
+    tensors |= {f"usual.{k}": v for k, v in fit.usual.arrays().items()}
+    tensors |= {f"bank{i}": b for i, b in enumerate(fit.banks)} | {f"members{i}": m for i, m in enumerate(fit.members)}
+    for part, bank in fit.patches.items():
+        tensors |= {f"{part}.vectors": bank.vectors, f"{part}.actors": bank.actors}
+    with atomic_path(Path(folder) / f"{name}.safetensors") as part:
+        save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, part)
+    write_json(Path(folder) / f"{name}.json", {
+        **card, "banks": len(fit.banks), "train_ids": fit.train_ids.tolist(),
+        "calibrations": {k: dataclasses.asdict(v) for k, v in fit.calibrations.items()},
+        "rarities": {k: dataclasses.asdict(v) for k, v in fit.rarities.items()}})
+
+
+def read_memory(folder: Path, name: str, version: int) -> tuple[LocalFit, dict[str, Any]]:
+    """What `write_memory` was given. Raises PixelPlayError for another model or version, or a damaged file."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    card, path = read_json(Path(folder) / f"{name}.json"), Path(folder) / f"{name}.safetensors"
+    if card.get("model") != name or card.get("version") != version:
+        raise PixelPlayError(f"{Path(folder) / name}.json is no {name} of version {version}",
+                             mend="fit the model again")
+    own = {k: card.pop(k) for k in ("banks", "train_ids", "calibrations", "rarities")}
+    flow, config = card["flow"], card["config"]
+    try:
+        t = load_file(path)
+        background = Background(t["background.medians"], t["background.thresholds"], t["background.thumbs"])
+        motion = SpeedModel if config.get("motion", "speed") == "speed" else DensityModel
+        return LocalFit(
+            Scene(background, flow["baseline"], flow["dead_zone"], flow["tolerance"], flow["directions"]),
+            motion.from_arrays(_under("speeds", t)), UsualModel.from_arrays(_under("usual", t)),
+            [t[f"bank{i}"] for i in range(own["banks"])], [t[f"members{i}"] for i in range(own["banks"])],
+            {k: Calibration(**v) for k, v in own["calibrations"].items()},
+            {k: Rarity(tuple(v["levels"]), v["excess"]) for k, v in own["rarities"].items()},
+            np.array(own["train_ids"], dtype=object), t["train_boxes"],
+            {p: VectorBank(t[f"{p}.vectors"], t[f"{p}.actors"]) for p in config.get("patches", ())}), card
+    except (OSError, SafetensorError, KeyError) as cause:
+        raise PixelPlayError(f"{path} cannot be read: {cause}", mend="fit the model again") from cause
+
+
+def _under(name: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors `name.*`, without that prefix."""
+    return {k[len(name) + 1:]: v for k, v in tensors.items() if k.startswith(f"{name}.")}
