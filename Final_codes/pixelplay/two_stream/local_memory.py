@@ -166,22 +166,22 @@ class LocalMemory(Model):
         speeds, motion[measured] = self._fit_motion(actors.take(measured), train.videos[table.position[measured]])
         motion = self._steady(motion, table, train)
         rows, features = self._features(train, folder, table)
-        picks = [self._pick(features, train.videos[table.position[rows]], s) for s in range(c.seeds)]
         videos = train.videos[table.position[rows]]
+        picks = [self._pick(features, videos, s) for s in range(c.seeds)]
         vectors = self._vectors(train, folder, table, rows)
         generator = torch.Generator().manual_seed(1000 * self.seed)
         banks = {p: VectorBank.fit(vectors.memorised(p), c.patch_ratio, c.floor, generator) for p in c.patches}
         crops = [np.asarray(features[p], np.float32) for p in picks]
         near = self._held_out_distances(features, videos, crops, picks)
-        known, odd = np.isfinite(near).all(0), np.full(len(rows), np.nan)
-        usual, odd[known] = fit_usual(near.T[known], actors.take(rows[known]), videos[known], APPEARANCE_KERNELS)
-        by_actor = {"motion": motion, "appearance": _at(rows, odd, table)} | {
+        known, strange = np.isfinite(near).all(0), np.full(len(rows), np.nan)
+        usual, strange[known] = fit_usual(near.T[known], actors.take(rows[known]), videos[known], APPEARANCE_KERNELS)
+        by_actor = {"motion": motion, "appearance": _at(rows, strange, table)} | {
             p: _at(rows, bank.held_out(vectors.compared(p), folds(videos)), table) for p, bank in banks.items()}
         raw = self._frames(train, table, by_actor)
         calibrations = {part: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1),
                                         log=True, high=HIGH) for part, values in raw.items()}
         self.fitted = LocalFit(scene, speeds, usual, crops, picks, calibrations, {},
-                              train.ids[table.position[rows]], table.boxes[rows], banks)
+                               train.ids[table.position[rows]], table.boxes[rows], banks)
         z = self._parts(train, raw)[1]
         self.fitted = dataclasses.replace(self.fitted, rarities={part: Rarity.fit(z[part]) for part in z})
         self.about = self._card(train, table, scene, speeds)
@@ -202,8 +202,8 @@ class LocalMemory(Model):
                  (np.full((len(rows), 1), np.nan), np.zeros((len(rows), 1), np.int64)) for bank in fitted.banks]
         near = np.stack([d[:, 0] for d, _ in found])
         vectors = self._vectors(footage, folder, table, rows)
-        by_actor = {"motion": motion,
-                      "appearance": _at(rows, fitted.usual.score(near.T, actors.take(rows)), table)} | {
+        strange = fitted.usual.score(near.T, actors.take(rows))
+        by_actor = {"motion": motion, "appearance": _at(rows, strange, table)} | {
             p: _at(rows, bank.score(vectors.compared(p)), table) for p, bank in fitted.patches.items()}
         nearest_crop = np.full(len(table), -1, np.int64)
         if len(rows) and len(fitted.members[0]):
