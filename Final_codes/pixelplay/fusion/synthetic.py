@@ -32,6 +32,8 @@ SHORTEST, LONGEST = 16, 40
 FOREGROUND = 24
 """Grey levels between a pixel and the background that make it foreground."""
 BACKGROUND_FRAMES = 25
+STEADY = 1.25
+"""Most that an actor's height may change from a frame to the next."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +120,7 @@ def actor_tracks(footage: Footage, backgrounds: dict[str, np.ndarray]) -> list[t
             free, still = list(range(len(boxes))), []
             for track in alive:
                 best = max(free, key=lambda b: _overlap(boxes[b], track[1][-1]), default=None)
-                if best is not None and _overlap(boxes[best], track[1][-1]) > 0.3:
+                if best is not None and _same(boxes[best], track[1][-1]):
                     track[0].append(position)
                     track[1].append(boxes[best])
                     free.remove(best)
@@ -143,7 +145,9 @@ def edit(frame: np.ndarray, source: np.ndarray, background: np.ndarray, source_b
         alpha = _oval(content.shape[:2])
     else:
         far = np.abs(content - source_background[y0:y1, x0:x1]).max(axis=2)
-        alpha = cv2.GaussianBlur(cv2.dilate((far > FOREGROUND / 2).astype(np.float32), np.ones((3, 3))), (0, 0), 1.0)
+        hole = max(3, min(content.shape[:2]) // 5)
+        whole = cv2.morphologyEx((far > FOREGROUND / 2).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((hole, hole)))
+        alpha = cv2.GaussianBlur(cv2.dilate(whole, np.ones((3, 3))).astype(np.float32), (0, 0), 1.0)
     if event.kind == "flip":
         content, alpha = content[::-1], alpha[::-1]
     _blend(out, content, event.put[k], alpha)
@@ -160,12 +164,13 @@ def _plan(footage: Footage, tracks: list[tuple[np.ndarray, np.ndarray]], generat
         positions, boxes = tracks[int(index)]
         start = 0
         while start + SHORTEST <= len(positions):
-            length = min(int(generator.integers(SHORTEST, LONGEST + 1)), len(positions) - start)
+            kind = kinds[turn // 2 % len(kinds)] if turn % 2 == 0 else UNTOUCHED
+            length = int(generator.integers(SHORTEST, LONGEST + 1) * (SPEED if kind == "speed_up" else 1))
+            length = min(length, len(positions) - start)
             part = slice(start, start + length)
             if used[positions[part]].any():
                 start += SHORTEST
                 continue
-            kind = kinds[turn // 2 % len(kinds)] if turn % 2 == 0 else UNTOUCHED
             event = _event(kind, positions[part], boxes[part], footage, generator)
             start += length
             if event is None:
@@ -291,6 +296,12 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
     side = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None)
     shared = float(side.prod())
     return shared / float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared)
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two boxes of neighbouring frames show one actor, whole in both: half a person is nobody's next step."""
+    (wide, high), (wider, higher) = a[2:] - a[:2], b[2:] - b[:2]
+    return _overlap(a, b) > 0.3 and max(high / higher, higher / high) < STEADY and max(wide / wider, wider / wide) < 1.5
 
 
 def _centre(box: np.ndarray) -> np.ndarray:

@@ -1,0 +1,169 @@
+"""E14: what would the competition look like, in miniature? Injected anomalies in normal footage, corrupted, repaired.
+
+The competition's test labels are unknown, so this makes a stand-in from normal footage alone: every second training
+video trains, the others are the test set, into which anomalies are injected (`fusion/synthetic.py`, and as many
+untouched edits) as full-size frames. Conditions: `clean`; `corrupted` (recipe `competition`, seed 3) without repair;
+`repaired`, the same with repair (noise is not rehearsed: row E03 prices that). The autoencoders are those of the
+second fold of all the footage, which trained on the same videos; memories learn on them here. Models are trained once
+and scored through the default recipe; labels fill the table alone. `auc_<kind>` sets the frames of one kind of anomaly
+against all other normal ones; `untouched` should be near one half.
+
+Run:   python Experiments/E14_injected_competition.py DATA_FOLDER SCRATCH_FOLDER [--sets avenue ped2] [--most 250]
+       SCRATCH_FOLDER/<set>/whole (stage 1 of the normal footage) and folds/<model> are used where they are there.
+Makes: Experiments/E14_injected_competition.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from common import write_rows
+from E03_price_of_corruption import CLEAN, CORRUPTED, REPAIRED, merged
+from sklearn.metrics import roc_auc_score
+
+from pixelplay.autoencoders.base import folds
+from pixelplay.data.corruption import RECIPES, corrupt_dataset, encode, frame_path
+from pixelplay.data.footage import Footage
+from pixelplay.data.layouts import find_dataset
+from pixelplay.data.manifest import Manifest
+from pixelplay.environment import limit_threads
+from pixelplay.evaluation.bootstrap import frame_intervals
+from pixelplay.flow.speed import choose_baseline, measure_speeds, speed_maps, with_speeds
+from pixelplay.fusion.scores import write_scores
+from pixelplay.fusion.synthetic import KINDS, UNTOUCHED, Injected, inject
+from pixelplay.registry import MODELS, model_class
+from pixelplay.repair.stage import RepairConfig, open_footage, prepare
+
+SETS = {"avenue": "avenue_train/training_videos", "ped2": "ped2/training/frames"}
+CONDITIONS = (CLEAN, CORRUPTED, REPAIRED)
+SHARE, SEED = 0.25, 0
+
+
+def normal_footage(folder: Path, stage: Path) -> Footage:
+    """All normal footage of a set, with speeds."""
+    if not (stage / "speed.json").exists():
+        prepare(find_dataset(None, folder, None), stage)
+        measure_speeds(stage, [open_footage(stage, "train")])
+    return with_speeds(open_footage(stage, "train"), stage)
+
+
+def halves(whole: Footage, most: int) -> tuple[Footage, Footage]:
+    """(training videos, the first `most` frames of each test video)."""
+    test = whole.select(folds(whole, 2)[1])
+    place = pd.Series(test.videos).groupby(test.videos, sort=False).cumcount().to_numpy()
+    return whole.select(~folds(whole, 2)[1]), test.select(place < most)
+
+
+def write_injected(made: Injected, folder: Path) -> None:
+    """Full-size frames, labels and kinds of injected footage."""
+    for position, frame in made.footage.full_frames():
+        path = folder / frame_path("test", made.footage.ids[position], ".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(frame, 0))
+    event = np.zeros(len(made.labels), dtype=int)
+    for number, one in enumerate(made.events, 1):
+        event[one.targets] = number
+    pd.DataFrame({"Id": made.footage.ids, "label": made.labels}).to_csv(folder / "labels.csv", index=False)
+    pd.DataFrame({"Id": made.footage.ids, "kind": made.kinds, "event": event}).to_csv(folder / "kinds.csv", index=False)
+
+
+def make_conditions(whole: Manifest, train: Footage, test: Footage, scratch: Path) -> None:
+    """One stage-1 folder a condition."""
+    png, copy = scratch / "injected", scratch / "copy"
+    if not (png / "kinds.csv").exists():
+        write_injected(inject(test, np.random.default_rng(SEED), share=SHARE), png)
+    known = whole.split("train")
+    shown = known[known["Id"].isin(test.ids)].assign(split="test")
+    shown["path"] = [frame_path("test", i, ".png").split("/", 1)[1] for i in shown["Id"]]
+    table = pd.concat([known[known["Id"].isin(train.ids)], shown], ignore_index=True)
+    clean = dataclasses.replace(whole, table=table, labels=None, fingerprint=f"{whole.fingerprint} injected {SEED}",
+                                roots={"train": whole.roots["train"], "test": png / "testing_videos"})
+    if not (copy / "corruption.csv").exists():
+        corrupt_dataset(clean, copy, RECIPES["competition"], seed=3, with_train=False)
+    kept = pd.read_csv(copy / "corruption.csv").set_index("Id")["dropped"]
+    table = table[(table["split"] == "train") | ~table["Id"].map(kept).fillna(False).astype(bool)].copy()
+    table["path"] = np.where(table["split"] == "test", table["path"].str.replace(".png", ".jpg"), table["path"])
+    damaged = dataclasses.replace(clean, table=table.reset_index(drop=True), fingerprint=clean.fingerprint + " copy",
+                                  roots={**clean.roots, "test": copy / "testing_videos"})
+    prepare(clean, scratch / CLEAN, RepairConfig(enabled=False))
+    prepare(damaged, scratch / CORRUPTED, RepairConfig(enabled=False))
+    prepare(damaged, scratch / REPAIRED)
+
+
+def score(whole: Footage, train: Footage, scratch: Path, profile: str) -> None:
+    """Score files of every model in every condition."""
+    tests, baseline = {}, choose_baseline(train)
+    for condition in CONDITIONS:
+        test = open_footage(scratch / condition, "test")
+        tests[condition] = dataclasses.replace(test, speeds=speed_maps(test, baseline).cells)
+    for name in MODELS:
+        if all((scratch / c / "scores" / f"{name}.csv").exists() for c in CONDITIONS):
+            continue
+        cls, folder = model_class(name), scratch / "folds" / name
+        model = cls(cls.Config.profile(profile), seed=0)
+        if cls.family == "quad":
+            held_out = model.without_fold(whole, 0, folder).score(train, folder / "train").values
+            model = model.without_fold(whole, 1, folder)
+        else:
+            model.fit(train, folder)
+            held_out = model.held_out(train, folder).values
+        about = {"model": name, "kind": cls.kind, "sigma": cls.sigma, "family": cls.family}
+        for condition, test in tests.items():
+            place = folder / condition
+            place.mkdir(parents=True, exist_ok=True)
+            write_scores(scratch / condition / "scores", name, test.ids, model.score(test, place).values,
+                         train=(train.ids, held_out), about=about)
+        logging.info("%s is scored", name)
+
+
+def table(data: str, scratch: Path) -> list[dict]:
+    """Rows of the result, in percent."""
+    known, rows = pd.read_csv(scratch / "injected" / "kinds.csv", keep_default_na=False).set_index("Id"), []
+    for condition in CONDITIONS:
+        frames, _, found = merged(scratch, condition, list(MODELS))
+        kind = known.loc[frames.ids, "kind"].to_numpy(object)
+        truth = (~np.isin(kind, ("", UNTOUCHED))).astype(int)
+        for model, values in found.items():
+            row: dict[str, object] = {"data": data, "condition": condition, "model": model, "frames": len(truth),
+                                      "anomalous": int(truth.sum()), "events": known["event"].max()}
+            around = frame_intervals(truth, values, frames.videos)
+            for metric in ("ap", "micro_auc", "macro_auc"):
+                row |= {metric: around[metric].value, f"{metric}_low": around[metric].low,
+                        f"{metric}_high": around[metric].high}
+            for one in (*KINDS, UNTOUCHED):
+                mine = kind == one
+                some = mine | ((truth == 0) & ~mine)
+                row[f"auc_{one}"] = roc_auc_score(mine[some], values[some]) if mine.any() else float("nan")
+            rows.append({k: f"{100 * v:.1f}" if isinstance(v, float) else str(v) for k, v in row.items()})
+    return rows
+
+
+def main() -> None:
+    """Every named set."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("scratch", type=Path)
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--most", type=int, default=250, help="frames of a test video")
+    parser.add_argument("--profile", default="lite")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    limit_threads(1)
+    for name in args.sets:
+        scratch = args.scratch / name
+        whole = normal_footage(args.data / SETS[name], scratch / "whole")
+        train, test = halves(whole, args.most)
+        make_conditions(Manifest.load(scratch / "whole"), train, test, scratch)
+        score(whole, train, scratch, args.profile)
+        rows = table(name, scratch)
+        write_rows(Path(__file__).with_suffix(".csv"), rows, keep="data")
+        print(pd.DataFrame(rows).drop(columns="data").to_string())
+
+
+if __name__ == "__main__":
+    main()
