@@ -78,27 +78,39 @@ def test_run_lengths():
 
 
 def test_repetitions_know_duplicates_frozen_runs_gaps_and_videos():
-    model = RepeatModel(.1, False, 0)
+    model, good = RepeatModel(.1, 0.0, 0), np.zeros(15, bool)
     videos = np.array(["1"] * 12 + ["2"] * 3, dtype=object)
     frames = np.array([*range(6), *range(20, 26), 0, 1, 2])
     change = np.full(15, 2.0)
     change[[0, 12]] = np.nan
     change[2] = 0
     change[7:12] = 0
-    short, frozen = repetitions(change, videos, frames, np.zeros(15, bool), model)
+    short, frozen = repetitions(change, videos, frames, good, good, model)
     assert np.flatnonzero(short).tolist() == [2]
     assert np.flatnonzero(frozen).tolist() == [7, 8, 9, 10, 11]
-    nothing, none = repetitions(change, videos, frames, np.ones(15, bool), model)
+    nothing, none = repetitions(change, videos, frames, ~good, good, model)
     assert not nothing.any() and not none.any()
 
 
 def test_footage_that_repeats_pictures_anyway_is_not_accused():
     change = np.tile([1.0, 0.0], 200)
     model = RepeatModel.of(change)
-    assert model.usual and model.longest == 1
-    short, frozen = repetitions(change, np.array(["1"] * 400, dtype=object), np.arange(400), np.zeros(400, bool), model)
+    assert model.around == 1 and model.longest == 1
+    good = np.zeros(400, bool)
+    short, frozen = repetitions(change, np.array(["1"] * 400, dtype=object), np.arange(400), good, good, model)
     assert not short.any() and not frozen.any()
-    assert RepeatModel.of(np.full(5, np.nan)) == RepeatModel(0.0, False, 0)
+    assert RepeatModel.of(np.full(5, np.nan)) == RepeatModel(0.0, 0.0, 0)
+
+
+def test_a_repetition_amid_motion_is_a_duplicate_even_where_still_scenes_repeat():
+    model = RepeatModel.of(np.tile([.05, 0.0, .04], 100))
+    assert model.around == .04
+    videos, frames, good = np.array(["1"] * 9, dtype=object), np.arange(9), np.zeros(9, bool)
+    change = np.array([np.nan, .04, 0, .05, .6, 0, .7, .5, 0])
+    assert np.flatnonzero(repetitions(change, videos, frames, good, good, model)[0]).tolist() == [5, 8]
+    noisy = good.copy()
+    noisy[[4, 6, 7]] = True
+    assert not repetitions(change, videos, frames, good, noisy, model)[0].any()
 
 
 def test_changes_stay_inside_videos():

@@ -133,8 +133,18 @@ def noise_models(observed: np.ndarray, videos: np.ndarray, scenes: list[Scene]) 
     return [*models, NoiseModel.of(observed)]
 
 
+def repeat_models(change: np.ndarray, videos: np.ndarray, scenes: list[Scene]) -> list[RepeatModel]:
+    """Normal repetitions of every scene from the training frames' (N,) `changes`, and of all as the last one.
+
+    A scene with few frames gets those of all.
+    """
+    own = [np.isin(videos.astype(str), np.array(s.videos, dtype=str)) for s in scenes]
+    return [*(RepeatModel.of(change[o] if o.sum() >= FEWEST else change) for o in own), RepeatModel.of(change)]
+
+
 def make_plan(seen: Seen, pixels: np.ndarray, observed: np.ndarray, unreadable: np.ndarray, videos: np.ndarray,
-              frames: np.ndarray, scenes: list[Scene], noise: list[NoiseModel], repeats: RepeatModel) -> pd.DataFrame:
+              frames: np.ndarray, scenes: list[Scene], noise: list[NoiseModel], repeats: list[RepeatModel]
+              ) -> pd.DataFrame:
     """Decide about every test frame.
 
     Args:
@@ -183,7 +193,11 @@ def make_plan(seen: Seen, pixels: np.ndarray, observed: np.ndarray, unreadable: 
     orientation[hidden] = 0
     for k in (1, 2, 3):
         found[ORIENTATIONS[k]] = orientation == k
-    found["duplicate"], found["frozen"] = repetitions(seen.change, videos, frames, hidden, repeats)
+    damaged = found["noise"] | found["impulse"] | (orientation > 0)
+    for k in {int(s) for s in scene}:
+        rows = scene == k
+        found["duplicate"][rows], found["frozen"][rows] = repetitions(
+            seen.change[rows], videos[rows], frames[rows], hidden[rows], damaged[rows], repeats[k])
     for name in set(FLAGS) - {"unreadable", "blank"}:
         found[name] &= ~hidden
     saturated = np.maximum(observed[:, NOISE_COLUMNS.index("saturated")] - max(m.saturated for m in noise), 0)

@@ -36,14 +36,13 @@ from pixelplay.repair import noise
 from pixelplay.repair.background import Scene, learn_scenes, median_picture
 from pixelplay.repair.mend import Mender, needs_background, needs_mending
 from pixelplay.repair.neighbours import Lender, clean_neighbours
-from pixelplay.repair.plan import changes, look, make_plan, noise_models
-from pixelplay.repair.timeline import RepeatModel
+from pixelplay.repair.plan import changes, look, make_plan, noise_models, repeat_models
 
 log = logging.getLogger(__name__)
 
 MEMORY = 400_000_000
 """Bytes of full-size frames held for a background, at most (but nine frames)."""
-VERSION = 5
+VERSION = 6
 """Part of every key: raise it when decisions or repairs change, so that older caches are made again."""
 
 
@@ -177,7 +176,7 @@ def _decide(manifest: Manifest, extraction: Extraction, config: RepairConfig, wo
         return _empty_plan(extraction.unreadable("test")), ["no training frame can be read"]
     scenes = learn_scenes(pixels, readable, videos)
     models = noise_models(extraction.observed("train")[readable], videos, scenes)
-    repeats = RepeatModel.of(changes(pixels, readable, videos))
+    repeats = repeat_models(changes(pixels, readable, videos), videos, scenes)
     raw = extraction.pixels("test")
     names, numbers = test["video"].to_numpy(object), test["frame"].to_numpy(np.int64)
     seen = look(raw, names, numbers, scenes)

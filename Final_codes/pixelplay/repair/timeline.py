@@ -16,6 +16,8 @@ LARGEST_STEP = 3
 """Frame numbers two rows may lie apart for the second to count as a repetition of the first."""
 FROZEN = 5
 """Repetitions in a row that make a frozen camera; fewer are duplicates."""
+BUSIER = 3.0
+"""How much more must change around a duplicate than around the repetitions training footage has anyway."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +26,13 @@ class RepeatModel:
 
     Attributes:
         change: mean absolute difference to the frame before, in grey levels, up to which a frame is a repetition.
-        usual: repetitions occur in training: single ones mean nothing.
+        around: most that changes just before and just after a repetition in training, in grey levels; 0 where there are
+            next to none. Where a scene stands still its pictures repeat; where it moves they must not.
         longest: longest run of repetitions in training, in frames.
     """
 
     change: float
-    usual: bool
+    around: float
     longest: int
 
     @classmethod
@@ -37,11 +40,13 @@ class RepeatModel:
         """From the (N,) differences of training frames to the frames before them, in order; NaN where there is none."""
         known = change[np.isfinite(change)]
         if len(known) == 0:
-            return cls(0.0, False, 0)
+            return cls(0.0, 0.0, 0)
         # a third of the quietest training change: compression alone keeps real frames above it
         limit = min(0.3, float(np.quantile(known, 0.01)) / 3)
         repeated = np.where(np.isfinite(change), change, np.inf) <= limit
-        return cls(limit, float(repeated.mean()) > 0.002, int(run_lengths(repeated).max(initial=0)))
+        if float(repeated.mean()) <= 0.002:
+            return cls(limit, 0.0, 0)
+        return cls(limit, float(changes_around(change, repeated)[repeated].max()), int(run_lengths(repeated).max()))
 
 
 def run_lengths(flags: np.ndarray) -> np.ndarray:
@@ -53,25 +58,45 @@ def run_lengths(flags: np.ndarray) -> np.ndarray:
     return out
 
 
-def repetitions(change: np.ndarray, videos: np.ndarray, frames: np.ndarray, ignore: np.ndarray, model: RepeatModel
-                ) -> tuple[np.ndarray, np.ndarray]:
+def changes_around(change: np.ndarray, repeated: np.ndarray) -> np.ndarray:
+    """The lesser of the changes just before and just after each run of repetitions.
+
+    Args:
+        change: (N,) difference to the row before, NaN where it is not known.
+        repeated: (N,) bool.
+    Returns:
+        (N,) float64, the same value in a whole run; 0 elsewhere, and where neither change is known.
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], repeated, [False]]).astype(np.int8)))
+    padded, out = np.concatenate([[np.nan], change, [np.nan]]), np.zeros(len(change))
+    for start, stop in zip(edges[::2], edges[1::2]):
+        out[start:stop] = np.nan_to_num(np.fmin(padded[start], padded[stop + 1]))
+    return out
+
+
+def repetitions(change: np.ndarray, videos: np.ndarray, frames: np.ndarray, ignore: np.ndarray, damaged: np.ndarray,
+                model: RepeatModel) -> tuple[np.ndarray, np.ndarray]:
     """Which frames repeat the one before.
 
     Args:
         change: (N,) mean absolute difference to the row before in the same video, NaN at a video's first row.
         videos, frames: (N,) video names and frame numbers.
         ignore: (N,) bool, rows that cannot tell (blank, unreadable).
+        damaged: (N,) bool, rows whose difference to others is no motion (noisy, flipped).
         model: from the training footage.
     Returns:
         (duplicate, frozen): two (N,) bool arrays, exclusive.
     """
     repeated = np.where(np.isfinite(change), change, np.inf) <= model.change
     repeated &= ~ignore
+    damaged = damaged | ignore
+    moved = np.where(damaged | np.concatenate([[False], damaged[:-1]]), np.nan, change)
     frozen, short = np.zeros(len(change), bool), np.zeros(len(change), bool)
     for part in segments(videos, frames, LARGEST_STEP):
         lengths = run_lengths(repeated[part])
-        frozen[part] = lengths >= max(FROZEN, 2 * model.longest + 4 if model.usual else FROZEN)
-        short[part] = (lengths > 0) & ~frozen[part] & (not model.usual)
+        frozen[part] = lengths >= (max(FROZEN, 2 * model.longest + 4) if model.longest else FROZEN)
+        busy = changes_around(moved[part], repeated[part]) >= BUSIER * model.around
+        short[part] = (lengths > 0) & ~frozen[part] & busy
     return short, frozen
 
 
