@@ -99,14 +99,16 @@ def compare(name: str, manifest: Manifest) -> list[dict]:
     guided, lender, rng = Denoiser(background), Lender(), np.random.default_rng(1)
     rows = []
     for middle in np.linspace(10, test_rows - 10, FRAMES).astype(int):
-        window = list(open_stream(manifest, "test")(np.arange(middle - 2, middle + 3)))
-        clean = window[2]
+        window = list(open_stream(manifest, "test")(np.arange(middle - 3, middle + 4)))
+        clean = window[3]
         moving = (np.abs(clean.astype(int) - background).max(-1) > 25)
         for sigma in (27.0, 37.0):
             dirty = [rng.random() < 0.4 for _ in window]
             around = [noisy(f, sigma, f"{middle}{k}") if d else jpeg(f) for k, (f, d) in enumerate(zip(window, dirty))]
-            frame = around[2] = noisy(clean, sigma, f"{middle}2")
-            lent = [around[k] for k in (1, 3) if not dirty[k]]
+            frame = around[3] = noisy(clean, sigma, f"{middle}3")
+            lent = next((near for d in (1, 2, 3)
+                         if (near := [around[k] for k in (3 - d, 3 + d) if not dirty[k]])), [])
+            late = [jpeg(window[0])]
             methods: dict[str, Callable[[], np.ndarray]] = {
                 "noisy": lambda f=frame: f,
                 "Gaussian, sigma 1": lambda f=frame: cv2.GaussianBlur(f, (0, 0), 1.0),
@@ -116,14 +118,15 @@ def compare(name: str, manifest: Manifest) -> list[dict]:
                 "bilateral 7, 90, 3": lambda f=frame: cv2.bilateralFilter(f, 7, 90, 3),
                 "half size and back": lambda f=frame: cv2.resize(
                     cv2.resize(f, None, fx=.5, fy=.5, interpolation=cv2.INTER_AREA), f.shape[1::-1]),
-                "temporal mean 3": lambda a=around: np.mean(a[1:4], axis=0).astype(np.uint8),
-                "temporal mean 5": lambda a=around: np.mean(a, axis=0).astype(np.uint8),
-                "temporal median 5": lambda a=around: np.median(a, axis=0).astype(np.uint8),
+                "temporal mean 3": lambda a=around: np.mean(a[2:5], axis=0).astype(np.uint8),
+                "temporal mean 5": lambda a=around: np.mean(a[1:6], axis=0).astype(np.uint8),
+                "temporal median 5": lambda a=around: np.median(a[1:6], axis=0).astype(np.uint8),
                 "background alone": lambda: background,
                 "small network with background": lambda f=frame: network(f),
                 "guided by the background (kept)": lambda f=frame, s=sigma: guided(f, s),
                 "guided, then lent by clean neighbours (kept)":
-                    lambda f=frame, s=sigma, n=lent: lender(guided(f, s), n)}
+                    lambda f=frame, s=sigma, n=lent: lender(guided(f, s), n),
+                "guided, then lent from 3 frames before": lambda f=frame, s=sigma, n=late: lender(guided(f, s), n)}
             for method, work in methods.items():
                 start = time.process_time()
                 out = work()

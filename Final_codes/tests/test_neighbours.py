@@ -41,6 +41,18 @@ def test_what_only_this_frame_shows_stays():
     assert inside > .7 * np.abs(shown.astype(int) - background())[48:62, 68:92].mean()
 
 
+def test_somebody_who_has_moved_on_leaves_no_ghost():
+    here, there = background().astype(int), background().astype(int)
+    here[50:80, 90:100] += 45
+    there[50:80, 20:30] += 45
+    here, there = (np.clip(f, 0, 255).astype(np.uint8) for f in (here, there))
+    own = corrupt_frame(here, "noise", 3, frame_rng(0, "1_0"))
+    refined = Lender()(own, [there])
+    for columns in (slice(18, 32), slice(88, 102)):
+        assert error(refined[48:82, columns], here[48:82, columns]) < 1.5 * error(own[48:82, columns],
+                                                                                 here[48:82, columns])
+
+
 def test_nothing_to_borrow_or_tiny_frames_come_back_as_they_are():
     assert (Lender()(frame(0), []) == frame(0)).all()
     tiny = np.zeros((16, 16, 3), np.uint8)

@@ -2,8 +2,8 @@
 
 Reads a denoised frame and one or two clean frames shortly before and after it; makes a frame that changes from its
 neighbours to itself and on as smoothly as clean footage does. Each neighbour is moved onto the frame along optical
-flow (DIS, Kroeger et al. 2016) and taken where the two agree; where they do not, the frame keeps its own picture,
-so nothing is shown that the frame itself contradicts. Without this step, what denoising leaves of the noise reads as
+flow (DIS, Kroeger et al. 2016) and taken where the two agree all around; where they do not, the frame keeps its own
+picture, so nobody is shown where he was some frames ago. Without this step, what denoising leaves of the noise reads as
 motion in every model that compares consecutive frames (Experiments/E03).
 """
 
@@ -14,8 +14,10 @@ import numpy as np
 
 REACH = 3
 """Largest distance to a neighbour, in frame numbers."""
-AGREE = 16.0
-"""Grey levels of smoothed difference at which a neighbour counts a third."""
+AGREE = 8.0
+"""Grey levels of smoothed difference, the largest within `AROUND`, at which a neighbour counts a third."""
+AROUND = np.ones((9, 9), np.uint8)
+"""What must agree for a pixel to be taken: the rim of a mover differs more than its inside."""
 OWN = 0.03
 """Weight of the frame's own picture beside a neighbour that agrees perfectly. More of it, or a mean over nearer and
 further neighbours, blurs what moves, and a blurred mover looks slower than it is (Experiments/E03)."""
@@ -64,13 +66,13 @@ class Lender:
             height, width = frame.shape[:2]
             self._grid = np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        smooth = cv2.blur(grey, (5, 5))
+        smooth = cv2.blur(grey, (3, 3))
         lent, total = None, None
         for other in neighbours:
             moved = self._flow.calc(grey, cv2.cvtColor(other, cv2.COLOR_RGB2GRAY), None)
             picture = cv2.remap(other, self._grid + moved, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            seen = cv2.blur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (5, 5))
-            weight = cv2.LUT(cv2.absdiff(seen, smooth), _WEIGHTS)
+            seen = cv2.blur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (3, 3))
+            weight = cv2.LUT(cv2.dilate(cv2.absdiff(seen, smooth), AROUND), _WEIGHTS)
             if lent is None:
                 lent, total = picture, weight
             else:
