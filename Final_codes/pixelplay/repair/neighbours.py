@@ -66,12 +66,12 @@ class Lender:
             height, width = frame.shape[:2]
             self._grid = np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        smooth = cv2.blur(grey, (3, 3))
+        smooth = cv2.blur(grey, (5, 5))
         lent, total = None, None
         for other in neighbours:
             moved = self._flow.calc(grey, cv2.cvtColor(other, cv2.COLOR_RGB2GRAY), None)
             picture = cv2.remap(other, self._grid + moved, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            seen = cv2.blur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (3, 3))
+            seen = cv2.blur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (5, 5))
             weight = cv2.LUT(cv2.dilate(cv2.absdiff(seen, smooth), AROUND), _WEIGHTS)
             if lent is None:
                 lent, total = picture, weight
