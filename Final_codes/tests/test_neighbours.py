@@ -4,6 +4,8 @@ import numpy as np
 from scene import background, frame
 
 from pixelplay.data.corruption import corrupt_frame, frame_rng
+from pixelplay.flow.dense import DenseFlow, matchable
+from pixelplay.repair.denoise import Denoiser
 from pixelplay.repair.neighbours import REACH, Lender, clean_neighbours
 
 
@@ -39,6 +41,14 @@ def test_what_only_this_frame_shows_stays():
     refined = Lender()(shown, [background(), background()])
     inside = np.abs(refined.astype(int) - background())[48:62, 68:92].mean()
     assert inside > .7 * np.abs(shown.astype(int) - background())[48:62, 68:92].mean()
+
+
+def test_what_stands_still_does_not_begin_to_move():
+    truth = background()
+    denoised = Denoiser(truth)(corrupt_frame(truth, "noise", 37, frame_rng(0, "1_0")), 37)
+    refined = Lender()(denoised, [truth])
+    speed = np.hypot(*DenseFlow()(matchable(truth), matchable(refined), 1).transpose(2, 0, 1))
+    assert speed.mean() < .02
 
 
 def test_somebody_who_has_moved_on_leaves_no_ghost():

@@ -2,9 +2,10 @@
 
 Reads a denoised frame and one or two clean frames shortly before and after it; makes a frame that changes from its
 neighbours to itself and on as smoothly as clean footage does. Each neighbour is moved onto the frame along optical
-flow (DIS, Kroeger et al. 2016) and taken where the two agree all around; where they do not, the frame keeps its own
-picture, so nobody is shown where he was some frames ago. Without this step, what denoising leaves of the noise reads as
-motion in every model that compares consecutive frames (Experiments/E03).
+flow (DIS, Kroeger et al. 2016) where that makes it fit better, left in place elsewhere, and taken where the two agree
+all around; where they do not, the frame keeps its own picture, so nobody is shown where he was some frames ago. Without
+this step, what denoising leaves of the noise reads as motion in every model that compares consecutive frames
+(Experiments/E03).
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ AROUND = np.ones((9, 9), np.uint8)
 OWN = 0.03
 """Weight of the frame's own picture beside a neighbour that agrees perfectly. More of it, or a mean over nearer and
 further neighbours, blurs what moves, and a blurred mover looks slower than it is (Experiments/E03)."""
+GAIN = 1.0, 3.0
+"""Grey levels of difference a move must save to count, and to count whole. Flow from a noisy frame strays where nothing
+moves, and a background moved along it reads as motion in every model that judges speed (Experiments/E03)."""
 _WEIGHTS = np.exp(-(np.arange(256) / AGREE) ** 2).astype(np.float32)
 
 
@@ -69,7 +73,7 @@ class Lender:
         smooth = cv2.blur(grey, (5, 5))
         lent, total = None, None
         for other in neighbours:
-            moved = self._flow.calc(grey, cv2.cvtColor(other, cv2.COLOR_RGB2GRAY), None)
+            moved = self._moved(grey, cv2.cvtColor(other, cv2.COLOR_RGB2GRAY))
             picture = cv2.remap(other, self._grid + moved, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             seen = cv2.blur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (5, 5))
             weight = cv2.LUT(cv2.dilate(cv2.absdiff(seen, smooth), AROUND), _WEIGHTS)
@@ -79,3 +83,12 @@ class Lender:
                 lent = cv2.blendLinear(lent, picture, total, weight)
                 total = total + weight
         return cv2.blendLinear(lent, frame, total, np.full_like(total, OWN))
+
+    def _moved(self, grey: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """(h, w, 2) float32: where in `other` each pixel of `grey` is seen; 0 where moving explains no more."""
+        moved = self._flow.calc(grey, other, None)
+        there = cv2.remap(other, self._grid + moved, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        left, after = (cv2.blur(cv2.absdiff(cv2.blur(x, (3, 3)), cv2.blur(grey, (3, 3))), (9, 9)).astype(np.float32)
+                       for x in (other, there))
+        use = np.clip((left - after - GAIN[0]) / (GAIN[1] - GAIN[0]), 0, 1)
+        return moved * cv2.blur(cv2.dilate(use, np.ones((9, 9), np.uint8)), (5, 5))[..., None]

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 MEMORY = 400_000_000
 """Bytes of full-size frames held for a background, at most (but nine frames)."""
-VERSION = 7
+VERSION = 8
 """Part of every key: raise it when decisions or repairs change, so that older caches are made again."""
 
 
