@@ -14,6 +14,7 @@ import dataclasses
 
 import cv2
 import numpy as np
+from scipy.special import ndtr
 
 COLUMNS = ("level", "impulses", "mean", "saturated")
 """noise level in grey levels at half size; share of pixels 80 levels off their median of nine; mean grey level;
@@ -80,8 +81,6 @@ class NoiseModel:
 
     def impulsive(self, observed: np.ndarray) -> np.ndarray:
         """(N, 4) `COLUMNS` -> (N,) bool: isolated outliers that Gaussian noise of this level would not make."""
-        from scipy.special import ndtr
-
         deviation = np.maximum(2.12 * observed[:, 0].astype(np.float64), 1e-3)
         expected = 2 * ndtr(-80 / deviation)
         return observed[:, 1] > self.most_impulses + 2 * expected
