@@ -32,6 +32,8 @@ SHORTEST, LONGEST = 16, 40
 FOREGROUND = 24
 """Grey levels between a pixel and the background that make it foreground."""
 BACKGROUND_FRAMES = 25
+VERSION = 2
+"""Of the edits: raise it when the same events change other pixels, so that kept scores are made again."""
 STEADY = 1.25
 """Most that an actor's height may change from a frame to the next."""
 
@@ -104,7 +106,8 @@ def inject(footage: Footage, generator: np.random.Generator, *, kinds: Sequence[
         names[event.targets] = event.kind
     made = dataclasses.replace(
         footage, name=f"{footage.name}-synthetic", pixels=pixels, speeds=None, rows=np.arange(len(footage)),
-        fingerprint=config_hash(footage.fingerprint, [(e.kind, e.targets.tolist(), e.put.tolist()) for e in events]),
+        fingerprint=config_hash(
+            VERSION, footage.fingerprint, [(e.kind, e.targets.tolist(), e.put.tolist()) for e in events]),
         open_stream=lambda rows: _stream(footage, events, rows))
     return Injected(made, labels, names, events)
 
