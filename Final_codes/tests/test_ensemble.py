@@ -181,8 +181,8 @@ def test_weights_prior_equal_and_from_a_file(tmp_path):
         _, merged = merge_files([folder], tmp_path / "submission.csv", sample=s, weights=rule)
         weights[rule] = {r.model: r.weight for r in merged[-1].rows}
     assert weights["equal"] == dict.fromkeys(sorted(MODELS), 0.25)
-    assert weights["prior"]["local_memory"] == pytest.approx(0.45)
-    assert weights["prior"]["joint"] == pytest.approx(0.5 * 3 / 7)
+    assert weights["prior"]["local_memory"] == pytest.approx(0.475)
+    assert weights["prior"]["joint"] == pytest.approx(0.5 * 0.15 / 0.85)
     assert weights[str(tmp_path / "w.json")]["joint"] == pytest.approx(0.4)
     (tmp_path / "w.json").write_text('{"weights": {"stae": 1}}')
     with pytest.raises(PixelPlayError, match="no weight for"):

@@ -1,12 +1,12 @@
 """Weights fixed before any score is seen: the default.
 
-Reads the names and families of score files; makes weights. Both families count the same; the quad's proportions lie
-between the reference entry's (STAE 0.5, Joint 0.3, the others 0.1) and even ones: on the embedded sample that is worth
-a point of AP over even ones, on Ped2 nothing (Experiments/E02). The global stream weighs little beside the local one: a
-pooled whole frame hardly sees a small actor, and on the embedded sample, our own labelled scene, every tenth more of it
-costs one to four points of AP (Experiments/E06). Weights learned on synthetic anomalies (`weights.py`) are offered and
-not the default: in E06 they find the one model to trust, but order the others by chance, and their gain over these lies
-within the intervals. No label of a benchmark's test set had a part in the choice.
+Reads the names and families of score files; makes weights. Both families count the same. STAE, which sees the longest
+stretch of time, speaks for most of the quad, as it does for half of the reference entry's; the global stream weighs
+little beside the local one, because a pooled whole frame hardly sees a small actor. Both are worth one to four points
+of AP on anomalies injected into normal Avenue and Ped2 footage, corrupted or not (Experiments/E14), and one on the
+embedded sample, our own labelled scene; Ped2's labels do not tell them apart. Weights learned on synthetic anomalies
+(`weights.py`) are offered and not the default: they find the one model to trust, but order the others by chance
+(Experiments/E06). No label of a benchmark's test set had a part in the choice.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from pixelplay.fusion.scores import ScoreFile
 
-WITHIN = {"stae": 0.4, "roadmap": 0.15, "unet": 0.15, "joint": 0.3, "local_memory": 0.9, "global_memory": 0.1}
+WITHIN = {"stae": 0.7, "roadmap": 0.075, "unet": 0.075, "joint": 0.15, "local_memory": 0.95, "global_memory": 0.05}
 FAMILY = {"two_stream": 0.5, "quad": 0.5}
 FOREIGN = 0.2
 """Weight of a model without a prior of its own, beside a family's sum of 0.5."""
