@@ -16,7 +16,7 @@
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
 # | **makes** | `02_two_stream_memory/` (features, banks, actors), `scores/global_memory.csv`, `local_memory.csv` |
-# | **time** | CPU: 155 s for both models as shown below (2 cores with other work beside it); T4 x 2: not measured |
+# | **time** | CPU: 187 s for both models as shown below (2 cores with other work beside it); T4 x 2: not measured |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %% [markdown]
@@ -100,10 +100,11 @@ look.radius(run.output, "global_memory")
 # ## Local stream: does each actor look and move as actors do here?
 # Actors are found by a person detector *and* as moving foreground against the training background, so that a thrown
 # bag or a bicycle counts too. Each is described twice: by how it **looks** (the same network on a square crop, distance
-# to the nearest training crop) and by how it **moves** (optical flow divided by the frame gap, compared with the speeds
-# training has shown at that place; the idea of one attribute a density is
-# [AI-VAD](https://arxiv.org/abs/2212.00789)'s). Each is turned into its rarity, how few training frames that the memory
-# had not seen score as high, and the rarities are added. A frame without actors gets the floor of normal, not a zero.
+# to the nearest training crop) and by how it **moves** (optical flow divided by the frame gap; the idea of one attribute
+# a density is [AI-VAD](https://arxiv.org/abs/2212.00789)'s). Both are compared with what training has shown in that
+# image row: who is far away looks blurred and moves few pixels. Each is turned into its rarity, how few training frames
+# that the memory had not seen score as high, and the rarities are added. A frame without actors gets the floor of
+# normal, not a zero.
 # **What it misses:** an act whose oddness lies in a relation (two people fighting), and things that stand still.
 
 # %%
