@@ -100,11 +100,11 @@ look.radius(run.output, "global_memory")
 # ## Local stream: does each actor look and move as actors do here?
 # Actors are found by a person detector *and* as moving foreground against the training background, so that a thrown
 # bag or a bicycle counts too. Each is described twice: by how it **looks** (the same network on a square crop, distance
-# to the nearest training crop) and by how it **moves** (optical flow divided by the frame gap; the idea of one attribute
-# a density is [AI-VAD](https://arxiv.org/abs/2212.00789)'s). Both are compared with what training has shown in that
-# image row: who is far away looks blurred and moves few pixels. Each is turned into its rarity, how few training frames
-# that the memory had not seen score as high, and the rarities are added. A frame without actors gets the floor of
-# normal, not a zero.
+# to the nearest training crop) and by how it **moves** (optical flow divided by the frame gap; the idea of one
+# attribute a density is [AI-VAD](https://arxiv.org/abs/2212.00789)'s). Both are compared with what training has shown
+# in that image row: who is far away looks blurred and moves few pixels. Each is turned into its rarity, how few
+# training frames that the memory had not seen score as high, and the rarities are added. A frame without actors gets
+# the floor of normal, not a zero.
 # **What it misses:** an act whose oddness lies in a relation (two people fighting), and things that stand still.
 
 # %%
