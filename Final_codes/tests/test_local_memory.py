@@ -70,6 +70,9 @@ def test_damaged_or_foreign_weights_are_named(run, tmp_path):
     (tmp_path / "local_memory.safetensors").write_bytes(b"nothing")
     with pytest.raises(PixelPlayError, match="cannot be read"):
         LocalMemory.load(tmp_path)
+    (tmp_path / "local_memory.json").write_text(f'{{"model": "local_memory", "version": {LocalMemory.version}}}')
+    with pytest.raises(PixelPlayError, match="its card cannot be read"):
+        LocalMemory.load(tmp_path)
     (tmp_path / "local_memory.json").write_text('{"model": "stae", "version": 1}')
     with pytest.raises(PixelPlayError, match="no local_memory"):
         LocalMemory.load(tmp_path)

@@ -88,7 +88,8 @@ class Lender:
         """(h, w, 2) float32: where in `other` each pixel of `grey` is seen; 0 where moving explains no more."""
         moved = self._flow.calc(grey, other, None)
         there = cv2.remap(other, self._grid + moved, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        left, after = (cv2.blur(cv2.absdiff(cv2.blur(x, (3, 3)), cv2.blur(grey, (3, 3))), (9, 9)).astype(np.float32)
+        smooth = cv2.blur(grey, (3, 3))
+        left, after = (cv2.blur(cv2.absdiff(cv2.blur(x, (3, 3)), smooth), (9, 9)).astype(np.float32)
                        for x in (other, there))
         use = np.clip((left - after - GAIN[0]) / (GAIN[1] - GAIN[0]), 0, 1)
-        return moved * cv2.blur(cv2.dilate(use, np.ones((9, 9), np.uint8)), (5, 5))[..., None]
+        return moved * cv2.blur(cv2.dilate(use, AROUND), (5, 5))[..., None]

@@ -80,9 +80,9 @@ def read_memory(folder: Path, name: str, version: int) -> tuple[LocalFit, dict[s
     if card.get("model") != name or card.get("version") != version:
         raise PixelPlayError(f"{Path(folder) / name}.json is no {name} of version {version}",
                              mend="fit the model again")
-    own = {k: card.pop(k) for k in ("banks", "train_ids", "calibrations", "rarities")}
-    flow, config = card["flow"], card["config"]
     try:
+        own = {k: card.pop(k) for k in ("banks", "train_ids", "calibrations", "rarities")}
+        flow, config = card["flow"], card["config"]
         t = load_file(path)
         background = Background(t["background.medians"], t["background.thresholds"], t["background.thumbs"])
         motion = SpeedModel if config.get("motion", "speed") == "speed" else DensityModel
@@ -95,7 +95,7 @@ def read_memory(folder: Path, name: str, version: int) -> tuple[LocalFit, dict[s
             np.array(own["train_ids"], dtype=object), t["train_boxes"],
             {p: VectorBank(t[f"{p}.vectors"], t[f"{p}.actors"]) for p in config.get("patches", ())}), card
     except (OSError, SafetensorError, KeyError) as cause:
-        raise PixelPlayError(f"{path} cannot be read: {cause}", mend="fit the model again") from cause
+        raise PixelPlayError(f"{path} or its card cannot be read: {cause}", mend="fit the model again") from cause
 
 
 def _under(name: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
