@@ -19,11 +19,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 from common import write_rows
 from matplotlib.figure import Figure
 
@@ -58,12 +60,12 @@ def work(size: int, data: Path, out: Path, model_name: str, result: Path) -> Non
 
     def timed(stage: str, do: Callable[[], object]) -> None:
         distributed.barrier()
-        forget_peak()
-        clock, processor = time.perf_counter(), time.process_time()
-        do()
-        distributed.barrier()
-        found[stage] = {"seconds": time.perf_counter() - clock, "processor": time.process_time() - processor,
-                        "peak": peak_memory()}
+        with PeakMemory() as peak:
+            clock, processor = time.perf_counter(), time.process_time()
+            do()
+            distributed.barrier()
+            seconds, processor = time.perf_counter() - clock, time.process_time() - processor
+        found[stage] = {"seconds": seconds, "processor": processor, "peak": peak.mib}
 
     def extract() -> None:
         if distributed.is_main():
@@ -80,21 +82,30 @@ def work(size: int, data: Path, out: Path, model_name: str, result: Path) -> Non
     result.with_suffix(f".{rank}.json").write_text(json.dumps(found | {"train": len(train), "test": len(test)}))
 
 
-def forget_peak() -> None:
-    """Let the peak of the resident memory start anew (Linux; elsewhere it stays that of the whole process)."""
-    if os.access("/proc/self/clear_refs", os.W_OK):
-        Path("/proc/self/clear_refs").write_text("5")
+class PeakMemory:
+    """The largest resident memory of this process inside the `with` block, in MiB: `.mib`.
 
+    Looked at every five milliseconds and at both ends, because no counter of the kernel can be started anew everywhere.
+    """
 
-def peak_memory() -> float:
-    """Peak resident memory of this process since `forget_peak`, in MiB."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    import resource
+    def __enter__(self) -> PeakMemory:
+        self._process, self._over, self.mib = psutil.Process(), threading.Event(), 0.0
+        self._look()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+        return self
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._watcher.join()
+        self._look()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.005):
+            self._look()
+
+    def _look(self) -> None:
+        self.mib = max(self.mib, self._process.memory_info().rss / 2**20)
 
 
 def part_of(sample: Path, target: Path, frames: int) -> Path:

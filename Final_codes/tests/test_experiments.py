@@ -64,12 +64,16 @@ def test_dots_have_an_interval_each():
         assert sum(list(np.atleast_1d(x)) == [40.0, 70.0] for x in lines) == 6
 
 
-def test_peak_memory_starts_anew():
+def test_peak_memory_is_that_of_the_block_alone():
     cost = load_with_common("E07_cost_and_size")
-    cost.forget_peak()
-    before = cost.peak_memory()
-    block = np.ones(64 * 2**20 // 8)
-    assert cost.peak_memory() >= before + 48 and block.sum() > 0
+    with cost.PeakMemory() as earlier:
+        block = np.ones(256 * 2**20 // 8)
+        assert block.sum() > 0
+        with cost.PeakMemory() as around:
+            del block
+        with cost.PeakMemory() as after:
+            pass
+    assert earlier.mib >= around.mib >= after.mib + 200
 
 
 def load_with_common(name):
