@@ -85,6 +85,28 @@ def test_held_out_after_loading_equals_that_of_the_fit(run, tmp_path):
     assert np.array_equal(again.values, model.held_out(train, folder).values)
 
 
+def test_crops_it_was_fitted_on_are_scored_by_those_of_other_videos(run):
+    model, train, test, folder, _ = run
+    again = dataclasses.replace(train, name="again")
+    held_out, known = model.held_out(train, folder), model.score(again, folder)
+    seen = model.score_seen(again, train, folder)
+    for part in ("appearance.seed0", "appearance.seed2"):
+        assert np.array_equal(seen.parts[part], held_out.parts[part])
+        assert known.parts[part].mean() < seen.parts[part].mean()
+    unseen = model.score_seen(test, test, folder)
+    assert np.array_equal(unseen.values, run[4].values), "a model of other footage has not seen this"
+
+
+def test_of_one_training_video_the_parts_are_held_out(tmp_path):
+    train, model = footage(1, 30), LocalMemory(CONFIG)
+    model.fit(train, tmp_path)
+    again = dataclasses.replace(train, name="again")
+    seen, held_out = model.score_seen(again, train, tmp_path), model.held_out(train, tmp_path)
+    same = np.isclose(seen.parts["appearance.seed0"], held_out.parts["appearance.seed0"])
+    assert same.mean() > 0.8, "but where a border between the parts cuts through a frame"
+    assert seen.parts["appearance.seed0"].mean() > model.score(again, tmp_path).parts["appearance.seed0"].mean()
+
+
 def test_the_actors_file_joins_to_the_frames_and_to_training_crops(run):
     _, train, test, folder, _ = run
     actors = load_actors(folder, "test")

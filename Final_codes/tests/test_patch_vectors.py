@@ -43,7 +43,7 @@ def test_one_strange_place_is_a_strange_actor():
     bank = VectorBank.fit(vectors, 0.2, 1, torch.Generator().manual_seed(0))
     odd = vectors[:2].copy()
     odd[1, 30] += 3
-    usual, strange = bank.score(odd)
+    usual, strange = bank.score(odd, np.full(len(odd), -1), np.zeros(len(vectors)))
     assert strange > 5 * usual and len(bank.vectors) == 196
 
 
@@ -51,11 +51,12 @@ def test_held_out_actors_never_meet_their_own_video():
     vectors = np.zeros((4, 49, 8), np.float16)
     vectors[2:] = 1.0
     bank = VectorBank.fit(vectors, 1.0, 1, torch.Generator().manual_seed(0))
-    assert bank.score(vectors).max() == 0
-    assert bank.held_out(vectors, np.array([0, 0, 1, 1])) == pytest.approx(np.sqrt(8) * np.ones(4))
-    assert np.isnan(bank.held_out(vectors, np.zeros(4))).all(), "one fold has no other to be compared with"
+    fold = np.array([0, 0, 1, 1])
+    assert bank.score(vectors, np.full(4, -1), fold).max() == 0
+    assert bank.score(vectors, fold, fold) == pytest.approx(np.sqrt(8) * np.ones(4))
+    assert np.isnan(bank.score(vectors, np.zeros(4), np.zeros(4))).all(), "one fold has no other to be compared with"
     nobody = VectorBank.fit(vectors[:0], 0.1, 4, torch.Generator())
-    assert np.isnan(nobody.score(vectors)).all() and len(nobody.held_out(vectors[:0], np.zeros(0))) == 0
+    assert np.isnan(nobody.score(vectors, fold, fold)).all() and len(nobody.score(vectors[:0], fold[:0], fold[:0])) == 0
 
 
 def test_the_local_stream_joins_them_and_saves_them(tmp_path):

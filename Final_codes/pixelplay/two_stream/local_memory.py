@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 
 from pixelplay import distributed
@@ -34,6 +35,7 @@ from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_o
 from pixelplay.two_stream.detectors import Detector, load_detector
 from pixelplay.two_stream.features import crop_features
 from pixelplay.two_stream.foreground import analysis_size, fit_background
+from pixelplay.two_stream.greedy import Chosen
 from pixelplay.two_stream.local_files import LocalFit, read_memory, write_memory
 from pixelplay.two_stream.memory import folds, nearest
 from pixelplay.two_stream.motion import Actors, SpeedModel, fit_speeds
@@ -132,7 +134,7 @@ class LocalMemory(Model):
     stage: ClassVar[str] = "02_two_stream_memory"
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 5.0
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     Config = LocalMemoryConfig
 
     def __init__(self, config: LocalMemoryConfig, *, seed: int = 0):
@@ -172,11 +174,12 @@ class LocalMemory(Model):
         generator = torch.Generator().manual_seed(1000 * self.seed)
         banks = {p: VectorBank.fit(vectors.memorised(p), c.patch_ratio, c.floor, generator) for p in c.patches}
         crops = [np.asarray(features[p], np.float32) for p in picks]
-        near = self._held_out_distances(features, videos, crops, picks)
+        fold = folds(videos)
+        near, _ = self._nearest(features, fold, crops, picks, fold)
         known, strange = np.isfinite(near).all(0), np.full(len(rows), np.nan)
         usual, strange[known] = fit_usual(near.T[known], actors.take(rows[known]), videos[known], APPEARANCE_KERNELS)
         by_actor = {"motion": motion, "appearance": _at(rows, strange, table)} | {
-            p: _at(rows, bank.held_out(vectors.compared(p), folds(videos)), table) for p, bank in banks.items()}
+            p: _at(rows, bank.score(vectors.compared(p), fold, fold), table) for p, bank in banks.items()}
         raw = self._frames(train, table, by_actor)
         calibrations = {part: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1),
                                         log=True, high=HIGH) for part, values in raw.items()}
@@ -192,22 +195,42 @@ class LocalMemory(Model):
 
     def score(self, footage: Footage, folder: Path) -> Scores:
         """Sum of the parts' rarities in every frame. Also writes `actors.<split>.npz` into `folder`."""
-        fitted, folder = self._require(), Path(folder)
+        crops = len(self._require().train_ids)
+        return self._score(footage, Path(folder), np.full(len(footage), -1), np.zeros(crops, np.int64))
+
+    def score_seen(self, footage: Footage, train: Footage, folder: Path) -> Scores:
+        """As `score`, but a crop is not compared with those of its own video: the banks may hold it itself.
+
+        What is usual where stays as it is: quantiles of all actors remember none.
+        """
+        at = pd.Index(train.ids).get_indexer(self._require().train_ids)
+        if len(at) == 0 or (at < 0).any():  # fitted on other footage, and so has not seen this
+            return self.score(footage, folder)
+        fold = folds(train.videos[at])
+        # the fold of the crop that is next in time: of one video alone the parts are held out, not the whole
+        place = pd.Index(train.ids).get_indexer(footage.ids)
+        right = np.searchsorted(at, place).clip(0, len(at) - 1)
+        left = np.maximum(right - 1, 0)
+        far = [np.where(train.videos[at[k]] == footage.videos, abs(at[k] - place), np.inf) for k in (left, right)]
+        mine = np.where(np.isinf(far).all(0), -1, fold[np.where(far[0] <= far[1], left, right)])
+        return self._score(footage, Path(folder), mine, fold)
+
+    def _score(self, footage: Footage, folder: Path, frame_fold: np.ndarray, crop_fold: np.ndarray) -> Scores:
+        """Scores of (N,) frames by the training crops of other folds (T,) than each frame's own."""
+        fitted = self._require()
         table = self._table(footage, folder, fitted.scene)
         actors, motion = table.actors(footage.full_size), np.full(len(table), np.nan)
         motion[table.measured] = fitted.speeds.score(actors.take(table.measured))
         motion = self._steady(motion, table, footage)
         rows, features = self._features(footage, folder, table)
-        found = [nearest(features, bank, device=self._device) if len(bank) and len(rows) else
-                 (np.full((len(rows), 1), np.nan), np.zeros((len(rows), 1), np.int64)) for bank in fitted.banks]
-        near = np.stack([d[:, 0] for d, _ in found])
+        own = frame_fold[table.position[rows]]
+        near, which = self._nearest(features, own, fitted.banks, fitted.members, crop_fold)
         vectors = self._vectors(footage, folder, table, rows)
         strange = fitted.usual.score(near.T, actors.take(rows))
         by_actor = {"motion": motion, "appearance": _at(rows, strange, table)} | {
-            p: _at(rows, bank.score(vectors.compared(p)), table) for p, bank in fitted.patches.items()}
+            p: _at(rows, bank.score(vectors.compared(p), own, crop_fold), table) for p, bank in fitted.patches.items()}
         nearest_crop = np.full(len(table), -1, np.int64)
-        if len(rows) and len(fitted.members[0]):
-            nearest_crop[rows] = fitted.members[0][found[0][1][:, 0]]
+        nearest_crop[rows] = which
         self._write_actors(footage, folder, table, by_actor, nearest_crop)
         return self._scores(footage, self._frames(footage, table, by_actor),
                             self._distances(footage, table, rows, near))
@@ -310,20 +333,27 @@ class LocalMemory(Model):
                               projection=c.projection if c.projection < features.shape[1] else 0)
         return np.sort(rows[core.indices])
 
-    def _held_out_distances(self, features: np.ndarray, videos: np.ndarray, banks: list[np.ndarray],
-                            picks: list[np.ndarray]) -> np.ndarray:
-        """(seeds, n) distance of each training crop to the picks of other videos; NaN where there are none."""
-        out = np.full((len(banks), len(features)), np.nan)
-        if len(features) == 0:
-            return out
-        fold = folds(videos)
-        for b, (bank, members) in enumerate(zip(banks, picks)):
+    def _nearest(self, features: np.ndarray, fold: np.ndarray, banks: list[np.ndarray], members: list[np.ndarray],
+                 crop_fold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Distances of n crops to the banks, each without the picks of the crop's own fold.
+
+        Args:
+            features: (n, dim); fold: (n,) theirs.
+            banks, members: see `LocalFit`; crop_fold: (T,) folds of the training crops that `members` number.
+        Returns:
+            (seeds, n) float64, NaN where nothing is left to compare with; (n,) the training crop nearest in the first
+            bank, -1 there.
+        """
+        out, which = np.full((len(banks), len(features)), np.nan), np.full(len(features), -1, np.int64)
+        for b, (bank, picked) in enumerate(zip(banks, members)):
             for f in np.unique(fold):
-                others = bank[fold[members] != f]
+                others, mine = np.flatnonzero(crop_fold[picked] != f), np.flatnonzero(fold == f)
                 if len(others):
-                    mine = np.flatnonzero(fold == f)
-                    out[b, mine] = nearest(features[mine], others, device=self._device)[0][:, 0]
-        return out
+                    distance, place = nearest(Chosen(features, mine), bank[others], device=self._device)
+                    out[b, mine] = distance[:, 0]
+                    if b == 0:
+                        which[mine] = picked[others[place[:, 0]]]
+        return out, which
 
     def _frames(self, footage: Footage, table: ActorTable, actors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Raw frame scores of every part from those of the actors, NaN where none was measured."""

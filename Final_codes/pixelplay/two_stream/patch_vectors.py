@@ -136,21 +136,18 @@ class VectorBank:
         picks = np.sort(core.indices)
         return cls(flat[picks], picks // vectors.shape[1])
 
-    def score(self, vectors: np.ndarray, keep: np.ndarray | None = None) -> np.ndarray:
-        """(M, vectors, D) -> (M,) the largest distance of an actor's vectors to the bank; NaN without a bank.
+    def score(self, vectors: np.ndarray, fold: np.ndarray, actor_fold: np.ndarray) -> np.ndarray:
+        """The largest distance of an actor's vectors to the bank without the picks of its own fold.
 
         Args:
-            keep: (K,) bool, the part of the bank that may be used; all when None.
+            vectors: (M, vectors, D); fold: (M,) their actors'; actor_fold: those of the training actors.
+        Returns:
+            (M,) float64, NaN where nothing is left to compare with.
         """
-        bank = self.vectors if keep is None else self.vectors[keep]
-        if len(bank) == 0 or len(vectors) == 0:
-            return np.full(len(vectors), np.nan)
-        flat = np.asarray(vectors, np.float32).reshape(-1, vectors.shape[-1])
-        return nearest(flat, bank)[0][:, 0].reshape(len(vectors), -1).max(1).astype(np.float64)
-
-    def held_out(self, vectors: np.ndarray, fold: np.ndarray) -> np.ndarray:
-        """(M,) scores of the training actors, each against the picks of other folds (M,)."""
         out = np.full(len(vectors), np.nan)
         for f in np.unique(fold):
-            out[fold == f] = self.score(vectors[fold == f], fold[self.actors] != f)
+            bank, mine = self.vectors[actor_fold[self.actors] != f], np.flatnonzero(fold == f)
+            if len(bank):
+                flat = np.asarray(vectors[mine], np.float32).reshape(-1, vectors.shape[-1])
+                out[mine] = nearest(flat, bank)[0][:, 0].reshape(len(mine), -1).max(1)
         return out
