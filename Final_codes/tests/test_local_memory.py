@@ -198,6 +198,13 @@ def test_evaluated_frames_reach_both_ends_of_every_segment():
     assert np.flatnonzero(keep).tolist() == [0, 3, 4, 8, 9]
 
 
+def test_evaluated_frames_are_the_reliable_ones():
+    noisy = footage(1, 12)
+    noisy.reliability[[0, 4, 5, 11]] = 0.9
+    noisy.reliability[8:11] = 0.8
+    assert np.flatnonzero(evaluated_frames(noisy, 4, 1)).tolist() == [1, 6, 11]
+
+
 def test_two_processes_write_the_same_table(tmp_path):
     code = (f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
             "from pathlib import Path\nfrom footage import make_footage\n"

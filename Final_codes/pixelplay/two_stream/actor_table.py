@@ -255,9 +255,15 @@ def _columns(positions: Sequence, objects: Sequence[Detections], motions: Sequen
 
 
 def evaluated_frames(footage: Footage, stride: int, tolerance: int) -> np.ndarray:
-    """(N,) bool: every `stride`-th frame of a segment and its last one, where crops are embedded."""
+    """(N,) bool: where crops are embedded, one frame of every `stride` and a segment's last one.
+
+    Of those frames the most reliable, the first of equals: people look the same a moment later, a denoised crop does
+    not look like a clean one.
+    """
     keep = np.zeros(len(footage), bool)
     for part in segments(footage.videos, footage.frames, tolerance):
-        keep[part.start:part.stop:stride] = True
-        keep[part.stop - 1] = True
+        for start in range(part.start, part.stop, stride):
+            trust = footage.reliability[start:min(start + stride, part.stop)]
+            keep[start + int(np.argmax(trust))] = True
+        keep[part.stop - 1] |= trust[-1] == trust.max()
     return keep
