@@ -10,8 +10,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 
+import cv2
 import numpy as np
 
+from pixelplay.data.footage import Stream
 from pixelplay.repair import geometry
 from pixelplay.repair.orientation import distinguishable, edges, features, thumbnail, turned_features
 
@@ -23,6 +25,8 @@ SAMPLES = 96
 """Training frames a background is made of, at most."""
 SAME_SCENE = 0.6
 """Likeness of the gradients of two videos' backgrounds above which they share a camera."""
+MEMORY = 400_000_000
+"""Bytes of full-size frames held for a background, at most (but nine frames)."""
 STEADY = 0.45
 """Median correlation of the training frames' detail with their background's below which the camera moves: 0.7 to 0.9
 for fixed cameras, 0.3 to 0.4 for slow pans, less when held by hand."""
@@ -113,6 +117,26 @@ def _learn(pixels: np.ndarray, rows: np.ndarray, names: list[str], picks: np.nda
     normal = {name: (float(column.min()), float(column.max())) for name, column in zip(geometry.COLUMNS, measured.T)}
     normal["likeness"] = (float(np.quantile(likeness[:, 0], .01)), 1.0)
     return Scene(tuple(names), picks, picture, templates, allowed, reason, normal)
+
+
+def full_picture(scene: Scene, readable: np.ndarray, stream: Stream, size: tuple[int, int], most: int) -> np.ndarray:
+    """The background of a scene at full size.
+
+    Args:
+        readable: (N,) positions of the training frames that `learn_scenes` was given.
+        stream: of the full-size training frames.
+        size: (H, W) wanted; training frames of another size are resized.
+        most: training frames it is the median of; fewer of very large ones, so that memory does not grow with the
+            camera.
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    height, width = size
+    rows = _spread(readable[scene.rows], min(most, max(9, MEMORY // (height * width * 3))))
+    picture = median_picture(np.stack(list(stream(np.unique(rows)))))
+    if picture.shape[:2] != (height, width):
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    return picture
 
 
 def median_picture(frames: np.ndarray) -> np.ndarray:

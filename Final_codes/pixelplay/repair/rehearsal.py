@@ -28,7 +28,7 @@ from pixelplay.data.manifest import Manifest
 from pixelplay.data.reading import open_stream
 from pixelplay.files import atomic_path, read_json, write_json
 from pixelplay.repair import noise
-from pixelplay.repair.background import Scene, learn_scenes, median_picture
+from pixelplay.repair.background import Scene, full_picture, learn_scenes
 from pixelplay.repair.mend import Mender
 from pixelplay.repair.neighbours import Lender, clean_neighbours
 from pixelplay.repair.noise import NoiseModel
@@ -126,7 +126,9 @@ def rehearse(folder: Path, workers: int | None = None) -> None:
     rows = np.concatenate(stretches)
     scene = scene[np.searchsorted(readable, rows)]
     stream = open_stream(manifest, "train", workers)
-    mender = Mender(_backgrounds(scenes, np.unique(scene), readable, stream), extraction.size)
+    pictures = {k: full_picture(scenes[k], readable, stream, extraction.full_size["train"], BACKGROUND_FRAMES)
+                for k in np.unique(scene).tolist()}
+    mender = Mender(pictures, extraction.size)
     model = NoiseModel.of(extraction.observed("train")[readable])
     table = train.iloc[rows]
     ids, videos, frames = (table[c].to_numpy() for c in ("Id", "video", "frame"))
@@ -184,12 +186,3 @@ def _scene_of(videos: np.ndarray, scenes: list[Scene]) -> np.ndarray:
     """(N,) position of each training frame's scene, -1 where it is of no use."""
     number = {v: k for k, s in enumerate(scenes) if s.usable for v in s.videos}
     return np.array([number.get(v, -1) for v in videos.tolist()], dtype=np.int64)
-
-
-def _backgrounds(scenes: list[Scene], wanted: np.ndarray, readable: np.ndarray, stream) -> dict[int, np.ndarray]:
-    found = {}
-    for k in wanted.tolist():
-        rows = readable[scenes[k].rows]
-        spread = np.linspace(0, len(rows) - 1, min(len(rows), BACKGROUND_FRAMES)).round().astype(np.int64)
-        found[k] = median_picture(np.stack(list(stream(np.unique(rows[spread])))))
-    return found

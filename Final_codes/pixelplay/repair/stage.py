@@ -19,7 +19,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
@@ -33,15 +32,13 @@ from pixelplay.data.reading import bounded_map, open_stream
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, write_json
 from pixelplay.repair import noise
-from pixelplay.repair.background import Scene, learn_scenes, median_picture
+from pixelplay.repair.background import Scene, full_picture, learn_scenes
 from pixelplay.repair.mend import Mender, needs_background, needs_mending
 from pixelplay.repair.neighbours import Lender, clean_neighbours
 from pixelplay.repair.plan import changes, look, make_plan, noise_models, repeat_models
 
 log = logging.getLogger(__name__)
 
-MEMORY = 400_000_000
-"""Bytes of full-size frames held for a background, at most (but nine frames)."""
 VERSION = 8
 """Part of every key: raise it when decisions or repairs change, so that older caches are made again."""
 
@@ -206,18 +203,9 @@ def _read_plan(folder: Path) -> pd.DataFrame:
 
 def _save_backgrounds(manifest: Manifest, extraction: Extraction, config: RepairConfig, plan: pd.DataFrame,
                       scenes: list[Scene], readable: np.ndarray, workers: int) -> None:
-    height, width = extraction.full_size["test"]
-    backgrounds, stream = {}, open_stream(manifest, "train", workers)
-    # very large frames: fewer of them, so that memory does not grow with the camera
-    most = min(config.background_frames, max(9, MEMORY // (height * width * 3)))
-    for k in sorted(set(plan["scene"][needs_background(plan)])):
-        rows = readable[scenes[k].rows]
-        spread = np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(np.int64)
-        picks = np.unique(rows[spread])
-        picture = median_picture(np.stack(list(stream(picks))))
-        if picture.shape[:2] != (height, width):
-            picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-        backgrounds[str(k)] = picture
+    stream, size = open_stream(manifest, "train", workers), extraction.full_size["test"]
+    backgrounds = {str(k): full_picture(scenes[k], readable, stream, size, config.background_frames)
+                   for k in sorted(set(plan["scene"][needs_background(plan)]))}
     with atomic_path(extraction.folder / "backgrounds.npz") as part:
         np.savez_compressed(part, **backgrounds)
 
