@@ -81,7 +81,8 @@ def make_conditions(whole: Manifest, train: Footage, test: Footage, scratch: Pat
     shown = known[known["Id"].isin(test.ids)].assign(split="test")
     shown["path"] = [frame_path("test", i, ".png").split("/", 1)[1] for i in shown["Id"]]
     table = pd.concat([known[known["Id"].isin(train.ids)], shown], ignore_index=True)
-    clean = dataclasses.replace(whole, table=table, labels=None, fingerprint=f"{whole.fingerprint} injected {SEED}",
+    mark = f"{whole.fingerprint} injected {SEED} {len(test)}"
+    clean = dataclasses.replace(whole, table=table, labels=None, fingerprint=mark,
                                 roots={"train": whole.roots["train"], "test": png / "testing_videos"})
     if not (copy / "corruption.csv").exists():
         corrupt_dataset(clean, copy, RECIPES["competition"], seed=3, with_train=False)
