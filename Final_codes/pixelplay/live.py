@@ -24,8 +24,7 @@ from pixelplay.data.extraction import to_working
 from pixelplay.data.footage import Footage, segments
 from pixelplay.data.ids import frame_id
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import read_json
-from pixelplay.flow.speed import MAX_BASELINE, cell_size, measure
+from pixelplay.flow.speed import MAX_BASELINE, Baselines, cell_size, measure
 from pixelplay.fusion.prior import prior_weights
 from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import SIGMA, fuse
@@ -38,7 +37,7 @@ from pixelplay.visual.annotate import Box
 from pixelplay.visual.events import Threshold, reason_from_models, threshold_from_training
 from pixelplay.visual.overlays import blend_heat
 from pixelplay.visual.people import People
-from pixelplay.visual.run_folder import EXTRACTION, RunFolder
+from pixelplay.visual.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +92,8 @@ class LiveScorer:
         self.stride = max((m.config.stride for m in self.models.values() if isinstance(m, LocalMemory)), default=1)
         self.tolerance = max((m.config.tolerance for m in self.models.values() if isinstance(m, LocalMemory)),
                              default=1)
-        self.baseline = _baseline(run, self.models)
+        judging = any(isinstance(m, Autoencoder) for m in self.models.values())
+        self.baselines = Baselines.learn(train) if judging else None
         self._numbers: list[int] = []
         self._frames: list[np.ndarray] = []
         self._small: list[np.ndarray] = []
@@ -173,11 +173,11 @@ class LiveScorer:
             reliability=np.ones(count, np.float32), flags=np.array([""] * count, dtype=object),
             pixels=np.stack(self._small), rows=np.arange(count), full_size=self.full_size, fps=self.fps,
             fingerprint=f"live {self._numbers[0]} {self._numbers[-1]}", open_stream=stream)
-        if self.baseline is None:
+        if self.baselines is None:
             return footage
         # once for all autoencoders
         speeds = np.zeros((count, *cell_size(*self.size)), np.float16)
-        measure(footage, self.baseline, speeds)
+        measure(footage, self.baselines.of(footage), speeds)
         return dataclasses.replace(footage, speeds=speeds)
 
     def _calibrated(self, numbers: np.ndarray, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -213,15 +213,6 @@ def reach(model: Model) -> int:
         c = model.config
         return max(c.stride, 2 * MAX_BASELINE + c.track_reach) * c.tolerance
     return 0 if model.name == "global_memory" else UNKNOWN_REACH
-
-
-def _baseline(run: RunFolder, models: dict[str, Model]) -> int | None:
-    """Frames to either side that speeds are measured over: as in the run's stage 1; None where no model judges them."""
-    judging = [m for m in models.values() if isinstance(m, Autoencoder)]
-    path = run.folder / EXTRACTION / "speed.json"
-    if not judging:
-        return None
-    return read_json(path)["baseline"] if path.exists() else int(judging[0].prior["baseline"])
 
 
 def _members(run: RunFolder, names: Sequence[str] | None) -> dict[str, ScoreFile]:

@@ -96,7 +96,7 @@ def test_margin_decides_what_can_be_told_apart():
     assert distinguishable(close).tolist() == [True, False, True, True]
 
 
-def test_too_few_frames_a_moving_camera_and_black_footage_are_recognised(caplog):
+def test_too_few_frames_a_moving_camera_and_black_footage_are_recognised():
     few = learned([frame(t) for t in range(3)])[0]
     assert not few.usable and "3 training frames" in few.reason
     assert not learned([frame(0)])[0].usable
@@ -105,7 +105,6 @@ def test_too_few_frames_a_moving_camera_and_black_footage_are_recognised(caplog)
     assert not moving.usable and "moves" in moving.reason
     black = learned([np.zeros((120, 160, 3), np.uint8)] * 20)
     assert not black[0].usable
-    assert "left as they are" in caplog.text
 
 
 def test_videos_of_two_cameras_make_two_scenes():

@@ -115,7 +115,7 @@ def test_without_a_background_frames_are_left_alone_and_it_says_so(tmp_path, tra
     for (_, full), picture in zip(open_footage(tmp_path / "out", "test").full_frames(), pictures.values()):
         assert (full == picture).all()
     notes = read_json(tmp_path / "out" / "repair.json")["notes"]
-    assert any("left as they are" in note for note in notes) and "left as they are" in caplog.text
+    assert any("left as they are" in note for note in notes) and "no background for" in caplog.text
 
 
 def test_a_test_video_of_another_place_is_left_alone(tmp_path):

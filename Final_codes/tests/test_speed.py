@@ -73,7 +73,7 @@ def test_stage_one_keeps_them_and_a_part_of_the_footage_gets_its_own(tmp_path):
                                                                                  seed=3, name="test")
     assert with_speeds(train, tmp_path).speeds is None
     measure_speeds(tmp_path, [train, test])
-    baseline = read_json(tmp_path / "speed.json")["baseline"]
+    (baseline,) = read_json(tmp_path / "speed.json")["baselines"]
     kept = with_speeds(test, tmp_path)
     second = kept.of_videos(kept.video_names()[1:])
     fresh = speed_maps(test.of_videos(test.video_names()[1:]), baseline).batch(np.arange(5))

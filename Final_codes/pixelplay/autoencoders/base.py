@@ -25,8 +25,9 @@ from pixelplay.config import config_hash, override
 from pixelplay.data.footage import Footage
 from pixelplay.environment import hardware
 from pixelplay.errors import PixelPlayError
-from pixelplay.flow.speed import choose_baseline, speed_maps, usual_speed
+from pixelplay.flow.speed import Baselines, SpeedMaps, speed_maps, usual_speed
 from pixelplay.model import Model, Scores
+from pixelplay.repair.scenes import recognise
 
 log = logging.getLogger(__name__)
 
@@ -153,13 +154,18 @@ class Autoencoder(Model):
         """Tensors learnt from the training frames before training, saved with the weights and handed to `loss` and
         `errors` on the device. Here: 'background' (C, H, W), the per-pixel median, and 'noise' (1, H, W), the robust
         standard deviation of |x_t - x_{t-1}| per pixel, both in [0, 1] units; 'baseline' () frames between those a
-        speed is measured on, and 'speed' () the usual speed of what moves, in working-size pixels per frame. Extend it
-        with super()."""
-        baseline = choose_baseline(train)
-        return {"baseline": torch.tensor(baseline),
-                "speed": torch.tensor(usual_speed(speed_maps(train, baseline))),
+        speed is measured on, and 'speed' () the usual speed of what moves, in working-size pixels per frame. Where the
+        training videos show several scenes, 'scenes' (K, D) by which they are recognised, and the last two of each
+        in 'scene_baseline' and 'scene_speed' (K,). Extend it with super()."""
+        baselines = Baselines.learn(train)
+        templates, scene = baselines.templates, recognise(train, baselines.templates)
+        maps = speed_maps(train, baselines.steps[scene])
+        speeds = [usual_speed(SpeedMaps(maps.cells, maps.rows[scene == k])) for k in range(len(templates))]
+        by_scene = {"scenes": torch.as_tensor(templates), "scene_baseline": torch.as_tensor(baselines.steps[:-1]),
+                    "scene_speed": torch.tensor(speeds)}
+        return {"baseline": torch.tensor(int(baselines.steps[-1])), "speed": torch.tensor(usual_speed(maps)),
                 "background": background_median(train, size, self.config.channels),
-                "noise": noise_floor(train, size, self.config.max_gap)}
+                "noise": noise_floor(train, size, self.config.max_gap), **(by_scene if len(templates) else {})}
 
     def after_fit(self, net: nn.Module, clips: Clips, prior: dict[str, Tensor]) -> dict[str, Tensor]:
         """More tensors for `prior`, learnt with the trained network (a density of its codes, say). Iterate with
@@ -264,6 +270,11 @@ class Autoencoder(Model):
             self.prior |= {k: v.to(device) for k, v in self.after_fit(self.net, clips, prior).items()}
         location, level = scorer.usual_errors(self._errors, self.powers, clips, config.patch)
         self.prior |= {"location": location.to(device), "level": level.to(device)}
+        if "scenes" in self.prior:
+            scene = recognise(train, self.prior["scenes"].cpu().numpy())[clips.windows.anchors]
+            levels = [scorer.usual_scores(self._errors, self.powers, clips, config.patch, location,
+                                          np.flatnonzero(scene == k)) for k in range(len(self.prior["scenes"]))]
+            self.prior["scene_level"] = torch.stack(levels).to(device)
         self.about = {
             "size": list(size), "frames": len(train), "videos": train.video_names(),
             "data_fingerprint": train.fingerprint, "working_size": list(train.size), "hardware": hardware().name,
@@ -275,8 +286,9 @@ class Autoencoder(Model):
     def clips(self, footage: Footage, size: tuple[int, int] | None = None) -> Clips:
         """The footage as this fitted or loaded model sees it; `size` = (H, W), by default that of the weights."""
         size = size or tuple(self.about["size"])
-        return Clips(footage, self.offsets, size, self.config.channels, baseline=int(self.prior["baseline"]),
-                     unit=float(self.prior["speed"]), max_gap=self.config.max_gap, device=hardware().device)
+        baseline, unit = (self._by_scene(name, footage).cpu().numpy() for name in ("baseline", "speed"))
+        return Clips(footage, self.offsets, size, self.config.channels, baseline=baseline, unit=unit,
+                     max_gap=self.config.max_gap, device=hardware().device)
 
     def _errors(self, clip: Clip) -> Tensor:
         device, precision = hardware().device, self.config.precision
@@ -284,13 +296,22 @@ class Autoencoder(Model):
         with torch.autocast(torch.device(device).type, dtype, enabled=dtype != torch.float32), torch.no_grad():
             return self.errors(self.net, clip, self.prior)
 
+    def _by_scene(self, name: str, footage: Footage) -> Tensor:
+        """(N, ...) what `prior` holds under a name for every frame: that of its scene, or of all training frames where
+        there is one scene or the model does not know it."""
+        usual = self.prior[name][None]
+        if "scenes" not in self.prior:
+            return usual.expand(len(footage), *usual.shape[1:])
+        scene = recognise(footage, self.prior["scenes"].cpu().numpy())
+        return torch.cat([self.prior[f"scene_{name}"], usual])[torch.as_tensor(scene)]
+
     def _score(self, footage: Footage, maps: Path | None, title: str) -> Scores:
         if not len(footage):
             return Scores(np.zeros(0), np.zeros(0, bool))
         clips = self.clips(footage)
         return scorer.score_footage(self._errors, self.powers, clips, self.scored, self.prior["location"],
-                                    self.config.patch, levels=self.prior["level"], weights=self.shares, maps=maps,
-                                    title=title)
+                                    self.config.patch, levels=self._by_scene("level", footage), weights=self.shares,
+                                    maps=maps, title=title)
 
 
 def folds(train: Footage, count: int) -> list[np.ndarray]:

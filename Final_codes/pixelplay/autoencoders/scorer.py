@@ -40,6 +40,8 @@ LOCATION_WINDOWS = 400
 NEAR = (0.08, 0.4)
 """Standard deviation, in shares of height and width, within which training errors say how large an error is usual at a
 place: speeds and sizes change with the row (perspective), and no place is visited often enough to stand alone."""
+LEVEL_WINDOWS = LOCATION_WINDOWS // 2
+"""Training windows the levels of a scene are measured on, at most."""
 LOCATION_FLOOR = 0.1
 """Share of the mean over all places that is added to every place's error."""
 LEAST_WEIGHT = 1e-3
@@ -99,6 +101,20 @@ def usual_errors(errors: Errors, powers: tuple[float, ...], clips: Clips, patch:
     return location.cpu(), level.cpu()
 
 
+@torch.no_grad()
+def usual_scores(errors: Errors, powers: tuple[float, ...], clips: Clips, patch: int, location: Tensor,
+                 picks: np.ndarray, *, batch: int = 32) -> Tensor:
+    """The levels of one scene, (F,) float32 as from `usual_errors`, from its training windows.
+
+    Args:
+        location: (F, M, P, Q) from `usual_errors` on all scenes: measured by scene, it ranked frames worse.
+        picks: positions of the scene's windows, at least one.
+    """
+    found = [frame_scores(patch_means(errors(clip), patch) / location.to(clips.device), powers).float()
+             for clip, _ in clips.batches(batch=batch, picks=picks, limit=LEVEL_WINDOWS)]
+    return torch.cat(found).mean(dim=0).clamp_min(1e-12).cpu()
+
+
 def nearby(x: Tensor) -> Tensor:
     """(..., P, Q) -> the same, each place a Gaussian mean of its neighbourhood (`NEAR`), edges left out."""
     for axis, share in zip((-2, -1), NEAR):
@@ -122,7 +138,7 @@ def score_footage(errors: Errors, powers: tuple[float, ...], clips: Clips, score
         powers: (M,) of the measures in the product.
         scored: (F,) the window frame each judged frame is.
         location: (F, M, P, Q) from `usual_errors`.
-        levels: (F,) from `usual_errors`; ones when None.
+        levels: (F,) from `usual_errors`, or (N, F), those of every frame's scene; ones when None.
         weights: (F,) in a frame's average; equal when None.
         maps: file (.npy, float16 (N, P, Q)) for the local scores averaged over windows, in units of the usual score of
             a training frame; None = not kept.
@@ -133,7 +149,8 @@ def score_footage(errors: Errors, powers: tuple[float, ...], clips: Clips, score
     count, windows = len(clips.footage), clips.windows
     location = location.to(clips.device)
     share = np.ones(len(scored)) if weights is None else np.asarray(weights, np.float64)
-    level = 1.0 if levels is None else levels.double().cpu().numpy()
+    known = np.ones(len(scored)) if levels is None else levels.double().cpu().numpy()
+    known = np.broadcast_to(known, (count, len(scored)))
     sums, total = np.zeros(count), np.zeros(count)
     with contextlib.ExitStack() as stack:
         grid = None
@@ -144,7 +161,7 @@ def score_footage(errors: Errors, powers: tuple[float, ...], clips: Clips, score
             grid = np.memmap(scratch, np.float32, "w+", shape=(count, *location.shape[-2:]))
         bar = stack.enter_context(tqdm(total=len(clips), desc=title, unit="frame", leave=False))
         for clip, picks in clips.batches(batch=batch):
-            patches = patch_means(errors(clip), patch) / location
+            patches, level = patch_means(errors(clip), patch) / location, known[windows.anchors[picks]]
             values = frame_scores(patches, powers).double().cpu().numpy() / level
             use = np.maximum(windows.weight[picks], LEAST_WEIGHT).astype(np.float64)
             rows = windows.rows[picks][:, list(scored)]

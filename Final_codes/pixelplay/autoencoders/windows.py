@@ -178,16 +178,18 @@ class Clips:
         footage: frames to cut windows from.
         offsets: see `find_windows`.
         size: (H, W) of the clips, multiples of 4. channels: 1 or 3.
-        baseline: frames between those a speed is measured on. unit: pixels per frame that count as a speed of 1.
+        baseline: frames between those a speed is measured on. unit: pixels per frame that count as a speed of 1. Both
+            may be (N,), each frame's own.
         device: where clips are wanted.
         budget: bytes the frames may take on the device; None = half of its free memory (CPU: 2 GiB).
     """
 
     def __init__(self, footage: Footage, offsets: tuple[int, ...], size: tuple[int, int], channels: int, *,
-                 baseline: int = 1, unit: float = 1.0, max_gap: int = 3, device: str = "cpu",
+                 baseline: int | np.ndarray = 1, unit: float | np.ndarray = 1.0, max_gap: int = 3, device: str = "cpu",
                  budget: int | None = None):
         self.footage, self.size, self.channels, self.device = footage, tuple(size), channels, str(device)
-        self.offsets, self.unit = np.asarray(offsets, np.int64), unit
+        self.offsets = np.asarray(offsets, np.int64)
+        self.unit = np.broadcast_to(np.float32(unit), len(footage))
         self.timeline = Timeline(footage.videos, footage.frames, max_gap)
         self.windows = find_windows(footage, offsets, max_gap, self.timeline)
         self.speeds = speed_maps(footage, baseline)
@@ -206,7 +208,8 @@ class Clips:
 
     def _read(self, positions: np.ndarray) -> tuple[Tensor, Tensor]:
         frames = to_network(self.footage.batch(positions), self.size, self.channels, self.device)
-        speeds = torch.as_tensor(self.speeds.batch(positions)).to(self.device).float()[:, None] / self.unit
+        unit = torch.tensor(self.unit[positions], device=self.device).view(-1, 1, 1, 1)
+        speeds = torch.as_tensor(self.speeds.batch(positions)).to(self.device).float()[:, None] / unit
         wanted = (self.size[0] // CELL, self.size[1] // CELL)
         if speeds.shape[-2:] != wanted:
             speeds = F.interpolate(speeds, size=wanted, mode="area")

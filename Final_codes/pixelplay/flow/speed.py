@@ -3,8 +3,8 @@
 Reads `Footage` (repaired working-size frames); writes `<name>.speed.npy` (float16) and, last, `speed.json` into the
 folder of stage 1. Dense flow towards an earlier and towards a later frame (towards two on one side at a video's ends);
 the slower of both counts, pixel by pixel, because a false match or an uncovered background seldom shows towards both
-sides. How far these frames lie from the judged one is chosen on the training footage: a step long enough to stand out
-of sub-pixel noise, short enough to be followed.
+sides. How far these frames lie from the judged one is chosen on the training footage, by scene where it shows several:
+a step long enough to stand out of sub-pixel noise, short enough to be followed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pixelplay.data.reading import bounded_map
 from pixelplay.files import atomic_path, read_json, write_json
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.partners import later_partners, partners
+from pixelplay.repair.scenes import recognise, scene_templates
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ TOLERANCE = 3
 STILL = 0.1
 """Pixels per frame below which a cell counts as still."""
 PROBES = 48
-VERSION = 1
+VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +62,37 @@ class SpeedMaps:
         return self.cells[self.rows[np.asarray(positions)]]
 
 
-def speed_maps(footage: Footage, baseline: int) -> SpeedMaps:
+@dataclasses.dataclass(frozen=True)
+class Baselines:
+    """How many frames to either side a flow looks, by scene.
+
+    Attributes:
+        templates: (K, D) from `scene_templates`; K = 0 for one scene.
+        steps: (K + 1,) int64; the last one, from all training frames, is for footage of none of the scenes.
+    """
+
+    templates: np.ndarray
+    steps: np.ndarray
+
+    @classmethod
+    def learn(cls, train: Footage) -> Baselines:
+        """Choose them on the training footage."""
+        templates = scene_templates(train)
+        scene = recognise(train, templates)
+        parts = [train.select(scene == k) for k in range(len(templates))]
+        return cls(templates, np.array([choose_baseline(part) for part in (*parts, train)]))
+
+    def of(self, footage: Footage) -> np.ndarray:
+        """(N,) of every frame of a footage."""
+        return self.steps[recognise(footage, self.templates)]
+
+
+def speed_maps(footage: Footage, baseline: int | np.ndarray) -> SpeedMaps:
     """The footage's speed maps: those of stage 1 where it carries them, else measured now.
 
     Args:
-        baseline: frames to either side a flow looks, from `choose_baseline` on the training footage.
+        baseline: frames to either side a flow looks, from `choose_baseline` on the training footage or (N,) from
+            `Baselines.of`.
     """
     if footage.speeds is not None:
         return SpeedMaps(footage.speeds, footage.rows)
@@ -82,10 +109,13 @@ def cell_size(height: int, width: int) -> tuple[int, int]:
     return max(1, height // CELL), max(1, width // CELL)
 
 
-def measure(footage: Footage, baseline: int, out: np.ndarray, workers: int | None = None) -> None:
-    """Fill `out` (N, h / 4, w / 4) with the footage's speeds; 0 in a frame without any other near it in time."""
-    earlier = partners(footage.videos, footage.frames, footage.reliability, baseline, TOLERANCE)
-    later = later_partners(footage.videos, footage.frames, footage.reliability, earlier, baseline, TOLERANCE)
+def measure(footage: Footage, baseline: int | np.ndarray, out: np.ndarray, workers: int | None = None) -> None:
+    """Fill `out` (N, h / 4, w / 4) with the footage's speeds; 0 in a frame without any other near it in time.
+
+    Args:
+        baseline: frames to either side a flow looks; (N,) where videos differ, the same within a video.
+    """
+    earlier, later = _both_sides(footage, np.broadcast_to(baseline, len(footage)))
     # the first and last frames of a video have one side only: a second look further away stands in
     onward = np.where(earlier > np.arange(len(earlier)), later[earlier], earlier[earlier])
     second = np.where(later >= 0, later, np.where(earlier >= 0, onward, -1))
@@ -115,6 +145,18 @@ def measure(footage: Footage, baseline: int, out: np.ndarray, workers: int | Non
             out[position] = found
     finally:
         cv2.setNumThreads(threads)
+
+
+def _both_sides(footage: Footage, baseline: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) rows of the earlier and of the later partner of every frame, -1 where there is none."""
+    found = np.full((2, len(footage)), -1, np.int64)
+    for step in np.unique(baseline).tolist():
+        rows = np.flatnonzero(baseline == step)
+        times = footage.videos[rows], footage.frames[rows], footage.reliability[rows]
+        earlier = partners(*times, step, TOLERANCE)
+        for side, other in zip(found, (earlier, later_partners(*times, earlier, step, TOLERANCE))):
+            side[rows] = np.where(other >= 0, rows[other], -1)
+    return found[0], found[1]
 
 
 def choose_baseline(train: Footage) -> int:
@@ -154,13 +196,13 @@ def measure_speeds(folder: Path, footages: Sequence[Footage], workers: int | Non
     if (folder / "speed.json").exists() and read_json(folder / "speed.json")["key"] == key:
         return
     (folder / "speed.json").unlink(missing_ok=True)
-    baseline = choose_baseline(footages[0])
+    baselines = Baselines.learn(footages[0])
     for footage in footages:
         with atomic_path(folder / f"{footage.name}.speed.npy") as part:
             cells = np.lib.format.open_memmap(part, "w+", np.float16, (len(footage), *cell_size(*footage.size)))
-            measure(footage, baseline, cells, workers)
+            measure(footage, baselines.of(footage), cells, workers)
             cells.flush()
-    write_json(folder / "speed.json", {"key": key, "baseline": baseline})
+    write_json(folder / "speed.json", {"key": key, "baselines": baselines.steps.tolist()})
 
 
 def with_speeds(footage: Footage, folder: Path) -> Footage:

@@ -8,7 +8,6 @@ and marked: nothing can be decided against it, and repair leaves its frames alon
 from __future__ import annotations
 
 import dataclasses
-import logging
 
 import cv2
 import numpy as np
@@ -16,8 +15,6 @@ import numpy as np
 from pixelplay.data.footage import Stream
 from pixelplay.repair import geometry
 from pixelplay.repair.orientation import distinguishable, edges, features, thumbnail, turned_features
-
-log = logging.getLogger(__name__)
 
 FEWEST = 8
 """Training frames a background needs."""
@@ -27,6 +24,9 @@ SAME_SCENE = 0.6
 """Likeness of the gradients of two videos' backgrounds above which they share a camera."""
 MEMORY = 400_000_000
 """Bytes of full-size frames held for a background, at most (but nine frames)."""
+KNOWN = 0.35
+"""Median likeness of the gradients of a video's frames to a scene's below which it shows another place: then nothing
+is decided."""
 STEADY = 0.45
 """Median correlation of the training frames' detail with their background's below which the camera moves: 0.7 to 0.9
 for fixed cameras, 0.3 to 0.4 for slow pans, less when held by hand."""
@@ -70,7 +70,7 @@ def learn_scenes(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray) -> li
     Returns:
         At least one scene unless there are no frames; usable ones and others, most frames first.
     """
-    samples = {v: _spread(np.flatnonzero(videos == v), SAMPLES // 4) for v in dict.fromkeys(videos.tolist())}
+    samples = {v: spread(np.flatnonzero(videos == v), SAMPLES // 4) for v in dict.fromkeys(videos.tolist())}
     groups: list[tuple[np.ndarray, list[str]]] = []
     for video, picks in samples.items():
         description = features(np.median([thumbnail(pixels[rows[i]]) for i in picks], axis=0).astype(np.float32))
@@ -80,12 +80,13 @@ def learn_scenes(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray) -> li
                 break
         else:
             groups.append((description, [video]))
-    scenes = [_learn(pixels, rows, names, _spread(np.concatenate([samples[v] for v in names]), SAMPLES))
+    scenes = [_learn(pixels, rows, names, spread(np.concatenate([samples[v] for v in names]), SAMPLES))
               for _, names in groups]
     return sorted(scenes, key=lambda s: -sum(int((videos == v).sum()) for v in s.videos))
 
 
-def _spread(positions: np.ndarray, most: int) -> np.ndarray:
+def spread(positions: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` of the positions, evenly spread."""
     if len(positions) <= most:
         return positions
     return positions[np.linspace(0, len(positions) - 1, most).round().astype(np.int64)]
@@ -104,13 +105,9 @@ def _learn(pixels: np.ndarray, rows: np.ndarray, names: list[str], picks: np.nda
     elif (steadiness := float(np.median(geometry.detail_likeness(frames, picture)))) < STEADY:
         reason = (f"training frames share little detail with their own median ({steadiness:.2f} < {STEADY}): "
                   "the camera moves, or the footage is too varied or too plain")
-    where = ", ".join(names[:4]) + (" ..." if len(names) > 4 else "")
     if reason:
-        log.warning("no background for training video %s: %s; its frames are left as they are", where, reason)
         return Scene(tuple(names), picks, picture, templates, np.array([True, False, False, False]), reason, {})
     allowed = distinguishable(likeness)
-    if not allowed.all():
-        log.info("scene of %s resembles its own mirror image: some flips cannot be told from it", where)
     reference = geometry.Reference.of(picture)
     # the range over frames the background was made from: unseen ones differ more, hence the slack in every threshold
     measured = np.array([geometry.measure(f, reference) for f in frames])
@@ -132,7 +129,7 @@ def full_picture(scene: Scene, readable: np.ndarray, stream: Stream, size: tuple
         (H, W, 3) uint8 RGB.
     """
     height, width = size
-    rows = _spread(readable[scene.rows], min(most, max(9, MEMORY // (height * width * 3))))
+    rows = spread(readable[scene.rows], min(most, max(9, MEMORY // (height * width * 3))))
     picture = median_picture(np.stack(list(stream(np.unique(rows)))))
     if picture.shape[:2] != (height, width):
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from pixelplay.data.manifest import FLAGS
 from pixelplay.repair import geometry
-from pixelplay.repair.background import FEWEST, Scene
+from pixelplay.repair.background import FEWEST, KNOWN, Scene
 from pixelplay.repair.noise import COLUMNS as NOISE_COLUMNS
 from pixelplay.repair.noise import NoiseModel
 from pixelplay.repair.orientation import (
@@ -31,9 +31,6 @@ from pixelplay.repair.reliability import reliability
 from pixelplay.repair.timeline import LARGEST_STEP, RepeatModel, judge, repetitions
 
 COLUMNS = ("scene", "orientation", "sigma", "impulse", "noise", "gain", "offset", "dx", "dy", "flags", "reliability")
-KNOWN = 0.35
-"""Median likeness of the gradients of a video's frames to a scene's below which it shows another place: then nothing
-is decided."""
 NO_CONTRAST = 2.0
 """Standard deviation of a grey thumbnail below which a picture is blank."""
 

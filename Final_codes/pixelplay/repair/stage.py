@@ -172,6 +172,12 @@ def _decide(manifest: Manifest, extraction: Extraction, config: RepairConfig, wo
     if len(readable) == 0:
         return _empty_plan(extraction.unreadable("test")), ["no training frame can be read"]
     scenes = learn_scenes(pixels, readable, videos)
+    for scene in scenes:
+        where = ", ".join(scene.videos[:4]) + (" ..." if len(scene.videos) > 4 else "")
+        if not scene.usable:
+            log.warning("no background for training video %s: %s; its frames are left as they are", where, scene.reason)
+        elif not scene.allowed.all():
+            log.info("scene of %s resembles its own mirror image: some flips cannot be told from it", where)
     models = noise_models(extraction.observed("train")[readable], videos, scenes)
     repeats = repeat_models(changes(pixels, readable, videos), videos, scenes)
     raw = extraction.pixels("test")
