@@ -121,8 +121,7 @@ def figure(rows: list[dict]) -> Figure:
                      bottom=50, color=colour, label=model)
             if (data, model) in real:
                 plane.plot(skill[data, model, "auc"], real[data, model], "o", color=colour)
-                plane.annotate(model, (skill[data, model, "auc"], real[data, model]), fontsize=7,
-                               xytext=(3, 3), textcoords="offset points")
+        plane.margins(0.1)
         bars.axhline(50, color="#767676", linewidth=1, linestyle=":")
         bars.set_xticks(range(len(kinds)), kinds, fontsize=8)
         bars.set_ylabel("expected AUC, %", fontsize=9)
@@ -132,7 +131,7 @@ def figure(rows: list[dict]) -> Figure:
         plane.set_xlabel("on synthetic anomalies, expected AUC, %", fontsize=9)
         plane.set_ylabel("on the test set, micro AUC, %", fontsize=9)
         known = any(d == data for d, _ in real)
-        plane.set_title("does skill carry over?" if known else "no labels", fontsize=10, loc="left")
+        plane.set_title("skill there and here (colours as left)" if known else "no labels", fontsize=10, loc="left")
         for axes in (bars, plane):
             axes.spines[["top", "right"]].set_visible(False)
     return made
