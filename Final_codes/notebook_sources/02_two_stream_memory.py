@@ -103,8 +103,8 @@ look.radius(run.output, "global_memory")
 # to the nearest training crop) and by how it **moves** (optical flow divided by the frame gap; the idea of one
 # attribute a density is [AI-VAD](https://arxiv.org/abs/2212.00789)'s). Both are compared with what training has shown
 # in that image row: who is far away looks blurred and moves few pixels. Each is turned into its rarity, how few
-# training frames that the memory had not seen score as high, and the rarities are added. A frame without actors gets
-# the floor of normal, not a zero.
+# training frames that the memory had not seen score as high, and the rarities are added; looks as common as in every
+# tenth of those frames count for a third. A frame without actors gets the floor of normal, not a zero.
 # **What it misses:** an act whose oddness lies in a relation (two people fighting), and things that stand still.
 
 # %%

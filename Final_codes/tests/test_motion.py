@@ -153,6 +153,14 @@ def test_rarity_is_the_tail_share_in_powers_of_ten_and_never_ties():
     assert (np.diff(rarity(np.array([0.0, 0.1, 1.0, 5.0, 50.0, 51.0]))) > 0).all()
 
 
+def test_what_is_common_may_count_for_less_and_keeps_its_order():
+    rarity = Rarity.fit(np.random.default_rng(0).exponential(1.0, 20000))
+    scores = np.array([0.1, 1.0, rarity.levels[-1], 5.0, 9.0])
+    full, less = rarity(scores), rarity(scores, 0.3)
+    assert less[:3] == pytest.approx(0.3 * full[:3]) and (np.diff(less) > 0).all()
+    assert full[3:] - less[3:] == pytest.approx(0.7 * np.ones(2)), "what is rarer counts in full"
+
+
 @pytest.mark.parametrize("train", [[2.0], [2.0] * 50, [1.0, 3.0]])
 def test_rarity_of_few_or_equal_scores_is_finite(train):
     out = Rarity.fit(np.array(train))(np.array([-1.0, 2.0, 9.0]))

@@ -2,9 +2,9 @@
 
 Reads `Footage`; finds actors (`actor_table`), embeds their crops, measures each crop's distance to memory banks of
 training crops, and compares distance and speed with what is usual where the actor stands (`usual.py`). Each part is
-calibrated on held-out training videos; the score is the sum of their rarities there (see `scoring.Rarity`). Writes
-`local_memory.safetensors` and its card; `actors.<split>.npz` (boxes, z-scores, reasons, nearest training crop) beside
-them for the report.
+calibrated on held-out training videos; the score is the sum of their rarities there (see `scoring.Rarity`), in which
+looks that are common there count for little. Writes `local_memory.safetensors` and its card; `actors.<split>.npz`
+(boxes, z-scores, reasons, nearest training crop) beside them for the report.
 
 After Reiss and Hoshen, arXiv 2212.00789 (attributes, per-attribute maxima, held-out calibration).
 """
@@ -81,6 +81,8 @@ class LocalMemoryConfig:
         clip, groups: frames of their clips, averages of channels that make a vector.
         patch_ratio: share of the training vectors that their banks keep.
         appearance_weight, motion_weight, patch_weight: of the rarities in the sum; the last of each kind of patches.
+        common: factor for the rarity of looks that a tenth of the training frames reach (see `Rarity`): clothes and
+            groups differ from day to day, and a sum of ordinary rarities would rank frames by them.
     """
 
     detectors: tuple[str, ...] = ("foreground",)
@@ -115,6 +117,7 @@ class LocalMemoryConfig:
     appearance_weight: float = 1.0
     motion_weight: float = 1.0
     patch_weight: float = 1.0
+    common: float = 0.3
 
     @classmethod
     def profile(cls, name: str) -> LocalMemoryConfig:
@@ -388,7 +391,8 @@ class LocalMemory(Model):
         c, rarities = self.config, self._require().rarities
         parts, z, alone = self._parts(footage, raw)
         weights = {"appearance": c.appearance_weight, "motion": c.motion_weight}
-        total = sum(weights.get(p, c.patch_weight) * rarities[p](z[p]) for p in (*PARTS, *c.patches))
+        total = sum(weights.get(p, c.patch_weight) * rarities[p](z[p], 1.0 if p == "motion" else c.common)
+                    for p in (*PARTS, *c.patches))
         # a part in which nothing differs (nobody moves, nobody is there) ranks nothing and has no file
         parts = {n: v for n, v in (parts | distances).items() if len(v) < 2 or v.min() < v.max()}
         return Scores(total, alone, parts)
