@@ -70,9 +70,16 @@ def learn_scenes(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray) -> li
     Returns:
         At least one scene unless there are no frames; usable ones and others, most frames first.
     """
-    samples = {v: spread(np.flatnonzero(videos == v), SAMPLES // 4) for v in dict.fromkeys(videos.tolist())}
+    samples = _samples(videos)
+    scenes = [_learn(pixels, rows, names, spread(np.concatenate([samples[v] for v in names]), SAMPLES))
+              for names in by_camera(pixels, rows, videos)]
+    return sorted(scenes, key=lambda s: -sum(int((videos == v).sum()) for v in s.videos))
+
+
+def by_camera(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray) -> list[list[str]]:
+    """Names of the videos of each camera, told by the backgrounds of the videos; arguments as of `learn_scenes`."""
     groups: list[tuple[np.ndarray, list[str]]] = []
-    for video, picks in samples.items():
+    for video, picks in _samples(videos).items():
         description = features(np.median([thumbnail(pixels[rows[i]]) for i in picks], axis=0).astype(np.float32))
         for template, names in groups:
             if float(edges(template[None], description)[0]) >= SAME_SCENE:
@@ -80,9 +87,12 @@ def learn_scenes(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray) -> li
                 break
         else:
             groups.append((description, [video]))
-    scenes = [_learn(pixels, rows, names, spread(np.concatenate([samples[v] for v in names]), SAMPLES))
-              for _, names in groups]
-    return sorted(scenes, key=lambda s: -sum(int((videos == v).sum()) for v in s.videos))
+    return [names for _, names in groups]
+
+
+def _samples(videos: np.ndarray) -> dict[str, np.ndarray]:
+    """Video name -> positions of the frames its background is told by."""
+    return {v: spread(np.flatnonzero(videos == v), SAMPLES // 4) for v in dict.fromkeys(videos.tolist())}
 
 
 def spread(positions: np.ndarray, most: int) -> np.ndarray:

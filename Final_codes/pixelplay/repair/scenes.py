@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from pixelplay.data.footage import Footage
-from pixelplay.repair.background import KNOWN, SAMPLES, learn_scenes, spread
+from pixelplay.repair.background import KNOWN, SAMPLES, by_camera, learn_scenes, spread
 from pixelplay.repair.orientation import THUMB, edges, features, thumbnail
 
 FEWEST = 100
@@ -26,11 +26,10 @@ def scene_templates(train: Footage) -> np.ndarray:
         that too few training frames are recognised to show, and those nothing can be told of (a moving camera).
     """
     readable = np.flatnonzero(train.reliability > 0)
-    scenes = learn_scenes(train.pixels, train.rows[readable], train.videos[readable])
-    known = [s.templates[0] for s in scenes if s.usable]
-    if not known or len(scenes) == 1:
-        return np.zeros((0, 3 * THUMB[0] * THUMB[1]), np.float32)
-    templates = np.stack(known)
+    seen, none = (train.pixels, train.rows[readable], train.videos[readable]), (0, 3 * THUMB[0] * THUMB[1])
+    if len(by_camera(*seen)) <= 1:
+        return np.zeros(none, np.float32)
+    templates = np.array([s.templates[0] for s in learn_scenes(*seen) if s.usable], np.float32).reshape(-1, none[1])
     shown = recognise(train, templates)
     return templates[[int((shown == k).sum()) >= FEWEST for k in range(len(templates))]]
 
