@@ -12,7 +12,7 @@ from pixelplay.flow.partners import partners, with_partners
 from pixelplay.two_stream.actor_table import ActorTable
 from pixelplay.two_stream.motion import Actors, SpeedModel, actor_motion, fit_speeds
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima, reason
-from pixelplay.two_stream.tracks import link_actors, track_median
+from pixelplay.two_stream.tracks import link_actors, track_mean
 
 
 def textured(shift: float = 0.0) -> np.ndarray:
@@ -192,8 +192,9 @@ def test_actors_are_linked_along_their_own_motion_but_not_over_a_gap():
     assert earlier.tolist() == [-1, -1, 0, 1, 2, 3, 4, 5, -1, -1, 8, 9, 10, 11, 12, 13]
 
 
-def test_one_wrong_flow_does_not_outlive_the_track_and_a_lone_score_stays():
+def test_a_score_is_the_mean_of_its_track_and_a_lone_score_stays():
     later = np.array([1, 2, 3, 4, -1, -1, -1])
     earlier = np.array([-1, 0, 1, 2, 3, -1, -1])
-    out = track_median(np.array([1.0, 1.0, 9.0, 1.0, np.nan, 5.0, np.nan]), earlier, later, 2)
-    assert out[:6].tolist() == [1.0, 1.0, 1.0, 1.0, 5.0, 5.0] and np.isnan(out[6])
+    out = track_mean(np.array([1.0, 1.0, 9.0, 1.0, np.nan, 5.0, np.nan]), earlier, later, 2)
+    np.testing.assert_allclose(out[:6], [11 / 3, 3.0, 3.0, 11 / 3, 5.0, 5.0])
+    assert np.isnan(out[6])

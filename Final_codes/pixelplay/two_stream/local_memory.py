@@ -43,7 +43,7 @@ from pixelplay.two_stream.motion_density import METHODS, DensityModel, fit_densi
 from pixelplay.two_stream.patch_vectors import PARTS as PATCHES
 from pixelplay.two_stream.patch_vectors import PatchVectors, VectorBank, patch_vectors
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima, reason
-from pixelplay.two_stream.tracks import link_actors, track_median
+from pixelplay.two_stream.tracks import link_actors, track_mean
 from pixelplay.two_stream.usual import ANYWHERE, NEARBY, fit_usual
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,8 @@ class LocalMemoryConfig:
         longest: longest side of the frames motion and foreground are measured on, in pixels.
         directions: optical flow towards the past only (1) or the future as well (2).
         tolerance: largest step of the frame number that is not a gap, in frames.
-        track_reach: frames to either side over which an actor's motion score is the median along its track; 0 = none.
+        track_reach: steps of the flow (its baseline) to either side over which an actor's motion score is the
+            mean along its track; 0 = none.
         stride: crops are embedded in every n-th frame and interpolated between; motion is measured in every frame.
         pad, min_side, min_area, max_aspect: see `ActorRules`.
         ratio: share of the training crops that a bank keeps.
@@ -137,7 +138,7 @@ class LocalMemory(Model):
     stage: ClassVar[str] = "02_two_stream_memory"
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 5.0
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     Config = LocalMemoryConfig
 
     def __init__(self, config: LocalMemoryConfig, *, seed: int = 0):
@@ -169,7 +170,7 @@ class LocalMemory(Model):
         measured, motion = np.flatnonzero(trusted), np.full(len(table), np.nan)
         actors = table.actors(train.full_size)
         speeds, motion[measured] = self._fit_motion(actors.take(measured), train.videos[table.position[measured]])
-        motion = self._steady(motion, table, train)
+        motion = self._steady(motion, table, train, scene)
         rows, features = self._features(train, folder, table)
         videos = train.videos[table.position[rows]]
         picks = [self._pick(features, videos, s) for s in range(c.seeds)]
@@ -224,7 +225,7 @@ class LocalMemory(Model):
         table = self._table(footage, folder, fitted.scene)
         actors, motion = table.actors(footage.full_size), np.full(len(table), np.nan)
         motion[table.measured] = fitted.speeds.score(actors.take(table.measured))
-        motion = self._steady(motion, table, footage)
+        motion = self._steady(motion, table, footage, fitted.scene)
         rows, features = self._features(footage, folder, table)
         own = frame_fold[table.position[rows]]
         near, which = self._nearest(features, own, fitted.banks, fitted.members, crop_fold)
@@ -313,11 +314,10 @@ class LocalMemory(Model):
             return fit_speeds(actors, videos)
         return fit_density(actors, videos, self.config.motion, seed=self.seed)
 
-    def _steady(self, motion: np.ndarray, table: ActorTable, footage: Footage) -> np.ndarray:
-        """Motion scores, each the median along its actor's short track."""
-        if not self.config.track_reach:
-            return motion
-        return track_median(motion, *link_actors(table, footage, self.config.tolerance), self.config.track_reach)
+    def _steady(self, motion: np.ndarray, table: ActorTable, footage: Footage, scene: Scene) -> np.ndarray:
+        """Motion scores, each the mean along its actor's short track."""
+        reach = self.config.track_reach * scene.baseline
+        return track_mean(motion, *link_actors(table, footage, self.config.tolerance), reach) if reach else motion
 
     def _pick(self, features: np.ndarray, videos: np.ndarray, member: int) -> np.ndarray:
         """Sorted rows of `features` (m,) that one bank keeps; members differ in subsample, start and projection."""

@@ -1,7 +1,8 @@
 """Short tracks: the same actor in neighbouring frames, and scores made steady along them.
 
 Reads an actor table; makes links to the next and the previous frame, never across a gap or a video's border. A flow
-is wrong for a frame now and then; an actor that is fast stays fast.
+is wrong now and then, and hardly new from one frame to the next: its two frames lie several apart. An actor that is
+fast stays fast.
 """
 
 from __future__ import annotations
@@ -44,23 +45,21 @@ def link_actors(table: ActorTable, footage: Footage, tolerance: int) -> tuple[np
     return earlier, later
 
 
-def track_median(values: np.ndarray, earlier: np.ndarray, later: np.ndarray, reach: int) -> np.ndarray:
-    """Median of each actor's score over up to `reach` frames to either side of its track.
+def track_mean(values: np.ndarray, earlier: np.ndarray, later: np.ndarray, reach: int) -> np.ndarray:
+    """Mean of each actor's score over up to `reach` frames to either side of its track.
 
     Args:
         values: (M,) scores, NaN = not measured; earlier, later: from `link_actors`.
     Returns:
         (M,) float64; NaN only where no actor of the stretch was measured.
     """
-    values = np.asarray(values, np.float64)
-    stretch = [values]
+    known = np.isfinite(values)
+    total, count = np.where(known, values, 0.0), known.astype(np.int64)
     for links in (earlier, later):
         row = np.arange(len(values))
         for _ in range(reach):
             row = np.where(row >= 0, links[row], -1)
-            stretch.append(np.where(row >= 0, values[row], np.nan))
-    stacked = np.stack(stretch)
-    out = np.full(len(values), np.nan)
-    known = np.isfinite(stacked).any(0)
-    out[known] = np.nanmedian(stacked[:, known], axis=0)
-    return out
+            there = (row >= 0) & known[row]
+            total[there] += values[row[there]]
+            count += there
+    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
