@@ -23,7 +23,7 @@ from pixelplay.data.manifest import Manifest
 from pixelplay.evaluation.boxes import CORNERS
 from pixelplay.evaluation.localisation import read_detections, read_regions, region_intervals
 from pixelplay.evaluation.report import METRICS
-from pixelplay.two_stream.local_memory import load_actors
+from pixelplay.two_stream.actor_files import load_actors
 
 
 def actor_boxes(folder: Path, target: Path) -> Path:

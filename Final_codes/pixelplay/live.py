@@ -32,7 +32,8 @@ from pixelplay.fusion.scores import ScoreFile
 from pixelplay.fusion.smoothing import TRUNCATE
 from pixelplay.model import Model
 from pixelplay.registry import MODELS, model_class
-from pixelplay.two_stream.local_memory import LocalMemory, load_actors
+from pixelplay.two_stream.actor_files import load_actors
+from pixelplay.two_stream.local_memory import LocalMemory
 from pixelplay.visual.annotate import Box
 from pixelplay.visual.events import Threshold, reason_from_models, threshold_from_training
 from pixelplay.visual.overlays import blend_heat

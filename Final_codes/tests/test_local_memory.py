@@ -14,10 +14,11 @@ from footage import make_footage
 
 from pixelplay.errors import PixelPlayError
 from pixelplay.two_stream import actor_table as tables
+from pixelplay.two_stream.actor_files import load_actors
 from pixelplay.two_stream.actor_table import actor_table, evaluated_frames, probe_scene
 from pixelplay.two_stream.actors import ActorRules
 from pixelplay.two_stream.foreground import fit_background
-from pixelplay.two_stream.local_memory import LocalMemory, LocalMemoryConfig, load_actors
+from pixelplay.two_stream.local_memory import LocalMemory, LocalMemoryConfig
 
 SIZE = (96, 160)
 CONFIG = dataclasses.replace(LocalMemoryConfig.profile("smoke"), stride=2, floor=16, batch=8, outliers=0.05)

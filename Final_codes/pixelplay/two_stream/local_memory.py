@@ -25,9 +25,9 @@ from pixelplay import distributed
 from pixelplay.calibration import Calibration, calibrate
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path
 from pixelplay.flow.partners import partners
 from pixelplay.model import Model, Scores
+from pixelplay.two_stream.actor_files import write_actors
 from pixelplay.two_stream.actor_table import ActorTable, Scene, actor_table, evaluated_frames, probe_scene
 from pixelplay.two_stream.actors import ActorRules, crop
 from pixelplay.two_stream.backbones import Backbone, load_backbone
@@ -36,13 +36,14 @@ from pixelplay.two_stream.detectors import Detector, load_detector
 from pixelplay.two_stream.features import crop_features
 from pixelplay.two_stream.foreground import analysis_size, fit_background
 from pixelplay.two_stream.greedy import Chosen
+from pixelplay.two_stream.local_config import LocalMemoryConfig
 from pixelplay.two_stream.local_files import LocalFit, read_memory, write_memory
 from pixelplay.two_stream.memory import folds, nearest
 from pixelplay.two_stream.motion import Actors, SpeedModel, fit_speeds
 from pixelplay.two_stream.motion_density import METHODS, DensityModel, fit_density
 from pixelplay.two_stream.patch_vectors import PARTS as PATCHES
 from pixelplay.two_stream.patch_vectors import PatchVectors, VectorBank, patch_vectors
-from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima, reason
+from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima
 from pixelplay.two_stream.tracks import link_actors, track_mean
 from pixelplay.two_stream.usual import ANYWHERE, NEARBY, fit_usual
 
@@ -53,81 +54,6 @@ APPEARANCE_KERNELS = (ANYWHERE, NEARBY)
 """A far crop shows little and one that the image's edge cuts off shows part of a person: both lie in their rows."""
 HIGH = 100.0
 """Clip of the parts' z-scores: far out, so that strong anomalies keep their order."""
-
-
-@dataclasses.dataclass(frozen=True)
-class LocalMemoryConfig:
-    """Settings of the local stream.
-
-    Attributes:
-        detectors: any of 'yolov5s', 'yolox-nano', 'foreground' (see `detectors.py`, `foreground.py`).
-        detector_weights: weights file of the first detector that needs one; '' takes its default.
-        detector_sha256: expected digest of that file; '' does not check.
-        classes: COCO classes a detector reports; 0 = person.
-        confidence: lowest detector score.
-        backbone, weights, sha256, batch: see `GlobalMemoryConfig`.
-        motion: 'speed' against what is usual for an actor's place and size (`motion.py`), or the density of its
-            orientation histogram, 'knn' or 'gmm' (`motion_density.py`).
-        longest: longest side of the frames motion and foreground are measured on, in pixels.
-        directions: optical flow towards the past only (1) or the future as well (2).
-        tolerance: largest step of the frame number that is not a gap, in frames.
-        track_reach: steps of the flow (its baseline) to either side over which an actor's motion score is the
-            mean along its track; 0 = none.
-        stride: crops are embedded in every n-th frame and interpolated between; motion is measured in every frame.
-        pad, min_side, min_area, max_aspect: see `ActorRules`.
-        ratio: share of the training crops that a bank keeps.
-        floor: least crops in a bank, where there are as many: of a short training set the whole subsample.
-        seeds, subsample, projection, outliers: see `GlobalMemoryConfig`.
-        patches: VideoPatchCore's vectors as further parts, any of 'spatial', 'temporal' (`patch_vectors.py`).
-        clip, groups: frames of their clips, averages of channels that make a vector.
-        patch_ratio: share of the training vectors that their banks keep.
-        appearance_weight, motion_weight, patch_weight: of the rarities in the sum; the last of each kind of patches.
-        common: factor for the rarity of looks that a tenth of the training frames reach (see `Rarity`): clothes and
-            groups differ from day to day, and a sum of ordinary rarities would rank frames by them.
-    """
-
-    detectors: tuple[str, ...] = ("foreground",)
-    detector_weights: str = ""
-    detector_sha256: str = ""
-    classes: tuple[int, ...] = (0,)
-    confidence: float = 0.3
-    backbone: str = "efficientnet-lite0"
-    weights: str = ""
-    sha256: str = ""
-    batch: int = 8
-    motion: str = "speed"
-    longest: int = 480
-    directions: int = 2
-    tolerance: int = 2
-    track_reach: int = 2
-    stride: int = 8
-    pad: float = 0.1
-    min_side: float = 0.02
-    min_area: float = 1.5e-4
-    max_aspect: float = 8.0
-    ratio: float = 0.1
-    floor: int = 4000
-    seeds: int = 3
-    subsample: float = 0.8
-    projection: int = 256
-    outliers: float = 0.005
-    patches: tuple[str, ...] = ()
-    clip: int = 4
-    groups: int = 32
-    patch_ratio: float = 0.01
-    appearance_weight: float = 1.0
-    motion_weight: float = 1.0
-    patch_weight: float = 1.0
-    common: float = 0.3
-
-    @classmethod
-    def profile(cls, name: str) -> LocalMemoryConfig:
-        """smoke: a wiring test; lite: two CPU cores, no weights but a package's; full: a GPU, YOLOv5s and CLIP."""
-        return {
-            "smoke": cls(longest=160, directions=1, floor=64, ratio=0.02, outliers=0.0),
-            "lite": cls(),
-            "full": cls(detectors=("yolov5s", "foreground"), backbone="clip-rn101", batch=64, longest=640, stride=2),
-        }[name]
 
 
 class LocalMemory(Model):
@@ -421,13 +347,8 @@ class LocalMemory(Model):
         z = {part: np.where(np.isfinite(actors[part]), fitted.calibrations[part](np.nan_to_num(actors[part])), np.nan)
              for part in PARTS}
         ratio = actors["motion"] if self.config.motion == "speed" else np.full(len(table), np.nan)
-        words = np.array([reason(m, a, r, k) for m, a, r, k in zip(z["motion"], z["appearance"], ratio,
-                                                                   table.classes)], dtype=np.str_)
-        with atomic_path(folder / f"actors.{footage.name}.npz") as part:
-            np.savez(part, Id=footage.ids[table.position].astype(np.str_), boxes=table.boxes,
-                     classes=table.classes, detector_score=table.scores, appearance_z=z["appearance"],
-                     motion_z=z["motion"], speed=table.motion[:, 0], reason=words, nearest=nearest_crop,
-                     train_Id=fitted.train_ids.astype(np.str_), train_boxes=fitted.train_boxes)
+        write_actors(folder, footage, table, z["appearance"], z["motion"], ratio, nearest_crop,
+                     fitted.train_ids, fitted.train_boxes)
 
     def save(self, folder: Path) -> None:
         """Write local_memory.safetensors and, last, its card."""
@@ -456,22 +377,3 @@ def _at(rows: np.ndarray, values: np.ndarray, table: ActorTable) -> np.ndarray:
 def _usual(calibration: Calibration) -> float:
     """The raw score that calibrates to 0."""
     return max(0.0, float(np.exp(calibration.centre) - calibration.eps))
-
-
-def load_actors(folder: Path, split: str) -> dict[str, np.ndarray]:
-    """Per-actor results of a split, as `LocalMemory` wrote them.
-
-    Returns:
-        M actors in frame order: Id (M,) str; boxes (M, 4) xyxy, original pixels; classes (M,) COCO number, -1 =
-        foreground; detector_score (M,); appearance_z (M,) NaN where the crop was not embedded (see `stride`);
-        motion_z (M,) NaN where no flow could be measured; speed (M,) mean, original pixels per frame; reason (M,)
-        words, '' where nothing stands out; nearest (M,) row of the most similar training crop in train_Id (T,) and
-        train_boxes (T, 4), -1 where there is none.
-    Raises:
-        PixelPlayError: the model has not scored that split yet.
-    """
-    path = Path(folder) / f"actors.{split}.npz"
-    if not path.exists():
-        raise PixelPlayError(f"{path} is missing", mend="run stage 02_two_stream_memory with model local_memory")
-    with np.load(path) as kept:
-        return {k: kept[k] for k in kept.files}

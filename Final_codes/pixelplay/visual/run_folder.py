@@ -27,7 +27,7 @@ from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import fuse
 from pixelplay.fusion.scores import ScoreFile
 from pixelplay.registry import MODELS, model_class
-from pixelplay.two_stream.local_memory import load_actors
+from pixelplay.two_stream.actor_files import load_actors
 from pixelplay.visual.events import Event, Threshold, find_events, reason_from_models, threshold_from_training
 from pixelplay.visual.people import People
 from pixelplay.visual.timeline import Track

@@ -1,0 +1,80 @@
+"""Settings of the local stream, and its three profiles."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalMemoryConfig:
+    """Settings of the local stream.
+
+    Attributes:
+        detectors: any of 'yolov5s', 'yolox-nano', 'foreground' (see `detectors.py`, `foreground.py`).
+        detector_weights: weights file of the first detector that needs one; '' takes its default.
+        detector_sha256: expected digest of that file; '' does not check.
+        classes: COCO classes a detector reports; 0 = person.
+        confidence: lowest detector score.
+        backbone, weights, sha256, batch: see `GlobalMemoryConfig`.
+        motion: 'speed' against what is usual for an actor's place and size (`motion.py`), or the density of its
+            orientation histogram, 'knn' or 'gmm' (`motion_density.py`).
+        longest: longest side of the frames motion and foreground are measured on, in pixels.
+        directions: optical flow towards the past only (1) or the future as well (2).
+        tolerance: largest step of the frame number that is not a gap, in frames.
+        track_reach: steps of the flow (its baseline) to either side over which an actor's motion score is the
+            mean along its track; 0 = none.
+        stride: crops are embedded in every n-th frame and interpolated between; motion is measured in every frame.
+        pad, min_side, min_area, max_aspect: see `ActorRules`.
+        ratio: share of the training crops that a bank keeps.
+        floor: least crops in a bank, where there are as many: of a short training set the whole subsample.
+        seeds, subsample, projection, outliers: see `GlobalMemoryConfig`.
+        patches: VideoPatchCore's vectors as further parts, any of 'spatial', 'temporal' (`patch_vectors.py`).
+        clip, groups: frames of their clips, averages of channels that make a vector.
+        patch_ratio: share of the training vectors that their banks keep.
+        appearance_weight, motion_weight, patch_weight: of the rarities in the sum; the last of each kind of patches.
+        common: factor for the rarity of looks that a tenth of the training frames reach (see `Rarity`): clothes and
+            groups differ from day to day, and a sum of ordinary rarities would rank frames by them.
+    """
+
+    detectors: tuple[str, ...] = ("foreground",)
+    detector_weights: str = ""
+    detector_sha256: str = ""
+    classes: tuple[int, ...] = (0,)
+    confidence: float = 0.3
+    backbone: str = "efficientnet-lite0"
+    weights: str = ""
+    sha256: str = ""
+    batch: int = 8
+    motion: str = "speed"
+    longest: int = 480
+    directions: int = 2
+    tolerance: int = 2
+    track_reach: int = 2
+    stride: int = 8
+    pad: float = 0.1
+    min_side: float = 0.02
+    min_area: float = 1.5e-4
+    max_aspect: float = 8.0
+    ratio: float = 0.1
+    floor: int = 4000
+    seeds: int = 3
+    subsample: float = 0.8
+    projection: int = 256
+    outliers: float = 0.005
+    patches: tuple[str, ...] = ()
+    clip: int = 4
+    groups: int = 32
+    patch_ratio: float = 0.01
+    appearance_weight: float = 1.0
+    motion_weight: float = 1.0
+    patch_weight: float = 1.0
+    common: float = 0.3
+
+    @classmethod
+    def profile(cls, name: str) -> LocalMemoryConfig:
+        """smoke: a wiring test; lite: two CPU cores, no weights but a package's; full: a GPU, YOLOv5s and CLIP."""
+        return {
+            "smoke": cls(longest=160, directions=1, floor=64, ratio=0.02, outliers=0.0),
+            "lite": cls(),
+            "full": cls(detectors=("yolov5s", "foreground"), backbone="clip-rn101", batch=64, longest=640, stride=2),
+        }[name]
