@@ -19,15 +19,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import psutil
 from common import write_rows
 from matplotlib.figure import Figure
+from peak_memory import PeakMemory
 
 from pixelplay import distributed
 from pixelplay.evaluation.figures import COLOURS
@@ -80,32 +79,6 @@ def work(size: int, data: Path, out: Path, model_name: str, result: Path) -> Non
     timed("training", lambda: model.fit(train, out / model_name))
     timed("scoring", lambda: model.score(test, out / f"{model_name}-{rank}"))
     result.with_suffix(f".{rank}.json").write_text(json.dumps(found | {"train": len(train), "test": len(test)}))
-
-
-class PeakMemory:
-    """The largest resident memory of this process inside the `with` block, in MiB: `.mib`.
-
-    Looked at every five milliseconds and at both ends, because no counter of the kernel can be started anew everywhere.
-    """
-
-    def __enter__(self) -> PeakMemory:
-        self._process, self._over, self.mib = psutil.Process(), threading.Event(), 0.0
-        self._look()
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._watcher.join()
-        self._look()
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.005):
-            self._look()
-
-    def _look(self) -> None:
-        self.mib = max(self.mib, self._process.memory_info().rss / 2**20)
 
 
 def part_of(sample: Path, target: Path, frames: int) -> Path:

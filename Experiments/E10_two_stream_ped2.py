@@ -3,8 +3,8 @@
 Runs stage 1, the local stream with one or more sets of detectors and, with --global, the global stream, all in the
 profile for two CPU cores and with one seed; prices every part before and after smoothing with the model's own sigma,
 fixed beforehand. With --run the frames and scores of a finished run of run_all.py on Ped2 (profile lite, detector
-`foreground`) are priced instead of made anew. Labels are opened at the end, to fill the table. With --cost, the local
-stream is fitted and scored anew on some videos and on twice as many, each in a process of its own: frames a second
+`foreground`) are priced instead of made anew. Labels are opened at the end, to fill the table. With --cost, both
+streams are fitted and scored anew on some videos and on twice as many, each in a process of its own: frames a second
 and peak memory.
 
 Run:   python Experiments/E10_two_stream_ped2.py DATA_FOLDER SCRATCH_FOLDER [--detectors foreground yolox-nano both]
@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from peak_memory import PeakMemory
 
 from pixelplay.calibration import calibrate
 from pixelplay.data.footage import Footage
@@ -92,15 +92,18 @@ def cost_of(prepared: Path, folder: Path, videos: int) -> dict:
     shutil.rmtree(folder, ignore_errors=True)
     train, test = (open_footage(prepared, split) for split in ("train", "test"))
     train, test = (f.of_videos(f.video_names()[:videos]) for f in (train, test))
-    start = time.perf_counter(), time.process_time()
-    model = LocalMemory(LocalMemoryConfig.profile("lite"))
-    model.fit(train, folder)
-    model.score(test, folder)
-    wall, busy = time.perf_counter() - start[0], time.process_time() - start[1]
+    models = GlobalMemory(GlobalMemoryConfig.profile("lite")), LocalMemory(LocalMemoryConfig.profile("lite"))
+    with PeakMemory() as peak:
+        start = time.perf_counter(), time.process_time()
+        for model in models:
+            model.fit(train, folder / model.name)
+            model.score(test, folder / model.name)
+        wall, busy = time.perf_counter() - start[0], time.process_time() - start[1]
     frames = len(train) + len(test)
     return {"videos": videos, "frames": frames, "frames_per_second": round(frames / wall, 1),
             "per_processor_second": round(frames / busy, 1),
-            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "device": hardware().name}
+            "peak_mib": round(peak.mib), "peak_mib_without_mapped_files": round(peak.own_mib),
+            "device": hardware().name}
 
 
 def main() -> None:
@@ -138,12 +141,13 @@ def main() -> None:
     for choice in args.detectors:
         folder = args.scratch / f"local_{choice}"
         model = LocalMemory(dataclasses.replace(LocalMemoryConfig.profile("lite"), detectors=DETECTORS[choice]))
-        start = time.perf_counter(), time.process_time()
-        model.fit(train, folder)
-        found = model.score(test, folder)
-        facts[choice] = {"seconds": round(time.perf_counter() - start[0]),
-                         "cpu_seconds": round(time.process_time() - start[1]),
-                         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        with PeakMemory() as peak:
+            start = time.perf_counter(), time.process_time()
+            model.fit(train, folder)
+            found = model.score(test, folder)
+            wall, busy = time.perf_counter() - start[0], time.process_time() - start[1]
+        facts[choice] = {"seconds": round(wall), "cpu_seconds": round(busy), "peak_mib": round(peak.mib),
+                         "peak_mib_without_mapped_files": round(peak.own_mib),
                          "frames": len(train) + len(test), "flow_baseline": model.about["flow"]["baseline"]}
         local[choice] = found, model.held_out(train, folder)
     if args.whole_frame:
@@ -156,18 +160,19 @@ def main() -> None:
             scores[choice, "appearance + motion + global"] = together(found, held_out, whole)
     if whole is not None:
         scores["none", "global"] = whole
-    labels = read_labels(manifest.labels).align(test.ids).values
-    table = pd.DataFrame([{"detectors": choice, **row, **facts.get(choice, {})}
-                          for (choice, name), values in scores.items()
-                          for row in rows_of(name, values, test, labels,
-                                             (GlobalMemory if name == "global" else LocalMemory).sigma)])
-    target = HERE / "E10_two_stream_ped2.csv"
-    if target.exists():
-        old = pd.read_csv(target)
-        table = pd.concat([old[~old["detectors"].isin(table["detectors"].unique())], table])
-    with atomic_path(target) as part:
-        table.to_csv(part, index=False)
-    print(table.to_string(index=False))
+    if scores:
+        labels = read_labels(manifest.labels).align(test.ids).values
+        table = pd.DataFrame([{"detectors": choice, **row, **facts.get(choice, {})}
+                              for (choice, name), values in scores.items()
+                              for row in rows_of(name, values, test, labels,
+                                                 (GlobalMemory if name == "global" else LocalMemory).sigma)])
+        target = HERE / "E10_two_stream_ped2.csv"
+        if target.exists():
+            old = pd.read_csv(target)
+            table = pd.concat([old[~old["detectors"].isin(table["detectors"].unique())], table])
+        with atomic_path(target) as part:
+            table.to_csv(part, index=False)
+        print(table.to_string(index=False))
     if args.cost:
         same = ["--run", args.run] if args.run else []
         rows = [subprocess.run([sys.executable, __file__, args.data, args.scratch, *same, "--cost-only", str(n)],
