@@ -212,8 +212,7 @@ def reach(model: Model) -> int:
         return model.offsets[-1] - model.offsets[0] + 2 * MAX_BASELINE
     if isinstance(model, LocalMemory):
         c = model.config
-        step = model.fitted.scene.baseline if model.fitted else MAX_BASELINE
-        return max(c.stride, (2 + c.track_reach) * step) * c.tolerance
+        return max(c.stride, (2 + c.track_reach) * model.fitted.scene.baseline) * c.tolerance
     return 0 if model.name == "global_memory" else UNKNOWN_REACH
 
 

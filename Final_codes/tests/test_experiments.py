@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from pixelplay.errors import PixelPlayError
@@ -74,6 +75,20 @@ def test_peak_memory_is_that_of_the_block_alone():
         with cost.PeakMemory() as after:
             pass
     assert earlier.mib >= around.mib >= after.mib + 200
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process().memory_info(), "shared"),
+                    reason="this system does not tell mapped files from a process's own memory")
+def test_mapped_files_are_not_a_process_own_memory(tmp_path):
+    np.ones(256 * 2**20 // 8).tofile(tmp_path / "mapped")
+    peak_memory = load("peak_memory").PeakMemory
+    with peak_memory() as before:
+        pass
+    with peak_memory() as reading:
+        mapped, block = np.memmap(tmp_path / "mapped", np.float64, "r"), np.ones(64 * 2**20 // 8)
+        assert mapped.sum() + block.sum() == 320 * 2**20 // 8
+    assert reading.mib > before.mib + 200
+    assert before.own_mib + 60 < reading.own_mib < before.own_mib + 128
 
 
 def load_with_common(name):

@@ -66,6 +66,15 @@ def test_saved_and_loaded_scores_are_the_same(run, tmp_path):
     assert np.array_equal(again.score(test, folder).values, scores.values)
 
 
+def test_the_score_is_the_sum_of_rarities_in_which_common_looks_count_for_less(run):
+    model, _, _, _, scores = run
+    z = {part: model.fitted.calibrations[part](scores.parts[part]) for part in ("appearance", "motion")}
+    rarities, common = model.fitted.rarities, model.config.common
+    assert common < 1 and (z["appearance"] < rarities["appearance"].levels[-1]).any()
+    expected = rarities["motion"](z["motion"]) + rarities["appearance"](z["appearance"], common)
+    np.testing.assert_allclose(scores.values, expected)
+
+
 def test_damaged_or_foreign_weights_are_named(run, tmp_path):
     run[0].save(tmp_path)
     (tmp_path / "local_memory.safetensors").write_bytes(b"nothing")

@@ -286,7 +286,7 @@ class Autoencoder(Model):
     def clips(self, footage: Footage, size: tuple[int, int] | None = None) -> Clips:
         """The footage as this fitted or loaded model sees it; `size` = (H, W), by default that of the weights."""
         size = size or tuple(self.about["size"])
-        baseline, unit = (self._by_scene(name, footage).cpu().numpy() for name in ("baseline", "speed"))
+        baseline, unit = (t.cpu().numpy() for t in self._by_scene(footage, "baseline", "speed"))
         return Clips(footage, self.offsets, size, self.config.channels, baseline=baseline, unit=unit,
                      max_gap=self.config.max_gap, device=hardware().device)
 
@@ -296,22 +296,21 @@ class Autoencoder(Model):
         with torch.autocast(torch.device(device).type, dtype, enabled=dtype != torch.float32), torch.no_grad():
             return self.errors(self.net, clip, self.prior)
 
-    def _by_scene(self, name: str, footage: Footage) -> Tensor:
-        """(N, ...) what `prior` holds under a name for every frame: that of its scene, or of all training frames where
-        there is one scene or the model does not know it."""
-        usual = self.prior[name][None]
+    def _by_scene(self, footage: Footage, *names: str) -> list[Tensor]:
+        """(N, ...) each, what `prior` holds under the names for every frame: that of its scene, or of all training
+        frames where there is one scene or the model does not know it."""
+        usual = [self.prior[name][None] for name in names]
         if "scenes" not in self.prior:
-            return usual.expand(len(footage), *usual.shape[1:])
-        scene = recognise(footage, self.prior["scenes"].cpu().numpy())
-        return torch.cat([self.prior[f"scene_{name}"], usual])[torch.as_tensor(scene)]
+            return [u.expand(len(footage), *u.shape[1:]) for u in usual]
+        scene = torch.as_tensor(recognise(footage, self.prior["scenes"].cpu().numpy()))
+        return [torch.cat([self.prior[f"scene_{name}"], u])[scene] for name, u in zip(names, usual)]
 
     def _score(self, footage: Footage, maps: Path | None, title: str) -> Scores:
         if not len(footage):
             return Scores(np.zeros(0), np.zeros(0, bool))
-        clips = self.clips(footage)
+        clips, (level,) = self.clips(footage), self._by_scene(footage, "level")
         return scorer.score_footage(self._errors, self.powers, clips, self.scored, self.prior["location"],
-                                    self.config.patch, levels=self._by_scene("level", footage), weights=self.shares,
-                                    maps=maps, title=title)
+                                    self.config.patch, levels=level, weights=self.shares, maps=maps, title=title)
 
 
 def folds(train: Footage, count: int) -> list[np.ndarray]:
