@@ -36,6 +36,7 @@ from pixelplay.evaluation.bootstrap import frame_intervals
 from pixelplay.flow.speed import choose_baseline, measure_speeds, speed_maps, with_speeds
 from pixelplay.fusion.scores import write_scores
 from pixelplay.fusion.synthetic import KINDS, UNTOUCHED, Injected, inject
+from pixelplay.model import Model
 from pixelplay.registry import MODELS, model_class
 from pixelplay.repair.stage import RepairConfig, open_footage, prepare
 
@@ -52,11 +53,12 @@ def normal_footage(folder: Path, stage: Path) -> Footage:
     return with_speeds(open_footage(stage, "train"), stage)
 
 
-def halves(whole: Footage, most: int) -> tuple[Footage, Footage]:
-    """(training videos, the first `most` frames of each test video)."""
-    test = whole.select(folds(whole, 2)[1])
+def halves(whole: Footage, most: int, fold: int = 1) -> tuple[Footage, Footage]:
+    """(training videos, the first `most` frames of each video of the fold that is tested)."""
+    tested = folds(whole, 2)[fold]
+    test = whole.select(tested)
     place = pd.Series(test.videos).groupby(test.videos, sort=False).cumcount().to_numpy()
-    return whole.select(~folds(whole, 2)[1]), test.select(place < most)
+    return whole.select(~tested), test.select(place < most)
 
 
 def write_injected(made: Injected, folder: Path) -> None:
@@ -72,21 +74,25 @@ def write_injected(made: Injected, folder: Path) -> None:
     pd.DataFrame({"Id": made.footage.ids, "kind": made.kinds, "event": event}).to_csv(folder / "kinds.csv", index=False)
 
 
-def make_conditions(whole: Manifest, train: Footage, test: Footage, scratch: Path) -> None:
-    """One stage-1 folder a condition."""
-    png, copy = scratch / "injected", scratch / "copy"
-    if not (png / "kinds.csv").exists():
-        write_injected(inject(test, np.random.default_rng(SEED), share=SHARE), png)
+def injected(whole: Manifest, train: Footage, test: Footage, folder: Path, seed: int) -> Manifest:
+    """The normal footage with anomalies injected into its test videos, whose frames are written into `folder`."""
+    if not (folder / "kinds.csv").exists():
+        write_injected(inject(test, np.random.default_rng(seed), share=SHARE), folder)
     known = whole.split("train")
     shown = known[known["Id"].isin(test.ids)].assign(split="test")
     shown["path"] = [frame_path("test", i, ".png").split("/", 1)[1] for i in shown["Id"]]
     table = pd.concat([known[known["Id"].isin(train.ids)], shown], ignore_index=True)
-    mark = f"{whole.fingerprint} injected {SEED} {len(test)}"
-    clean = dataclasses.replace(whole, table=table, labels=None, fingerprint=mark,
-                                roots={"train": whole.roots["train"], "test": png / "testing_videos"})
+    return dataclasses.replace(whole, table=table, labels=None,
+                               fingerprint=f"{whole.fingerprint} injected {seed} {len(test)}",
+                               roots={"train": whole.roots["train"], "test": folder / "testing_videos"})
+
+
+def make_conditions(whole: Manifest, train: Footage, test: Footage, scratch: Path) -> None:
+    """One stage-1 folder a condition."""
+    copy, clean = scratch / "copy", injected(whole, train, test, scratch / "injected", SEED)
     if not (copy / "corruption.csv").exists():
         corrupt_dataset(clean, copy, RECIPES["competition"], seed=3, with_train=False)
-    kept = pd.read_csv(copy / "corruption.csv").set_index("Id")["dropped"]
+    kept, table = pd.read_csv(copy / "corruption.csv").set_index("Id")["dropped"], clean.table
     table = table[(table["split"] == "train") | ~table["Id"].map(kept).fillna(False).astype(bool)].copy()
     table["path"] = np.where(table["split"] == "test", table["path"].str.replace(".png", ".jpg"), table["path"])
     damaged = dataclasses.replace(clean, table=table.reset_index(drop=True), fingerprint=clean.fingerprint + " copy",
@@ -94,6 +100,26 @@ def make_conditions(whole: Manifest, train: Footage, test: Footage, scratch: Pat
     prepare(clean, scratch / CLEAN, RepairConfig(enabled=False))
     prepare(damaged, scratch / CORRUPTED, RepairConfig(enabled=False))
     prepare(damaged, scratch / REPAIRED)
+
+
+def trained(name: str, whole: Footage, train: Footage, fold: int, folder: Path, profile: str
+            ) -> tuple[Model, np.ndarray]:
+    """A model that has not seen the videos of `fold` of `whole`, and its held-out scores of `train`, the others."""
+    cls = model_class(name)
+    model = cls(cls.Config.profile(profile), seed=0)
+    if cls.family == "quad":
+        held_out = model.without_fold(whole, 1 - fold, folder).score(train, folder / f"train{fold}").values
+        return model.without_fold(whole, fold, folder), held_out
+    model.fit(train, folder)
+    return model, model.held_out(train, folder).values
+
+
+def write_test_scores(model: Model, test: Footage, train: tuple[np.ndarray, np.ndarray], scores: Path, work: Path
+                      ) -> None:
+    """The score file of a model on test footage, with the Ids and held-out scores of its training frames."""
+    work.mkdir(parents=True, exist_ok=True)
+    about = {"model": model.name, "kind": model.kind, "sigma": model.sigma, "family": model.family}
+    write_scores(scores, model.name, test.ids, model.score(test, work).values, train=train, about=about)
 
 
 def score(whole: Footage, train: Footage, scratch: Path, profile: str) -> None:
@@ -105,21 +131,20 @@ def score(whole: Footage, train: Footage, scratch: Path, profile: str) -> None:
     for name in MODELS:
         if all((scratch / c / "scores" / f"{name}.csv").exists() for c in CONDITIONS):
             continue
-        cls, folder = model_class(name), scratch / "folds" / name
-        model = cls(cls.Config.profile(profile), seed=0)
-        if cls.family == "quad":
-            held_out = model.without_fold(whole, 0, folder).score(train, folder / "train").values
-            model = model.without_fold(whole, 1, folder)
-        else:
-            model.fit(train, folder)
-            held_out = model.held_out(train, folder).values
-        about = {"model": name, "kind": cls.kind, "sigma": cls.sigma, "family": cls.family}
+        folder = scratch / "folds" / name
+        model, held_out = trained(name, whole, train, 1, folder, profile)
         for condition, test in tests.items():
-            place = folder / condition
-            place.mkdir(parents=True, exist_ok=True)
-            write_scores(scratch / condition / "scores", name, test.ids, model.score(test, place).values,
-                         train=(train.ids, held_out), about=about)
+            write_test_scores(model, test, (train.ids, held_out), scratch / condition / "scores", folder / condition)
         logging.info("%s is scored", name)
+
+
+def auc_of_kinds(kind: np.ndarray, values: np.ndarray) -> dict[str, float]:
+    """auc_<kind>: the frames of one kind of edit against all frames without a real one; NaN where there is none."""
+    normal, found = np.isin(kind, ("", UNTOUCHED)), {}
+    for one in (*KINDS, UNTOUCHED):
+        some = normal | (kind == one)
+        found[f"auc_{one}"] = roc_auc_score(kind[some] == one, values[some]) if (kind == one).any() else float("nan")
+    return found
 
 
 def table(data: str, scratch: Path) -> list[dict]:
@@ -136,10 +161,7 @@ def table(data: str, scratch: Path) -> list[dict]:
             for metric in ("ap", "micro_auc", "macro_auc"):
                 row |= {metric: around[metric].value, f"{metric}_low": around[metric].low,
                         f"{metric}_high": around[metric].high}
-            for one in (*KINDS, UNTOUCHED):
-                mine = kind == one
-                some = mine | ((truth == 0) & ~mine)
-                row[f"auc_{one}"] = roc_auc_score(mine[some], values[some]) if mine.any() else float("nan")
+            row |= auc_of_kinds(kind, values)
             rows.append({k: f"{100 * v:.1f}" if isinstance(v, float) else str(v) for k, v in row.items()})
     return rows
 

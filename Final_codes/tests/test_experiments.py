@@ -106,3 +106,12 @@ def load_with_common(name):
         return load(name)
     finally:
         sys.path.remove(str(EXPERIMENTS))
+
+
+def test_draws_are_compared_with_all_six_of_the_same_draw():
+    draws = load_with_common("E15_injected_draws")
+    rows = [{"data": "a", "draw": d, "ranking": r, "ap": str(base + more), "micro_auc": "50", "macro_auc": "50"}
+            for d, base in (("0-1", 10.0), ("0-2", 60.0)) for r, more in ((draws.ALL, 0.0), ("x", 2.0 + base / 10))]
+    found = draws.differences(draws.pd.DataFrame(rows))
+    assert found.loc["x", ("ap", "mean")] == pytest.approx(5.5) and found.loc["x", ("ap", "sem")] == pytest.approx(2.5)
+    assert found.loc[draws.ALL].eq(0).all() and found.loc["x", ("micro_auc", "mean")] == 0
