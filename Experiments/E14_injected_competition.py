@@ -166,16 +166,21 @@ def table(data: str, scratch: Path) -> list[dict]:
     return rows
 
 
-def main() -> None:
-    """Every named set."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def asked(text: str | None, option: str, default: int, words: str) -> argparse.Namespace:
+    """The command line, of which E15 has the same: data, scratch, sets, profile and one number. Logs from here on."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("scratch", type=Path)
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
-    parser.add_argument("--most", type=int, default=250, help="frames of a test video")
+    parser.add_argument(option, type=int, default=default, help=words)
     parser.add_argument("--profile", default="lite")
-    args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Every named set."""
+    args = asked(__doc__, "--most", 250, "frames of a test video")
     limit_threads(1)
     for name in args.sets:
         scratch = args.scratch / name

@@ -12,7 +12,6 @@ Makes: Experiments/E15_injected_draws.csv (a row a draw and ranking), .png (diff
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import logging
 from pathlib import Path
@@ -22,6 +21,7 @@ import pandas as pd
 from common import write_rows
 from E14_injected_competition import (
     SETS,
+    asked,
     auc_of_kinds,
     halves,
     injected,
@@ -80,7 +80,8 @@ def rankings(frames: Frames, place: Path) -> dict[str, np.ndarray]:
     family = {m: model_class(m).family for m in MODELS}
     found = {ALL: fused.values, **{m: fused.processed[m] for m in MODELS}}
     for one in FAMILY:
-        found[f"{one} alone"] = fused.merge({m: w for m, w in fused.weights.items() if family[m] == one})
+        some = {m: w for m, w in fused.weights.items() if family[m] == one}
+        found[f"{one.replace('_', '-')} alone"] = fused.merge(some)
     for share in SHARES:
         part = {"two_stream": share / FAMILY["two_stream"], "quad": (1 - share) / FAMILY["quad"]}
         found[f"two-stream {share:.0%}"] = fused.merge({m: w * part[family[m]] for m, w in fused.weights.items()})
@@ -137,14 +138,7 @@ def figure(rows: pd.DataFrame) -> Figure:
 
 def main() -> None:
     """Every named set."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("scratch", type=Path)
-    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
-    parser.add_argument("--draws", type=int, default=4, help="of each half of a set's videos")
-    parser.add_argument("--profile", default="lite")
-    args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    args = asked(__doc__, "--draws", 4, "of each half of a set's videos")
     limit_threads(1)
     target, rows = Path(__file__).with_suffix(".csv"), []
     for name in args.sets:

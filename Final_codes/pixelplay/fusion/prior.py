@@ -1,13 +1,13 @@
 """Weights fixed before any score is seen: the default.
 
 Reads the names and families of score files; makes weights. Both families count the same: over many draws of anomalies
-injected into normal Avenue and Ped2 footage no other share ranks better, and no family or member alone does
-(Experiments/E15). STAE, which sees the longest stretch of time, speaks for most of the quad, as it does for half of the
-reference entry's; the global stream weighs little beside the local one, because a pooled whole frame hardly sees a
-small actor. Both together are worth one to four points of AP on injected anomalies, corrupted or not (Experiments/E14),
-and one on the embedded sample, our own labelled scene. Ped2's labels, seen beside them, do not tell them apart. Weights
-learned on synthetic anomalies (`weights.py`) are offered and not the default: they find the one model to trust, but
-order the others by chance (Experiments/E06).
+injected into normal Avenue and Ped2 footage no other share, no family and no member ranks better on average, in AP or
+micro AUC (Experiments/E15). STAE, which sees the longest stretch of time, speaks for most of the quad, as it does for
+half of the reference entry's; the global stream weighs little beside the local one, because a pooled whole frame hardly
+sees a small actor. Both together are worth one to four points of AP on injected anomalies, corrupted or not
+(Experiments/E14), and one on the embedded sample, our own labelled scene. Ped2's labels, seen beside them, do not tell
+them apart. Weights learned on synthetic anomalies (`weights.py`) are offered and not the default: they find the one
+model to trust, but order the others by chance (Experiments/E06).
 """
 
 from __future__ import annotations
