@@ -6,6 +6,7 @@ All knowledge about Kaggle and Colab lives here.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -14,6 +15,7 @@ import random
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -69,24 +71,86 @@ def cpu_name() -> str:
 
 @functools.lru_cache(maxsize=1)
 def hardware() -> Hardware:
-    """Probe the machine once. A GPU counts only if it really multiplies two matrices: some images list
-    devices they have no kernels for."""
+    """Probe the machine once. A GPU counts only if torch holds code for it and it really multiplies two matrices."""
     import torch
 
     note = ""
     if torch.cuda.is_available() and os.environ.get("PIXELPLAY_DEVICE", "") != "cpu":
-        try:
-            x = torch.ones(8, 8, device="cuda:0")
-            assert float((x @ x).sum()) == 512.0
-        except (RuntimeError, AssertionError) as cause:
-            note = f"GPU {torch.cuda.get_device_name(0)} is listed but cannot compute: {str(cause).splitlines()[0]}"
-        else:
+        note = gpu_problem(0)
+        if not note:
             native_bf16 = torch.cuda.get_device_capability(0) >= (8, 0)
             return Hardware("cuda:0", "bfloat16" if native_bf16 else "float16", cpu_count(),
                             torch.cuda.get_device_name(0))
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     dtype = "bfloat16" if "amx_bf16" in flags or "avx512_bf16" in flags else "float32"
     return Hardware("cpu", dtype, cpu_count(), f"{cpu_name()}, {cpu_count()} cores", note)
+
+
+def gpu_problem(number: int) -> str:
+    """Why a GPU that is listed cannot be used; '' where it can.
+
+    Kaggle lists a P100, whose architecture the installed torch was not built for: the first operation fails.
+    """
+    import torch
+
+    name, capability = torch.cuda.get_device_name(number), torch.cuda.get_device_capability(number)
+    built = torch.cuda.get_arch_list()
+    if not runs_on(built, capability):
+        return (f"GPU {number}, {name}, is of architecture sm_{capability[0]}{capability[1]}, for which this torch was not "
+                f"built (it was for {' '.join(built)})")
+    try:
+        x = torch.ones(8, 8, device=f"cuda:{number}")
+        right = float((x @ x).sum()) == 512.0
+    except RuntimeError as cause:
+        return f"GPU {number}, {name}, is listed but cannot compute: {str(cause).splitlines()[0]}"
+    return "" if right else f"GPU {number}, {name}, multiplies wrongly"
+
+
+def runs_on(built: Sequence[str], capability: tuple[int, int]) -> bool:
+    """Whether code built for some architectures runs on a card: machine code (sm_75) on the same major version from its
+    minor version on, intermediate code (compute_75) on every later card, too."""
+    for arch in built:
+        kind, _, number = arch.partition("_")
+        digits = re.match(r"\d+", number)
+        if not digits:
+            continue
+        version = divmod(int(digits.group()), 10)
+        if version <= capability and (kind == "compute" or version[0] == capability[0]):
+            return True
+    return False
+
+
+def usable_gpus() -> list[int]:
+    """Numbers of the GPUs that can be used; none where PIXELPLAY_DEVICE is 'cpu'."""
+    import torch
+
+    if hardware().device == "cpu":
+        return []
+    return [number for number in range(torch.cuda.device_count()) if not gpu_problem(number)]
+
+
+def free_memory() -> int | None:
+    """Bytes of memory a process can still take without swapping; None where the system does not tell.
+
+    In a container the smaller of the machine's and the container's own (cgroup 2).
+    """
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+    with contextlib.suppress(OSError, ValueError):  # no limit: 'max', or no such file
+        group = Path("/sys/fs/cgroup")
+        free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    return free
+
+
+def used_memory() -> int:
+    """Bytes of memory this process holds; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
 
 
 def set_seed(seed: int) -> None:
@@ -124,7 +188,7 @@ def missing_requirements(requirements: Path) -> list[str]:
     missing = []
     for line in Path(requirements).read_text().splitlines():
         name = re.match(r"[A-Za-z0-9_.-]+", line.partition("#")[0].strip())
-        if name and not _installed(name.group()):
+        if name and not installed(name.group()):
             missing.append(line.strip())
     return missing
 
@@ -149,10 +213,11 @@ def ensure_requirements(requirements: Path) -> list[str]:
 def _given_by_another(line: str) -> bool:
     """OpenCV comes under four package names that hold the same module: installing a second one breaks the first."""
     names = ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
-    return line.startswith("opencv-python") and any(_installed(n) for n in names)
+    return line.startswith("opencv-python") and any(installed(n) for n in names)
 
 
-def _installed(name: str) -> bool:
+def installed(name: str) -> bool:
+    """Whether a distribution of this name is installed."""
     try:
         metadata.version(name)
     except metadata.PackageNotFoundError:

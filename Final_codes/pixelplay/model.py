@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +32,30 @@ class Scores:
     filled: np.ndarray
     parts: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     maps: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """What one model will take on this machine, in seconds.
+
+    Attributes:
+        training: the part that follows the number of optimiser steps; 0 where nothing is trained.
+        rest: features, banks, scoring.
+        steps: optimiser steps of the main network.
+    """
+
+    training: float = 0.0
+    rest: float = 0.0
+    steps: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Both parts together."""
+        return self.training + self.rest
+
+    def with_steps(self, steps: int) -> Forecast:
+        """The forecast of the same model trained for fewer or more steps."""
+        return Forecast(self.training * steps / self.steps if self.steps else 0.0, self.rest, steps)
 
 
 class Model(abc.ABC):
@@ -81,6 +106,25 @@ class Model(abc.ABC):
             train: all that `fit` saw. folder: as for `fit`.
         """
         return self.score(footage, folder)
+
+    def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
+        """Run on a few frames, and say from that what a whole run takes. What fails here fails in the run, too.
+
+        Here: fit, held-out scores and scores are timed, and taken to grow with the number of frames. A model with
+        costs that do not, such as loading a backbone, meets them before it calls super().
+
+        Args:
+            train, test: a few frames of the real footage, at its real size.
+            folder: a folder that is thrown away.
+            frames: frames of the whole training and test footage.
+        """
+        start = time.perf_counter()
+        self.fit(train, folder)
+        self.held_out(train, folder)
+        fitted = time.perf_counter()
+        self.score(test, folder)
+        scored = time.perf_counter()
+        return Forecast(rest=(fitted - start) * frames[0] / len(train) + (scored - fitted) * frames[1] / len(test))
 
     @abc.abstractmethod
     def save(self, folder: Path) -> None:

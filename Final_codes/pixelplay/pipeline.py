@@ -8,9 +8,11 @@ Reads a dataset (or makes the embedded sample); writes one output folder:
     submission*.csv          two-stream, quad, all
     metrics.json, run.json, report/index.html
 
-A stage is skipped where what it makes is there and was made from the same input with the same settings. Under
-`torchrun` or `accelerate launch` every process calls the same stages: models share their work, the main process alone
-extracts, writes score files and merges, and the others wait for it.
+A stage is skipped where what it makes is there and was made from the same input with the same settings. A model that
+fails does not take the others with it: the submission is merged from those that finished. On several GPUs whole models
+run side by side, a process each (see `workers`). Under `torchrun` or `accelerate launch` every process calls the same
+stages instead: models share their work, the main process alone extracts, writes score files and merges, and the others
+wait for it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import json
 import logging
 import subprocess
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -27,16 +30,17 @@ from typing import Any
 
 import numpy as np
 
-from pixelplay import __version__, distributed
+from pixelplay import __version__, distributed, workers
 from pixelplay.config import PROFILES, config_hash, override
 from pixelplay.data.footage import Footage
 from pixelplay.data.manifest import Manifest
-from pixelplay.environment import default_output, hardware, limit_threads, on_kaggle, set_seed
+from pixelplay.environment import default_output, hardware, limit_threads, on_kaggle, set_seed, usable_gpus
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.files import atomic_path, read_json, write_json, write_text
 from pixelplay.fusion.scores import Rehearsed, ScoreFile, read_scores, write_rehearsed, write_scores
-from pixelplay.model import Model, Scores
+from pixelplay.model import Forecast, Model, Scores
 from pixelplay.registry import MODELS, model_class
+from pixelplay.schedule import LAST_MINUTE, OutOfTime, alarm
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +63,8 @@ class Options:
         repair: False leaves corrupted frames as they are (for comparisons).
         recipe: how the ensemble merges (see pixelplay/fusion).
         settings: 'model.setting' -> value, checked against the model's Config.
+        force: go on in spite of what the preflight finds.
+        hours: budget of the whole run; training steps are scaled to fit it. None = no limit.
     """
 
     data: Path | None = None
@@ -73,13 +79,27 @@ class Options:
     repair: bool = True
     recipe: str = "default"
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
+    force: bool = False
+    hours: float | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """The options as JSON knows them."""
+        return {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def read(cls, plain: dict[str, Any]) -> Options:
+        """Options from what `plain` gave."""
+        paths = {k: Path(v) if plain[k] else None for k, v in plain.items()
+                 if k in ("data", "train", "test", "output", "labels", "weights")}
+        return cls(**plain | paths | {"models": tuple(plain["models"])})
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One line of the plan: a stage, what it works on, and whether it is already there."""
+    """One line of the plan: a stage, its model where it has one, what is done, and whether it is already there."""
 
     stage: str
+    model: str
     what: str
     done: bool
 
@@ -100,6 +120,9 @@ class Run:
         self.output = base / "smoke" if self.smoke else base
         self.configs = {name: self._config(cls) for name, cls in self.models.items()}
         self.seconds: dict[str, float] = {}
+        self.failed: dict[str, str] = {}
+        self.steps: dict[str, int] = {}
+        self.deadline = None if options.hours is None else time.monotonic() + 3600 * options.hours - LAST_MINUTE
         limit_threads(hardware().threads)
         set_seed(options.seed)
 
@@ -166,6 +189,7 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         if distributed.is_main():
             self._forget_other_key(folder, key)
+            self._forget_scores(name)
         distributed.barrier()
         start = time.perf_counter()
         weights = self._weights_for(name)
@@ -186,6 +210,82 @@ class Run:
             self._write(name, model, key, train, test, held_out, scores, weights)
         distributed.barrier()
         return read_scores(self.scores_folder / f"{name}.csv", test.ids)
+
+    def forecast(self, name: str, frames: tuple[int, int]) -> Forecast:
+        """What a model will take, measured on the footage of this run: a few frames of a footage of `frames`."""
+        weights = self._weights_for(name)
+        model = self.models[name].load(weights) if weights else self.models[name](self.configs[name])
+        folder = self.model_folder(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        return model.forecast(self.footage("train"), self.footage("test"), folder, frames)
+
+    def kept_steps(self) -> dict[str, int] | None:
+        """The steps that an earlier call with the same budget, settings and models trained with; None without one."""
+        path = self.output / "hours.json"
+        kept = read_json(path) if path.exists() else {}
+        return kept["steps"] if kept.get("key") == self._hours_key() else None
+
+    def train_shorter(self, steps: dict[str, int]) -> None:
+        """Give networks fewer optimiser steps than their profile has; the receipt says so.
+
+        They are written down, because estimates differ from call to call: an interrupted run goes on with the same.
+        """
+        write_json(self.output / "hours.json", {"key": self._hours_key(), "steps": steps})
+        self.steps = dict(steps)
+        self.configs |= {name: override(self.configs[name], {"steps": count}) for name, count in steps.items()}
+
+    def run_models(self, names: Sequence[str], finished: Callable[[str, str], None] = lambda name, reason: None) -> None:
+        """Train and score some models; what fails is noted in `failed`, and the others go on.
+
+        On several usable GPUs they run side by side, in the order given; else one after another.
+
+        Args:
+            names: of models of this run.
+            finished: called after each model with its name and why it failed ('' where it did not).
+        """
+        self.failed = {name: reason for name, reason in self.failed.items() if name not in names}
+        gpus = usable_gpus() if distributed.world()[1] == 1 and len(names) > 1 else []
+        if len(gpus) > 1:
+            self.run_side_by_side(names, workers.gpu_lanes(gpus), finished)
+            return
+        for name in names:
+            reason = self._contained(name)
+            if reason:
+                self.failed[name] = reason
+            finished(name, reason)
+
+    def run_side_by_side(self, names: Sequence[str], lanes: Sequence[workers.Lane],
+                         finished: Callable[[str, str], None] = lambda name, reason: None) -> None:
+        """As `run_models`, with one process a lane."""
+        shorter = {f"{name}.steps": str(count) for name, count in self.steps.items()}
+        options = dataclasses.replace(self.options, settings=self.options.settings | shorter, hours=None)
+
+        def done(name: str, reason: str, seconds: float) -> None:
+            self.seconds[name] = seconds
+            finished(name, reason)
+
+        self.failed |= workers.side_by_side({name: options.plain() for name in names}, lanes, self.output / "logs",
+                                            deadline=self.deadline, done=done)
+
+    def _contained(self, name: str) -> str:
+        """Run a model -> why it failed, '' where it did not. The traceback of a defect goes to `logs`."""
+        if distributed.world()[1] > 1:  # the processes wait for each other: one that went on alone would wait for ever
+            self.model(name)
+            return ""
+        try:
+            with alarm(self.deadline):
+                self.model(name)
+        except OutOfTime:
+            return "time was up"
+        except PixelPlayError as mistake:
+            log.error("%s failed: %s", name, mistake)
+            return mistake.problem
+        except Exception as defect:  # noqa: BLE001  one model's defect must not cost the hours of the others
+            path = self.output / "logs" / f"{name}.txt"
+            write_text(path, traceback.format_exc())
+            log.error("%s failed, see %s: %s: %s", name, path, type(defect).__name__, defect)
+            return f"{type(defect).__name__}: {defect}".splitlines()[0] + f" (see {path})"
+        return ""
 
     def model_key(self, name: str, train: Footage, test: Footage) -> str:
         """Hash of everything a model's scores depend on: settings, seed, weights, input, code version."""
@@ -235,23 +335,39 @@ class Run:
     # ---- the whole ----------------------------------------------------------------------------------------
 
     def plan(self) -> list[Step]:
-        """What the run will do, in order; `done` where the result is already there."""
-        steps = [Step(EXTRACTION, "find, decode and repair the frames",
-                      (self.output / EXTRACTION / "manifest.csv").exists())]
+        """What the run will do, in order; `done` where the result is there and still right."""
+        extracted = (self.output / EXTRACTION / "manifest.csv").exists()
+        steps = [Step(EXTRACTION, "", "find, decode and repair the frames", extracted)]
         for name, cls in self.models.items():
             verb = "load and score" if self._weights_for(name) else "train and score"
-            steps.append(Step(cls.stage, f"{verb} {name}", (self.scores_folder / f"{name}.csv").exists()))
-        return [*steps, Step(REPORT, "merge, evaluate, report", False)]
+            steps.append(Step(cls.stage, name, f"{verb} {name}", extracted and self._is_scored(name)))
+        return [*steps, Step(REPORT, "", "merge, evaluate, report", False)]
 
-    def all(self, progress: Callable[[str], None] = log.info) -> dict[str, Any]:
-        """Run every stage; returns what `finish` returns."""
+    def _hours_key(self) -> str:
+        o = self.options
+        return config_hash(o.hours, o.profile, o.models, o.settings, o.seed, str(o.data), str(o.train), __version__)
+
+    def _is_scored(self, name: str) -> bool:
+        try:
+            return self._scored(name, self.model_key(name, self.footage("train"), self.footage("test")))
+        except PixelPlayError:  # stage 1 is not finished or damaged: it will say so itself
+            return False
+
+    def all(self, progress: Callable[[str], None] = log.info, order: Sequence[str] | None = None,
+            finished: Callable[[str, str], None] = lambda name, reason: None) -> dict[str, Any]:
+        """Run every stage; returns what `finish` returns.
+
+        Args:
+            progress: told what begins. order: the models' order where they run side by side.
+            finished: see `run_models`; called for stage 1, too.
+        """
         progress(EXTRACTION)
         manifest = self.extract()
         for flag, count in flag_counts(manifest).items():
             log.info("%s: %d frames", flag, count)
-        for name in self.models:
-            progress(f"{self.models[name].stage}: {name}")
-            self.model(name)
+        finished(EXTRACTION, "")
+        progress(", ".join(self.models))
+        self.run_models(order or list(self.models), finished)
         progress(REPORT)
         return self.finish()
 
@@ -268,7 +384,8 @@ class Run:
         self._write_receipt(submissions)
         report = self.report()
         distributed.barrier()
-        return {"submissions": submissions, "metrics": metrics, "report": report, "seconds": dict(self.seconds)}
+        return {"submissions": submissions, "metrics": metrics, "report": report, "seconds": dict(self.seconds),
+                "failed": dict(self.failed)}
 
     def require(self, stage: str, artifact: Path) -> None:
         """Raise PixelPlayError where an earlier stage's artifact is missing."""
@@ -309,6 +426,11 @@ class Run:
         with atomic_path(mark) as part:
             part.write_text(key)
 
+    def _forget_scores(self, name: str) -> None:
+        """Remove a model's scores of other settings or footage: if it fails now, they must not enter the ensemble."""
+        for old in (*self.scores_folder.glob(f"{name}.*"), *self.scores_folder.glob(f"*/{name}.*")):
+            old.unlink()
+
     def _rehearse(self, model: Model, train: Footage, folder: Path) -> Rehearsed | None:
         """What noise does to the model's scores, where test frames are noisy; None elsewhere."""
         from pixelplay.flow.speed import with_speeds
@@ -343,9 +465,9 @@ class Run:
             "git": git_revision(), "versions": versions()})
 
     def _write_receipt(self, submissions: dict[str, Path]) -> None:
-        options = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self.options).items()}
         write_json(self.output / "run.json", {
-            "options": options, "smoke": self.smoke, "seconds": self.seconds,
+            "options": self.options.plain(), "smoke": self.smoke, "seconds": self.seconds, "failed": self.failed,
+            "steps_scaled_to_hours": self.steps,
             "hardware": dataclasses.asdict(hardware()),
             "configs": {n: dataclasses.asdict(c) for n, c in self.configs.items()},
             "hashes": {n: config_hash(c) for n, c in self.configs.items()},

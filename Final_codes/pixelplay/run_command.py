@@ -1,15 +1,21 @@
-"""`pixelplay run` (and `Final_codes/run_all.py`): arguments in, plan, stages, summary table."""
+"""`pixelplay run` (and `Final_codes/run_all.py`): arguments in, preflight, plan, stages, summary table."""
 
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 from pixelplay.config import PROFILES
-from pixelplay.environment import hardware
+from pixelplay.environment import hardware, usable_gpus
 from pixelplay.errors import PixelPlayError
-from pixelplay.pipeline import Options, Run
+from pixelplay.pipeline import EXTRACTION, REPORT, Options, Run
+from pixelplay.preflight import Preflight, preflight
 from pixelplay.registry import MODELS
+from pixelplay.schedule import Schedule, fit_steps, in_words
+
+UNFINISHED = 3
+"""Exit status where a submission was written without some of the models."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,38 +36,107 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", default="default", help="how the ensemble merges (default: default)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="MODEL.SETTING=VALUE", help="change a model's setting")
+    time_ = parser.add_argument_group("before and during the run")
+    time_.add_argument("--preflight", action="store_true", help="only check that everything is there, in seconds")
+    time_.add_argument("--force", action="store_true", help="go on in spite of what the preflight finds")
+    time_.add_argument("--hours", type=float, metavar="H", help="fit the run into a budget: training steps are scaled, "
+                       "and with a minute left the submission is written from what is finished")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run all stages and print the summary."""
+def read_options(args: argparse.Namespace) -> Options:
+    """The options of a command line. Raises PixelPlayError for a setting without a value or a budget of no time."""
     pairs = [s.partition("=") for s in args.set]
     for key, equals, _ in pairs:
         if not equals:
             raise PixelPlayError(f"--set {key} has no value", expected="MODEL.SETTING=VALUE, e.g. stae.epochs=4")
-    # the receipt names the weights, and `watch` reads it wherever it is started
-    weights = args.weights.resolve() if args.weights else None
-    job = Run(Options(args.data, args.train, args.test, args.output, args.profile,
-                      tuple(m for name in args.models for m in name.split(",")), args.labels, weights, args.seed,
-                      not args.no_repair, args.recipe, {k: v for k, _, v in pairs}))
+    if args.hours is not None and not 0 < args.hours < 1000:
+        raise PixelPlayError(f"--hours cannot be {args.hours}", expected="hours, e.g. --hours 8.5")
+    return Options(
+        data=args.data, train=args.train, test=args.test, output=args.output, profile=args.profile,
+        models=tuple(m for name in args.models for m in name.split(",")), labels=args.labels,
+        # the receipt names the weights, and `watch` reads it wherever it is started
+        weights=args.weights.resolve() if args.weights else None, seed=args.seed, repair=not args.no_repair,
+        recipe=args.recipe, settings={k: v for k, _, v in pairs}, force=args.force, hours=args.hours)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, plan, run all stages and print the summary."""
+    job = Run(read_options(args))
     print(f"{hardware().name}, {hardware().dtype}; profile {args.profile}; writing to {job.output}")
     if job.smoke:
         print("smoke run: it proves the wiring and is kept apart from real runs, whose folder it never touches; "
               "nothing it scores is a result")
-    if hardware().note:
-        print(hardware().note)
-    print("plan:")
-    for step in job.plan():
-        print(f"  {step.stage:24} {step.what}{'  (there: checked, then kept)' if step.done else ''}")
-    done = job.all(progress=lambda text: print(f"== {text}", flush=True))
+    found = check(job)
+    if args.preflight:
+        print("preflight: nothing stands in the way" if not found.problems else "")
+        return 0
+    schedule = make_schedule(job, found)
+    tell_plan(job, schedule)
+    started = {"": time.perf_counter()}
+
+    def finished(stage: str, reason: str) -> None:
+        seconds = job.seconds.get(stage, time.perf_counter() - started[""])
+        schedule.finish(stage, seconds)
+        print(f"== {stage}: " + (f"FAILED: {reason}" if reason else f"done in {in_words(seconds)}")
+              + (f"; about {in_words(schedule.left())} left" if schedule.expected else ""), flush=True)
+
+    longest_first = sorted(job.models, key=lambda name: -schedule.expected.get(name, 0.0))
+    done = job.all(progress=lambda text: print(f"== {text}", flush=True), order=order_of(job, longest_first),
+                   finished=finished)
     if not done:  # another process than the main one
         return 0
     print()
     print(summary(job, done))
-    return 0
+    return UNFINISHED if done["failed"] else 0
+
+
+def order_of(job: Run, longest_first: list[str]) -> list[str]:
+    """Side by side the longest model starts first, so that no GPU waits long for another; else the usual order."""
+    return longest_first if len(usable_gpus()) > 1 else list(job.models)
+
+
+def check(job: Run) -> Preflight:
+    """The preflight of a run. Raises PixelPlayError with all problems, unless the run is to go on in spite of them."""
+    found = preflight(job)
+    if not job.options.force:
+        found.require()
+    for problem in found.problems:
+        print(f"going on in spite of: {problem.what}")
+    return found
+
+
+def make_schedule(job: Run, found: Preflight) -> Schedule:
+    """Estimated seconds of every stage; fits the training steps into `--hours` where that was asked for.
+
+    The steps of an interrupted run are kept, so that the same command goes on with the same networks.
+    """
+    lanes = max(1, min(len(usable_gpus()), len(found.models)))
+    other, models = sum(found.stages.values()), found.models
+    if job.options.hours is not None:
+        kept = job.kept_steps()
+        steps = fit_steps(models, other, 3600 * job.options.hours, lanes=lanes) if kept is None else kept
+        job.train_shorter(steps)
+        models = {name: f.with_steps(steps.get(name, f.steps)) for name, f in models.items()}
+    expected = {EXTRACTION: found.stages.get(EXTRACTION, 0.0)}
+    expected |= {name: f.seconds / lanes for name, f in models.items()}
+    return Schedule({**expected, REPORT: found.stages.get(REPORT, 0.0)} if found.stages else {})
+
+
+def tell_plan(job: Run, schedule: Schedule) -> None:
+    """Print what will be done, and how long each stage is expected to take."""
+    print("plan:" if not schedule.expected else "plan, with times estimated from a trial on a few frames:")
+    for step in job.plan():
+        seconds = schedule.expected.get(step.model or step.stage)
+        words = "there: checked, then kept" if step.done else in_words(seconds) if seconds is not None else ""
+        print(f"  {step.stage:24} {step.what:40} {words}".rstrip())
+    if schedule.expected:
+        print(f"  {'in all':65} {in_words(schedule.left())}")
+    if job.steps:
+        print("training steps fitted to --hours: " + ", ".join(f"{name} {count}" for name, count in job.steps.items()))
 
 
 def summary(job: Run, done: dict) -> str:
-    """The last thing a run prints: a row a model and a submission, then the paths written."""
+    """The last thing a run prints: a row a model and a submission, what failed, then the paths written."""
     metrics = (done["metrics"] or {}).get("rows", {})
     names = ["frame_difference", *job.models, *done["submissions"]]
     lines = [f"{'':26}{'seconds':>9}{'AP':>9}{'AUC':>9}"]
@@ -72,9 +147,13 @@ def summary(job: Run, done: dict) -> str:
         seconds = done["seconds"].get(name)
         cells = [f"{seconds:9.1f}" if seconds is not None else " " * 9]
         cells += [f"{100 * row[k]:9.2f}" if row else f"{'':9}" for k in ("ap", "micro_auc")]
-        lines.append(f"{name:26}" + "".join(cells))
+        lines.append(f"{name:26}" + "".join(cells) + ("   FAILED" if name in done["failed"] else ""))
     if not metrics:
         lines.append("(no labels: AP and AUC unknown)")
+    for name, reason in done["failed"].items():
+        lines.append(f"{name} is not part of the submission: {reason}")
+    if done["failed"]:
+        lines.append("the same command runs what is missing, and keeps the rest")
     lines += ["", *(f"{name + ':':26}{path}" for name, path in done["submissions"].items()),
               f"{'report:':26}{done['report']}"]
     if job.smoke:

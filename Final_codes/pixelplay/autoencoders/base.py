@@ -12,6 +12,7 @@ import dataclasses
 import json
 import logging
 import math
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,10 +27,13 @@ from pixelplay.data.footage import Footage
 from pixelplay.environment import hardware
 from pixelplay.errors import PixelPlayError
 from pixelplay.flow.speed import Baselines, SpeedMaps, speed_maps, usual_speed
-from pixelplay.model import Model, Scores
+from pixelplay.model import Forecast, Model, Scores
 from pixelplay.repair.scenes import recognise
 
 log = logging.getLogger(__name__)
+
+TRIAL_STEPS = 3
+"""Optimiser steps that a forecast is measured on; the fastest counts, because the first ones also plan."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +180,7 @@ class Autoencoder(Model):
 
     def fit(self, train: Footage, folder: Path) -> None:
         """Train on all of `train`; state is kept in folder/main."""
-        self._learn(train, Path(folder) / "main", self._steps(train), title=f"{self.name}: train")
+        self._learn(train, Path(folder) / "main", self.steps_for(len(train)), title=f"{self.name}: train")
 
     def score(self, footage: Footage, folder: Path) -> Scores:
         """Score every frame; error maps go to folder/maps/<split>.npy (float16)."""
@@ -206,12 +210,30 @@ class Autoencoder(Model):
         self.train_scores = (train.ids, values)
         return Scores(values, filled)
 
+    def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
+        """A few steps of training and the scores of `test`. Main and fold models together take `folds` times the
+        steps of the main one; released weights (see `load`) only score."""
+        model, training, steps = self, 0.0, 0
+        if self.net is None:
+            steps, config = self.steps_for(frames[0]), self.config
+            # a CPU takes windows one after another whatever the batch, and large ones would take long
+            batch = config.batch if hardware().device != "cpu" else min(config.batch, 2)
+            model = type(self)(dataclasses.replace(config, batch=batch, epoch_steps=1), seed=self.seed)
+            model._learn(train, Path(folder), TRIAL_STEPS, title=f"{self.name}: trial")
+            pace = max(row["clips_per_second"] for row in model.about["curve"])
+            training = steps * config.batch * config.folds / pace
+        model._score(test, None, f"{self.name}: trial")  # the first call also loads and plans
+        start = time.perf_counter()
+        model._score(test, None, f"{self.name}: trial")
+        # the training frames are scored twice: for what is usual at each place, and held out
+        return Forecast(training, (time.perf_counter() - start) / len(test) * (frames[1] + 2 * frames[0]), steps)
+
     def without_fold(self, train: Footage, number: int, folder: Path) -> Autoencoder:
         """The model that trained on all of `train` but fold `number` of `folds(train, config.folds)`; taken from
         folder/fold<number> where it has been trained before."""
         parts = folds(train, self.config.folds)
         other, rest = type(self)(self.config, seed=self.seed + 1000 + number), train.select(~parts[number])
-        steps = max(1, round(self._steps(train) * len(rest) / len(train)))
+        steps = max(1, round(self.steps_for(len(train)) * len(rest) / len(train)))
         other._learn(rest, Path(folder) / f"fold{number}", steps,
                      title=f"{self.name}: held-out {number + 1}/{len(parts)}")
         return other
@@ -248,11 +270,11 @@ class Autoencoder(Model):
         model.train_scores = weights.read_train_scores(folder, card)
         return model
 
-    # ---- inside ---------------------------------------------------------------------------------------------
+    def steps_for(self, frames: int) -> int:
+        """Optimiser steps of the main model for so many training frames."""
+        return max(1, min(self.config.steps, math.ceil(self.config.passes * frames / self.config.batch)))
 
-    def _steps(self, train: Footage) -> int:
-        """Optimiser steps for this much footage."""
-        return max(1, min(self.config.steps, math.ceil(self.config.passes * len(train) / self.config.batch)))
+    # ---- inside ---------------------------------------------------------------------------------------------
 
     def _learn(self, train: Footage, folder: Path, steps: int, *, title: str) -> None:
         config, device = self.config, hardware().device

@@ -1,0 +1,237 @@
+"""Preflight: what would stop a run later is found now, in seconds, and listed all at once.
+
+Reads the options of a `Run`, this machine, and a few frames of the dataset; gives the problems, each with the line or
+flag that mends it, and a forecast of every stage's seconds. The last check is a trial: stage 1 and every model work
+through a few dozen frames of the real data in a temporary folder, with their real settings and networks. What fails
+there would have failed after hours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import logging
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pixelplay import environment, pretrained
+from pixelplay.config import config_hash
+from pixelplay.data.manifest import Manifest
+from pixelplay.data.reading import is_video
+from pixelplay.environment import hardware
+from pixelplay.errors import PixelPlayError
+from pixelplay.model import Forecast, Needs
+from pixelplay.pipeline import EXTRACTION, REPORT, Run
+
+log = logging.getLogger(__name__)
+
+CHUNK = 8
+"""Consecutive frames of one place in a trial: enough for flow and windows."""
+PLACES = {"train": 3, "test": 1}
+"""Places in each split that a trial takes frames from."""
+HELD = 2 << 30
+"""Most bytes of frames a network's training holds in memory on a CPU."""
+REPORT_SECONDS = 0.004
+"""Of stage 7, a frame: measured on the embedded sample and Ped2 on two CPU cores."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One thing that stands in the way: what, and the line or flag that mends it."""
+
+    what: str
+    mend: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Preflight:
+    """What a preflight found.
+
+    Attributes:
+        problems: in the order they were looked for; empty where the run can start.
+        stages: seconds of stage 1 and stage 7; {} where there was no trial.
+        models: model -> forecast, of models that still have to run.
+        frames: split -> number of frames in the dataset.
+    """
+
+    problems: tuple[Problem, ...]
+    stages: dict[str, float]
+    models: dict[str, Forecast]
+    frames: dict[str, int]
+
+    def require(self) -> None:
+        """Raise PixelPlayError with all problems, where there are any."""
+        if self.problems:
+            lines = [f"{len(self.problems)} problem{'s' if len(self.problems) > 1 else ''} found before the first stage:"]
+            for number, problem in enumerate(self.problems, 1):
+                lines += [f"  {number}. {problem.what}", f"     mend: {problem.mend}"]
+            raise PixelPlayError("\n".join(lines), mend="or go on in spite of them with --force")
+
+
+def preflight(run: Run) -> Preflight:
+    """Check everything a run needs.
+
+    Raises:
+        PixelPlayError: there is no data to look at (nothing else can be checked then).
+    """
+    problems = [*_outputs(run), *_labels(run)]
+    manifest = run.find_data()
+    waiting = [step.model for step in run.plan() if step.model and not step.done]
+    needs = {name: run.models[name].needs(run.configs[name]) for name in waiting}
+    needs[EXTRACTION] = Needs(packages=("av",) if manifest.table["path"].map(is_video).any() else ())
+    lacking = {name: [*_packages(need), *_weights(need)] for name, need in needs.items()}
+    problems += dict.fromkeys(p for found in lacking.values() for p in found)
+    device = _device(run)
+    problems += device
+    able = [name for name in waiting if not lacking[name]]
+    stages, models, tried = {}, {}, []
+    if not lacking[EXTRACTION] and not problems_of_output(problems) and (not device or run.options.force):
+        stages, models, tried = _trial(run, manifest, able)
+    frames = {split: len(manifest.split(split)) for split in PLACES}
+    return Preflight((*problems, *tried), stages, models, frames)
+
+
+def problems_of_output(problems: list[Problem]) -> bool:
+    """True where nothing can be written, a trial's frames included."""
+    return any(p.what.startswith("output ") for p in problems)
+
+
+# ---- single checks -------------------------------------------------------------------------------------------
+
+
+def _outputs(run: Run) -> Iterator[Problem]:
+    """The output folder can be made and written to."""
+    try:
+        run.output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=run.output):
+            pass
+    except OSError as cause:
+        yield Problem(f"output {run.output} cannot be written to: {cause.strerror}",
+                      "choose a folder of your own with --output DIR")
+
+
+def _labels(run: Run) -> Iterator[Problem]:
+    labels = run.options.labels
+    if labels is not None and not Path(labels).exists():
+        yield Problem(f"labels {labels} do not exist", "correct --labels PATH, or leave it out")
+
+
+def _packages(needs: Needs) -> Iterator[Problem]:
+    for name in needs.packages:
+        if not environment.installed(name):
+            yield Problem(f"package {name} is not installed", f"pip install {name}")
+
+
+def _weights(needs: Needs) -> Iterator[Problem]:
+    """Weights are found on this machine with the right digest, or can be downloaded from where they are published."""
+    for name in needs.weights:
+        try:
+            pretrained.check(name)
+        except PixelPlayError as mistake:
+            yield Problem(mistake.problem, mistake.mend or f"put them into a folder and set PIXELPLAY_WEIGHTS to it: "
+                                                           f"{mistake.expected}")
+
+
+def _device(run: Run) -> Iterator[Problem]:
+    if run.options.profile == "full" and hardware().device == "cpu":
+        why = hardware().note or "torch finds no GPU here"
+        on_kaggle = "choose the accelerator GPU T4 x2 in the notebook's settings, or run " if environment.on_kaggle() \
+            else "run "
+        yield Problem(f"profile full needs a GPU, and there is none that works: {why}",
+                      f"{on_kaggle}with --profile lite, which is made for CPUs (days become minutes)")
+
+
+def _space(folder: Path, needed: float) -> Iterator[Problem]:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        yield Problem(f"{folder} has {free / 1e9:.1f} GB left, this run writes about {needed / 1e9:.1f} GB",
+                      "free some space or choose another disk with --output DIR")
+
+
+def _memory(needed: float) -> Iterator[Problem]:
+    free = environment.free_memory()
+    if free is not None and free < needed:
+        yield Problem(f"{free / 1e9:.1f} GB of memory are free, this run needs about {needed / 1e9:.1f} GB more",
+                      "close other programs, or run fewer models at a time with --models")
+
+
+# ---- trial ---------------------------------------------------------------------------------------------------
+
+
+class _Miniature(Run):
+    """The same run over a few frames of the same data, in a folder of its own."""
+
+    def __init__(self, run: Run, manifest: Manifest, folder: Path):
+        super().__init__(dataclasses.replace(run.options, output=folder, settings={}))
+        self.configs, self.sample = run.configs, manifest
+
+    def find_data(self) -> Manifest:
+        return self.sample
+
+
+def few_frames(manifest: Manifest) -> Manifest:
+    """The dataset cut down to `PLACES` x `CHUNK` frames, from places spread evenly over each split."""
+    keep = []
+    for split, places in PLACES.items():
+        rows = np.flatnonzero(manifest.table["split"] == split)
+        for place in range(places):
+            middle = (2 * place + 1) * len(rows) // (2 * places)
+            start = max(0, min(middle - CHUNK // 2, len(rows) - CHUNK))
+            keep += rows[start:start + CHUNK].tolist()
+    table = manifest.table.iloc[sorted(set(keep))].reset_index(drop=True)
+    return dataclasses.replace(manifest, table=table, labels=None,
+                               fingerprint=config_hash(manifest.fingerprint, table["Id"].tolist()))
+
+
+def _trial(run: Run, manifest: Manifest, models: list[str]) -> tuple[dict[str, float], dict[str, Forecast], list[Problem]]:
+    """Run stage 1 and the models over a few frames -> seconds of the stages, forecasts, problems."""
+    count = {split: len(manifest.split(split)) for split in PLACES}
+    small, problems, forecasts = few_frames(manifest), [], {}
+    log.info("preflight: trying everything on %d frames", len(small.table))
+    with tempfile.TemporaryDirectory(prefix=".preflight-", dir=run.output) as scratch, _quiet():
+        mini = _Miniature(run, small, Path(scratch))
+        start = time.perf_counter()
+        try:
+            mini.extract()
+        except Exception as cause:  # noqa: BLE001  whatever it is, it is reported and stops the run
+            return {}, {}, [_failure(EXTRACTION, cause)]
+        growth = sum(count.values()) / len(small.table)
+        stages = {EXTRACTION: (time.perf_counter() - start) * growth, REPORT: REPORT_SECONDS * sum(count.values()) + 10}
+        train, test = mini.footage("train"), mini.footage("test")
+        for name in models:
+            try:
+                forecasts[name] = mini.forecast(name, train, test, (count["train"], count["test"]))
+            except Exception as cause:  # noqa: BLE001  the other models are tried all the same
+                problems.append(_failure(name, cause))
+        written = sum(p.stat().st_size for p in Path(scratch).rglob("*.np[yz]"))
+        problems += _space(run.output, written * growth)
+        problems += _memory(min(HELD, count["train"] * np.prod(train.size) * 3)
+                            + resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - environment.used_memory())
+    return stages, forecasts, problems
+
+
+def _failure(what: str, cause: Exception) -> Problem:
+    log.debug("%s failed in its trial", what, exc_info=cause)
+    if isinstance(cause, PixelPlayError):
+        return Problem(f"{what} fails on these frames: {cause.problem}", cause.mend or f"expected: {cause.expected}")
+    return Problem(f"{what} fails on these frames: {type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}",
+                   "a defect of ours: please report it with this line; the other models run with --force")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no notes of stages that are only tried; warnings and errors are exceptions or reported."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
