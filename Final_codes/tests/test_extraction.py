@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import av
 import cv2
@@ -54,6 +57,29 @@ def test_frame_i_is_frame_i(tmp_path, name, codec, b_frames):
     assert [number_of(f) for f, _ in video_frames(tmp_path / name, np.array([97, 98, 127]))] == [97, 98, 127]
     capture = cv2.VideoCapture(str(tmp_path / name))
     assert [number_of(capture.read()[1]) for _ in range(5)] == [0, 1, 2, 3, 4]
+
+
+def test_images_need_no_pyav_and_a_video_says_what_to_install(tmp_path):
+    write_frames(tmp_path / "data/train/01", ["0.jpg", "1.jpg"])
+    write_frames(tmp_path / "data/test/01", ["0.jpg", "1.jpg"])
+    write_video(tmp_path / "clip.mp4", 2)
+    code = f"""
+import sys
+sys.modules["av"] = None  # what an environment without it looks like
+from pixelplay.data.extraction import extract, open_raw_footage
+from pixelplay.data.layouts import find_dataset
+from pixelplay.errors import PixelPlayError
+extract(find_dataset({str(tmp_path / "data")!r}), {str(tmp_path / "out")!r})
+assert len(list(open_raw_footage({str(tmp_path / "out")!r}, "test").full_frames())) == 2
+try:
+    find_dataset({str(tmp_path / "data")!r}, test={str(tmp_path / "clip.mp4")!r})
+except PixelPlayError as error:
+    print(error.mend)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          cwd=Path(module.__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "pip install av"
 
 
 def test_colours_are_rgb(tmp_path):

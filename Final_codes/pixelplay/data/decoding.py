@@ -15,8 +15,9 @@ import io
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-import av
 import cv2
 import numpy as np
 from PIL import Image
@@ -26,6 +27,9 @@ from PIL import Image
 from PIL.Image import open as open_image
 
 from pixelplay.errors import PixelPlayError
+
+if TYPE_CHECKING:
+    import av
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,21 @@ class VideoHeader:
     frames: int
     fps: float
     size: tuple[int, int]
+
+
+def import_av() -> ModuleType:
+    """PyAV, imported where a video is opened: folders of images are read without it.
+
+    Raises:
+        PixelPlayError: it is not installed.
+    """
+    try:
+        import av
+    except ImportError as cause:
+        raise PixelPlayError(f"video files need PyAV, which cannot be imported: {cause}",
+                             expected="the package av (folders of images are read without it)",
+                             mend="pip install av") from cause
+    return av
 
 
 def probe(path: Path) -> VideoHeader:
@@ -67,7 +86,7 @@ def _scan(path: str, size: int, modified: int) -> tuple[VideoHeader, np.ndarray 
     """A video's header, and the sorted presentation times (int64) of its packets; None unless every packet has its
     own. Nothing is decoded but the first frame."""
     mend = "copy it again, or remove it from the folder"
-    times, timed, hidden = array.array("q"), True, 0
+    av, times, timed, hidden = import_av(), array.array("q"), True, 0
     try:
         with av.open(path) as container:
             if not container.streams.video:
@@ -190,7 +209,7 @@ def _numbered(path: Path, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
     instead, so a damaged packet in the middle does not renumber everything after it.
     """
     times = _scan(*_identity(path))[1]
-    count = 0
+    av, count = import_av(), 0
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
