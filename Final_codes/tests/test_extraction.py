@@ -16,8 +16,9 @@ from PIL import Image
 
 from pixelplay.data import decoding, reading
 from pixelplay.data import extraction as module
-from pixelplay.data.decoding import probe, read_image, video_frames
+from pixelplay.data.decoding import probe, video_frames
 from pixelplay.data.extraction import Extraction, extract, open_array, open_raw_footage, working_size, write_rows
+from pixelplay.data.images import read_image
 from pixelplay.data.layouts import find_dataset
 from pixelplay.data.manifest import Manifest
 from pixelplay.data.reading import ahead, bounded_map, open_frames, open_stream, queue_length
