@@ -8,7 +8,6 @@ ends in the same weights as an uninterrupted one, and two processes in those of 
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
 import logging
@@ -31,7 +30,7 @@ from pixelplay.autoencoders.augment import Augment
 from pixelplay.autoencoders.windows import Clips, spread
 from pixelplay.environment import hardware
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path
+from pixelplay.files import atomic_path, damaged, sealed
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +184,7 @@ class _Run:
 
     def resume(self) -> None:
         """Take up a checkpoint of the same run, if there is one that can be read."""
-        if not self.path.exists():
+        if damaged([self.path]) or not self.path.exists():
             return
         try:
             state = torch.load(self.path, map_location=self.accelerator.device, weights_only=True)
@@ -235,22 +234,11 @@ class _Run:
             state = {"key": self.key, "net": self.net.state_dict(), "averaged": self.averaged.state_dict(),
                      "optimizer": self.optimizer.state_dict(), "scaler": scaler.state_dict() if scaler else {},
                      "step": self.step, "seconds": self.seconds, "stopped": self.stopped, "curve": self.curve}
-            with atomic_path(self.path) as part, _space_left():
+            with sealed(self.path) as part:
                 torch.save(state, part)
             with atomic_path(self.path.with_name("curve.csv")) as part:
                 pd.DataFrame(self.curve).to_csv(part, index=False, lineterminator="\n")
         self.accelerator.wait_for_everyone()
-
-
-@contextlib.contextmanager
-def _space_left():
-    """torch.save reports a full disk as a RuntimeError: give it its own name back."""
-    try:
-        yield
-    except RuntimeError as cause:
-        if "file write failed" in str(cause) or "No space left" in str(cause) or "PytorchStreamWriter" in str(cause):
-            raise OSError(28, "No space left on device") from cause
-        raise
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:
