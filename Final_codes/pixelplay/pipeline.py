@@ -16,6 +16,7 @@ extracts, writes score files and merges, and the others wait for it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
 import subprocess
@@ -25,16 +26,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pixelplay import __version__, distributed
+from pixelplay.arrays import write_array
 from pixelplay.config import PROFILES, config_hash, override
 from pixelplay.data.footage import Footage
 from pixelplay.data.manifest import Manifest
 from pixelplay.environment import default_output, hardware, limit_threads, on_kaggle, set_seed
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.files import atomic_path, damaged, read_json, sealed_files, write_json
 from pixelplay.fusion.scores import Rehearsed, ScoreFile, read_scores, write_rehearsed, write_scores
+from pixelplay.lock import locked
 from pixelplay.model import Model, Scores
 from pixelplay.registry import MODELS, model_class
 
@@ -84,6 +85,16 @@ class Step:
     done: bool
 
 
+def exclusive(verb: Callable) -> Callable:
+    """A verb of `Run` that holds the output folder's lock while it works; another verb may call it."""
+    @functools.wraps(verb)
+    def inside(run: Run, *args: Any, **settings: Any) -> Any:
+        with locked(run.output):
+            return verb(run, *args, **settings)
+
+    return inside
+
+
 class Run:
     """One output folder and the stages that fill it. Every method may be called again: finished work is kept."""
 
@@ -122,6 +133,7 @@ class Run:
         log.info("no --data given: using the embedded sample scene")
         return find_dataset(make_sample(self.output / "sample").resolve())
 
+    @exclusive
     def extract(self) -> Manifest:
         """Stage 1: manifest, repaired frames at working size, how fast every place of them moves."""
         from pixelplay.flow.speed import measure_speeds
@@ -153,6 +165,7 @@ class Run:
 
     # ---- stages 2 to 6 ------------------------------------------------------------------------------------
 
+    @exclusive
     def model(self, name: str) -> ScoreFile:
         """Train (or load) one model and write its score files; skipped where they are there and still right."""
         if name not in self.models:
@@ -243,6 +256,7 @@ class Run:
             steps.append(Step(cls.stage, f"{verb} {name}", (self.scores_folder / f"{name}.csv").exists()))
         return [*steps, Step(REPORT, "merge, evaluate, report", False)]
 
+    @exclusive
     def all(self, progress: Callable[[str], None] = log.info) -> dict[str, Any]:
         """Run every stage; returns what `finish` returns."""
         progress(EXTRACTION)
@@ -255,6 +269,7 @@ class Run:
         progress(REPORT)
         return self.finish()
 
+    @exclusive
     def finish(self) -> dict[str, Any]:
         """Stage 7: submissions, metrics (None without labels), receipt and report, from the scores that are there.
 
@@ -296,13 +311,18 @@ class Run:
         return root / name if (root / name).is_dir() else None
 
     def _scored(self, name: str, key: str) -> bool:
-        about = self.scores_folder / f"{name}.json"
+        about, folder = self.scores_folder / f"{name}.json", self.scores_folder
+        mine = [folder / f"{name}{end}" for end in (".csv", ".train.csv", ".json")]
+        mine += [folder / "rehearsal" / f"{name}.csv", folder / "maps" / f"{name}.npy"]
+        mine += [p for p in sealed_files(folder / "parts") if p.name.startswith(f"{name}.")]
+        if damaged([*mine, *sealed_files(self.model_folder(name))]):
+            return False
         return (about.exists() and (self.scores_folder / f"{name}.csv").exists() and read_json(about).get("key") == key)
 
     def _forget_other_key(self, folder: Path, key: str) -> None:
         """Mark the folder with the key its half-finished state belongs to; state of another key is removed."""
         mark = folder / "key.txt"
-        if mark.exists() and mark.read_text() != key:
+        if mark.exists() and mark.read_text(errors="replace") != key:
             for old in sorted(folder.rglob("*"), reverse=True):
                 if old.is_file() and "cache" not in old.relative_to(folder).parts:
                     old.unlink()
@@ -330,8 +350,7 @@ class Run:
             write_scores(parts, f"{name}.{part}", test.ids, values,
                          train=(train.ids, trained) if trained is not None else None, about={"part_of": name})
         if scores.maps is not None:
-            with atomic_path(self.scores_folder / "maps" / f"{name}.npy") as part:
-                np.save(part, scores.maps)
+            write_array(self.scores_folder / "maps" / f"{name}.npy", scores.maps)
         write_scores(self.scores_folder, name, test.ids, scores.values, train=(train.ids, held_out.values), about={
             "model": name, "family": model.family, "kind": model.kind, "sigma": model.sigma, "key": key,
             "config": dataclasses.asdict(model.config), "config_hash": config_hash(model.config),
