@@ -138,15 +138,17 @@ class Run:
         """Stage 1: manifest, repaired frames at working size, how fast every place of them moves."""
         from pixelplay.flow.speed import measure_speeds
         from pixelplay.repair.rehearsal import open_rehearsal, rehearse
-        from pixelplay.repair.stage import RepairConfig, prepare
+        from pixelplay.repair.stage import RepairConfig, open_footage, prepare
 
         with self._timed(EXTRACTION):
             if distributed.is_main():
-                prepare(self.find_data(), self.output / EXTRACTION, RepairConfig(enabled=self.options.repair))
-                rehearse(self.output / EXTRACTION)
-                rehearsed = open_rehearsal(self.output / EXTRACTION)
-                measure_speeds(self.output / EXTRACTION, [
-                    self.footage("train"), self.footage("test"), *([rehearsed.after] if rehearsed else [])])
+                folder = self.output / EXTRACTION
+                prepare(self.find_data(), folder, RepairConfig(enabled=self.options.repair))
+                rehearse(folder)
+                rehearsed = open_rehearsal(folder)
+                # without the speeds that may lie there: a damaged map must not stop the run that makes it again
+                measure_speeds(folder, [open_footage(folder, "train"), open_footage(folder, "test"),
+                                        *([rehearsed.after] if rehearsed else [])])
             distributed.barrier()
         return self.manifest()
 
