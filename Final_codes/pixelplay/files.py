@@ -139,12 +139,14 @@ def clear_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as cause:
-        number = getattr(cause, "errno", None)
+        # torch.save covers the disk's own error with one about positions in its file
+        first = cause.__context__ if type(cause) is RuntimeError and isinstance(cause.__context__, OSError) else cause
+        number = getattr(first, "errno", None)
         if number in _FULL or _FULL_WORDS.search(str(cause)):
             raise PixelPlayError(f"no space left while writing {target}",
                                  mend="free some space or choose another --output; what was finished is kept"
                                  ) from cause
-        about = getattr(cause, "filename", None)
+        about = getattr(first, "filename", None)
         if number in _UNWRITABLE and (about is None or Path(os.fsdecode(about)).parent in (target.parent,
                                                                                           *target.parent.parents)):
             raise PixelPlayError(f"{target} cannot be written: {os.strerror(number)}",

@@ -16,6 +16,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import clear_errors, clear_orphans
@@ -47,11 +48,8 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     if os.environ.get(OWNER) == str(folder) or os.environ.get("RANK", "0") != "0":
         yield
         return
-    with clear_errors(folder / NAME):
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / NAME).open("a+", encoding="utf-8")
-    with stream:
-        _take(stream, folder, wait)
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    with _take(folder, wait) as stream:
         with clear_errors(folder / NAME):
             stream.truncate(0)
             stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
@@ -66,9 +64,29 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
             os.environ.pop(OWNER)
             if before is not None:
                 os.environ[OWNER] = before
+            if new and list(folder.iterdir()) == [folder / NAME]:
+                (folder / NAME).unlink()  # a run that was refused leaves nothing behind
+                for place in new:
+                    place.rmdir()
 
 
-def _take(stream, folder: Path, wait: bool) -> None:
+def _take(folder: Path, wait: bool) -> TextIO:
+    """The open lock file, once it is ours."""
+    while True:
+        with clear_errors(folder / NAME):
+            folder.mkdir(parents=True, exist_ok=True)
+            stream = (folder / NAME).open("a+", encoding="utf-8")
+        try:
+            _wait_for(stream, folder, wait)
+        except BaseException:
+            stream.close()
+            raise
+        if os.fstat(stream.fileno()).st_nlink:
+            return stream
+        stream.close()  # its last owner removed the file in the meantime
+
+
+def _wait_for(stream: TextIO, folder: Path, wait: bool) -> None:
     if fcntl is None:
         log.warning("%s is not locked: this system has no flock; run one process at a time in it", folder)
         return

@@ -51,7 +51,8 @@ def lose_last_line(path):
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
 
 
-DAMAGES = (flip, truncate, lose_last_line, lambda p: p.write_bytes(b""), lambda p: p.write_bytes(p.read_bytes() + b"\n"))
+DAMAGES = (flip, truncate, lose_last_line, lambda p: p.write_bytes(b""),
+           lambda p: p.write_bytes(p.read_bytes() + b"\n"))
 
 
 def artefacts(folder):
@@ -177,8 +178,9 @@ def test_a_file_written_in_place_is_sealed_at_the_end(tmp_path):
 
 def test_content_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
     order, replace, fsync = [], Path.replace, os.fsync
-    monkeypatch.setattr(os, "fsync", lambda handle: order.append(os.readlink(f"/proc/self/fd/{handle}")
-                                                                 if Path("/proc/self/fd").exists() else "") or fsync(handle))
+    names = Path("/proc/self/fd")
+    monkeypatch.setattr(os, "fsync", lambda handle: order.append(
+        str((names / str(handle)).readlink()) if names.exists() else "") or fsync(handle))
     monkeypatch.setattr(Path, "replace", lambda self, to: order.append(f"-> {Path(to).name}") or replace(self, to))
     write_text(tmp_path / "a.txt", "x")
     assert len(order) == 3 and order[1] == "-> a.txt"
@@ -218,13 +220,14 @@ def _rows(path):
 
 
 def _torch(path):
-    with sealed(path) as part:
-        torch.save({"a": torch.zeros(100_000)}, part)
+    with sealed(path) as part, part.open("wb") as stream:
+        torch.save({"a": torch.zeros(100_000)}, stream)
 
 
 WRITERS = {
     "text": lambda p: write_text(p, "x" * 200_000), "json": lambda p: write_json(p, ["x"] * 50_000),
-    "npy": lambda p: write_array(p, np.zeros(100_000)), "npz": lambda p: write_arrays(p, a=np.random.bytes(200_000)),
+    "npy": lambda p: write_array(p, np.zeros(100_000)),
+    "npz": lambda p: write_arrays(p, a=np.random.default_rng(0).random(30_000)),
     "mapped": _mapped, "rows": _rows, "torch": _torch,
     "scratch": lambda p: scratch_array((1000, 1000), np.float32, p.parent)[:].sum(),
     "table": lambda p: write_table(p, [f"1_{i}" for i in range(20_000)], np.random.default_rng(0).random(20_000)),

@@ -234,8 +234,9 @@ class _Run:
             state = {"key": self.key, "net": self.net.state_dict(), "averaged": self.averaged.state_dict(),
                      "optimizer": self.optimizer.state_dict(), "scaler": scaler.state_dict() if scaler else {},
                      "step": self.step, "seconds": self.seconds, "stopped": self.stopped, "curve": self.curve}
-            with sealed(self.path) as part:
-                torch.save(state, part)
+            # through a stream of Python's, which says what is wrong with a disk
+            with sealed(self.path) as part, part.open("wb") as stream:
+                torch.save(state, stream)
             with atomic_path(self.path.with_name("curve.csv")) as part:
                 pd.DataFrame(self.curve).to_csv(part, index=False, lineterminator="\n")
         self.accelerator.wait_for_everyone()
