@@ -28,6 +28,15 @@ class Calibration:
     low: float = -3.0
     high: float = 10.0
 
+    @classmethod
+    def of_card(cls, fields: dict[str, float | bool]) -> Calibration:
+        """From the fields a card keeps. Raises TypeError or ValueError where they are no calibration."""
+        found = cls(**fields)
+        numbers = (found.centre, found.scale, found.eps, found.low, found.high)
+        if not np.isfinite(np.array(numbers, dtype=np.float64)).all() or not found.scale > 0 or found.eps < 0:
+            raise ValueError(f"a calibration of {found}")
+        return found
+
     def __call__(self, scores: np.ndarray) -> np.ndarray:
         """(...) raw scores -> (...) float64 z-scores."""
         return np.clip((transform(scores, self.log, self.eps) - self.centre) / self.scale, self.low, self.high)

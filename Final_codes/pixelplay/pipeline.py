@@ -18,6 +18,7 @@ wait for it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
 import subprocess
@@ -28,16 +29,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pixelplay import __version__, distributed, workers
+from pixelplay.arrays import write_array
 from pixelplay.config import PROFILES, config_hash, override
 from pixelplay.data.footage import Footage
 from pixelplay.data.manifest import Manifest
 from pixelplay.environment import default_output, hardware, limit_threads, on_kaggle, set_seed, usable_gpus
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path, read_json, write_json, write_text
+from pixelplay.files import atomic_path, damaged, read_json, remove, sealed_files, write_json, write_text
 from pixelplay.fusion.scores import Rehearsed, ScoreFile, read_scores, write_rehearsed, write_scores
+from pixelplay.lock import locked
 from pixelplay.model import Forecast, Model, Scores
 from pixelplay.registry import MODELS, model_class
 from pixelplay.schedule import LAST_MINUTE, OutOfTime, alarm
@@ -107,6 +108,16 @@ class Step:
     done: bool
 
 
+def exclusive(verb: Callable) -> Callable:
+    """A verb of `Run` that holds the output folder's lock while it works; another verb may call it."""
+    @functools.wraps(verb)
+    def inside(run: Run, *args: Any, **settings: Any) -> Any:
+        with locked(run.output):
+            return verb(run, *args, **settings)
+
+    return inside
+
+
 class Run:
     """One output folder and the stages that fill it. Every method may be called again: finished work is kept."""
 
@@ -148,19 +159,22 @@ class Run:
         log.info("no --data given: using the embedded sample scene")
         return find_dataset(make_sample(self.output / "sample").resolve())
 
+    @exclusive
     def extract(self) -> Manifest:
         """Stage 1: manifest, repaired frames at working size, how fast every place of them moves."""
         from pixelplay.flow.speed import measure_speeds
         from pixelplay.repair.rehearsal import open_rehearsal, rehearse
-        from pixelplay.repair.stage import RepairConfig, prepare
+        from pixelplay.repair.stage import RepairConfig, open_footage, prepare
 
         with self._timed(EXTRACTION):
             if distributed.is_main():
-                prepare(self.find_data(), self.output / EXTRACTION, RepairConfig(enabled=self.options.repair))
-                rehearse(self.output / EXTRACTION)
-                rehearsed = open_rehearsal(self.output / EXTRACTION)
-                measure_speeds(self.output / EXTRACTION, [
-                    self.footage("train"), self.footage("test"), *([rehearsed.after] if rehearsed else [])])
+                folder = self.output / EXTRACTION
+                prepare(self.find_data(), folder, RepairConfig(enabled=self.options.repair))
+                rehearse(folder)
+                rehearsed = open_rehearsal(folder)
+                # without the speeds that may lie there: a damaged map must not stop the run that makes it again
+                measure_speeds(folder, [open_footage(folder, "train"), open_footage(folder, "test"),
+                                        *([rehearsed.after] if rehearsed else [])])
             distributed.barrier()
         return self.manifest()
 
@@ -179,6 +193,7 @@ class Run:
 
     # ---- stages 2 to 6 ------------------------------------------------------------------------------------
 
+    @exclusive
     def model(self, name: str) -> ScoreFile:
         """Train (or load) one model and write its score files; skipped where they are there and still right."""
         if name not in self.models:
@@ -356,6 +371,7 @@ class Run:
         except PixelPlayError:  # stage 1 is not finished or damaged: it will say so itself
             return False
 
+    @exclusive
     def all(self, progress: Callable[[str], None] = log.info, order: Sequence[str] | None = None,
             finished: Finished = lambda name, reason: None) -> dict[str, Any]:
         """Run every stage; returns what `finish` returns.
@@ -374,6 +390,7 @@ class Run:
         progress(REPORT)
         return self.finish()
 
+    @exclusive
     def finish(self) -> dict[str, Any]:
         """Stage 7: submissions, metrics (None without labels), receipt and report, from the scores that are there.
 
@@ -420,13 +437,18 @@ class Run:
         return root / name if (root / name).is_dir() else None
 
     def _scored(self, name: str, key: str) -> bool:
-        about = self.scores_folder / f"{name}.json"
+        about, folder = self.scores_folder / f"{name}.json", self.scores_folder
+        mine = [folder / f"{name}{end}" for end in (".csv", ".train.csv", ".json")]
+        mine += [folder / "rehearsal" / f"{name}.csv", folder / "maps" / f"{name}.npy"]
+        mine += [p for p in sealed_files(folder / "parts") if p.name.startswith(f"{name}.")]
+        if damaged([*mine, *sealed_files(self.model_folder(name))]):
+            return False
         return (about.exists() and (self.scores_folder / f"{name}.csv").exists() and read_json(about).get("key") == key)
 
     def _forget_other_key(self, folder: Path, key: str) -> None:
         """Mark the folder with the key its half-finished state belongs to; state of another key is removed."""
         mark = folder / "key.txt"
-        if mark.exists() and mark.read_text() != key:
+        if mark.exists() and mark.read_text(errors="replace") != key:
             for old in sorted(folder.rglob("*"), reverse=True):
                 if old.is_file() and "cache" not in old.relative_to(folder).parts:
                     old.unlink()
@@ -436,7 +458,7 @@ class Run:
     def _forget_scores(self, name: str) -> None:
         """Remove a model's scores of other settings or footage: if it fails now, they must not enter the ensemble."""
         for old in (*self.scores_folder.glob(f"{name}.*"), *self.scores_folder.glob(f"*/{name}.*")):
-            old.unlink()
+            remove(old)
 
     def _rehearse(self, model: Model, train: Footage, folder: Path) -> Rehearsed | None:
         """What noise does to the model's scores, where test frames are noisy; None elsewhere."""
@@ -459,8 +481,7 @@ class Run:
             write_scores(parts, f"{name}.{part}", test.ids, values,
                          train=(train.ids, trained) if trained is not None else None, about={"part_of": name})
         if scores.maps is not None:
-            with atomic_path(self.scores_folder / "maps" / f"{name}.npy") as part:
-                np.save(part, scores.maps)
+            write_array(self.scores_folder / "maps" / f"{name}.npy", scores.maps)
         write_scores(self.scores_folder, name, test.ids, scores.values, train=(train.ids, held_out.values), about={
             "model": name, "family": model.family, "kind": model.kind, "sigma": model.sigma, "key": key,
             "config": dataclasses.asdict(model.config), "config_hash": config_hash(model.config),

@@ -25,10 +25,12 @@ from pixelplay import environment, pretrained
 from pixelplay.config import config_hash
 from pixelplay.data.manifest import Manifest
 from pixelplay.data.reading import is_video
+from pixelplay.distributed import world
 from pixelplay.environment import hardware
 from pixelplay.errors import PixelPlayError
-from pixelplay.model import Forecast, Needs
+from pixelplay.model import Forecast
 from pixelplay.pipeline import EXTRACTION, REPORT, Run
+from pixelplay.pretrained import Needs
 
 log = logging.getLogger(__name__)
 
@@ -91,29 +93,25 @@ def preflight(run: Run, *, download: bool = True) -> Preflight:
     needs[EXTRACTION] = Needs(packages=("av",) if manifest.table["path"].map(is_video).any() else ())
     lacking = {name: [*_packages(need), *_weights(need, download)] for name, need in needs.items()}
     problems += dict.fromkeys(p for found in lacking.values() for p in found)
-    device = _device(run)
+    device = list(_device(run))
     problems += device
     able = [name for name in waiting if not lacking[name]]
     stages, models, tried = {}, {}, []
-    if not lacking[EXTRACTION] and not problems_of_output(problems) and (not device or run.options.force):
+    # under torchrun the processes would have to try together; and a GPU's work tried on a CPU takes minutes
+    if not lacking[EXTRACTION] and world()[1] == 1 and (not device or run.options.force):
         stages, models, tried = _trial(run, manifest, able)
     frames = {split: len(manifest.split(split)) for split in PLACES}
     return Preflight((*problems, *tried), stages, models, frames)
-
-
-def problems_of_output(problems: list[Problem]) -> bool:
-    """True where nothing can be written, a trial's frames included."""
-    return any(p.what.startswith("output ") for p in problems)
 
 
 # ---- single checks -------------------------------------------------------------------------------------------
 
 
 def _outputs(run: Run) -> Iterator[Problem]:
-    """The output folder can be made and written to."""
+    """The output folder can be made and written to; nothing is left behind where it is not there yet."""
+    place = next(p for p in (run.output, *run.output.absolute().parents) if p.exists())
     try:
-        run.output.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=run.output):
+        with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as cause:
         yield Problem(f"output {run.output} cannot be written to: {cause.strerror}",
@@ -199,7 +197,7 @@ def _trial(run: Run, manifest: Manifest, models: list[str]
     count = {split: len(manifest.split(split)) for split in PLACES}
     small, problems, forecasts = few_frames(manifest), [], {}
     log.info("preflight: trying everything on %d frames", len(small.table))
-    with tempfile.TemporaryDirectory(prefix=".preflight-", dir=run.output) as scratch, _quiet():
+    with tempfile.TemporaryDirectory(prefix="pixelplay-preflight-") as scratch, _quiet():
         mini = _Miniature(run, small, Path(scratch))
         start = time.perf_counter()
         try:

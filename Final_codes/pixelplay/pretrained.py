@@ -189,11 +189,24 @@ def download(name: str, folder: Path) -> Path:
         except (OSError, http.client.HTTPException) as cause:
             log.info("%s: %s", file.url, cause)
             failures.append(f"{file.url}: {cause}")
-    names = " or ".join(f.name for f in entry.files)
-    raise PixelPlayError(f"the weights of {entry.title} are not on this machine and could not be downloaded: "
-                         + "; ".join(failures or ["no address is known"]), expected=f"internet access, or {names}",
-                         mend="download it on another machine and put it into a folder that PIXELPLAY_WEIGHTS names; "
-                              "on Kaggle attach it as a dataset (`pixelplay fetch` makes one)")
+    raise _not_to_be_had(entry, failures)
+
+
+def require_source(name: str) -> None:
+    """Ask the sources of the weights, one after the other, until one answers; nothing is downloaded.
+
+    Raises:
+        PixelPlayError: none answers (says how to get the file by hand).
+    """
+    entry, failures = _entry(name), []
+    for file in (f for f in entry.files if f.url):
+        try:
+            request = urllib.request.Request(file.url, method="HEAD", headers={"User-Agent": "pixelplay"})
+            urllib.request.urlopen(request, timeout=10).close()
+            return
+        except (OSError, http.client.HTTPException) as cause:
+            failures.append(f"{file.url}: {cause}")
+    raise _not_to_be_had(entry, failures)
 
 
 def check_sha256(path: Path, sha256: str | None) -> str:
@@ -203,6 +216,14 @@ def check_sha256(path: Path, sha256: str | None) -> str:
         raise PixelPlayError(f"{path} is not the expected weights file: its sha256 is {found}",
                              expected=sha256, mend="download it again, or set the sha256 of the file you trust")
     return found
+
+
+def _not_to_be_had(entry: Weights, failures: list[str]) -> PixelPlayError:
+    names = " or ".join(f.name for f in entry.files)
+    return PixelPlayError(f"the weights of {entry.title} are not on this machine and cannot be downloaded: "
+                          + "; ".join(failures or ["no address is known"]), expected=f"internet access, or {names}",
+                          mend="download it on another machine and put it into a folder that PIXELPLAY_WEIGHTS names; "
+                               "on Kaggle attach it as a dataset (`pixelplay fetch` makes one)")
 
 
 def _entry(name: str) -> Weights:

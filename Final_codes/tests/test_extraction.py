@@ -14,10 +14,11 @@ import pytest
 from media import number_of, numbered, write_frames, write_video
 from PIL import Image
 
+from pixelplay.arrays import read_array
 from pixelplay.data import decoding, reading
 from pixelplay.data import extraction as module
 from pixelplay.data.decoding import probe, video_frames
-from pixelplay.data.extraction import Extraction, extract, open_array, open_raw_footage, working_size, write_rows
+from pixelplay.data.extraction import Extraction, extract, open_raw_footage, working_size, write_rows
 from pixelplay.data.images import read_image
 from pixelplay.data.layouts import find_dataset
 from pixelplay.data.manifest import Manifest
@@ -300,7 +301,7 @@ def test_write_rows_is_idempotent_and_strict(tmp_path):
     module.create_array(tmp_path / "a.npy", (5, 2, 3), np.uint8)
     for _ in range(2):
         write_rows(tmp_path / "a.npy", [1, 4], [np.full((2, 3), 7, np.uint8), np.full((2, 3), 9, np.uint8)])
-    array = open_array(tmp_path / "a.npy")
+    array = read_array(tmp_path / "a.npy", mapped=True)
     assert array[:, 0, 0].tolist() == [0, 7, 0, 0, 9]
     with pytest.raises(ValueError, match="row 0"):
         write_rows(tmp_path / "a.npy", [0], [np.zeros((3, 2), np.uint8)])
@@ -310,7 +311,7 @@ def test_write_rows_is_idempotent_and_strict(tmp_path):
 
 def test_an_empty_array_is_an_array(tmp_path):
     module.create_array(tmp_path / "a.npy", (0, 2, 3), np.uint8)
-    assert open_array(tmp_path / "a.npy").shape == (0, 2, 3)
+    assert read_array(tmp_path / "a.npy", mapped=True).shape == (0, 2, 3)
 
 
 @pytest.mark.parametrize(("original", "expected"), [

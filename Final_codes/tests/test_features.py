@@ -50,7 +50,7 @@ def test_rows_are_computed_once_in_order(tmp_path):
     assert isinstance(first, np.memmap) and not first.flags.writeable
     np.testing.assert_array_equal(table(tmp_path, produce), first)
     assert len(asked) == 5
-    assert [p.name for p in tmp_path.iterdir()] == ["toy-key.npy"]
+    assert [p.name for p in tmp_path.glob("[!.]*")] == ["toy-key.npy"]
 
 
 def test_a_killed_run_goes_on_with_the_first_missing_chunk(tmp_path):
@@ -227,7 +227,7 @@ def files_of(folder: Path) -> dict[Path, bytes]:
 def test_two_processes_make_the_same_files_as_one(worker, one_process, tmp_path):
     finish(worker(tmp_path, processes=2))
     assert (tmp_path / "rank1.txt").read_text() == "2"
-    assert len(one_process) == 8
+    assert len([p for p in one_process if p.suffix != ".digest"]) == 8
     assert files_of(tmp_path) == one_process
 
 

@@ -11,7 +11,7 @@ from footage import make_footage
 
 from pixelplay.calibration import calibrate
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import read_json
+from pixelplay.files import read_json, write_json
 from pixelplay.registry import model_class
 from pixelplay.two_stream import global_memory
 from pixelplay.two_stream.global_memory import GlobalMemory, GlobalMemoryConfig
@@ -140,14 +140,14 @@ def test_banks_of_other_weights_are_refused(fitted, test_footage, folder, tmp_pa
 
 
 def test_foreign_and_damaged_files_are_named(fitted, tmp_path):
-    with pytest.raises(PixelPlayError, match=r"global_memory\.json is missing"):
+    with pytest.raises(PixelPlayError, match="holds no weights of global_memory"):
         GlobalMemory.load(tmp_path)
     fitted.save(tmp_path)
     (tmp_path / "global_memory.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1")
-    with pytest.raises(PixelPlayError, match=r"global_memory\.safetensors cannot be read"):
+    with pytest.raises(PixelPlayError, match=r"global_memory\.safetensors is not the file its card describes"):
         GlobalMemory.load(tmp_path)
-    (tmp_path / "global_memory.json").write_text('{"model": "stae"}')
-    with pytest.raises(PixelPlayError, match="no global_memory"):
+    write_json(tmp_path / "global_memory.json", {"model": "stae"})
+    with pytest.raises(PixelPlayError, match="describes the model 'stae'"):
         GlobalMemory.load(tmp_path)
 
 

@@ -17,7 +17,7 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import fuse
 from pixelplay.live import LiveScorer
-from pixelplay.live_command import Source
+from pixelplay.live_source import Source
 from pixelplay.pipeline import Options, Run
 from pixelplay.visual.run_folder import RunFolder
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import pairwise_distances
 
-from pixelplay.errors import PixelPlayError
 from pixelplay.two_stream import memory
 from pixelplay.two_stream.memory import MemoryBank, folds, leave_one_video_out, nearest
 
@@ -84,27 +83,6 @@ def test_faiss_gives_the_same(vectors):
     exact, other = MemoryBank(bank).nearest(queries, 3), MemoryBank(bank, index="faiss").nearest(queries, 3)
     assert exact[1].tolist() == other[1].tolist()
     np.testing.assert_allclose(exact[0], other[0], rtol=1e-3)
-
-
-def test_save_and_load(vectors, tmp_path):
-    bank = MemoryBank(vectors[0], k=2, reweight=3, about={"radius": 0.5})
-    bank.save(tmp_path, "bank")
-    again = MemoryBank.load(tmp_path, "bank")
-    assert (again.vectors == bank.vectors).all() and (again.k, again.reweight) == (2, 3)
-    assert again.about == {"radius": 0.5}
-    assert (again.score(vectors[1]) == bank.score(vectors[1])).all()
-
-
-def test_missing_damaged_and_foreign_files_are_named(vectors, tmp_path):
-    with pytest.raises(PixelPlayError, match=r"bank\.json is missing"):
-        MemoryBank.load(tmp_path, "bank")
-    MemoryBank(vectors[0]).save(tmp_path, "bank")
-    (tmp_path / "bank.safetensors").write_bytes(b"half a file")
-    with pytest.raises(PixelPlayError, match=r"bank\.safetensors cannot be read"):
-        MemoryBank.load(tmp_path, "bank")
-    (tmp_path / "bank.json").write_text('{"kind": "something else"}')
-    with pytest.raises(PixelPlayError, match="no memory bank"):
-        MemoryBank.load(tmp_path, "bank")
 
 
 @pytest.mark.parametrize("bad", [np.zeros((0, 3)), np.zeros(3), np.array([[np.nan, 1.0]])])

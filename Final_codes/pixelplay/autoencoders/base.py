@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from pixelplay.autoencoders import scorer, trainer, weights
 from pixelplay.autoencoders.parts import InParts
 from pixelplay.autoencoders.windows import Clip, Clips, background_median, network_size, noise_floor
+from pixelplay.cards import well_formed
 from pixelplay.config import config_hash, override
 from pixelplay.data.footage import Footage
 from pixelplay.distributed import local_hardware
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 
 TRIAL_STEPS = 3
 """Optimiser steps that a forecast is measured on; the fastest counts, because the first ones also plan."""
+
+MOST_SIDE = 4096
+"""Pixels a side of a network's input may have: a damaged card must not ask for all memory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -276,15 +280,18 @@ class Autoencoder(Model):
     def load(cls, folder: Path) -> Autoencoder:
         """Read what `save` wrote, ready to score. Raises PixelPlayError for another model, version or content."""
         tensors, card = weights.read_weights(folder, model=cls.name, version=cls.version)
-        model = cls(override(cls.Config(), card["config"]), seed=card["seed"])
-        if config_hash(card["config"]) != card["config_hash"]:
-            raise PixelPlayError(f"{folder}: the card's settings do not match their hash", mend="copy it again")
+        with well_formed(Path(folder) / weights.CARD, Path(folder) / weights.WEIGHTS):
+            if config_hash(card["config"]) != card["config_hash"]:
+                raise PixelPlayError(f"{folder}: the card's settings do not match their hash", mend="copy it again")
+            model, size = cls(override(cls.Config(), card["config"]), seed=card["seed"]), tuple(card["size"])
+            if len(size) != 2 or not all(type(side) is int and 0 < side <= MOST_SIDE for side in size):
+                raise ValueError(f"the size is {card['size']!r}")
         model.about = {k: v for k, v in card.items() if k not in
                        ("model", "version", "seed", "config", "config_hash", "sha256", "bytes", "train_scores_sha256")}
         model.about["released"] = True
         device = local_hardware().device
-        model.net = model.network(tuple(card["size"])).to(device).eval().requires_grad_(False)
         try:
+            model.net = model.network(size).to(device).eval().requires_grad_(False)
             model.net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net.")})
         except RuntimeError as cause:
             raise PixelPlayError(f"{folder}: the weights do not fit the network: {str(cause).splitlines()[-1].strip()}",

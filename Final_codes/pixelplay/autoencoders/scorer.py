@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,9 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from pixelplay.arrays import new_array, read_array, scratch_array
 from pixelplay.autoencoders.windows import Clip, Clips
 from pixelplay.data.footage import Footage
-from pixelplay.files import atomic_path
 from pixelplay.model import Scores
 
 log = logging.getLogger(__name__)
@@ -155,10 +154,8 @@ def score_footage(errors: Errors, powers: tuple[float, ...], clips: Clips, score
     with contextlib.ExitStack() as stack:
         grid = None
         if maps is not None and count:
-            maps.parent.mkdir(parents=True, exist_ok=True)
-            scratch = stack.enter_context(tempfile.TemporaryFile(dir=maps.parent))
             # on disk: the memory a run needs must not grow with the length of the footage
-            grid = np.memmap(scratch, np.float32, "w+", shape=(count, *location.shape[-2:]))
+            grid = scratch_array((count, *location.shape[-2:]), np.float32, maps.parent)
         bar = stack.enter_context(tqdm(total=len(clips), desc=title, unit="frame", leave=False))
         for clip, picks in clips.batches(batch=batch):
             patches, level = patch_means(errors(clip), patch) / location, known[windows.anchors[picks]]
@@ -181,13 +178,11 @@ def score_footage(errors: Errors, powers: tuple[float, ...], clips: Clips, score
         source = nearest_covered(clips.footage, covered)
         kept = None
         if grid is not None:
-            with atomic_path(maps) as part:
-                kept = np.lib.format.open_memmap(part, "w+", np.float16, grid.shape)
+            with new_array(maps, grid.shape, np.float16) as kept:
                 for i in range(0, count, 256):
                     take = source[i:i + 256]
                     kept[i:i + 256] = np.clip(grid[take] / total[take, None, None], 0, 6e4)
-                kept.flush()
-            kept = np.load(maps, mmap_mode="r")
+            kept = read_array(maps, mapped=True)
     padded = np.zeros(count, bool)
     padded[windows.rows[windows.padded][:, list(scored)].ravel()] = True
     return Scores(values[source], ~covered | padded, maps=kept)

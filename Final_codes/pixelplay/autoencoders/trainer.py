@@ -9,7 +9,6 @@ not fit in the device's memory is done again in parts, and means the same.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
 import logging
@@ -33,7 +32,7 @@ from pixelplay.autoencoders.parts import InParts
 from pixelplay.autoencoders.windows import Clips, spread
 from pixelplay.environment import hardware
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path
+from pixelplay.files import atomic_path, damaged, sealed
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +196,7 @@ class _Run:
 
     def resume(self) -> None:
         """Take up a checkpoint of the same run, if there is one that can be read."""
-        if not self.path.exists():
+        if damaged([self.path]) or not self.path.exists():
             return
         try:
             state = torch.load(self.path, map_location=self.accelerator.device, weights_only=True)
@@ -277,22 +276,12 @@ class _Run:
             state = {"key": self.key, "net": self.net.state_dict(), "averaged": self.averaged.state_dict(),
                      "optimizer": self.optimizer.state_dict(), "scaler": scaler.state_dict() if scaler else {},
                      **{name: getattr(self, name) for name in STATE}}
-            with atomic_path(self.path) as part, _space_left():
-                torch.save(state, part)
+            # through a stream of Python's, which says what is wrong with a disk
+            with sealed(self.path) as part, part.open("wb") as stream:
+                torch.save(state, stream)
             with atomic_path(self.path.with_name("curve.csv")) as part:
                 pd.DataFrame(self.curve).to_csv(part, index=False, lineterminator="\n")
         self.accelerator.wait_for_everyone()
-
-
-@contextlib.contextmanager
-def _space_left():
-    """torch.save reports a full disk as a RuntimeError: give it its own name back."""
-    try:
-        yield
-    except RuntimeError as cause:
-        if "file write failed" in str(cause) or "No space left" in str(cause) or "PytorchStreamWriter" in str(cause):
-            raise OSError(28, "No space left on device") from cause
-        raise
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:

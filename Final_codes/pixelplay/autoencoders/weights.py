@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from pixelplay.cards import read_card, well_formed, write_weights_and_card
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path, read_json, sha256_of, write_json
+from pixelplay.files import sealed, sha256_of
 
 WEIGHTS, CARD, TRAIN_SCORES = "weights.safetensors", "card.json", "train_scores.csv"
 HALF_LIMIT = 6e4
@@ -31,16 +31,13 @@ def write_weights(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any]
     folder = Path(folder)
     ready = {k: _halve(v.detach().cpu().contiguous()) if half else v.detach().cpu().contiguous()
              for k, v in tensors.items()}
-    with atomic_path(folder / WEIGHTS) as part:
-        part.write_bytes(save(ready))  # save_file would make the file unreadable for others
     if train_scores is not None:
-        with atomic_path(folder / TRAIN_SCORES) as part, part.open("w", newline="", encoding="utf-8") as stream:
+        with sealed(folder / TRAIN_SCORES) as part, part.open("w", newline="", encoding="utf-8") as stream:
             rows = csv.writer(stream, lineterminator="\n")
             rows.writerow(["Id", "Predicted"])
             rows.writerows((i, f"{v:.6g}") for i, v in zip(*train_scores))
         card = {**card, "train_scores_sha256": sha256_of(folder / TRAIN_SCORES)}
-    write_json(folder / CARD, {**card, "sha256": sha256_of(folder / WEIGHTS),
-                               "bytes": (folder / WEIGHTS).stat().st_size})
+    write_weights_and_card(folder / WEIGHTS, save(ready), folder / CARD, card)
 
 
 def _halve(tensor: Tensor) -> Tensor:
@@ -61,23 +58,9 @@ def read_weights(folder: Path, *, model: str, version: int) -> tuple[dict[str, T
         PixelPlayError: no weights there; another model's or version's; content that differs from the card's sha256.
     """
     folder = Path(folder)
-    if not (folder / CARD).exists() or not (folder / WEIGHTS).exists():
-        raise PixelPlayError(f"{folder} holds no weights of {model}", expected=f"{WEIGHTS} and {CARD}",
-                             mend="name a folder such as Final_codes/Final_models/ped2, or train without --weights")
-    card = read_json(folder / CARD)
-    if card.get("model") != model:
-        raise PixelPlayError(f"{folder / CARD} describes the model '{card.get('model')}'", expected=f"'{model}'",
-                             mend="name the folder of the right model")
-    if card.get("version") != version:
-        raise PixelPlayError(f"{folder} holds {model} weights of version {card.get('version')}",
-                             expected=f"version {version}", mend="train again, or use the release they came with")
-    if sha256_of(folder / WEIGHTS) != card.get("sha256"):
-        raise PixelPlayError(f"{folder / WEIGHTS} is not the file its card describes (sha256 differs)",
-                             mend="copy it again: it is damaged or was replaced")
-    try:
+    card = read_card(folder / CARD, folder / WEIGHTS, model=model, version=version)
+    with well_formed(folder / CARD, folder / WEIGHTS):
         tensors = load_file(folder / WEIGHTS)
-    except SafetensorError as cause:
-        raise PixelPlayError(f"{folder / WEIGHTS} cannot be read: {cause}", mend="copy it again") from cause
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, card
 
 
@@ -92,6 +75,6 @@ def read_train_scores(folder: Path, card: dict[str, Any]) -> tuple[np.ndarray, n
         return None
     if not path.exists() or sha256_of(path) != card["train_scores_sha256"]:
         raise PixelPlayError(f"{path} is missing or not the file the card describes", mend="copy the folder again")
-    with path.open(newline="", encoding="utf-8") as stream:
+    with well_formed(Path(folder) / CARD, path), path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.reader(stream))[1:]
-    return np.array([r[0] for r in rows], object), np.array([float(r[1]) for r in rows])
+        return np.array([r[0] for r in rows], object), np.array([float(r[1]) for r in rows])

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -22,12 +21,13 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from pixelplay import environment
+from pixelplay.arrays import read_array
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage
 from pixelplay.data.manifest import SPLITS, Manifest
 from pixelplay.data.reading import Frame, bounded_map, full_size, open_frames, open_stream, queue_length
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.files import adopt, atomic_path, clear_errors, damaged, flush, read_json, remove, write_json
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,9 @@ MULTIPLE = 16
 CHUNK = 64
 """Frames between two checkpoints."""
 PENDING, DECODED, UNREADABLE = 0, 1, 2
+KINDS = ("npy", "observed.npy", "state.npy")
+"""Arrays of a split, in the order they get their final names: once the state has its own, the split is finished."""
+AGAIN = "run stage 01_frame_extraction"
 
 Observe = Callable[[np.ndarray], np.ndarray]
 """A raw full-size frame (H, W, 3) uint8 RGB -> (k,) numbers worth keeping of it."""
@@ -60,18 +63,24 @@ class Extraction:
     fps: float
     key: str
 
-    def pixels(self, split: str, mode: str = "r") -> np.ndarray:
+    def pixels(self, split: str) -> np.ndarray:
         """(N, h, w, 3) uint8 RGB memory map."""
-        return open_array(self.folder / f"{split}.npy", mode)
+        return read_array(self.folder / f"{split}.npy", mapped=True, mend=AGAIN)
+
+    def files(self) -> list[Path]:
+        """Everything that was written."""
+        arrays = [self.folder / f"{split}.{kind}" for split in self.full_size for kind in KINDS]
+        marks = [self.folder / f".{split}.key.json" for split in self.full_size]
+        return [*arrays, *marks, *(self.folder / n for n in ("extraction.json", "manifest.csv", "manifest.json"))]
 
     def unreadable(self, split: str) -> np.ndarray:
         """(N,) bool: rows that could not be decoded and hold their nearest earlier neighbour instead."""
-        return np.load(self.folder / f"{split}.state.npy") == UNREADABLE
+        return read_array(self.folder / f"{split}.state.npy", mend=AGAIN) == UNREADABLE
 
     def observed(self, split: str) -> np.ndarray | None:
         """(N, k) float32 measurements, None where nothing was observed."""
         path = self.folder / f"{split}.observed.npy"
-        return np.load(path) if path.exists() else None
+        return read_array(path, mend=AGAIN) if path.exists() else None
 
     @classmethod
     def load(cls, folder: Path) -> Extraction:
@@ -140,10 +149,11 @@ def extract(manifest: Manifest, folder: Path, *, size: tuple[int, int] | None = 
         observe_key = f"{observe.__module__}.{observe.__qualname__}"
     key = config_hash(manifest.fingerprint, size, observe_key or "")
     extraction = Extraction(folder, size, full, manifest.fps, key)
-    if (folder / "extraction.json").exists() and read_json(folder / "extraction.json").get("key") == key:
+    done = not damaged([folder / "extraction.json"]) and (folder / "extraction.json").exists()
+    if done and read_json(folder / "extraction.json").get("key") == key and not damaged(extraction.files()):
         log.info("frames are extracted already: %s", folder)
         return extraction
-    (folder / "extraction.json").unlink(missing_ok=True)
+    remove(folder / "extraction.json")
     for split in full:
         _extract_split(manifest, split, extraction, observe, workers or environment.cpu_count())
         if extraction.unreadable(split).all():
@@ -152,7 +162,7 @@ def extract(manifest: Manifest, folder: Path, *, size: tuple[int, int] | None = 
                                  mend="check that the download or the unpacking finished")
     _flag_unreadable(manifest, extraction).save(folder)
     write_json(folder / "extraction.json", {"key": key, "size": size, "full_size": full, "fps": manifest.fps,
-                                            "observed": observe_key or ""})
+                                            "observed": observe_key or ""}, seal=True)
     return extraction
 
 
@@ -161,18 +171,19 @@ def _extract_split(manifest: Manifest, split: str, extraction: Extraction, obser
     """Fill one split's arrays from the first pending row on, then give them their final names."""
     total, folder = len(manifest.split(split)), extraction.folder
     # the key is in the name, so what another input or size left behind is never gone on with
-    partial = {kind: folder / f".{split}.{kind}.{extraction.key}.part" for kind in ("npy", "state.npy", "observed.npy")}
+    partial = {kind: folder / f".{split}.{kind}.{extraction.key}.part" for kind in KINDS}
     final = {kind: folder / f"{split}.{kind}" for kind in partial}
     mark = folder / f".{split}.key.json"
     if not partial["state.npy"].exists():
-        if final["state.npy"].exists() and mark.exists() and read_json(mark)["key"] == extraction.key:
+        there = not damaged([mark]) and mark.exists() and final["state.npy"].exists()
+        if there and read_json(mark)["key"] == extraction.key and not damaged(final.values()):
             return
         for old in [mark, *final.values(), *folder.glob(f".{split}.*.part")]:
-            old.unlink(missing_ok=True)
+            remove(old)
         _check_space(folder, total * extraction.size[0] * extraction.size[1] * 3)
         create_array(partial["npy"], (total, *extraction.size, 3), np.uint8)
         create_array(partial["state.npy"], (total,), np.uint8)
-    state = np.load(partial["state.npy"])
+    state = read_array(partial["state.npy"], mend=f"delete it and {AGAIN}")
     done = int(np.argmax(state == PENDING)) if (state == PENDING).any() else total
 
     def work(frame: Frame) -> tuple[np.ndarray, bool, np.ndarray | None]:
@@ -191,11 +202,10 @@ def _extract_split(manifest: Manifest, split: str, extraction: Extraction, obser
                 done += len(chunk)
                 bar.update(len(chunk))
                 chunk = []
-    write_json(mark, {"key": extraction.key})
-    # the state goes last: once it has its final name, the split is finished
-    for kind in ("npy", "observed.npy", "state.npy"):
+    write_json(mark, {"key": extraction.key}, seal=True)
+    for kind in KINDS:
         if partial[kind].exists():
-            partial[kind].replace(final[kind])
+            adopt(partial[kind], final[kind])
 
 
 def _check_space(folder: Path, needed: int) -> None:
@@ -213,7 +223,9 @@ def _write_chunk(partial: dict[str, Path], start: int, total: int, chunk: Sequen
         if not partial["observed.npy"].exists():
             create_array(partial["observed.npy"], (total, len(chunk[0][2])), np.float32)
         write_rows(partial["observed.npy"], rows, [observed for _, _, observed in chunk])
-    # the state goes last: a row counts as done only when everything else of it is on its way to the disk
+        flush(partial["observed.npy"])
+    flush(partial["npy"])
+    # the state goes last: a row counts as done only when everything else of it is on the disk
     write_rows(partial["state.npy"], rows, [np.uint8(DECODED if ok else UNREADABLE) for _, ok, _ in chunk])
 
 
@@ -239,16 +251,6 @@ def create_array(path: Path, shape: tuple[int, ...], dtype: type) -> None:
             np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape).flush()
 
 
-def open_array(path: Path, mode: str = "r") -> np.ndarray:
-    """Memory-map an .npy file; an empty one is simply loaded, because nothing can be mapped of it."""
-    try:
-        return np.lib.format.open_memmap(path, mode=mode)
-    except FileNotFoundError:
-        raise PixelPlayError(f"{path} is missing", mend="run stage 01_frame_extraction") from None
-    except ValueError:
-        return np.load(path)
-
-
 def write_rows(path: Path, rows: Sequence[int], values: Sequence[np.ndarray]) -> None:
     """Overwrite some rows of an .npy file in place, through the file: mapped pages would count as memory.
 
@@ -261,7 +263,7 @@ def write_rows(path: Path, rows: Sequence[int], values: Sequence[np.ndarray]) ->
     Raises:
         ValueError: a value of another shape or dtype.
     """
-    with _disk_full_is_an_error(path), Path(path).open("r+b") as stream:
+    with clear_errors(Path(path)), Path(path).open("r+b") as stream:
         version = np.lib.format.read_magic(stream)
         shape, _, dtype = (np.lib.format.read_array_header_1_0 if version == (1, 0)
                            else np.lib.format.read_array_header_2_0)(stream)
@@ -271,17 +273,6 @@ def write_rows(path: Path, rows: Sequence[int], values: Sequence[np.ndarray]) ->
                 raise ValueError(f"row {row} of {path} is {shape[1:]} {dtype}, not {value.shape} {value.dtype}")
             stream.seek(start + row * step)
             stream.write(value.tobytes())
-
-
-@contextlib.contextmanager
-def _disk_full_is_an_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as cause:
-        if cause.errno != errno.ENOSPC:
-            raise
-        raise PixelPlayError(f"no space left while writing {path}",
-                             mend="free some space and run again; the frames written so far are kept") from cause
 
 
 def open_raw_footage(folder: Path, split: str, workers: int | None = None) -> Footage:
@@ -298,11 +289,15 @@ def open_raw_footage(folder: Path, split: str, workers: int | None = None) -> Fo
     if split not in extraction.full_size:
         raise PixelPlayError(f"{folder} holds no {split} frames", expected=" or ".join(extraction.full_size),
                              mend=f"name them with --{split} DIR and run stage 01_frame_extraction")
-    table = manifest.split(split)
+    table, pixels = manifest.split(split), extraction.pixels(split)
     unreadable = extraction.unreadable(split)
+    if not len(table) == len(pixels) == len(unreadable):
+        raise PixelPlayError(f"{folder}: manifest.csv names {len(table)} {split} frames, {split}.npy holds "
+                             f"{len(pixels)}, {split}.state.npy {len(unreadable)}", expected="one row a frame in each",
+                             mend=f"delete {folder / 'extraction.json'} and {AGAIN}")
     return Footage(
         name=split, ids=table["Id"].to_numpy(object), videos=table["video"].to_numpy(object),
         frames=table["frame"].to_numpy(np.int64), reliability=(~unreadable).astype(np.float32),
-        flags=np.where(unreadable, "unreadable", "").astype(object), pixels=extraction.pixels(split),
+        flags=np.where(unreadable, "unreadable", "").astype(object), pixels=pixels,
         rows=np.arange(len(table)), full_size=extraction.full_size[split], fps=extraction.fps,
         fingerprint=config_hash(extraction.key, split, "raw"), open_stream=open_stream(manifest, split, workers))

@@ -14,7 +14,7 @@ import pandas as pd
 
 from pixelplay.data.ids import frame_id, natural_key
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.files import check, read_json, sealed, write_json
 
 COLUMNS = ("Id", "split", "video", "frame", "path", "flags", "reliability")
 SPLITS = ("train", "test")
@@ -50,12 +50,12 @@ class Manifest:
     def save(self, folder: Path) -> None:
         """Write manifest.csv and manifest.json, each in one step."""
         validate(self.table)
-        with atomic_path(Path(folder) / "manifest.csv") as part:
+        with sealed(Path(folder) / "manifest.csv") as part:
             self.table.to_csv(part, index=False, float_format="%.6g", lineterminator="\n")
         write_json(Path(folder) / "manifest.json", {
             "roots": {k: str(v) for k, v in self.roots.items()}, "layout": self.layout, "fps": self.fps,
             "fingerprint": self.fingerprint, "labels": str(self.labels) if self.labels else None,
-            "rows": len(self.table)})
+            "rows": len(self.table)}, seal=True)
 
     @classmethod
     def load(cls, folder: Path) -> Manifest:
@@ -66,6 +66,7 @@ class Manifest:
         """
         folder = Path(folder)
         about, mend = read_json(folder / "manifest.json"), f"empty {folder} and run stage 01_frame_extraction"
+        check(folder / "manifest.csv")
         try:
             rows, roots = int(about["rows"]), {k: Path(v) for k, v in about["roots"].items()}
             rest = (str(about["layout"]), float(about["fps"]), str(about["fingerprint"]),

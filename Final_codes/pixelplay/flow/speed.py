@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +21,11 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from pixelplay import environment
+from pixelplay.arrays import new_array, read_array, scratch_array
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage
 from pixelplay.data.reading import bounded_map
-from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.files import damaged, read_json, remove, write_json
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.partners import later_partners, partners
 from pixelplay.repair.scenes import recognise, scene_templates
@@ -98,8 +98,7 @@ def speed_maps(footage: Footage, baseline: int | np.ndarray) -> SpeedMaps:
         return SpeedMaps(footage.speeds, footage.rows)
     height, width = footage.size
     # on disk: the memory a run needs must not grow with the length of the footage
-    with tempfile.TemporaryFile() as scratch:
-        cells = np.memmap(scratch, np.float16, "w+", shape=(max(1, len(footage)), *cell_size(height, width)))
+    cells = scratch_array((max(1, len(footage)), *cell_size(height, width)), np.float16)
     measure(footage, baseline, cells)
     return SpeedMaps(cells, np.arange(len(footage)))
 
@@ -193,16 +192,16 @@ def measure_speeds(folder: Path, footages: Sequence[Footage], workers: int | Non
         footages: training footage first, each of a name of its own.
     """
     folder, key = Path(folder), _key(footages)
-    if (folder / "speed.json").exists() and read_json(folder / "speed.json")["key"] == key:
+    made = [folder / "speed.json", *(folder / f"{f.name}.speed.npy" for f in footages)]
+    if not damaged(made) and made[0].exists() and read_json(made[0])["key"] == key:
         return
-    (folder / "speed.json").unlink(missing_ok=True)
+    remove(made[0])
     baselines = Baselines.learn(footages[0])
     for footage in footages:
-        with atomic_path(folder / f"{footage.name}.speed.npy") as part:
-            cells = np.lib.format.open_memmap(part, "w+", np.float16, (len(footage), *cell_size(*footage.size)))
+        with new_array(folder / f"{footage.name}.speed.npy", (len(footage), *cell_size(*footage.size)),
+                       np.float16) as cells:
             measure(footage, baselines.of(footage), cells, workers)
-            cells.flush()
-    write_json(folder / "speed.json", {"key": key, "baselines": baselines.steps.tolist()})
+    write_json(made[0], {"key": key, "baselines": baselines.steps.tolist()}, seal=True)
 
 
 def with_speeds(footage: Footage, folder: Path) -> Footage:
@@ -210,7 +209,7 @@ def with_speeds(footage: Footage, folder: Path) -> Footage:
     path = Path(folder) / f"{footage.name}.speed.npy"
     if not (Path(folder) / "speed.json").exists() or not path.exists():
         return footage
-    return dataclasses.replace(footage, speeds=np.load(path, mmap_mode="r"))
+    return dataclasses.replace(footage, speeds=read_array(path, mapped=True, mend="run stage 01_frame_extraction"))
 
 
 def _key(footages: Sequence[Footage]) -> str:

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.files import check as check_content
+from pixelplay.files import read_json, sealed, write_json
 from pixelplay.fusion.formats import GOOD_HEADERS, as_numbers, diagnose, read_strings
 
 KINDS = ("error", "distance", "zscore", "other")
@@ -113,14 +114,14 @@ def write_scores(folder: Path, name: str, ids: Sequence[str], values: np.ndarray
     if train is not None:
         check(train[1], train[0], None, f"{name}.train.csv")
         write_table(folder / f"{name}.train.csv", *train)
-    write_json(folder / f"{name}.json", about)
+    write_json(folder / f"{name}.json", about, seal=True)
     write_table(folder / f"{name}.csv", ids, values)
     return folder / f"{name}.csv"
 
 
 def write_table(path: Path, ids: Sequence[str], values: np.ndarray) -> None:
     """Write an `Id,Predicted` table in one step; nothing is checked here (see `write_scores`)."""
-    with atomic_path(path) as part:
+    with sealed(path) as part:
         # repr of a float64 survives the round trip exactly
         pd.DataFrame({"Id": list(ids), "Predicted": np.asarray(values, dtype=np.float64)}).to_csv(
             part, index=False, lineterminator="\n")
@@ -134,6 +135,7 @@ def read_table(path: Path, expected_ids: Sequence[str] | None = None) -> tuple[n
             where `expected_ids` are given, any Id too many or too few. The order of the rows is not checked here.
     """
     path = Path(path)
+    check_content(path)
     table = read_strings(path)
     found = diagnose(table, expected_ids, path)
     if list(table.columns) not in GOOD_HEADERS or (expected_ids is not None and found.way != "none"):
@@ -198,7 +200,7 @@ def write_rehearsed(path: Path, found: Rehearsed) -> Path:
         if not np.isfinite(values).all():
             raise PixelPlayError(f"{target}: score of Id {found.ids[~np.isfinite(values)][0]} is not finite",
                                  expected="finite numbers only", mend="run the model again")
-    with atomic_path(target) as part:
+    with sealed(target) as part:
         pd.DataFrame({"Id": found.ids, "sigma": found.sigma, "before": found.before, "after": found.after}).to_csv(
             part, index=False, lineterminator="\n")
     return target
@@ -213,6 +215,7 @@ def read_rehearsed(path: Path) -> Rehearsed | None:
     source = Path(path).parent / REHEARSAL / Path(path).name
     if not source.exists():
         return None
+    check_content(source)
     table = read_strings(source)
     if list(table.columns) != ["Id", "sigma", "before", "after"]:
         raise PixelPlayError(f"{source} has the header {','.join(table.columns)}", expected="Id,sigma,before,after",

@@ -20,13 +20,14 @@ import numpy as np
 import pandas as pd
 
 from pixelplay import environment
+from pixelplay.arrays import read_array, read_arrays, write_array, write_arrays
 from pixelplay.config import config_hash
 from pixelplay.data.corruption import corrupt_frame, frame_rng, jpeg
 from pixelplay.data.extraction import Extraction, to_working
 from pixelplay.data.footage import Footage, segments
 from pixelplay.data.manifest import Manifest
 from pixelplay.data.reading import open_stream
-from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.files import check, damaged, read_json, sealed, write_json
 from pixelplay.repair import noise
 from pixelplay.repair.background import Scene, full_picture, learn_scenes
 from pixelplay.repair.mend import Mender
@@ -111,7 +112,8 @@ def rehearse(folder: Path, workers: int | None = None) -> None:
         return
     extraction, manifest = Extraction.load(folder), Manifest.load(folder)
     key = _key(folder)
-    if (folder / "rehearsal.json").exists() and read_json(folder / "rehearsal.json")["key"] == key:
+    there = not damaged(folder.glob("rehearsal.*")) and (folder / "rehearsal.json").exists()
+    if there and read_json(folder / "rehearsal.json")["key"] == key:
         return
     train = manifest.split("train")
     readable = np.flatnonzero(~extraction.unreadable("train"))
@@ -141,16 +143,15 @@ def rehearse(folder: Path, workers: int | None = None) -> None:
         own = to_working(mender(noisy, _Row(int(scene[k]), sigma[k])), extraction.size)
         near = clean_neighbours(clean, videos, frames, int(k))
         small[k] = lender(own, [np.asarray(pixels[rows[n]]) for n in near])
-    with atomic_path(folder / "rehearsal.npy") as part:
-        np.save(part, small)
-    with atomic_path(folder / "rehearsal.csv") as part:
+    write_array(folder / "rehearsal.npy", small)
+    with sealed(folder / "rehearsal.csv") as part:
         pd.DataFrame({"row": rows, "Id": ids, "scene": scene, "sigma": sigma, "reliability": [
             reliability(["noise"], s) if s else 1.0 for s in sigma.tolist()]}).to_csv(
                 part, index=False, lineterminator="\n")
-    with atomic_path(folder / "rehearsal.backgrounds.npz") as part:
-        np.savez_compressed(part, **{str(k): b for k, b in mender.backgrounds.items()})
+    write_arrays(folder / "rehearsal.backgrounds.npz", compress=True,
+                 **{str(k): b for k, b in mender.backgrounds.items()})
     write_json(folder / "rehearsal.json", {"key": key, "frames": len(rows), "noisy": int((~clean).sum()),
-                                           "levels": LEVELS, "stretches": len(stretches)})
+                                           "levels": LEVELS, "stretches": len(stretches)}, seal=True)
 
 
 def open_rehearsal(folder: Path, workers: int | None = None) -> Rehearsal | None:
@@ -158,11 +159,12 @@ def open_rehearsal(folder: Path, workers: int | None = None) -> Rehearsal | None
     folder, workers = Path(folder), workers or environment.cpu_count()
     if not (folder / "rehearsal.json").exists() or read_json(folder / "rehearsal.json")["key"] != _key(folder):
         return None
+    check(folder / "rehearsal.csv")
     table = pd.read_csv(folder / "rehearsal.csv", dtype={"Id": str})
     train, rows, sigma = open_footage(folder, "train", workers), table["row"].to_numpy(), table["sigma"].to_numpy()
     raw = open_stream(Manifest.load(folder), "train", workers)
-    with np.load(folder / "rehearsal.backgrounds.npz") as stored:
-        mender = Mender({int(k): stored[k] for k in stored.files}, train.size)
+    pictures = read_arrays(folder / "rehearsal.backgrounds.npz")
+    mender = Mender({int(k): picture for k, picture in pictures.items()}, train.size)
 
     def stream(wanted: np.ndarray) -> Iterator[np.ndarray]:
         for k, frame in zip(wanted, raw(rows[wanted])):
@@ -171,7 +173,7 @@ def open_rehearsal(folder: Path, workers: int | None = None) -> Rehearsal | None
 
     before = dataclasses.replace(train.select(rows), name="rehearsal-before")
     after = dataclasses.replace(
-        before, name="rehearsal-after", pixels=np.load(folder / "rehearsal.npy", mmap_mode="r"),
+        before, name="rehearsal-after", pixels=read_array(folder / "rehearsal.npy", mapped=True),
         rows=np.arange(len(rows)), speeds=None, reliability=table["reliability"].to_numpy(np.float32),
         flags=np.where(sigma > 0, "noise", "").astype(object), open_stream=stream,
         fingerprint=config_hash(train.fingerprint, _key(folder)))

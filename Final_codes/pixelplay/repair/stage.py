@@ -24,13 +24,24 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from pixelplay import environment
+from pixelplay.arrays import read_arrays, write_arrays
 from pixelplay.config import config_hash
 from pixelplay.data.extraction import Extraction, extract, open_raw_footage, to_working, write_rows
 from pixelplay.data.footage import Footage
 from pixelplay.data.manifest import FLAGS, Manifest
 from pixelplay.data.reading import bounded_map, open_stream
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.files import (
+    check,
+    damaged,
+    read_json,
+    remove,
+    seal,
+    sealed,
+    sealed_files,
+    unseal,
+    write_json,
+)
 from pixelplay.repair import noise
 from pixelplay.repair.background import Scene, full_picture, learn_scenes
 from pixelplay.repair.mend import Mender, needs_background, needs_mending
@@ -39,6 +50,10 @@ from pixelplay.repair.plan import changes, look, make_plan, noise_models, repeat
 
 log = logging.getLogger(__name__)
 
+OURS = ("manifest.", "extraction.", "repair.", "backgrounds.", "train.npy", "train.state", "train.observed", "test.npy",
+        "test.state", "test.observed", ".train.key", ".test.key")
+"""How the names of this stage's files begin; one of them damaged, and all are made again, because the cache holds
+mended rows over raw ones."""
 VERSION = 8
 """Part of every key: raise it when decisions or repairs change, so that older caches are made again."""
 
@@ -70,6 +85,8 @@ def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None
         PixelPlayError: no frame of the dataset can be read.
     """
     folder, config, workers = Path(folder), config or RepairConfig(), workers or environment.cpu_count()
+    if damaged(p for p in sealed_files(folder) if p.name.startswith(OURS)):
+        _forget(folder)
     about = read_json(folder / "repair.json") if (folder / "repair.json").exists() else {}
     extraction = extract(manifest, folder, observe=noise.measure, observe_key="noise 1", workers=workers)
     key = config_hash(extraction.key, config, VERSION)
@@ -93,10 +110,10 @@ def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None
         plan = _read_plan(folder)
     else:
         plan, words = _decide(manifest, extraction, config, workers)
-        with atomic_path(folder / "repair.csv") as part:
+        with sealed(folder / "repair.csv") as part:
             plan.to_csv(part, index=False, lineterminator="\n")
         about = {"extraction": extraction.key, "key": key, "finished": False, "notes": words}
-        write_json(folder / "repair.json", about)
+        write_json(folder / "repair.json", about, seal=True)
     _mend(manifest, extraction, plan, workers)
     table = manifest.table.copy()
     for name, empty in (("flags", ""), ("reliability", 1.0)):
@@ -110,7 +127,7 @@ def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None
     counts = collections.Counter(f for cell in plan["flags"] for f in cell.split("|") if f)
     write_json(folder / "repair.json", {**about, "finished": True, "test_frames": len(plan),
                                         "mended": int(needs_mending(plan).sum()),
-                                        "flags": {f: counts[f] for f in FLAGS if counts[f]}})
+                                        "flags": {f: counts[f] for f in FLAGS if counts[f]}}, seal=True)
     if counts:
         log.info("corrupted test frames: %s", ", ".join(f"{counts[f]} {f}" for f in FLAGS if counts[f]))
     return repaired
@@ -141,6 +158,10 @@ def open_footage(folder: Path, split: str, workers: int | None = None) -> Footag
     if split != "test":
         return footage
     plan = _read_plan(folder)
+    if len(plan) != len(footage):
+        raise PixelPlayError(f"{folder / 'repair.csv'} plans {len(plan)} frames, the manifest names {len(footage)}",
+                             expected="one row a test frame in both",
+                             mend=f"delete {folder / 'repair.json'} and run stage 01_frame_extraction again")
     mender = _mender(folder, Extraction.load(folder))
     changed, rows_of = needs_mending(plan), list(plan.itertuples(index=False))
 
@@ -204,7 +225,13 @@ def _empty_plan(unreadable: np.ndarray) -> pd.DataFrame:
 
 
 def _read_plan(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "repair.csv", keep_default_na=False, dtype={"flags": str})
+    path = folder / "repair.csv"
+    check(path)
+    try:
+        return pd.read_csv(path, keep_default_na=False, dtype={"flags": str})
+    except (OSError, ValueError) as cause:
+        raise PixelPlayError(f"{path} cannot be read: {cause}",
+                             mend=f"delete {folder / 'repair.json'} and run stage 01_frame_extraction again") from cause
 
 
 def _save_backgrounds(manifest: Manifest, extraction: Extraction, config: RepairConfig, plan: pd.DataFrame,
@@ -212,16 +239,14 @@ def _save_backgrounds(manifest: Manifest, extraction: Extraction, config: Repair
     stream, size = open_stream(manifest, "train", workers), extraction.full_size["test"]
     backgrounds = {str(k): full_picture(scenes[k], readable, stream, size, config.background_frames)
                    for k in sorted(set(plan["scene"][needs_background(plan)]))}
-    with atomic_path(extraction.folder / "backgrounds.npz") as part:
-        np.savez_compressed(part, **backgrounds)
+    write_arrays(extraction.folder / "backgrounds.npz", compress=True, **backgrounds)
 
 
 def _mender(folder: Path, extraction: Extraction) -> Mender:
     path = folder / "backgrounds.npz"
     if not path.exists():
         return Mender({}, extraction.size)
-    with np.load(path) as stored:
-        return Mender({int(k): stored[k] for k in stored.files}, extraction.size)
+    return Mender({int(k): v for k, v in read_arrays(path).items()}, extraction.size)
 
 
 def _mend(manifest: Manifest, extraction: Extraction, plan: pd.DataFrame, workers: int) -> None:
@@ -236,6 +261,8 @@ def _mend(manifest: Manifest, extraction: Extraction, plan: pd.DataFrame, worker
     changed, borrowing = needs_mending(plan), needs_background(plan)
     clean = plan["flags"].isin(("", "vflip", "hflip", "rot180")).to_numpy() & (plan["scene"] >= 0).to_numpy()
     pixels, lenders = extraction.pixels("test"), threading.local()
+    if changed.any():
+        unseal(extraction.folder / "test.npy")
 
     def work(pair: tuple[int, np.ndarray]) -> np.ndarray:
         row, frame = pair
@@ -254,10 +281,12 @@ def _mend(manifest: Manifest, extraction: Extraction, plan: pd.DataFrame, worker
         with contextlib.closing(bounded_map(work, pairs, workers)) as mended:
             for row, frame in zip(tqdm(rows, desc=what, unit="frame"), mended):
                 write_rows(extraction.folder / "test.npy", [row], [frame])
+    if changed.any():
+        seal(extraction.folder / "test.npy")
 
 
 def _forget(folder: Path) -> None:
     """Let the next extraction start anew."""
     for name in ("extraction.json", "repair.json", "repair.csv", "backgrounds.npz", ".train.key.json",
                  ".test.key.json"):
-        (folder / name).unlink(missing_ok=True)
+        remove(folder / name)

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pixelplay.arrays import read_arrays, write_arrays
 from pixelplay.data.footage import Footage
-from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path
 from pixelplay.two_stream.actor_table import ActorTable
 from pixelplay.two_stream.scoring import reason
 
@@ -20,10 +19,10 @@ def write_actors(folder: Path, footage: Footage, table: ActorTable, appearance_z
                  ratio: np.ndarray, nearest: np.ndarray, train_ids: np.ndarray, train_boxes: np.ndarray) -> None:
     """Write the M actors of a split; see `load_actors`. `ratio` (M,) is speed over the usual top speed, or NaN."""
     words = np.array([reason(*actor) for actor in zip(motion_z, appearance_z, ratio, table.classes)], dtype=np.str_)
-    with atomic_path(folder / f"actors.{footage.name}.npz") as part:
-        np.savez(part, Id=footage.ids[table.position].astype(np.str_), boxes=table.boxes, classes=table.classes,
-                 detector_score=table.scores, appearance_z=appearance_z, motion_z=motion_z, speed=table.motion[:, 0],
-                 reason=words, nearest=nearest, train_Id=train_ids.astype(np.str_), train_boxes=train_boxes)
+    write_arrays(folder / f"actors.{footage.name}.npz", Id=footage.ids[table.position].astype(np.str_),
+                 boxes=table.boxes, classes=table.classes, detector_score=table.scores, appearance_z=appearance_z,
+                 motion_z=motion_z, speed=table.motion[:, 0], reason=words, nearest=nearest,
+                 train_Id=train_ids.astype(np.str_), train_boxes=train_boxes)
 
 
 def load_actors(folder: Path, split: str) -> dict[str, np.ndarray]:
@@ -39,7 +38,4 @@ def load_actors(folder: Path, split: str) -> dict[str, np.ndarray]:
         PixelPlayError: the model has not scored that split yet.
     """
     path = Path(folder) / f"actors.{split}.npz"
-    if not path.exists():
-        raise PixelPlayError(f"{path} is missing", mend="run stage 02_two_stream_memory with model local_memory")
-    with np.load(path) as kept:
-        return {k: kept[k] for k in kept.files}
+    return read_arrays(path, mend="run stage 02_two_stream_memory with model local_memory")

@@ -21,10 +21,11 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from pixelplay import distributed, environment
+from pixelplay.arrays import read_arrays, write_arrays
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage, segments
 from pixelplay.data.reading import bounded_map
-from pixelplay.files import atomic_path
+from pixelplay.files import damaged
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.partners import later_partners, partners, with_partners
 from pixelplay.two_stream.actors import ActorRules, join_actors
@@ -141,16 +142,16 @@ def actor_table(footage: Footage, folder: Path, scene: Scene, detectors: Sequenc
                        for a in (footage.rows, scene.background.medians, scene.background.thresholds)])
     home = Path(folder) / f"{footage.name}-actors-{key}"
     names = footage.video_names()
-    mine = [i for i in distributed.share(len(names)) if not (home / f"{i}.npz").exists()]
+    mine = [i for i in distributed.share(len(names))
+            if damaged([home / f"{i}.npz"]) or not (home / f"{i}.npz").exists()]
     for i in tqdm(mine, desc=f"{footage.name} actors", unit="video", disable=None):
         found = _one_video(footage.of_videos([names[i]]), scene, detectors, use_foreground, rules)
-        with atomic_path(home / f"{i}.npz") as part:
-            np.savez(part, **found)
+        write_arrays(home / f"{i}.npz", **found)
     distributed.barrier()
     pieces = []
     for i, name in enumerate(names):
-        with np.load(home / f"{i}.npz") as kept:
-            piece = {field: kept[field] for field in FIELDS}
+        kept = read_arrays(home / f"{i}.npz")
+        piece = {field: kept[field] for field in FIELDS}
         piece["position"] = piece["position"] + int(np.argmax(footage.videos == name))
         pieces.append(piece)
     if not pieces:

@@ -18,10 +18,11 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from pixelplay import distributed
+from pixelplay.arrays import new_array, read_array, write_array
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path, write_json
+from pixelplay.files import damaged, write_json
 from pixelplay.two_stream.backbones import Backbone
 
 log = logging.getLogger(__name__)
@@ -57,9 +58,10 @@ def cached_table(folder: Path, name: str, key: str, count: int, width: int, prod
     """
     chunk = chunk or CHUNK
     path, parts = Path(folder) / f"{name}-{key}.npy", Path(folder) / f".{name}-{key}.chunks{chunk}"
-    if not path.exists():
+    if damaged([path]) or not path.exists():
         pieces = -(-count // chunk)
-        mine = [p for p in distributed.share(pieces) if not (parts / f"{p}.npy").exists()]
+        mine = [p for p in distributed.share(pieces)
+                if damaged([parts / f"{p}.npy"]) or not (parts / f"{p}.npy").exists()]
         for piece in tqdm(mine, desc=f"{name} features", unit="chunk", disable=None):
             start, stop = piece * chunk, min((piece + 1) * chunk, count)
             rows = np.asarray(produce(start, stop))
@@ -71,15 +73,14 @@ def cached_table(folder: Path, name: str, key: str, count: int, width: int, prod
                 bad = start + int(np.argmin(np.isfinite(rows).all(axis=1)))
                 raise PixelPlayError(f"{name} features: row {bad} is not finite as {dtype}",
                                      mend="choose another precision or backbone")
-            with atomic_path(parts / f"{piece}.npy") as part:
-                np.save(part, rows)
+            write_array(parts / f"{piece}.npy", rows)
         distributed.barrier()
         if distributed.is_main():
             _join(path, parts, count, width, dtype, pieces)
         distributed.barrier()
     elif distributed.is_main():
         shutil.rmtree(parts, ignore_errors=True)  # left by a run that was killed just after it had joined them
-    table = np.load(path, mmap_mode="r") if count * width else np.zeros((count, width), dtype)
+    table = read_array(path, mapped=True)
     if table.shape != (count, width):
         raise PixelPlayError(f"{path} holds {table.shape}", expected=f"{(count, width)}",
                              mend="delete the file; it will be made again")
@@ -87,18 +88,12 @@ def cached_table(folder: Path, name: str, key: str, count: int, width: int, prod
 
 
 def _join(path: Path, parts: Path, count: int, width: int, dtype: str, pieces: int) -> None:
-    if not path.exists():
-        for left in path.parent.glob(f".{path.stem}.*.part.npy"):  # by a run that was killed while it joined
-            left.unlink()
-        with atomic_path(path) as part:
-            whole = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=(count, width))
-            row = 0
-            for piece in range(pieces):
-                rows = np.load(parts / f"{piece}.npy")
-                whole[row:row + len(rows)] = rows
-                row += len(rows)
-            whole.flush()
-            del whole
+    with new_array(path, (count, width), dtype) as whole:
+        row = 0
+        for piece in range(pieces):
+            rows = read_array(parts / f"{piece}.npy")
+            whole[row:row + len(rows)] = rows
+            row += len(rows)
     shutil.rmtree(parts, ignore_errors=True)
 
 
@@ -182,7 +177,7 @@ def _card(folder: Path, stem: str, backbone: Backbone, table: np.ndarray) -> Non
     if distributed.is_main() and not (Path(folder) / f"{stem}.json").exists():
         write_json(Path(folder) / f"{stem}.json", {
             "backbone": backbone.name, "weights_hash": backbone.weights_hash, "source": backbone.source,
-            "precision": backbone.hardware.dtype, "rows": table.shape[0], "parts": backbone.parts})
+            "precision": backbone.hardware.dtype, "rows": table.shape[0], "parts": backbone.parts}, seal=True)
 
 
 class _Pictures:

@@ -21,9 +21,10 @@ import torch
 
 from pixelplay import distributed
 from pixelplay.calibration import Calibration, calibrate
+from pixelplay.cards import read_card, well_formed, write_weights_and_card
+from pixelplay.config import override
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path, read_json, write_json
 from pixelplay.model import Model, Scores
 from pixelplay.pretrained import Needs
 from pixelplay.two_stream.backbones import Backbone, backbone_needs, load_backbone
@@ -231,11 +232,10 @@ class GlobalMemory(Model):
 
     def save(self, folder: Path) -> None:
         """Write global_memory.safetensors and, last, its card."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
-        with atomic_path(Path(folder) / f"{self.name}.safetensors") as part:
-            save_file({f"bank{i}": bank.vectors for i, bank in enumerate(self.banks)}, part)
-        write_json(Path(folder) / f"{self.name}.json", {
+        content = save({f"bank{i}": bank.vectors for i, bank in enumerate(self.banks)})
+        write_weights_and_card(Path(folder) / f"{self.name}.safetensors", content, Path(folder) / f"{self.name}.json", {
             "model": self.name, "version": self.version, "config": dataclasses.asdict(self.config), "seed": self.seed,
             **self.about, "banks": [{"vectors": len(b), **b.about} for b in self.banks],
             "calibrations": [dataclasses.asdict(c) for c in self.calibrations]})
@@ -243,23 +243,20 @@ class GlobalMemory(Model):
     @classmethod
     def load(cls, folder: Path) -> GlobalMemory:
         """Read what `save` wrote; the backbone's weights are checked when they are first needed."""
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        card, path = read_json(Path(folder) / f"{cls.name}.json"), Path(folder) / f"{cls.name}.safetensors"
-        if card.get("model") != cls.name or card.get("version") != cls.version:
-            raise PixelPlayError(f"{Path(folder) / cls.name}.json is no {cls.name} of version {cls.version}",
-                                 mend="fit the model again")
-        try:
-            tensors = load_file(path)
-            vectors = [tensors[f"bank{i}"] for i in range(len(card["banks"]))]
-        except (OSError, SafetensorError, KeyError) as cause:
-            raise PixelPlayError(f"{path} cannot be read: {cause}", mend="fit the model again") from cause
-        model = cls(GlobalMemoryConfig(**card["config"]), seed=card["seed"])
-        own = ("model", "version", "config", "seed", "banks", "calibrations")
-        model.about = {k: card[k] for k in card if k not in own}
-        model.calibrations = [Calibration(**c) for c in card["calibrations"]]
-        device = distributed.local_hardware().device
-        model.banks = [MemoryBank(v, k=model.config.neighbours, reweight=model.config.reweight, device=device, about=b)
-                       for v, b in zip(vectors, card["banks"])]
+        path, weights = Path(folder) / f"{cls.name}.json", Path(folder) / f"{cls.name}.safetensors"
+        card = read_card(path, weights, model=cls.name, version=cls.version)
+        with well_formed(path, weights):
+            tensors = load_file(weights)
+            model = cls(override(GlobalMemoryConfig(), card["config"]), seed=card["seed"])
+            own = ("model", "version", "config", "seed", "banks", "calibrations", "sha256", "bytes")
+            model.about = {k: card[k] for k in card if k not in own}
+            model.calibrations = [Calibration.of_card(c) for c in card["calibrations"]]
+            if not len(model.calibrations) == len(card["banks"]) == len(tensors) > 0:
+                raise ValueError(f"{len(card['banks'])} banks, {len(model.calibrations)} calibrations and "
+                                 f"{len(tensors)} tensors")
+            model.banks = [MemoryBank(tensors[f"bank{i}"], k=model.config.neighbours, reweight=model.config.reweight,
+                                      device=distributed.local_hardware().device, about=about)
+                           for i, about in enumerate(card["banks"])]
         return model

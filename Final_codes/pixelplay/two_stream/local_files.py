@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from pixelplay.calibration import Calibration
-from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.cards import read_card, well_formed, write_weights_and_card
 from pixelplay.two_stream.actor_table import Scene
 from pixelplay.two_stream.foreground import Background
 from pixelplay.two_stream.motion import SpeedModel
@@ -53,7 +52,7 @@ class LocalFit:
 
 def write_memory(folder: Path, name: str, fit: LocalFit, card: dict[str, Any]) -> None:
     """Write both files; `card` holds what else is to be known of the model."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     background = fit.scene.background
     tensors = {"background.medians": background.medians, "background.thresholds": background.thresholds,
@@ -63,9 +62,8 @@ def write_memory(folder: Path, name: str, fit: LocalFit, card: dict[str, Any]) -
     tensors |= {f"bank{i}": b for i, b in enumerate(fit.banks)} | {f"members{i}": m for i, m in enumerate(fit.members)}
     for part, bank in fit.patches.items():
         tensors |= {f"{part}.vectors": bank.vectors, f"{part}.actors": bank.actors}
-    with atomic_path(Path(folder) / f"{name}.safetensors") as part:
-        save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, part)
-    write_json(Path(folder) / f"{name}.json", {
+    content = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
+    write_weights_and_card(Path(folder) / f"{name}.safetensors", content, Path(folder) / f"{name}.json", {
         **card, "banks": len(fit.banks), "train_ids": fit.train_ids.tolist(),
         "calibrations": {k: dataclasses.asdict(v) for k, v in fit.calibrations.items()},
         "rarities": {k: dataclasses.asdict(v) for k, v in fit.rarities.items()}})
@@ -73,29 +71,24 @@ def write_memory(folder: Path, name: str, fit: LocalFit, card: dict[str, Any]) -
 
 def read_memory(folder: Path, name: str, version: int) -> tuple[LocalFit, dict[str, Any]]:
     """What `write_memory` was given. Raises PixelPlayError for another model or version, or a damaged file."""
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    card, path = read_json(Path(folder) / f"{name}.json"), Path(folder) / f"{name}.safetensors"
-    if card.get("model") != name or card.get("version") != version:
-        raise PixelPlayError(f"{Path(folder) / name}.json is no {name} of version {version}",
-                             mend="fit the model again")
-    try:
+    path, weights = Path(folder) / f"{name}.json", Path(folder) / f"{name}.safetensors"
+    card = read_card(path, weights, model=name, version=version)
+    with well_formed(path, weights):
         own = {k: card.pop(k) for k in ("banks", "train_ids", "calibrations", "rarities")}
         flow, config = card["flow"], card["config"]
-        t = load_file(path)
+        t = load_file(weights)
         background = Background(t["background.medians"], t["background.thresholds"], t["background.thumbs"])
         motion = SpeedModel if config.get("motion", "speed") == "speed" else DensityModel
         return LocalFit(
             Scene(background, flow["baseline"], flow["dead_zone"], flow["tolerance"], flow["directions"]),
             motion.from_arrays(_under("speeds", t)), UsualModel.from_arrays(_under("usual", t)),
             [t[f"bank{i}"] for i in range(own["banks"])], [t[f"members{i}"] for i in range(own["banks"])],
-            {k: Calibration(**v) for k, v in own["calibrations"].items()},
+            {k: Calibration.of_card(v) for k, v in own["calibrations"].items()},
             {k: Rarity(tuple(v["levels"]), v["excess"]) for k, v in own["rarities"].items()},
             np.array(own["train_ids"], dtype=object), t["train_boxes"],
             {p: VectorBank(t[f"{p}.vectors"], t[f"{p}.actors"]) for p in config.get("patches", ())}), card
-    except (OSError, SafetensorError, KeyError) as cause:
-        raise PixelPlayError(f"{path} or its card cannot be read: {cause}", mend="fit the model again") from cause
 
 
 def _under(name: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -23,6 +23,8 @@ import torch
 
 from pixelplay import distributed
 from pixelplay.calibration import Calibration, calibrate
+from pixelplay.cards import well_formed
+from pixelplay.config import override
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.flow.partners import partners
@@ -369,10 +371,11 @@ class LocalMemory(Model):
     def load(cls, folder: Path) -> LocalMemory:
         """Read what `save` wrote; backbone and detector weights are checked when they are first needed."""
         fitted, card = read_memory(folder, cls.name, cls.version)
-        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in card["config"].items()}
-        model = cls(LocalMemoryConfig(**settings), seed=card["seed"])
+        with well_formed(Path(folder) / f"{cls.name}.json", Path(folder) / f"{cls.name}.safetensors"):
+            model = cls(override(LocalMemoryConfig(), card["config"]), seed=card["seed"])
         model.fitted = fitted
-        model.about = {k: v for k, v in card.items() if k not in ("model", "version", "config", "seed")}
+        model.about = {k: v for k, v in card.items()
+                       if k not in ("model", "version", "config", "seed", "sha256", "bytes")}
         return model
 
 

@@ -1,8 +1,8 @@
 """Memory banks: exact nearest neighbours among feature vectors.
 
 Reads (M, D) vectors of normal footage; gives the distance of (N, D) queries to their nearest ones, by blocked matrix
-products (never N x M at once for large M). Written as safetensors with a JSON card. Also scores the training rows
-themselves, each against a bank built without its video, which is what calibration needs.
+products (never N x M at once for large M). Also scores the training rows themselves, each against a bank built without
+its video, which is what calibration needs.
 
 Re-weighting: Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection", equation 7.
 """
@@ -10,7 +10,6 @@ Re-weighting: Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Dete
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,7 @@ import torch
 from torch import Tensor
 
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path, read_json, write_json
 
-VERSION = 1
 _BLOCK_ELEMENTS = 1 << 24
 """Distances held at once: 64 MB."""
 _SPARE = 4
@@ -118,35 +115,6 @@ class MemoryBank:
             around = np.append(around[support[row] != found[row]], distance[row])
             weights[row] = 1.0 - np.exp(-np.logaddexp.reduce(around.astype(np.float64) - float(distance[row])))
         return weights
-
-    def save(self, folder: Path, name: str) -> None:
-        """Write `<name>.safetensors` and its card `<name>.json`, the card last."""
-        from safetensors.numpy import save_file
-
-        with atomic_path(Path(folder) / f"{name}.safetensors") as part:
-            save_file({"vectors": self.vectors}, part)
-        write_json(Path(folder) / f"{name}.json", {
-            "kind": "memory_bank", "version": VERSION, "vectors": list(self.vectors.shape), "k": self.k,
-            "reweight": self.reweight, "about": self.about})
-
-    @classmethod
-    def load(cls, folder: Path, name: str, *, index: str = "exact", device: str = "cpu") -> MemoryBank:
-        """Read what `save` wrote. Raises PixelPlayError for a missing, damaged or foreign file."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        card, path = read_json(Path(folder) / f"{name}.json"), Path(folder) / f"{name}.safetensors"
-        if card.get("kind") != "memory_bank" or card.get("version") != VERSION:
-            raise PixelPlayError(f"{Path(folder) / name}.json is no memory bank of version {VERSION}",
-                                 mend="fit the model again")
-        try:
-            vectors = load_file(path)["vectors"]
-        except (OSError, SafetensorError, KeyError) as cause:
-            raise PixelPlayError(f"{path} cannot be read: {cause}", mend="fit the model again") from cause
-        if list(vectors.shape) != card["vectors"]:
-            raise PixelPlayError(f"{path} holds {vectors.shape} vectors",
-                                 expected=f"{card['vectors']}, as its card says", mend="fit the model again")
-        return cls(vectors, k=card["k"], reweight=card["reweight"], about=card["about"], index=index, device=device)
 
 
 def folds(videos: np.ndarray, limit: int = 16) -> np.ndarray:

@@ -38,8 +38,8 @@ class LiveVideo:
         self.size, self.fps, self.threshold = size, fps, threshold
         self.recent: collections.deque[tuple[int, float]] = collections.deque(maxlen=max(2, round(SECONDS * fps)))
         self.rate, self.first = Fraction(fps).limit_denominator(1001), None
-        self.container = import_av().open(str(path), "w", format="mp4",
-                                 options={"movflags": "frag_keyframe+empty_moov+default_base_moof"})
+        self.container = import_av().open(str(path), "w", format="mp4", options={
+            "movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"})
         self.stream = self.container.add_stream("libx264", rate=self.rate,
                                                 options={"crf": str(quality), "preset": "veryfast"})
         self.stream.height, self.stream.width = (side + side % 2 for side in size)
@@ -49,10 +49,15 @@ class LiveVideo:
     def __enter__(self) -> LiveVideo:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self.first is not None:
-            self.container.mux(self.stream.encode())
-        self.container.close()
+    def __exit__(self, mistake: type[BaseException] | None, *_: object) -> None:
+        try:
+            if self.first is not None:
+                self.container.mux(self.stream.encode())
+        except (import_av().error.FFmpegError, OSError):
+            if mistake is None:  # else it fails for the reason that is on its way already
+                raise
+        finally:
+            self.container.close()
 
     def write(self, number: int, frame: np.ndarray, score: float, *, boxes: Sequence[Box] = (),
               heat: np.ndarray | None = None, alarm: str | None = None) -> None:

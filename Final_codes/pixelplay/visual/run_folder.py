@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pixelplay.arrays import read_array
 from pixelplay.data.footage import Footage, segments
 from pixelplay.data.manifest import Manifest
 from pixelplay.errors import PixelPlayError
@@ -213,7 +214,7 @@ class RunFolder:
         path = self.folder / "scores" / "maps" / f"{name}.npy"
         if not path.exists():
             return None
-        maps = np.load(path, mmap_mode="r")
+        maps = read_array(path, mapped=True, mend=f"run {name} again")
         if len(maps) != len(self.test):
             raise PixelPlayError(f"{path} holds {len(maps)} maps", expected=f"{len(self.test)}, one a test frame",
                                  mend=f"run {name} again")

@@ -1,0 +1,114 @@
+"""NumPy files that prove themselves: every .npy and .npz the project keeps is written and opened here.
+
+Files are sealed (see `files`). What cannot be read is a PixelPlayError that names the file and what makes it again.
+Memory-mapped files get their disk blocks before the first row is written: a mapped write to a full disk would end the
+process with a bus error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import check, clear_errors, sealed
+
+AGAIN = "run the stage that makes it again"
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write an .npy file in one step."""
+    with sealed(path) as part, part.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)
+
+
+def write_arrays(path: Path, *, compress: bool = False, **arrays: np.ndarray) -> None:
+    """Write an .npz file in one step."""
+    with sealed(path) as part, part.open("wb") as stream:
+        (np.savez_compressed if compress else np.savez)(stream, **arrays)
+
+
+@contextlib.contextmanager
+def new_array(path: Path, shape: tuple[int, ...], dtype: type) -> Iterator[np.ndarray]:
+    """A memory-mapped array of zeros to fill; it gets its final name and its seal when the block ends."""
+    with sealed(path) as part:
+        if 0 in shape:
+            with part.open("wb") as stream:
+                np.save(stream, np.zeros(shape, dtype))
+            yield np.zeros(shape, dtype)
+            return
+        array = np.lib.format.open_memmap(part, "w+", dtype, shape)
+        _allocate(part)
+        yield array
+        array.flush()
+
+
+def scratch_array(shape: tuple[int, ...], dtype: type, folder: Path | None = None) -> np.memmap:
+    """A memory-mapped array of zeros that nobody keeps, so that the memory a run needs does not grow with its length.
+
+    Args:
+        folder: on whose disk; the system's place for temporary files when None. The file has no name, and goes when
+            the array does.
+    """
+    place = Path(folder or tempfile.gettempdir())
+    with clear_errors(place / "scratch"):
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=place, prefix=".scratch-") as stream:
+            stream.truncate(max(1, int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize))
+            _allocate(Path(stream.name))
+            return np.memmap(stream, dtype, "r+", shape=shape)
+
+
+def read_array(path: Path, *, mapped: bool = False, mend: str = AGAIN) -> np.ndarray:
+    """Read or memory-map (read-only) an .npy file.
+
+    Raises:
+        PixelPlayError: missing, not what was sealed, or no .npy file.
+    """
+    path = Path(path)
+    check(path)
+    try:
+        if mapped:
+            # an empty array is loaded: nothing can be mapped of it
+            with contextlib.suppress(ValueError):
+                return np.lib.format.open_memmap(path, mode="r")
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise PixelPlayError(f"{path} is missing", mend=mend) from None
+    except (ValueError, EOFError, OSError) as cause:
+        raise PixelPlayError(f"{path} cannot be read: {cause}", expected="a complete .npy file", mend=mend) from cause
+
+
+def read_arrays(path: Path, *, mend: str = AGAIN) -> dict[str, np.ndarray]:
+    """Read all arrays of an .npz file; errors as in `read_array`."""
+    path = Path(path)
+    check(path)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {k: stored[k] for k in stored.files}
+    except FileNotFoundError:
+        raise PixelPlayError(f"{path} is missing", mend=mend) from None
+    except (ValueError, EOFError, OSError, AttributeError, TypeError, zipfile.BadZipFile,
+            zlib.error) as cause:
+        raise PixelPlayError(f"{path} cannot be read: {cause}", expected="a complete .npz file", mend=mend) from cause
+
+
+def _allocate(path: Path) -> None:
+    """Give a sparse file its disk blocks."""
+    with path.open("r+b") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(stream.fileno(), 0, size)
+            return
+        for start in range(0, size, 1 << 20):  # macOS: write what is read, mostly zeros
+            stream.seek(start)
+            block = stream.read(1 << 20)
+            stream.seek(start)
+            stream.write(block)

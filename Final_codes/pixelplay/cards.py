@@ -1,0 +1,66 @@
+"""A weights file and the card that describes it.
+
+The weights are safetensors, so reading them runs nothing; the card is JSON with what the weights are (model, version,
+seed, settings, where they came from) and their sha256. A pair that was damaged, mixed up or written by hand ends in one
+error that names the file, never in weights that score something else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import read_json, sealed, sha256_of, write_json
+
+AGAIN = "fit the model again, or copy its folder again"
+
+
+def write_weights_and_card(weights: Path, content: bytes, card: Path, about: dict[str, Any]) -> None:
+    """Write safetensors bytes and, last, the card with their sha256 and size, each in one step."""
+    with sealed(weights) as part:
+        part.write_bytes(content)  # safetensors' own save_file would make the file unreadable for others
+    write_json(card, {**about, "sha256": sha256_of(weights), "bytes": weights.stat().st_size}, seal=True)
+
+
+def read_card(card: Path, weights: Path, *, model: str, version: int, mend: str = AGAIN) -> dict[str, Any]:
+    """The card of a weights file.
+
+    Raises:
+        PixelPlayError: either file is missing; the card is no object, of another model or version, or without whole
+            numbers for seeds; the weights are not those it describes.
+    """
+    if not card.exists() or not weights.exists():
+        raise PixelPlayError(f"{card.parent} holds no weights of {model}", expected=f"{weights.name} and {card.name}",
+                             mend="name a folder such as Final_codes/Final_models/ped2, or train without --weights")
+    about = read_json(card)
+    if not isinstance(about, dict):
+        raise PixelPlayError(f"{card} holds no object", expected='{"model": ..., "version": ..., ...}', mend=mend)
+    if about.get("model") != model:
+        raise PixelPlayError(f"{card} describes the model '{about.get('model')}'", expected=f"'{model}'",
+                             mend="name the folder of the right model")
+    if about.get("version") != version:
+        raise PixelPlayError(f"{card.parent} holds {model} weights of version {about.get('version')}",
+                             expected=f"version {version}", mend="train again, or use the release they came with")
+    if sha256_of(weights) != about.get("sha256"):
+        raise PixelPlayError(f"{weights} is not the file its card describes (sha256 differs)", mend=mend)
+    if type(about.get("seed", 0)) is not int:
+        raise PixelPlayError(f"{card}: the seed is {about['seed']!r}", expected="a whole number", mend=mend)
+    return about
+
+
+@contextlib.contextmanager
+def well_formed(card: Path, weights: Path, *, mend: str = AGAIN) -> Iterator[None]:
+    """Around what takes a card and its tensors apart: what is absent or of another kind is a PixelPlayError."""
+    try:
+        yield
+    except SafetensorError as cause:
+        raise PixelPlayError(f"{weights} cannot be read: {cause}", mend=mend) from cause
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as cause:
+        words = f"it has no {cause}" if isinstance(cause, KeyError) else str(cause).splitlines()[-1].strip()
+        raise PixelPlayError(f"{card} and {weights.name} do not describe a model: {words}",
+                             expected="the card and weights of one release", mend=mend) from cause

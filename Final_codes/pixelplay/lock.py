@@ -1,0 +1,112 @@
+"""One run at a time in an output folder.
+
+`locked(folder)` holds an advisory lock (flock) on `.lock` in the folder, which names its owner's process and machine.
+The system gives it up when the owner ends, however it ends, so no lock is ever left behind. Processes that belong to
+the owner are let in: the other ranks of a launch (RANK), and whatever the owner starts, by the variable `OWNER` in the
+environment they inherit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import clear_errors, clear_orphans
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
+
+log = logging.getLogger(__name__)
+
+NAME = ".lock"
+OWNER = "PIXELPLAY_RUN_FOLDER"
+"""Environment variable: the folder that this process, or the one that started it, has locked."""
+PAUSE = 1.0
+"""Seconds between two looks at a lock that is waited for."""
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the lock of an output folder; the folder is created, and parts left by dead processes are removed.
+
+    Args:
+        wait: wait for another run to end instead of raising.
+    Raises:
+        PixelPlayError: another run is at work in the folder, or it cannot be written to.
+    """
+    folder = Path(folder).absolute()
+    if os.environ.get(OWNER) == str(folder) or os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    with _take(folder, wait) as stream:
+        with clear_errors(folder / NAME):
+            stream.truncate(0)
+            stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            stream.flush()
+        before = os.environ.get(OWNER)
+        os.environ[OWNER] = str(folder)
+        try:
+            for path in clear_orphans(folder):
+                log.info("removed %s, left by a process that is gone", path)
+            yield
+        finally:
+            os.environ.pop(OWNER)
+            if before is not None:
+                os.environ[OWNER] = before
+            if new and list(folder.iterdir()) == [folder / NAME]:
+                (folder / NAME).unlink()  # a run that was refused leaves nothing behind
+                for place in new:
+                    place.rmdir()
+
+
+def _take(folder: Path, wait: bool) -> TextIO:
+    """The open lock file, once it is ours."""
+    while True:
+        with clear_errors(folder / NAME):
+            folder.mkdir(parents=True, exist_ok=True)
+            stream = (folder / NAME).open("a+", encoding="utf-8")
+        try:
+            _wait_for(stream, folder, wait)
+        except BaseException:
+            stream.close()
+            raise
+        if os.fstat(stream.fileno()).st_nlink:
+            return stream
+        stream.close()  # its last owner removed the file in the meantime
+
+
+def _wait_for(stream: TextIO, folder: Path, wait: bool) -> None:
+    if fcntl is None:
+        log.warning("%s is not locked: this system has no flock; run one process at a time in it", folder)
+        return
+    said = False
+    while True:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as cause:
+            if cause.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
+                log.warning("%s is not locked: its file system has no locks; run one process at a time in it", folder)
+                return
+            if cause.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+        stream.seek(0)
+        owner = stream.read().strip() or "another process"
+        if not wait:
+            raise PixelPlayError(f"{folder} is in use by {owner}", expected="one run at a time in an output folder",
+                                 mend="wait until it ends, or choose another --output")
+        if not said:
+            log.info("waiting for %s, which is at work in %s", owner, folder)
+            said = True
+        time.sleep(PAUSE)

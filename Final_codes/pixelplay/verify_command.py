@@ -1,0 +1,28 @@
+"""`pixelplay verify`: does every file of an output folder still hold what was written?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import verify
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare RUN."""
+    parser.add_argument("folder", type=Path, metavar="RUN", help="a run's output folder, or any folder below it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check all files whole and name those that do not fit. Exit status 0 when all do, 1 when not."""
+    if not args.folder.is_dir():
+        raise PixelPlayError(f"{args.folder} is no folder", expected="a run's output folder")
+    wrong, count = verify(args.folder)
+    if not count:
+        raise PixelPlayError(f"{args.folder} holds no sealed file", expected="a run's output folder")
+    for path in wrong:
+        print(f"{path}: {'missing' if not path.exists() else 'does not fit its digest'}")
+    print(f"{count - len(wrong)} of {count} files hold what was written"
+          + ("; run again with the same --output: the others are made again" if wrong else ""))
+    return 1 if wrong else 0
