@@ -21,6 +21,9 @@ from nbclient import NotebookClient
 class Kernel(AsyncKernelManager):
     """A kernel of the Python named on the command line, with its programs first on the path."""
 
+    def __init__(self, **traits):
+        super().__init__(transport="ipc", **traits)
+
     @property
     def kernel_spec(self) -> KernelSpec:
         python = sys.argv[1]
@@ -42,7 +45,8 @@ def main() -> int:
             shown = "".join(shown_text(output) for output in outputs)
             results.append([shown, any(output["output_type"] == "error" for output in outputs)])
             Path(sys.argv[3]).write_text(json.dumps(results))
-            lines = [line.rpartition("\r")[2] for line in shown.splitlines() if line.strip()]
+            # of a progress bar, what it showed last
+            lines = [line.rstrip("\r").rpartition("\r")[2] for line in shown.split("\n") if line.strip()]
             print("\n".join(f"   {line}" for line in lines[-25:]))
             print(f"   ({time.perf_counter() - start:.0f} s)", flush=True)
     return 0

@@ -38,7 +38,7 @@ def main() -> int:
     mount = make_competition(place / "input" / "pixel-play-26")
     working = place / "working"
     working.mkdir()
-    run(place, "run_all.py", "--profile", "full", "--force", "--set", *settings)
+    check_preflight(run(place, "run_all.py", "--profile", "full", "--force", "--set", *settings))
     check_submission(working / "submission.csv", mount)
     check_scores(working / "scores", list(classes), mount)
     used = json.loads((working / "run.json").read_text())["configs"]
@@ -53,15 +53,26 @@ def main() -> int:
     return 0
 
 
-def run(place: Path, program: str, *arguments: str) -> None:
-    """Run a program of this project where Kaggle's folders are `place`'s; raises CalledProcessError."""
+def run(place: Path, program: str, *arguments: str) -> str:
+    """Run a program of this project where Kaggle's folders are `place`'s -> what it printed; raises where it fails."""
     folders = {"PIXELPLAY_KAGGLE_INPUT": str(place / "input"), "PIXELPLAY_KAGGLE_WORKING": str(place / "working"),
                "PIXELPLAY_WEIGHTS": str(make_weights(SCRATCH / "weights"))}
     print("$", program, *arguments, flush=True)
-    start = time.perf_counter()
-    subprocess.run([sys.executable, REPOSITORY / "Final_codes" / program, *arguments], cwd=place / "working",
-                   env=os.environ | folders, check=True)
+    start, shown = time.perf_counter(), []
+    with subprocess.Popen([sys.executable, REPOSITORY / "Final_codes" / program, *arguments], cwd=place / "working",
+                          env=os.environ | folders, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            shown.append(line)
+    assert process.returncode == 0, f"{program} ended with status {process.returncode}"
     print(f"({program}: {time.perf_counter() - start:.0f} s)", flush=True)
+    return "".join(shown)
+
+
+def check_preflight(shown: str) -> None:
+    """Nothing stands in the way of a run but the GPU that this machine may lack. Raises AssertionError."""
+    problems = [line for line in shown.splitlines() if line.startswith("going on in spite of")]
+    assert all("GPU" in line for line in problems) and len(problems) <= 1, "\n".join(problems)
 
 
 if __name__ == "__main__":

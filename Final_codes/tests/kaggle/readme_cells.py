@@ -25,7 +25,7 @@ from pathlib import Path
 import image
 import jupytext
 from competition import check_scores, check_submission, make_competition
-from full_profile import REPOSITORY, SCRATCH
+from full_profile import REPOSITORY, SCRATCH, check_preflight
 from weights import make_weights
 
 HERE = Path(__file__).resolve().parent
@@ -129,7 +129,7 @@ def impossible() -> str:
 
 # ---- what must be true afterwards -----------------------------------------------------------------------------------
 
-def check_stopped(session: Session, shown: str, failed: bool) -> None:
+def check_stopped(shown: str, failed: bool) -> None:
     """`full` without a GPU stops at once, says why, and names both ways on."""
     assert failed and "GPU" in shown and "--profile lite" in shown and "--force" in shown, shown[-3000:]
     assert "Traceback" not in shown and "not installed" not in shown, shown[-3000:]
@@ -176,7 +176,8 @@ def main() -> int:
     clone = re.sub("<[^>]+>", snapshot(SCRATCH / "repository").as_uri(), the_cell(cells, "git clone"), count=1)
     shown = session.run([clone, whole, whole.rstrip() + SHORT, again, the_cell(cells, "ensemble.py")], base)
     check_installed(session, base)
-    check_stopped(session, *shown[1])
+    check_stopped(*shown[1])
+    check_preflight(shown[2][0])
     check_finished(session, mount, models)
 
     offline = make_offline(weights)
@@ -186,7 +187,8 @@ def main() -> int:
     shown = session.run([the_cell(cells, "pixel-play-offline"), whole, whole.rstrip() + SHORT, again,
                          the_cell(cells, "ensemble.py")], base)
     check_installed(session, base)
-    check_stopped(session, *shown[1])
+    check_stopped(*shown[1])
+    check_preflight(shown[2][0])
     check_finished(session, mount, models)
 
     session = Session("notebook_internet_off", False, attached)
@@ -204,10 +206,10 @@ def main() -> int:
 
 
 def make_offline(weights: Path) -> Path:
-    """The dataset that `pixelplay fetch` makes for sessions with internet off."""
-    target = SCRATCH / "offline"
+    """The dataset that `pixelplay fetch` makes for sessions with internet off, with wheels for this Python."""
+    target, python = SCRATCH / "offline", f"{sys.version_info[0]}.{sys.version_info[1]}"
     shutil.rmtree(target, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "pixelplay", "fetch", "--to", target], check=True,
+    subprocess.run([sys.executable, "-m", "pixelplay", "fetch", "--to", target, "--python", python], check=True,
                    env=os.environ | {"PIXELPLAY_WEIGHTS": str(weights)})
     return target
 
