@@ -25,6 +25,8 @@ COMMANDS = {
     "evaluate": ("pixelplay.evaluation.command", "add_arguments", "run", "metrics of score files against labels"),
     "watch": ("pixelplay.live_command", "add_arguments", "run", "score a live camera, a stream or a file as it comes"),
     "watch-file": ("pixelplay.visual.command", "add_arguments", "run", "annotated video of a finished run"),
+    "fetch": ("pixelplay.fetch_command", "add_arguments", "run",
+              "make the dataset that lets Kaggle run without internet: weights, wheels, this code"),
     "figures": ("pixelplay.visual.gallery", "add_arguments", "run", "all figures of a finished run"),
 }
 

@@ -96,8 +96,8 @@ def gpu_problem(number: int) -> str:
     name, capability = torch.cuda.get_device_name(number), torch.cuda.get_device_capability(number)
     built = torch.cuda.get_arch_list()
     if not runs_on(built, capability):
-        return (f"GPU {number}, {name}, is of architecture sm_{capability[0]}{capability[1]}, for which this torch was not "
-                f"built (it was for {' '.join(built)})")
+        return (f"GPU {number}, {name}, is of architecture sm_{capability[0]}{capability[1]}, for which this torch was "
+                f"not built (it was for {' '.join(built)})")
     try:
         x = torch.ones(8, 8, device=f"cuda:{number}")
         right = float((x @ x).sum()) == 512.0

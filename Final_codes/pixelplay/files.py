@@ -48,13 +48,16 @@ def write_json(target: Path | str, value: Any) -> None:
 
 
 def read_json(path: Path | str) -> Any:
-    """Read JSON; a damaged file is a PixelPlayError that names it."""
+    """Read JSON; a file that is missing, cannot be read or is damaged is a PixelPlayError that names it."""
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PixelPlayError(f"{path} is missing") from None
-    except json.JSONDecodeError as cause:
+    except OSError as cause:
+        raise PixelPlayError(f"{path} cannot be read: {cause.strerror}") from cause
+    # not UTF-8 and numbers of thousands of digits are ValueErrors, too; brackets in brackets exhaust the stack
+    except (ValueError, RecursionError) as cause:
         raise PixelPlayError(f"{path} is not valid JSON: {cause}", mend="delete it and run the stage again") from cause
 
 

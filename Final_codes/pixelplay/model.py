@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pixelplay.data.footage import Footage
+from pixelplay.pretrained import Needs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +85,11 @@ class Model(abc.ABC):
 
     def __init__(self, config: Any, *, seed: int = 0):
         self.config, self.seed = config, seed
+
+    @classmethod
+    def needs(cls, config: Any) -> Needs:
+        """Optional packages and third-party weights that a model with these settings needs; here: none."""
+        return Needs()
 
     @abc.abstractmethod
     def fit(self, train: Footage, folder: Path) -> None:

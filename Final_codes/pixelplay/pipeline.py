@@ -47,6 +47,9 @@ log = logging.getLogger(__name__)
 EXTRACTION = "01_frame_extraction"
 REPORT = "07_ensemble_and_report"
 
+Finished = Callable[[str, str], None]
+"""Told after a stage or model: its name, and why it failed ('' where it did not)."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -234,14 +237,14 @@ class Run:
         self.steps = dict(steps)
         self.configs |= {name: override(self.configs[name], {"steps": count}) for name, count in steps.items()}
 
-    def run_models(self, names: Sequence[str], finished: Callable[[str, str], None] = lambda name, reason: None) -> None:
+    def run_models(self, names: Sequence[str], finished: Finished = lambda name, reason: None) -> None:
         """Train and score some models; what fails is noted in `failed`, and the others go on.
 
         On several usable GPUs they run side by side, in the order given; else one after another.
 
         Args:
             names: of models of this run.
-            finished: called after each model with its name and why it failed ('' where it did not).
+            finished: called after each model.
         """
         self.failed = {name: reason for name, reason in self.failed.items() if name not in names}
         gpus = usable_gpus() if distributed.world()[1] == 1 and len(names) > 1 else []
@@ -255,7 +258,7 @@ class Run:
             finished(name, reason)
 
     def run_side_by_side(self, names: Sequence[str], lanes: Sequence[workers.Lane],
-                         finished: Callable[[str, str], None] = lambda name, reason: None) -> None:
+                         finished: Finished = lambda name, reason: None) -> None:
         """As `run_models`, with one process a lane."""
         shorter = {f"{name}.steps": str(count) for name, count in self.steps.items()}
         options = dataclasses.replace(self.options, settings=self.options.settings | shorter, hours=None)
@@ -354,7 +357,7 @@ class Run:
             return False
 
     def all(self, progress: Callable[[str], None] = log.info, order: Sequence[str] | None = None,
-            finished: Callable[[str, str], None] = lambda name, reason: None) -> dict[str, Any]:
+            finished: Finished = lambda name, reason: None) -> dict[str, Any]:
         """Run every stage; returns what `finish` returns.
 
         Args:
@@ -379,6 +382,10 @@ class Run:
         if not distributed.is_main():
             distributed.barrier()
             return {}
+        if self.failed and not any(self.scores_folder.glob("*.csv")):
+            raise PixelPlayError("no model finished, so there is nothing to merge: "
+                                 + "; ".join(f"{name}: {reason}" for name, reason in self.failed.items()),
+                                 mend="mend what failed and run the same command again: what is finished is kept")
         submissions = self.ensemble()
         metrics = self.evaluate()
         self._write_receipt(submissions)

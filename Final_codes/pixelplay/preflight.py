@@ -69,24 +69,27 @@ class Preflight:
     def require(self) -> None:
         """Raise PixelPlayError with all problems, where there are any."""
         if self.problems:
-            lines = [f"{len(self.problems)} problem{'s' if len(self.problems) > 1 else ''} found before the first stage:"]
+            count = len(self.problems)
+            lines = [f"{count} problem{'s' if count > 1 else ''} found before the first stage:"]
             for number, problem in enumerate(self.problems, 1):
                 lines += [f"  {number}. {problem.what}", f"     mend: {problem.mend}"]
             raise PixelPlayError("\n".join(lines), mend="or go on in spite of them with --force")
 
 
-def preflight(run: Run) -> Preflight:
+def preflight(run: Run, *, download: bool = True) -> Preflight:
     """Check everything a run needs.
 
+    Args:
+        download: get weights that are not on this machine; False only asks whether their source answers.
     Raises:
         PixelPlayError: there is no data to look at (nothing else can be checked then).
     """
-    problems = [*_outputs(run), *_labels(run)]
     manifest = run.find_data()
+    problems = [*_outputs(run), *_labels(run)]
     waiting = [step.model for step in run.plan() if step.model and not step.done]
     needs = {name: run.models[name].needs(run.configs[name]) for name in waiting}
     needs[EXTRACTION] = Needs(packages=("av",) if manifest.table["path"].map(is_video).any() else ())
-    lacking = {name: [*_packages(need), *_weights(need)] for name, need in needs.items()}
+    lacking = {name: [*_packages(need), *_weights(need, download)] for name, need in needs.items()}
     problems += dict.fromkeys(p for found in lacking.values() for p in found)
     device = _device(run)
     problems += device
@@ -129,14 +132,14 @@ def _packages(needs: Needs) -> Iterator[Problem]:
             yield Problem(f"package {name} is not installed", f"pip install {name}")
 
 
-def _weights(needs: Needs) -> Iterator[Problem]:
-    """Weights are found on this machine with the right digest, or can be downloaded from where they are published."""
+def _weights(needs: Needs, download: bool) -> Iterator[Problem]:
+    """Weights are found on this machine with the right digest, or are downloaded (if not: their source answers)."""
     for name in needs.weights:
         try:
-            pretrained.check(name)
+            if pretrained.find(name) is None:
+                (pretrained.obtain if download else pretrained.require_source)(name)
         except PixelPlayError as mistake:
-            yield Problem(mistake.problem, mistake.mend or f"put them into a folder and set PIXELPLAY_WEIGHTS to it: "
-                                                           f"{mistake.expected}")
+            yield Problem(mistake.problem, mistake.mend)
 
 
 def _device(run: Run) -> Iterator[Problem]:
@@ -190,7 +193,8 @@ def few_frames(manifest: Manifest) -> Manifest:
                                fingerprint=config_hash(manifest.fingerprint, table["Id"].tolist()))
 
 
-def _trial(run: Run, manifest: Manifest, models: list[str]) -> tuple[dict[str, float], dict[str, Forecast], list[Problem]]:
+def _trial(run: Run, manifest: Manifest, models: list[str]
+           ) -> tuple[dict[str, float], dict[str, Forecast], list[Problem]]:
     """Run stage 1 and the models over a few frames -> seconds of the stages, forecasts, problems."""
     count = {split: len(manifest.split(split)) for split in PLACES}
     small, problems, forecasts = few_frames(manifest), [], {}
@@ -204,15 +208,15 @@ def _trial(run: Run, manifest: Manifest, models: list[str]) -> tuple[dict[str, f
             return {}, {}, [_failure(EXTRACTION, cause)]
         growth = sum(count.values()) / len(small.table)
         stages = {EXTRACTION: (time.perf_counter() - start) * growth, REPORT: REPORT_SECONDS * sum(count.values()) + 10}
-        train, test = mini.footage("train"), mini.footage("test")
+        size = mini.footage("train").size
         for name in models:
             try:
-                forecasts[name] = mini.forecast(name, train, test, (count["train"], count["test"]))
+                forecasts[name] = mini.forecast(name, (count["train"], count["test"]))
             except Exception as cause:  # noqa: BLE001  the other models are tried all the same
                 problems.append(_failure(name, cause))
         written = sum(p.stat().st_size for p in Path(scratch).rglob("*.np[yz]"))
         problems += _space(run.output, written * growth)
-        problems += _memory(min(HELD, count["train"] * np.prod(train.size) * 3)
+        problems += _memory(min(HELD, count["train"] * np.prod(size) * 3)
                             + resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - environment.used_memory())
     return stages, forecasts, problems
 
@@ -221,7 +225,8 @@ def _failure(what: str, cause: Exception) -> Problem:
     log.debug("%s failed in its trial", what, exc_info=cause)
     if isinstance(cause, PixelPlayError):
         return Problem(f"{what} fails on these frames: {cause.problem}", cause.mend or f"expected: {cause.expected}")
-    return Problem(f"{what} fails on these frames: {type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}",
+    said = " ".join(str(cause).split())[:200]
+    return Problem(f"{what} fails on these frames: {type(cause).__name__}: {said}",
                    "a defect of ours: please report it with this line; the other models run with --force")
 
 

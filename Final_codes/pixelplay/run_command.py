@@ -66,9 +66,11 @@ def run(args: argparse.Namespace) -> int:
     if job.smoke:
         print("smoke run: it proves the wiring and is kept apart from real runs, whose folder it never touches; "
               "nothing it scores is a result")
-    found = check(job)
+    found = check(job, download=not args.preflight)
     if args.preflight:
-        print("preflight: nothing stands in the way" if not found.problems else "")
+        if not found.problems:
+            print("preflight: nothing stands in the way")
+        tell_plan(job, make_schedule(job, found))
         return 0
     schedule = make_schedule(job, found)
     tell_plan(job, schedule)
@@ -95,9 +97,9 @@ def order_of(job: Run, longest_first: list[str]) -> list[str]:
     return longest_first if len(usable_gpus()) > 1 else list(job.models)
 
 
-def check(job: Run) -> Preflight:
+def check(job: Run, *, download: bool = True) -> Preflight:
     """The preflight of a run. Raises PixelPlayError with all problems, unless the run is to go on in spite of them."""
-    found = preflight(job)
+    found = preflight(job, download=download)
     if not job.options.force:
         found.require()
     for problem in found.problems:

@@ -107,8 +107,27 @@ def test_pyramid_halves_and_loses_nothing_at_its_entrance():
     assert [tuple(x.shape) for x in levels] == [(2, 8, 12, 20), (2, 12, 6, 10), (2, 16, 3, 5)]
 
 
-def test_double_size_repeats_pixels():
-    assert blocks.double_size(torch.tensor([[[[1.0, 2.0]]]]))[0, 0].tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]
+def test_pyramid_rounds_up_and_the_way_back_meets_every_level():
+    for size in ((4, 4), (16, 16), (192, 336), (20, 52)):
+        x = noise(1, 3, *size)
+        levels = blocks.PixelPyramid(3, (2, 2, 2, 2, 2))(x)
+        rows, columns = (side // 4 for side in size)
+        for fine, coarse in zip(levels, levels[1:]):
+            rows, columns = -(-rows // 2), -(-columns // 2)
+            assert coarse.shape[-2:] == (rows, columns) and blocks.double_size(coarse, fine).shape == fine.shape
+
+
+def test_double_size_repeats_pixels_up_to_the_size_of_the_level():
+    x = torch.tensor([[[[1.0, 2.0]]]])
+    assert blocks.double_size(x, torch.empty(2, 4))[0, 0].tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]
+    assert blocks.double_size(x, torch.empty(1, 3))[0, 0].tolist() == [[1, 1, 2]]
+
+
+def test_sizes_that_fitted_are_not_touched():
+    x = noise(1, 2, 48, 84)
+    assert blocks.even(x) is x and torch.equal(blocks.even(x[..., 1:, :])[..., :-1, :], x[..., 1:, :])
+    plain = x.repeat_interleave(2, -2).repeat_interleave(2, -1)
+    assert torch.equal(blocks.double_size(x, torch.empty(96, 168)), plain)
 
 
 # ---- density --------------------------------------------------------------------------------------------------

@@ -16,8 +16,9 @@ from PIL import Image
 
 from pixelplay.data import decoding, reading
 from pixelplay.data import extraction as module
-from pixelplay.data.decoding import probe, read_image, video_frames
+from pixelplay.data.decoding import probe, video_frames
 from pixelplay.data.extraction import Extraction, extract, open_array, open_raw_footage, working_size, write_rows
+from pixelplay.data.images import read_image
 from pixelplay.data.layouts import find_dataset
 from pixelplay.data.manifest import Manifest
 from pixelplay.data.reading import ahead, bounded_map, open_frames, open_stream, queue_length
@@ -130,8 +131,9 @@ def test_every_kind_of_odd_image(tmp_path):
     cv2.imwrite(str(folder / "8.png"), np.dstack([numbered(8), np.full((48, 64), 7, np.uint8)]))
     Image.fromarray(numbered(9)).convert("P").save(folder / "9.png")
     (folder / "10.png").write_bytes((folder / "9.png").read_bytes()[:300])
-    write_frames(tmp_path / "b", ["0.jpg"])
-    (tmp_path / "b/0.jpg").write_bytes(b"")
+    write_frames(tmp_path / "b/0", ["0.jpg"])
+    write_frames(tmp_path / "b/1", ["0.jpg"])
+    (tmp_path / "b/0/0.jpg").write_bytes(b"")
     manifest = find_dataset(None, train=folder, test=tmp_path / "b")
     frames = list(open_frames(manifest, "train", 2)(np.arange(12)))
     assert [f.pixels.shape for f in frames] == [(48, 64, 3)] * 12
@@ -141,8 +143,8 @@ def test_every_kind_of_odd_image(tmp_path):
     assert [number_of(f) for f in open_stream(manifest, "train")(np.array([2, 10]))] == [0, 9]
     result = extract(manifest, tmp_path / "out")
     assert np.flatnonzero(result.unreadable("train")).tolist() == [1, 2, 4, 10]
-    assert result.unreadable("test").tolist() == [True]
-    assert (result.pixels("test") == 128).all()
+    assert result.unreadable("test").tolist() == [True, False]
+    assert (result.pixels("test")[0] == 128).all()
     table = Manifest.load(tmp_path / "out").split("train")
     assert table["Id"].tolist() == [f"a_{i}" for i in range(12)]
     assert table.loc[table["flags"] == "unreadable", "frame"].tolist() == [1, 2, 4, 10]
@@ -264,6 +266,18 @@ def test_nothing_readable_at_all(tmp_path):
         (tmp_path / side / "1/1.jpg").touch()
     with pytest.raises(PixelPlayError, match="not one frame"):
         extract(find_dataset(tmp_path), tmp_path / "out")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_nothing_is_learnt_from_or_scored_in_a_split_without_a_readable_frame(dataset, tmp_path, split):
+    write_frames(tmp_path / "cut/1", ["0.jpg", "1.jpg"])
+    for path in (tmp_path / "cut/1").iterdir():
+        path.write_bytes(path.read_bytes()[:-200])  # the headers stay
+    manifest = find_dataset(tmp_path / "data", **{split: tmp_path / "cut"})
+    with pytest.raises(PixelPlayError, match=f"not one {split} frame below .*cut can be decoded"):
+        extract(manifest, tmp_path / "out")
+    with pytest.raises(PixelPlayError, match="no finished extraction"):
+        Extraction.load(tmp_path / "out")
 
 
 def test_a_full_disk_is_said_before_anything_is_decoded(dataset, tmp_path, monkeypatch):

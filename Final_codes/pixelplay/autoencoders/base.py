@@ -21,10 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from pixelplay.autoencoders import scorer, trainer, weights
+from pixelplay.autoencoders.parts import InParts
 from pixelplay.autoencoders.windows import Clip, Clips, background_median, network_size, noise_floor
 from pixelplay.config import config_hash, override
 from pixelplay.data.footage import Footage
-from pixelplay.environment import hardware
+from pixelplay.distributed import local_hardware
 from pixelplay.errors import PixelPlayError
 from pixelplay.flow.speed import Baselines, SpeedMaps, speed_maps, usual_speed
 from pixelplay.model import Forecast, Model, Scores
@@ -45,8 +46,10 @@ class TrainConfig:
         channels: 1 = gray, 3 = RGB.
         step: distance between neighbouring window frames, in frames.
         batch: windows a step, over all processes together.
-        steps: optimiser steps of the final model; a fold's model takes its share of the frames' share of them.
-        passes: most passes over the training windows, so that little footage trains shortly; the smaller limit holds.
+        steps: optimiser steps of the final model, whatever the footage; 0 = `passes` over it, at most `most_steps`. The
+            models of all folds together take (folds - 1) times as many (see `Autoencoder.planned_steps`).
+        passes: times every training window is seen where `steps` is 0: little footage trains shortly.
+        most_steps: limit where `steps` is 0.
         epoch_steps: steps between checkpoints and between looks at the held-out normal error.
         lr, weight_decay, warmup: AdamW, cosine to zero; warm-up in steps.
         clip_norm: gradient norm limit.
@@ -68,8 +71,9 @@ class TrainConfig:
     channels: int = 1
     step: int = 2
     batch: int = 16
-    steps: int = 800
+    steps: int = 0
     passes: float = 1.5
+    most_steps: int = 800
     epoch_steps: int = 100
     lr: float = 5e-4
     weight_decay: float = 1e-4
@@ -104,16 +108,36 @@ class Autoencoder(Model):
 
     def __init__(self, config: Any = None, *, seed: int = 0):
         super().__init__(config if config is not None else self.Config(), seed=seed)
-        self.net: nn.Module | None = None
+        self._parts: InParts | None = None
         self.prior: dict[str, Tensor] = {}
         self.about: dict[str, Any] = {}
         self.train_scores: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def net(self) -> nn.Module | None:
+        """The network, in eval mode on this process's device; None before `fit` or `load`."""
+        return self._parts.net if self._parts is not None else None
+
+    @net.setter
+    def net(self, net: nn.Module) -> None:
+        # scoring goes on with smaller batches where memory is short
+        self._parts = InParts(net, self.name)
+
+    def planned_steps(self, frames: int) -> int:
+        """Optimiser steps `fit` takes on so many training frames, unless it stops early.
+
+        A fold's model takes the share of them that it has of the frames, so `fit` and `held_out` together take
+        `folds` times as many: (folds - 1) for the folds.
+        """
+        config = self.config
+        return config.steps or max(1, min(config.most_steps, math.ceil(config.passes * frames / config.batch)))
 
     # ---- what a subclass says -------------------------------------------------------------------------------
 
     @abc.abstractmethod
     def network(self, size: tuple[int, int]) -> nn.Module:
-        """The untrained network for (H, W) inputs, both multiples of 16."""
+        """The untrained network for (H, W) inputs, any multiples of 16. Three halvings of one may end in an odd size:
+        `blocks.even` and `blocks.double_size` fit the levels together."""
 
     @property
     @abc.abstractmethod
@@ -180,7 +204,7 @@ class Autoencoder(Model):
 
     def fit(self, train: Footage, folder: Path) -> None:
         """Train on all of `train`; state is kept in folder/main."""
-        self._learn(train, Path(folder) / "main", self.steps_for(len(train)), title=f"{self.name}: train")
+        self._learn(train, Path(folder) / "main", self.planned_steps(len(train)), title=f"{self.name}: train")
 
     def score(self, footage: Footage, folder: Path) -> Scores:
         """Score every frame; error maps go to folder/maps/<split>.npy (float16)."""
@@ -215,12 +239,12 @@ class Autoencoder(Model):
         steps of the main one; released weights (see `load`) only score."""
         model, training, steps = self, 0.0, 0
         if self.net is None:
-            steps, config = self.steps_for(frames[0]), self.config
+            steps, config = self.planned_steps(frames[0]), self.config
             # a CPU takes windows one after another whatever the batch, and large ones would take long
-            batch = config.batch if hardware().device != "cpu" else min(config.batch, 2)
+            batch = config.batch if local_hardware().device != "cpu" else min(config.batch, 2)
             model = type(self)(dataclasses.replace(config, batch=batch, epoch_steps=1), seed=self.seed)
             model._learn(train, Path(folder), TRIAL_STEPS, title=f"{self.name}: trial")
-            pace = max(row["clips_per_second"] for row in model.about["curve"])
+            pace = max(row["clips_per_second"] or 0.0 for row in model.about["curve"])
             training = steps * config.batch * config.folds / pace
         model._score(test, None, f"{self.name}: trial")  # the first call also loads and plans
         start = time.perf_counter()
@@ -233,7 +257,7 @@ class Autoencoder(Model):
         folder/fold<number> where it has been trained before."""
         parts = folds(train, self.config.folds)
         other, rest = type(self)(self.config, seed=self.seed + 1000 + number), train.select(~parts[number])
-        steps = max(1, round(self.steps_for(len(train)) * len(rest) / len(train)))
+        steps = max(1, round(self.planned_steps(len(train)) * len(rest) / len(train)))
         other._learn(rest, Path(folder) / f"fold{number}", steps,
                      title=f"{self.name}: held-out {number + 1}/{len(parts)}")
         return other
@@ -258,7 +282,7 @@ class Autoencoder(Model):
         model.about = {k: v for k, v in card.items() if k not in
                        ("model", "version", "seed", "config", "config_hash", "sha256", "bytes", "train_scores_sha256")}
         model.about["released"] = True
-        device = hardware().device
+        device = local_hardware().device
         model.net = model.network(tuple(card["size"])).to(device).eval().requires_grad_(False)
         try:
             model.net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net.")})
@@ -270,14 +294,11 @@ class Autoencoder(Model):
         model.train_scores = weights.read_train_scores(folder, card)
         return model
 
-    def steps_for(self, frames: int) -> int:
-        """Optimiser steps of the main model for so many training frames."""
-        return max(1, min(self.config.steps, math.ceil(self.config.passes * frames / self.config.batch)))
-
     # ---- inside ---------------------------------------------------------------------------------------------
 
     def _learn(self, train: Footage, folder: Path, steps: int, *, title: str) -> None:
-        config, device = self.config, hardware().device
+        config, machine = self.config, local_hardware()
+        device = machine.device
         size = network_size(train.size, config.height)
         key = config_hash(self.name, self.version, config, self.seed, steps, train.fingerprint, train.ids.tolist())
         prior = self.prior = {k: v.to(device) for k, v in self.prepare(train, size).items()}
@@ -289,7 +310,7 @@ class Autoencoder(Model):
                              clips, config, folder, steps=steps, seed=self.seed, key=key, title=title)
         self.net, self.prior = done.net, prior
         with torch.no_grad():
-            self.prior |= {k: v.to(device) for k, v in self.after_fit(self.net, clips, prior).items()}
+            self.prior |= {k: v.to(device) for k, v in self.after_fit(self._parts, clips, prior).items()}
         location, level = scorer.usual_errors(self._errors, self.powers, clips, config.patch)
         self.prior |= {"location": location.to(device), "level": level.to(device)}
         if "scenes" in self.prior:
@@ -299,8 +320,9 @@ class Autoencoder(Model):
             self.prior["scene_level"] = torch.stack(levels).to(device)
         self.about = {
             "size": list(size), "frames": len(train), "videos": train.video_names(),
-            "data_fingerprint": train.fingerprint, "working_size": list(train.size), "hardware": hardware().name,
-            "precision": config.precision if config.precision != "auto" else hardware().dtype,
+            "data_fingerprint": train.fingerprint, "working_size": list(train.size), "hardware": machine.name,
+            "precision": config.precision if config.precision != "auto" else machine.dtype,
+            "windows_at_once": done.windows_at_once,
             "minutes": round(done.seconds / 60, 3), "steps": int(done.curve["step"].iloc[-1]), "stopped": done.stopped,
             "parameters": sum(p.numel() for p in net.parameters()),
             "curve": json.loads(done.curve.round(6).to_json(orient="records"))}
@@ -310,13 +332,14 @@ class Autoencoder(Model):
         size = size or tuple(self.about["size"])
         baseline, unit = (t.cpu().numpy() for t in self._by_scene(footage, "baseline", "speed"))
         return Clips(footage, self.offsets, size, self.config.channels, baseline=baseline, unit=unit,
-                     max_gap=self.config.max_gap, device=hardware().device)
+                     max_gap=self.config.max_gap, device=local_hardware().device)
 
     def _errors(self, clip: Clip) -> Tensor:
-        device, precision = hardware().device, self.config.precision
-        dtype = hardware().torch_dtype if precision == "auto" else getattr(torch, precision)
-        with torch.autocast(torch.device(device).type, dtype, enabled=dtype != torch.float32), torch.no_grad():
-            return self.errors(self.net, clip, self.prior)
+        machine, precision = local_hardware(), self.config.precision
+        dtype = machine.torch_dtype if precision == "auto" else getattr(torch, precision)
+        kind = torch.device(machine.device).type
+        with torch.autocast(kind, dtype, enabled=dtype != torch.float32), torch.no_grad():
+            return self.errors(self._parts, clip, self.prior)
 
     def _by_scene(self, footage: Footage, *names: str) -> list[Tensor]:
         """(N, ...) each, what `prior` holds under the names for every frame: that of its scene, or of all training

@@ -18,15 +18,27 @@ def conv(inputs: int, outputs: int, *, stride: int = 1) -> nn.Module:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 4 if stride == 2 else 3, stride, 1), nn.SiLU())
 
 
-def double_size(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, C, 2H, 2W), nearest: its backward pass is deterministic on every device."""
-    return x.repeat_interleave(2, -2).repeat_interleave(2, -1)
+def even(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> the same with a row or column of zeros at the end where a side is odd, so that halving the size
+    leaves nothing out."""
+    height, width = x.shape[-2:]
+    return F.pad(x, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else x
+
+
+def double_size(x: Tensor, like: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, C, H, W), nearest: its backward pass is deterministic on every device.
+
+    Args:
+        like: (..., H, W), the level that `x` was halved from; H is 2 h, or 2 h - 1 where `even` added a row.
+    """
+    height, width = like.shape[-2:]
+    return x.repeat_interleave(2, -2).repeat_interleave(2, -1)[..., :height, :width]
 
 
 class PixelPyramid(nn.Module):
     """Encoder: pixels folded into cells of `CELL` px (nothing is lost), then one level a width, each half as large.
 
-    (B, C, H, W) -> list of (B, widths[i], H / (CELL 2^i), W / (CELL 2^i)).
+    (B, C, H, W) -> list of (B, widths[i], H / (CELL 2^i), W / (CELL 2^i)), rounded up; H and W are multiples of CELL.
     """
 
     def __init__(self, channels: int, widths: tuple[int, ...], *, cell: int = CELL):
@@ -39,8 +51,8 @@ class PixelPyramid(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x, found = F.pixel_unshuffle(x, self.cell), []
-        for level in self.levels:
-            x = level(x)
+        for number, level in enumerate(self.levels):
+            x = level(even(x) if number else x)
             found.append(x)
         return found
 

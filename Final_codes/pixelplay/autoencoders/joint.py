@@ -55,12 +55,10 @@ class JointConfig(TrainConfig):
         """smoke: a wiring test; lite: two CPU cores; full: a GPU."""
         return {
             "smoke": cls(height=32, widths=(4, 6, 8), clusters=4, steps=12, epoch_steps=6, batch=4,
-                         precision="float32",
-                         passes=1000.0),
+                         precision="float32"),
             "lite": cls(),
             "full": cls(height=192, channels=3, widths=(48, 96, 128, 128), clusters=64, steps=6000, epoch_steps=500,
-                        warmup=300, ema=0.999, noise_p=0.4,
-                        passes=1000.0),
+                        warmup=300, ema=0.999, noise_p=0.4),
         }[name]
 
 
@@ -147,7 +145,8 @@ class Found(NamedTuple):
 
 
 class AppearanceMotion(nn.Module):
-    """(frame (B, C, H, W), past (B, history, H, W)), both relative to the background -> `Found`."""
+    """(frame (B, C, H, W), past (B, history, H, W)), both relative to the background -> `Found`. H and W are multiples
+    of CELL."""
 
     def __init__(self, channels: int, history: int, widths: tuple[int, ...]):
         super().__init__()
@@ -179,6 +178,6 @@ class Decoder(nn.Module):
     def forward(self, levels: list[Tensor]) -> Tensor:
         x = levels[-1]
         for up, level in zip(reversed(self.up), reversed(levels[:-1])):
-            x = blocks.double_size(x)
+            x = blocks.double_size(x, level)
             x = up(torch.cat([x, level], 1) if self.skips else x)
         return self.head(x)

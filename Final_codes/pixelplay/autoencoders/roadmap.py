@@ -55,12 +55,10 @@ class RoadmapConfig(TrainConfig):
         """smoke: a wiring test; lite: two CPU cores; full: a GPU."""
         return {
             "smoke": cls(height=32, widths=(4, 6, 8), history=3, steps=12, epoch_steps=6, batch=4,
-                         precision="float32",
-                         passes=1000.0),
+                         precision="float32"),
             "lite": cls(),
             "full": cls(height=192, channels=3, widths=(64, 96, 128), steps=8000, epoch_steps=500,
-                        warmup=300, ema=0.999, noise_p=0.4,
-                        passes=1000.0),
+                        warmup=300, ema=0.999, noise_p=0.4),
         }[name]
 
 
@@ -146,7 +144,7 @@ def tolerance(noise: Tensor, grain: Tensor | None = None, clip: Tensor | None = 
 
 class MultiPath(nn.Module):
     """Past (B, T, C, H, W) -> predicted frame (B, C, H, W), the last one and a change that every path had a say in, and
-    its speed (B, 1, H / 4, W / 4), float32. H and W are multiples of 16."""
+    its speed (B, 1, H / 4, W / 4), float32. H and W are multiples of CELL."""
 
     def __init__(self, channels: int, widths: tuple[int, ...]):
         super().__init__()
@@ -168,6 +166,6 @@ class MultiPath(nn.Module):
             states.append(state)
         fused = states[-1]
         for fuse, state in zip(reversed(self.fuse), reversed(states[:-1])):
-            fused = fuse(torch.cat([blocks.double_size(fused), state.to(fused.dtype)], 1))
+            fused = fuse(torch.cat([blocks.double_size(fused, state), state.to(fused.dtype)], 1))
         made = self.head(fused).float()
         return past[:, -1] + F.pixel_shuffle(made[:, :-1], CELL), F.softplus(made[:, -1:])

@@ -42,7 +42,7 @@ class STAEConfig(TrainConfig):
     widths: tuple[int, ...] = (24, 48, 64)
     motion: float = 4.0
     batch: int = 8
-    steps: int = 500
+    most_steps: int = 500
     lr: float = 3e-3
     skip_p: float = 0.2
 
@@ -50,12 +50,10 @@ class STAEConfig(TrainConfig):
     def profile(cls, name: str) -> STAEConfig:
         """smoke: a wiring test; lite: two CPU cores; full: a GPU."""
         return {
-            "smoke": cls(height=32, widths=(4, 8, 8), steps=12, epoch_steps=6, batch=4, precision="float32",
-                         passes=1000.0),
+            "smoke": cls(height=32, widths=(4, 8, 8), steps=12, epoch_steps=6, batch=4, precision="float32"),
             "lite": cls(),
             "full": cls(height=192, channels=1, widths=(48, 96, 128), steps=6000, epoch_steps=500, batch=16,
-                        lr=1e-3, warmup=300, ema=0.999, noise_p=0.4,
-                        passes=1000.0),
+                        lr=1e-3, warmup=300, ema=0.999, noise_p=0.4),
         }[name]
 
 
@@ -123,7 +121,7 @@ class STAE(Autoencoder):
 
 class TwoBranch(nn.Module):
     """Frames (B, T, C, H, W) and speeds (B, T, 1, H / 4, W / 4) -> the same of 2 T frames: T rebuilt, T predicted.
-    T a multiple of 4, H and W of 8.
+    T a multiple of 4, H and W of CELL.
 
     Cells of 4 x 4 pixels are folded into channels first and unfolded last: convolutions at full resolution would
     take most of the time and see nothing a cell does not hold. The code is 1/4 as long and 1/8 as high and wide:
@@ -143,7 +141,10 @@ class TwoBranch(nn.Module):
         # residuals to the background are small: unscaled, they starve a network without normalisation layers
         volume = torch.cat([F.pixel_unshuffle(frames * SCALE, CELL), speed.clamp(max=FASTEST)], 2)
         code = self.encoder(volume.transpose(1, 2))
-        made = torch.cat([branch(code).transpose(1, 2).float() for branch in (self.reconstruct, self.predict)], 1)
+        # an odd number of cells was halved upwards: what the decoders add at the end is cut off
+        height, width = speed.shape[-2:]
+        made = torch.cat([branch(code).transpose(1, 2)[..., :height, :width].float()
+                          for branch in (self.reconstruct, self.predict)], 1)
         return F.pixel_shuffle(made[:, :, :-1], CELL) / SCALE, F.softplus(made[:, :, -1:])
 
 

@@ -3,7 +3,8 @@
 Reads training `Clips`; writes `checkpoint.pt` (weights, averaged weights, optimiser, step; replaced each epoch) and
 `curve.csv` (step, losses, held-out normal error, clips a second); gives the averaged weights. CPU, one GPU, several
 (`accelerate launch`), fp16 or bf16 where native. Every random draw follows from (seed, step): an interrupted run
-ends in the same weights as an uninterrupted one, and two processes in those of one, up to rounding.
+ends in the same weights as an uninterrupted one, and two processes in those of one, up to rounding. A step that does
+not fit in the device's memory is done again in parts, and means the same.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pixelplay.autoencoders.augment import Augment
+from pixelplay.autoencoders.parts import InParts
 from pixelplay.autoencoders.windows import Clips, spread
 from pixelplay.environment import hardware
 from pixelplay.errors import PixelPlayError
@@ -40,6 +42,8 @@ MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 VALIDATION_WINDOWS = 128
 VALIDATION_STEP = 1 << 30
 """Steps from here on seed the draws of validation: the same every epoch, and none that training uses."""
+CURVE_STEPS, CURVE_ROWS = 10, 200
+"""Steps that a row of the curve is the mean of, and about how many rows a long training may have."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,15 +52,18 @@ class Trained:
 
     Attributes:
         net: network with the averaged (EMA) weights, in eval mode, on its device.
-        curve: one row an epoch: step, each loss, held_out (NaN without held-out windows), clips_per_second.
+        curve: one row every few steps and at each epoch's end: step, each loss, its mean since the row before. At an
+            epoch's end held_out (NaN without held-out windows) and clips_per_second, NaN elsewhere.
         seconds: time spent, over all interruptions.
         stopped: 'finished' or 'early'.
+        windows_at_once: what the device's memory held of a batch in this process.
     """
 
     net: nn.Module
     curve: pd.DataFrame
     seconds: float
     stopped: str
+    windows_at_once: int
 
 
 def make_accelerator(precision: str) -> Accelerator:
@@ -103,7 +110,8 @@ def train(net: nn.Module, loss: Loss, clips: Clips, config: Any, folder: Path, *
         key: hash of everything the weights follow from; a checkpoint with another key is not used.
         title: for the progress bar.
     Raises:
-        PixelPlayError: no window to train on; a loss that is not finite (the last good checkpoint stays).
+        PixelPlayError: no window to train on; a loss that is not finite (the last good checkpoint stays); memory that
+            does not hold one window, or in one of several processes not its share of a batch.
     """
     accelerator = make_accelerator(config.precision)
     training, held = held_out_windows(clips)
@@ -111,7 +119,7 @@ def train(net: nn.Module, loss: Loss, clips: Clips, config: Any, folder: Path, *
         training, held = np.arange(len(clips)), np.zeros(0, np.int64)
     if not len(training):
         raise PixelPlayError(f"{title}: the training footage holds no frames", mend="add training videos")
-    run = _Run(net, config, steps, key, Path(folder) / "checkpoint.pt", accelerator)
+    run = _Run(net, config, steps, key, Path(folder) / "checkpoint.pt", accelerator, title)
     run.resume()
     augment = Augment(clips, config, seed)
     order = _Order(training, config.batch, seed)
@@ -128,25 +136,21 @@ def train(net: nn.Module, loss: Loss, clips: Clips, config: Any, folder: Path, *
     with bar:
         while run.step < steps and not run.stopped:
             begin, until = run.step, min(run.step + config.epoch_steps, steps)
-            started, sums, totals = time.perf_counter(), {}, []
+            started, found = time.perf_counter(), []
             run.wrapped.train()
             for step, (clip, target) in zip(range(begin, until), clips.ahead(make, list(range(begin, until)))):
-                generator = torch.Generator().manual_seed(_mix(seed, step, rank))
-                with accelerator.autocast():
-                    losses = loss(run.wrapped, clip, target, generator)
-                for name, value in losses.items():
-                    sums[name] = sums.get(name, 0.0) + value.detach()
-                totals.append(losses["total"].detach())
-                run.descend(losses["total"])
+                found.append(run.descend(loss, clip, target, _mix(seed, step, rank)))
                 bar.update()
-            _check_finite(totals, begin, order, clips, title, accelerator)
-            means = _mean_over_processes({k: v / (until - begin) for k, v in sums.items()}, accelerator)
+            losses = _over_processes(found, accelerator)
+            _check_finite(losses["total"], begin, order, clips, title)
             speed = (until - begin) * config.batch / (time.perf_counter() - started)
-            error = _held_out_error(run.averaged, loss, augment, held, config, seed, accelerator)
-            run.end_epoch(means, error, speed, time.perf_counter() - started)
-            bar.set_postfix(loss=f"{means['total']:.4g}", held_out=f"{error:.4g}", clips_s=f"{speed:.0f}")
+            error = _held_out_error(run, loss, augment, held, config, seed)
+            run.end_epoch(losses, error, speed, time.perf_counter() - started)
+            bar.set_postfix(loss=f"{losses['total'].mean():.4g}", held_out=f"{error:.4g}", clips_s=f"{speed:.0f}")
     run.averaged.eval()
-    return Trained(run.averaged, pd.DataFrame(run.curve), run.seconds, run.stopped or "finished")
+    share = config.batch // ranks
+    return Trained(run.averaged, pd.DataFrame(run.curve), run.seconds, run.stopped or "finished",
+                   min(share, run.parts.most or share))
 
 
 class _Order:
@@ -167,21 +171,29 @@ class _Order:
         return self.known[number]
 
 
+STATE = ("step", "seconds", "stopped", "curve", "epochs")
+"""Plain values of a training that its checkpoint holds."""
+
+
 class _Run:
     """Weights, averaged weights, optimiser and place of one training, and their checkpoint."""
 
-    def __init__(self, net: nn.Module, config: Any, steps: int, key: str, path: Path, accelerator: Accelerator):
+    def __init__(self, net: nn.Module, config: Any, steps: int, key: str, path: Path, accelerator: Accelerator,
+                 title: str):
         self.config, self.steps, self.key, self.path, self.accelerator = config, steps, key, path, accelerator
+        self.title = title
         self.net = net.to(accelerator.device)
         self.averaged = copy.deepcopy(self.net).eval().requires_grad_(False)
         decayed = [p for p in net.parameters() if p.ndim > 1]
         rest = [p for p in net.parameters() if p.ndim <= 1]
         optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": config.weight_decay},
                                        {"params": rest, "weight_decay": 0.0}], lr=config.lr)
-        compiled = torch.compile(self.net) if config.compile else self.net
-        self.wrapped, self.optimizer = accelerator.prepare(compiled, optimizer)
+        self.parts = InParts(torch.compile(self.net) if config.compile else self.net, title)
+        self.wrapped, self.optimizer = accelerator.prepare(self.parts, optimizer)
         self.step, self.seconds, self.stopped = 0, 0.0, ""
         self.curve: list[dict[str, float]] = []
+        self.epochs: list[float] = []
+        """Held-out error at each epoch's end."""
 
     def resume(self) -> None:
         """Take up a checkpoint of the same run, if there is one that can be read."""
@@ -200,15 +212,18 @@ class _Run:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.accelerator.scaler is not None and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.step, self.seconds, self.stopped, self.curve = (state[k] for k in ("step", "seconds", "stopped", "curve"))
+        for name in STATE:
+            setattr(self, name, state[name])
         log.info("training goes on at step %d of %d (%s)", self.step, self.steps, self.path)
 
-    def descend(self, total: Tensor) -> None:
-        """One optimiser step on `total`: warm-up, cosine, clipped gradient, averaged weights."""
+    def descend(self, loss: Loss, clip: Tensor, target: Tensor, seed: int) -> dict[str, Tensor]:
+        """One optimiser step: warm-up, cosine, clipped gradient, averaged weights. Gives the losses, on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * schedule(self.step, self.steps, self.config.warmup)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(total)
+        losses = self._gradient(loss, clip, target, seed)
+        while losses is None:
+            self.parts.halve(len(clip.frames))
+            losses = self._gradient(loss, clip, target, seed)
         self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
         self.optimizer.step()
         # early averages forget the random start faster
@@ -218,12 +233,39 @@ class _Run:
             for mean, now in zip(self.averaged.buffers(), self.net.buffers()):
                 mean.copy_(now)
         self.step += 1
+        return losses
 
-    def end_epoch(self, means: dict[str, float], error: float, speed: float, seconds: float) -> None:
-        """Note the epoch, decide on stopping, write the checkpoint and the curve."""
-        self.curve.append({"step": self.step, **means, "held_out": error, "clips_per_second": speed})
+    def _gradient(self, loss: Loss, clip: Tensor, target: Tensor, seed: int) -> dict[str, Tensor] | None:
+        """Losses of a batch, their gradient left in the parameters; None where memory did not suffice."""
+        self.optimizer.zero_grad(set_to_none=True)
+        try:
+            with self.accelerator.autocast():
+                losses = loss(self.wrapped, clip, target, torch.Generator().manual_seed(seed))
+            self.accelerator.backward(losses["total"])
+        except torch.OutOfMemoryError as cause:
+            if self.accelerator.num_processes > 1:
+                # the other processes wait in the exchange of this very gradient: it cannot be started again alone
+                raise PixelPlayError(f"{self.title}: out of memory in process {self.accelerator.process_index}",
+                                     mend="set a smaller batch or height; one process alone takes a batch in parts"
+                                     ) from cause
+            return None
+        return {name: value.detach() for name, value in losses.items()}
+
+    def end_epoch(self, losses: dict[str, np.ndarray], error: float, speed: float, seconds: float) -> None:
+        """Note the epoch, decide on stopping, write the checkpoint and the curve.
+
+        Args:
+            losses: (n,) each, of the epoch's n steps.
+        """
+        begin, every = self.step - len(losses["total"]), max(CURVE_STEPS, math.ceil(self.steps / CURVE_ROWS))
+        for first in range(begin, self.step, every):
+            last = min(first + every, self.step)
+            means = {name: float(values[first - begin:last - begin].mean()) for name, values in losses.items()}
+            self.curve.append({"step": last, **means, "held_out": float("nan"), "clips_per_second": float("nan")})
+        self.curve[-1] |= {"held_out": error, "clips_per_second": speed}
+        self.epochs.append(error)
         self.seconds += seconds
-        errors = [row["held_out"] for row in self.curve]
+        errors = self.epochs
         best = int(np.nanargmin(errors)) if not np.isnan(errors).all() else len(errors) - 1
         if len(errors) - 1 - best >= self.config.patience and self.step < self.steps:
             self.stopped = "early"
@@ -234,7 +276,7 @@ class _Run:
             scaler = self.accelerator.scaler
             state = {"key": self.key, "net": self.net.state_dict(), "averaged": self.averaged.state_dict(),
                      "optimizer": self.optimizer.state_dict(), "scaler": scaler.state_dict() if scaler else {},
-                     "step": self.step, "seconds": self.seconds, "stopped": self.stopped, "curve": self.curve}
+                     **{name: getattr(self, name) for name in STATE}}
             with atomic_path(self.path) as part, _space_left():
                 torch.save(state, part)
             with atomic_path(self.path.with_name("curve.csv")) as part:
@@ -265,19 +307,18 @@ def _mix(seed: int, step: int, rank: int) -> int:
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
 
 
-def _mean_over_processes(means: dict[str, Tensor], accelerator: Accelerator) -> dict[str, float]:
-    names = sorted(means)
-    stacked = accelerator.reduce(torch.stack([torch.as_tensor(means[n]).float().reshape(()) for n in names]), "mean")
-    return dict(zip(names, stacked.tolist()))
+def _over_processes(steps: list[dict[str, Tensor]], accelerator: Accelerator) -> dict[str, np.ndarray]:
+    """Losses of n steps -> (n,) each, their means over all processes; one transfer from the device for all."""
+    table = torch.stack([torch.stack([value.float() for value in losses.values()]) for losses in steps])
+    return dict(zip(steps[0], accelerator.reduce(table, "mean").double().cpu().numpy().T))
 
 
-def _check_finite(totals: list[Tensor], begin: int, order: _Order, clips: Clips, title: str,
-                  accelerator: Accelerator) -> None:
-    """Raise where a step's loss was not finite in any process; the checkpoint before these steps stays."""
-    bad = ~torch.isfinite(accelerator.reduce(torch.stack(totals).float(), "mean"))
-    if not bad.any():
+def _check_finite(totals: np.ndarray, begin: int, order: _Order, clips: Clips, title: str) -> None:
+    """Raise where a step's loss (n,) was not finite in any process; the checkpoint before these steps stays."""
+    bad = np.flatnonzero(~np.isfinite(totals))
+    if not len(bad):
         return
-    step = begin + int(bad.nonzero()[0])
+    step = begin + int(bad[0])
     ids = clips.footage.ids[clips.windows.anchors[order.windows(step)]]
     raise PixelPlayError(
         f"{title}: the loss was not finite at step {step}, in the batch of windows at Ids {', '.join(ids[:8])}"
@@ -287,16 +328,16 @@ def _check_finite(totals: list[Tensor], begin: int, order: _Order, clips: Clips,
 
 
 @torch.no_grad()
-def _held_out_error(net: nn.Module, loss: Loss, augment: Augment, held: np.ndarray, config: Any, seed: int,
-                    accelerator: Accelerator) -> float:
+def _held_out_error(run: _Run, loss: Loss, augment: Augment, held: np.ndarray, config: Any, seed: int) -> float:
     """Mean total loss of the averaged weights on held-out normal windows (the same ones and draws every epoch)."""
     if not len(held):
         return float("nan")
-    picks, total = held[spread(len(held), VALIDATION_WINDOWS)], 0.0
+    net, picks, total = InParts(run.averaged, run.title), held[spread(len(held), VALIDATION_WINDOWS)], 0.0
+    net.most = run.parts.most
     for number, i in enumerate(range(0, len(picks), config.batch)):
         windows, step = picks[i:i + config.batch], VALIDATION_STEP + number
         clip, target = augment.batch(step, windows)
-        with accelerator.autocast():
+        with run.accelerator.autocast():
             losses = loss(net, clip, target, torch.Generator().manual_seed(_mix(seed, step, 0)))
         total += float(losses["total"]) * len(windows)
     return total / len(picks)

@@ -51,12 +51,10 @@ class UNetConfig(TrainConfig):
     def profile(cls, name: str) -> UNetConfig:
         """smoke: a wiring test; lite: two CPU cores; full: a GPU."""
         return {
-            "smoke": cls(height=32, widths=(4, 6, 8), steps=12, epoch_steps=6, batch=4, precision="float32",
-                         passes=1000.0),
+            "smoke": cls(height=32, widths=(4, 6, 8), steps=12, epoch_steps=6, batch=4, precision="float32"),
             "lite": cls(),
             "full": cls(height=192, channels=3, widths=(64, 128, 192, 256), steps=8000, epoch_steps=500, warmup=300,
-                        ema=0.999, noise_p=0.4,
-                        passes=1000.0),
+                        ema=0.999, noise_p=0.4),
         }[name]
 
 
@@ -95,14 +93,16 @@ class UNet(Autoencoder):
         speed = target.speed[:, 1]
         made, made_speed = net(clip.frames - background, speed, hidden)
         made = made + background
-        share, moving = hidden.mean(), 1 + self.config.motion * speed.clamp(max=1)
+        # of each window: a picture narrower than two blocks may have nothing hidden
+        share = hidden.mean((1, 2, 3), keepdim=True).clamp_min(1e-3)
+        moving = 1 + self.config.motion * speed.clamp(max=1)
         slip = blocks.cells(hidden) * moving * (made_speed - speed).abs()
         losses = {
-            "hidden": (hidden * blocks.cell_places(moving) * blocks.charbonnier(made - goal)).mean() / share,
+            "hidden": (hidden / share * blocks.cell_places(moving) * blocks.charbonnier(made - goal)).mean(),
             "seen": 0.1 * blocks.charbonnier(made - goal).mean(),
             "gradient": 0.5 * blocks.gradient_loss(made, goal),
             "structure": 0.05 * (1 - blocks.ssim(made, goal)).mean(),
-            "speed": 0.1 * slip.mean() / share,
+            "speed": 0.1 * (slip / share).mean(),
         }
         return {"total": sum(losses.values()), **losses}
 
@@ -129,7 +129,8 @@ class InPainter(nn.Module):
     """(clip relative to the background (B, 3, C, H, W), speed (B, 1, H / 4, W / 4), mask (B, 1, H, W) with 1 = hidden)
     -> middle frame relative to the background (B, C, H, W) and its speed (B, 1, H / 4, W / 4), float32.
 
-    The middle frame and the speed are shown where the mask is 0. The finest level the decoder is given is 1/8.
+    The middle frame and the speed are shown where the mask is 0. The finest level the decoder is given is 1/8. H and W
+    are multiples of CELL.
     """
 
     def __init__(self, channels: int, widths: tuple[int, ...]):
@@ -149,7 +150,7 @@ class InPainter(nn.Module):
         levels = self.pyramid(seen)
         x = self.middle(levels[-1])
         for number in range(len(self.up) - 1, -1, -1):
-            x = blocks.double_size(x)
+            x = blocks.double_size(x, levels[number])
             if number > 0:
                 x = torch.cat([x, levels[number]], 1)
             x = self.up[number](x)

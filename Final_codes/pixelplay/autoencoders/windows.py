@@ -40,11 +40,20 @@ class Clip(NamedTuple):
     speed: Tensor
 
 
+WIDEST = 8
+"""Columns a network's input may have for each of the rows that were asked for: beyond, the cost of a window would know
+no bound."""
+
+
 def network_size(size: tuple[int, int], height: int) -> tuple[int, int]:
-    """(H, W) of the network's input for frames of `size` (h, w): `height` rows, the same shape, multiples of 16."""
+    """(H, W) of the network's input for frames of `size` (h, w): `height` rows, the same shape, multiples of 16.
+
+    Frames wider than `WIDEST` to one get fewer rows. Shapes that not even 16 pixels can follow are squeezed.
+    """
     h, w = size
-    rows = max(16, round(height / 16) * 16)
-    return rows, max(16, round(rows * w / h / 16) * 16)
+    most = WIDEST * max(16, round(height / 16) * 16)
+    rows = max(16, round(height * min(1.0, WIDEST * h / w) / 16) * 16)
+    return rows, min(most, max(16, round(rows * w / h / 16) * 16))
 
 
 class Timeline:

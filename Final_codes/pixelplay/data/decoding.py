@@ -1,8 +1,8 @@
-"""Decoding: image files and video files to uint8 RGB arrays.
+"""Video files to uint8 RGB arrays.
 
 Reads one file at a time; returns frames (H, W, 3) uint8 RGB as they are stored, or None where a frame cannot be
-decoded. Video frames are addressed by their 0-based index in presentation order. PyAV decodes videos and OpenCV
-JPEG images: Experiments/E08_decoders.csv compares them with the alternatives.
+decoded. Frames are addressed by their 0-based index in presentation order. PyAV decodes:
+Experiments/E08_decoders.csv compares it with the alternatives.
 """
 
 from __future__ import annotations
@@ -11,27 +11,37 @@ import array
 import contextlib
 import dataclasses
 import functools
-import io
 import logging
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
-from PIL import Image
 
-# bound here, before anybody imports ultralytics: that replaces Image.open by one that wants to install a plug-in
-# whenever a picture is damaged
-from PIL.Image import open as open_image
-
+from pixelplay.data.images import most_pixels
 from pixelplay.errors import PixelPlayError
 
 if TYPE_CHECKING:
     import av
+    from av.container import InputContainer
 
 log = logging.getLogger(__name__)
+
+FORMATS = ("mov", "avi", "matroska", "mpeg", "mpegvideo", "mpegts", "asf", "flv", "ogg", "m4v", "h264", "hevc", "mjpeg",
+           "mpjpeg", "ivf", "obu", "av1", "nut", "mxf", "gxf", "dv", "dhav", "vc1", "rm", "yuv4mpegpipe")
+"""FFmpeg's names of the containers and raw streams that are read, whatever a file is called. Playlists (HLS, ffconcat,
+DASH, SDP) are not among them: they would open other files."""
+USUAL_RATE = 25.0
+"""Frames a second of a video that does not say."""
+PLAUSIBLE_RATES = (0.1, 1000.0)
+"""Frames a second outside of which a header is damaged, or counts ticks rather than frames."""
+LEAST_BYTES = 16
+"""Bytes the smallest frame takes in a file, its entry in the index included. A header that promises more frames than
+the file has room for is not believed; one of a file that was cut off is, up to there."""
+
+MEND = "copy it again, or remove it from the folder"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +50,7 @@ class VideoHeader:
 
     Attributes:
         frames: number of frames it promises.
-        fps: average frames a second, 25.0 where it does not say.
+        fps: average frames a second, 25.0 where it does not say or what it says is not plausible.
         size: (H, W) in pixels as displayed.
     """
 
@@ -68,98 +78,106 @@ def probe(path: Path) -> VideoHeader:
     """Read a video's header, its packets, and the orientation of its first frame.
 
     The number of frames is what the header promises or what the file holds, whichever is more: a frame that is
-    promised and cannot be decoded is reported when it is read, it never goes missing.
+    promised and cannot be decoded is reported when it is read, it never goes missing. A promise the file has no room
+    for (see `LEAST_BYTES`) does not count.
     Raises:
-        PixelPlayError: no video, or no frames.
+        PixelPlayError: no regular file, no video, an unknown codec, too large a picture, or no frame that can be
+            decoded.
     """
     return _scan(*_identity(path))[0]
 
 
 def _identity(path: Path) -> tuple[str, int, int]:
     """What caches about a file key on: path, size, time of change."""
-    stat = Path(path).stat()
+    try:
+        stat = Path(path).stat()
+        if not Path(path).is_file():
+            raise PixelPlayError(f"{path} is no regular file", expected="a video file")
+    except OSError as cause:
+        raise PixelPlayError(f"{path} cannot be read: {cause.strerror}", mend=MEND) from cause
     return str(path), stat.st_size, stat.st_mtime_ns
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
+    """A video file and its first video stream, ready to be decoded."""
+    av = import_av()
+    # 'file:' keeps FFmpeg from reading 10:30.mp4 as a protocol, the white lists keep one file from opening others
+    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
+    try:
+        container = av.open(f"file:{path}", options=options, metadata_errors="ignore")
+    except av.error.FFmpegError as cause:
+        raise PixelPlayError(f"{path} cannot be opened as a video: {cause.strerror}",
+                             expected="a video file with frames of its own (mp4, avi, mov, mkv ...), no playlist",
+                             mend=MEND) from cause
+    with container:
+        if not container.streams.video:
+            raise PixelPlayError(f"{path} holds no video stream", mend="remove it from the folder")
+        stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise PixelPlayError(f"{path} is coded in a way this FFmpeg does not know",
+                                 mend="convert it, e.g. to H.264 in mp4, or remove it from the folder")
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if width * height > most_pixels():
+            raise PixelPlayError(f"{path} declares frames of {width} x {height} pixels",
+                                 expected=f"at most {most_pixels()} pixels",
+                                 mend="copy it again; the environment variable PIXELPLAY_MOST_PIXELS raises the limit")
+        # the size may change on the way as well
+        stream.codec_context.options = {"max_pixels": str(min(most_pixels(), 2 ** 31 - 1))}
+        yield container, stream
 
 
 @functools.lru_cache(maxsize=16)
 def _scan(path: str, size: int, modified: int) -> tuple[VideoHeader, np.ndarray | None]:
     """A video's header, and the sorted presentation times (int64) of its packets; None unless every packet has its
     own. Nothing is decoded but the first frame."""
-    mend = "copy it again, or remove it from the folder"
-    av, times, timed, hidden = import_av(), array.array("q"), True, 0
-    try:
-        with av.open(path) as container:
-            if not container.streams.video:
-                raise PixelPlayError(f"{path} holds no video stream", mend="remove it from the folder")
-            stream = container.streams.video[0]
-            fps, promised = float(stream.average_rate or stream.guessed_rate or 25.0), stream.frames
-            shape = stream.codec_context.height, stream.codec_context.width
+    times, timed, hidden = array.array("q"), True, 0
+    with _opened(path) as (container, stream):
+        fps, promised = _rate(path, stream.average_rate, stream.guessed_rate), stream.frames
+        try:
             for packet in container.demux(stream):
                 if packet.size and packet.is_discard:
                     hidden += 1
                 elif packet.size:
                     timed &= packet.pts is not None
                     times.append(packet.pts if packet.pts is not None else 0)
-        with contextlib.suppress(av.error.FFmpegError), av.open(path) as container:
-            first = next(container.decode(video=0), None)
-            if first is not None and _quarter_turns(first) % 2:
-                shape = shape[::-1]
-    except av.error.FFmpegError as cause:
-        raise PixelPlayError(f"{path} cannot be opened as a video: {cause.strerror}", mend=mend) from cause
-    frames = max(promised - hidden, len(times))
-    if frames <= 0:
-        raise PixelPlayError(f"{path} holds no frames", mend=mend)
+        except import_av().error.FFmpegError as cause:
+            log.warning("%s: reading stopped after %d frames: %s", path, len(times), cause.strerror)
+    first = _first_frame(path)
+    if first is None:
+        raise PixelPlayError(f"not one frame of {path} can be decoded", mend=MEND)
+    shape = first.height, first.width
+    frames = len(times)
+    if promised > hidden and (promised - hidden) * LEAST_BYTES <= size:
+        frames = max(frames, promised - hidden)
+    elif promised - hidden > frames:
+        log.warning("%s promises %d frames in %d bytes, which is not believed: it holds %d", path, promised, size,
+                    frames)
     ordered = np.unique(np.frombuffer(times, dtype=np.int64)) if timed and times else np.empty(0, np.int64)
-    return VideoHeader(frames, fps, shape), ordered if len(ordered) == len(times) > 0 else None
+    return (VideoHeader(frames, fps, shape[::-1] if _quarter_turns(first) % 2 else shape),
+            ordered if len(ordered) == len(times) > 0 else None)
 
 
-def read_image(path: Path) -> np.ndarray | None:
-    """Decode an image file to (H, W, 3) uint8 RGB; None where it is missing, empty, truncated or no image.
-
-    Grey images are repeated in three channels, alpha is dropped, 16-bit values are divided by 257 and floating
-    point values in [0, 1] multiplied by 255.
-    """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as cause:
-        log.warning("%s cannot be read: %s", path, cause)
-        return None
-    if data[:2] == b"\xff\xd8":
-        return _decode_jpeg(data)
-    try:
-        with open_image(io.BytesIO(data)) as image:
-            return _to_rgb8(image)
-    # Pillow's plugins raise these for damaged content; anything else is a defect and must surface
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
-        return None
+def _rate(path: str, *rates: Fraction | None) -> float:
+    """The first plausible one of some frame rates."""
+    known = [float(rate) for rate in rates if rate]
+    for rate in known:
+        if PLAUSIBLE_RATES[0] <= rate <= PLAUSIBLE_RATES[1]:
+            return rate
+    if known:
+        log.warning("%s says %g frames a second, which is not believed: %g is taken", path, known[0], USUAL_RATE)
+    return USUAL_RATE
 
 
-def _decode_jpeg(data: bytes) -> np.ndarray | None:
-    # libjpeg fills a truncated picture with grey and only warns, so the end marker is looked for first
-    if b"\xff\xd9" not in data.rstrip(b"\0")[-4096:]:
-        return None
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-
-
-def _to_rgb8(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.float64) / 257.0
-    elif image.mode == "F":
-        values = np.asarray(image, dtype=np.float64) * 255.0
-    else:
-        return np.array(image.convert("RGBA").convert("RGB") if image.mode == "P" else image.convert("RGB"))
-    values = np.clip(np.nan_to_num(values), 0, 255)
-    return np.repeat(np.rint(values).astype(np.uint8)[..., None], 3, axis=2)
-
-
-def image_size(path: Path) -> tuple[int, int] | None:
-    """(H, W) of an image from its header, None where it has no readable one."""
-    try:
-        with open_image(path) as image:
-            return image.height, image.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None
+def _first_frame(path: str) -> av.VideoFrame | None:
+    """The first frame that can be decoded."""
+    error = import_av().error.FFmpegError
+    with _opened(path) as (container, stream), contextlib.suppress(error):
+        for packet in container.demux(stream):
+            with contextlib.suppress(error):
+                for frame in packet.decode():
+                    return frame
+    return None
 
 
 def video_frames(path: Path, indices: np.ndarray) -> Iterator[tuple[np.ndarray | None, bool]]:
@@ -209,17 +227,16 @@ def _numbered(path: Path, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
     instead, so a damaged packet in the middle does not renumber everything after it.
     """
     times = _scan(*_identity(path))[1]
-    av, count = import_av(), 0
+    error, count = import_av().error.FFmpegError, 0
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
+        with _opened(path) as (container, stream):
             stream.thread_type = "AUTO"
             if times is not None and first > 60:
                 container.seek(int(times[min(first, len(times) - 1)]), stream=stream, backward=True)
             for packet in container.demux(stream):
                 try:
                     decoded = packet.decode()
-                except av.error.FFmpegError as cause:
+                except error as cause:
                     log.warning("%s: a packet near frame %d is damaged: %s", path, count, cause.strerror)
                     continue
                 for frame in decoded:
@@ -228,7 +245,7 @@ def _numbered(path: Path, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
                         continue
                     count = index + 1
                     yield index, frame
-    except av.error.FFmpegError as cause:
+    except error as cause:
         log.warning("%s: decoding stopped after frame %d: %s", path, count - 1, cause.strerror)
 
 

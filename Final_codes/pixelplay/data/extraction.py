@@ -124,7 +124,7 @@ def extract(manifest: Manifest, folder: Path, *, size: tuple[int, int] | None = 
         observe_key: names `observe` and its settings; its module and name when None.
         workers: threads; one a CPU when None.
     Raises:
-        PixelPlayError: empty manifest, or no frame of the dataset can be read.
+        PixelPlayError: empty manifest, or no frame of a split can be read.
     """
     folder = Path(folder)
     if len(manifest.table) == 0:
@@ -146,6 +146,10 @@ def extract(manifest: Manifest, folder: Path, *, size: tuple[int, int] | None = 
     (folder / "extraction.json").unlink(missing_ok=True)
     for split in full:
         _extract_split(manifest, split, extraction, observe, workers or environment.cpu_count())
+        if extraction.unreadable(split).all():
+            raise PixelPlayError(f"not one {split} frame below {manifest.roots[split]} can be decoded",
+                                 expected="footage to learn from" if split == "train" else "footage to score",
+                                 mend="check that the download or the unpacking finished")
     _flag_unreadable(manifest, extraction).save(folder)
     write_json(folder / "extraction.json", {"key": key, "size": size, "full_size": full, "fps": manifest.fps,
                                             "observed": observe_key or ""})

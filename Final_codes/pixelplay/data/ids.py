@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 
+MOST_NUMBER = 2 ** 62
+"""Frame numbers stay below it, so that sums and differences of two fit 64 bits."""
+
 
 def video_name(name: str) -> str:
     """Canonical video name: '01' -> '1', '01_0014' and 'vtest' unchanged."""
@@ -20,11 +23,14 @@ def frame_id(video: str, frame: int) -> str:
 
 
 def split_id(identifier: str) -> tuple[str, int]:
-    """Take an Id apart: '01_0014_7' -> ('01_0014', 7). Raises ValueError where the last part is no number."""
+    """Take an Id apart: '01_0014_7' -> ('01_0014', 7). Raises ValueError where the last part is no frame number."""
     video, _, frame = str(identifier).rpartition("_")
     if not video or not (frame.isascii() and frame.isdigit()):
         raise ValueError(f"{identifier!r} is not an Id of the form video_frame, e.g. 1_939")
-    return video_name(video), int(frame)
+    number = int(frame)
+    if number >= MOST_NUMBER:
+        raise ValueError(f"the frame number of {identifier!r} is too large")
+    return video_name(video), number
 
 
 def canonical_id(identifier: str) -> str:
@@ -34,11 +40,11 @@ def canonical_id(identifier: str) -> str:
 
 def natural_key(name: str) -> tuple:
     """Sort key that puts '2' before '10' and numbers before words."""
-    parts = re.findall(r"\d+|\D+", name)
-    return tuple((0, int(p), p) if p.isdigit() else (1, 0, p) for p in parts)
+    parts = re.findall(r"[0-9]+|[^0-9]+", name)
+    return tuple((0, int(p), p) if p[0] in "0123456789" else (1, 0, p) for p in parts)
 
 
 def frame_number(stem: str) -> int | None:
     """The last group of digits in a file's stem ('frame_00939' -> 939); None where it has none."""
-    found = re.findall(r"\d+", stem)
+    found = re.findall(r"[0-9]+", stem)
     return int(found[-1]) if found else None

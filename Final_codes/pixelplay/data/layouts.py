@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pixelplay import environment
-from pixelplay.data.listing import Listing, describe, list_videos
+from pixelplay.data.listing import Listing, describe, left_out, list_videos
 from pixelplay.data.manifest import Manifest, make_table, validate
 from pixelplay.errors import PixelPlayError
 
@@ -128,7 +128,8 @@ def find_dataset(root: Path | str | None, train: Path | str | None = None, test:
     """
     root, train, test = (Path(p) if p is not None else None for p in (root, train, test))
     for path, option in ((root, "--data"), (train, "--train"), (test, "--test")):
-        if path is not None and not path.exists():
+        # os.path: Path.exists raises where a name is too long
+        if path is not None and not os.path.exists(path):  # noqa: PTH110
             raise PixelPlayError(f"{option} {path} does not exist", mend="check the path for spelling and mount point")
     if (train is not None and test is not None) or (root is None and (train or test) is not None):
         if train is not None and test is not None and train.resolve() == test.resolve():
@@ -193,7 +194,7 @@ def _choose_copy(whole: list[Found], looked: Path) -> Found:
 
 def _manifest(found: Found) -> Manifest:
     """List both splits of a found dataset."""
-    rows, roots, sizes, rates = [], {}, [], []
+    rows, roots, prints, rates = [], {}, [], []
     for split, place in (("train", found.train), ("test", found.test)):
         if place is None:
             continue
@@ -205,18 +206,20 @@ def _manifest(found: Found) -> Manifest:
                                  mend="check that the download or the unpacking finished")
         for video in videos:
             rows += [(split, video.name, frame, path) for frame, path in video.frames()]
-            sizes += [(split, path, size) for path, size in video.file_sizes()]
+            prints += [(split, path, content) for path, content in video.file_prints()]
             rates += [video.fps] if video.fps else []
+        for why, paths in left_out(place).items():
+            log.warning("%s split: %d %s left out (first: %s)", split, len(paths), why, ascii(str(paths[0])))
     table = make_table(rows)
     validate(table)
     fps = float(rates[0]) if rates else 25.0
-    return Manifest(table, roots, found.layout, fps, _fingerprint(table, sizes), found.labels)
+    return Manifest(table, roots, found.layout, fps, _fingerprint(table, prints), found.labels)
 
 
-def _fingerprint(table, sizes: list[tuple[str, str, int]]) -> str:
-    """Hash of every frame's Id and every file's relative name and size."""
+def _fingerprint(table, prints: list[tuple[str, str, str]]) -> str:
+    """Hash of every frame's Id and every file's relative name, size and sampled content."""
     from pixelplay.config import config_hash
-    return config_hash(list(table["split"] + "/" + table["Id"]), sorted(sizes))
+    return config_hash(list(table["split"] + "/" + table["Id"]), sorted(prints))
 
 
 def _inner(folder: Path | None) -> Path | None:

@@ -1,19 +1,22 @@
 """What a folder holds: videos, folders of frames, ground truth to leave alone.
 
-Reads directory entries and video headers; makes `Video` lists with every frame's own number.
+Reads directory entries and video headers; makes `Video` lists with every frame's own number. Only regular files are
+input: pipes, devices, hidden files and links that lead in a circle are left out, and `left_out` names them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import logging
 import os
 import re
+import unicodedata
 from pathlib import Path
 
 from pixelplay.data.decoding import probe
-from pixelplay.data.ids import natural_key, video_name
+from pixelplay.data.ids import MOST_NUMBER, natural_key, video_name
 from pixelplay.errors import PixelPlayError
 
 log = logging.getLogger(__name__)
@@ -23,6 +26,13 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mp
 NOT_INPUT = frozenset({"masks", "mask", "gt", "ground_truth", "ground_truth_demo", "labels", "testing_label_mask",
                        "test_frame_mask", "test_pixel_mask", "training_vol", "testing_vol", "__macosx", "__pycache__"})
 """Folders that hold ground truth, volumes or rubbish, in lower case; names ending in `_gt` as well."""
+UNREAD_SUFFIXES = frozenset({".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".dng", ".ts", ".mts", ".m2ts", ".flv",
+                             ".3gp", ".asf", ".vob", ".h264", ".h265", ".264", ".265", ".dav", ".ogv"})
+"""Pictures and videos that are not looked for; they are named when they are left out."""
+DEEPEST = 16
+"""Levels of folders below a split's."""
+BLOCK, BLOCKS = 512, 32
+"""Bytes and number of the samples that stand for a file's content in a fingerprint."""
 
 
 class Listing:
@@ -32,22 +42,38 @@ class Listing:
         path: the folder.
         all_folders: names of all sub-folders but hidden ones.
         folders: those that may hold input.
-        images, videos: names of image and video files.
+        images, videos: names of image and video files. A link whose target is missing is one, too: its frame is lost
+            where it is read, not where it is listed.
+        left_out: why -> names of pictures, videos and folders that are none of these.
     """
 
     def __init__(self, path: Path):
         self.path = Path(path)
         self.all_folders, self.images, self.videos = [], [], []
+        self.left_out: dict[str, list[str]] = {}
         try:
-            entries = sorted(os.scandir(self.path), key=lambda e: natural_key(e.name))
-        except PermissionError as cause:
-            raise PixelPlayError(f"{path} may not be read", mend="change its permissions") from cause
+            with os.scandir(self.path) as found:
+                entries = sorted(found, key=lambda e: natural_key(e.name))
+        except OSError as cause:
+            raise PixelPlayError(f"folder {path} cannot be read: {cause.strerror}",
+                                 mend="check its permissions and the disk") from cause
         for entry in entries:
-            suffix = Path(entry.name).suffix.lower()
+            suffix = f".{entry.name.rpartition('.')[2].lower()}"
+            frames = suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES
             if entry.name.startswith("."):
+                # ._NAME is what macOS leaves beside a file on foreign disks
+                if frames and not entry.name.startswith("._"):
+                    self.left_out.setdefault("hidden files", []).append(entry.name)
                 continue
-            if entry.is_dir():
+            kind = _kind(entry)
+            if kind == "folder":
                 self.all_folders.append(entry.name)
+            elif kind == "circle":
+                self.left_out.setdefault("links that lead in a circle", []).append(entry.name)
+            elif suffix in UNREAD_SUFFIXES:
+                self.left_out.setdefault("files of kinds that are not read", []).append(entry.name)
+            elif frames and kind == "special":
+                self.left_out.setdefault("pipes, devices or sockets", []).append(entry.name)
             elif suffix in IMAGE_SUFFIXES:
                 self.images.append(entry.name)
             elif suffix in VIDEO_SUFFIXES:
@@ -58,6 +84,41 @@ class Listing:
         """The sub-folder of that name, whatever its case."""
         exact = [n for n in self.all_folders if n == name] or [n for n in self.all_folders if n.lower() == name.lower()]
         return self.path / exact[0] if exact else None
+
+
+def _kind(entry: os.DirEntry) -> str:
+    """'folder', 'file', 'circle' (a link to a folder it lies in) or 'special' (what may block when it is read)."""
+    try:
+        if entry.is_dir():
+            around = {os.path.realpath(p) for p in Path(entry.path).absolute().parents} if entry.is_symlink() else ()
+            return "circle" if os.path.realpath(entry.path) in around else "folder"
+        if entry.is_file():
+            return "file"
+        return "special" if Path(entry.path).exists() else "file"
+    except OSError:
+        # a link to itself: a frame that cannot be read, if its name is a frame's
+        return "file"
+
+
+def left_out(place: Path) -> dict[str, list[Path]]:
+    """Why -> what is left out in and below a split's folder."""
+    found: dict[str, list[Path]] = {}
+    queue = [Path(place)] if Path(place).is_dir() else []
+    while queue:
+        listing = Listing(queue.pop())
+        for why, names in listing.left_out.items():
+            found.setdefault(why, []).extend(listing.path / name for name in names)
+        queue += [listing.path / name for name in listing.folders]
+    return found
+
+
+def check_name(name: str, path: Path) -> None:
+    """Raise PixelPlayError for a file or folder name that tables cannot hold: blank, with control characters or line
+    breaks, or in bytes that are no UTF-8."""
+    # Cc, Cs, Zl, Zp: control characters, undecodable bytes, line and paragraph separators
+    if not name.strip() or any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
+        raise PixelPlayError(f"the name {str(path)!a} cannot stand in a table",
+                             expected="a name of printable characters, in UTF-8", mend="rename it")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +135,14 @@ class Video:
     path: Path
     relative: str
 
+    @property
+    def is_file(self) -> bool:
+        """True for a video file, whether it can be read or not; False for a folder of frames."""
+        return self.path.suffix.lower() in VIDEO_SUFFIXES and not self.path.is_dir()
+
     @functools.cached_property
     def _header(self):
-        return probe(self.path) if self.path.is_file() else None
+        return probe(self.path) if self.is_file else None
 
     @property
     def fps(self) -> float | None:
@@ -88,16 +154,38 @@ class Video:
         if self._header:
             return [(i, self.relative) for i in range(self._header.frames)]
         names = Listing(self.path).images
+        for name in names:
+            check_name(name, self.path / name)
         prefix = f"{self.relative}/" if self.relative else ""
         return [(number, prefix + name) for number, name in zip(frame_numbers(names, self.path), names)]
 
-    def file_sizes(self) -> list[tuple[str, int]]:
-        """(path below the split's root, bytes) of every file."""
-        if self.path.is_file():
-            return [(self.relative, self.path.stat().st_size)]
+    def file_prints(self) -> list[tuple[str, str]]:
+        """(path below the split's root, `file_print`) of every file."""
+        if self.is_file:
+            return [(self.relative, file_print(self.path))]
         prefix = f"{self.relative}/" if self.relative else ""
-        sizes = {e.name: e.stat().st_size for e in os.scandir(self.path) if e.is_file()}
-        return [(prefix + name, sizes.get(name, 0)) for name in Listing(self.path).images]
+        return [(prefix + name, file_print(self.path / name)) for name in Listing(self.path).images]
+
+
+def file_print(path: Path) -> str:
+    """A file's size and a hash of samples of its content, read evenly from start to end; '' where it has none.
+
+    The time of its last change would be cheaper, but copies of one dataset differ in it. A change that spares every
+    sample goes unnoticed: in a compressed file there is hardly one, in an uncompressed picture it would have to be
+    smaller than the distance of two samples.
+    """
+    try:
+        if not path.is_file():
+            return ""
+        size, digest = path.stat().st_size, hashlib.blake2b(digest_size=8)
+        with path.open("rb", buffering=0) as stream:
+            for k in range(BLOCKS if size > BLOCK * BLOCKS else 1):
+                stream.seek(k * (size - BLOCK) // (BLOCKS - 1) if k else 0)
+                digest.update(stream.read(BLOCK if size > BLOCK * BLOCKS else size))
+    except OSError as cause:
+        log.warning("%s cannot be read: %s", path, cause.strerror)
+        return ""
+    return f"{size}-{digest.hexdigest()}"
 
 
 def frame_numbers(names: list[str], folder: Path) -> list[int]:
@@ -107,8 +195,11 @@ def frame_numbers(names: list[str], folder: Path) -> list[int]:
     without any digits, and time stamps of which no single group tells the frames apart, are numbered 0, 1, ... in
     natural order, and the log says so.
     Raises:
-        PixelPlayError: names that number some frames only, or two frames with the same number.
+        PixelPlayError: names that number some frames only, two frames with the same number, or a number that does not
+            fit 64 bits.
     """
+    if not names:
+        return []
     stems = [Path(name).stem for name in names]
     groups = [tuple(int(g) for g in re.findall(r"[0-9]+", stem)) for stem in stems]
     counts = sorted({len(g) for g in groups})
@@ -116,6 +207,9 @@ def frame_numbers(names: list[str], folder: Path) -> list[int]:
         for position in range(1, counts[0] + 1):
             numbers = [g[-position] for g in groups]
             if len(set(numbers)) == len(numbers):
+                if max(numbers) >= MOST_NUMBER:
+                    raise PixelPlayError(f"{folder / names[numbers.index(max(numbers))]} has too large a frame number",
+                                         expected=f"numbers below {MOST_NUMBER}", mend="rename the frames")
                 return numbers
     if len(counts) > 1 or (counts[0] > 0 and len(set(groups)) < len(groups)):
         known = [g[-1] if g else None for g in groups]
@@ -133,18 +227,21 @@ def list_videos(place: Path) -> list[Video]:
     video file and every folder of images is one; from deeper levels the folders' names come first
     ('cam1-night'), unless there is just one chain of folders. Folders without frames are left out, with a warning.
     Raises:
-        PixelPlayError: two videos of the same name.
+        PixelPlayError: two videos of the same name, a name that tables cannot hold, or folders too deep.
     """
     place = Path(place)
     if place.is_file():
         if place.suffix.lower() not in VIDEO_SUFFIXES:
             raise PixelPlayError(f"{place} is not a video", expected="one of " + " ".join(sorted(VIDEO_SUFFIXES)))
+        check_name(place.name, place)
         return [Video(video_name(place.stem), place, place.name)]
     videos = _below(place, "", "")
     if not videos and Listing(place).images:
         videos = [Video(video_name(place.resolve().name), place, "")]
     seen: dict[str, Video] = {}
     for video in videos:
+        check_name(video.name, video.path)
+        check_name(video.relative or video.name, video.path)
         if video.name in seen:
             raise PixelPlayError(f"two videos are called '{video.name}': {seen[video.name].path} and {video.path}",
                                  expected="each video once in a split", mend="rename or remove one of them")
@@ -155,6 +252,9 @@ def list_videos(place: Path) -> list[Video]:
 def _below(folder: Path, relative: str, prefix: str) -> list[Video]:
     """Videos in and below a folder; `relative` and `prefix` are its path and its videos' name prefix."""
     listing = Listing(folder)
+    if relative.count("/") > DEEPEST:
+        raise PixelPlayError(f"{folder} lies too deep", expected=f"at most {DEEPEST} levels of folders below a split's",
+                             mend="move the videos up, or name their folder itself")
     for special in ("frames", "videos"):
         if special in listing.folders and not listing.videos:
             return _below(folder / special, f"{relative}{special}/", prefix)

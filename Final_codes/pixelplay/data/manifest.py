@@ -1,7 +1,7 @@
 """The manifest: one row a frame, written once by stage 1; every later table joins to it by Id.
 
 Reads and writes `manifest.csv` (Id, split, video, frame, path, flags, reliability), in (split, video, frame)
-order with train before test, and `manifest.json` beside it (roots, layout, fps, sizes, fingerprint).
+order with train before test, and `manifest.json` beside it (roots, layout, fps, fingerprint, number of rows).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Manifest:
         roots: split -> folder its paths are relative to.
         layout: name of the recognised layout, e.g. 'competition'.
         fps: frames a second (25.0 where the source does not say).
-        fingerprint: hash of every frame's name and every file's size: changes when the input does.
+        fingerprint: hash of every frame's name and every file's size and sampled content: changes when the input does.
         labels: where ground truth was found beside the data, or None. Evaluation alone reads it.
     """
 
@@ -54,23 +54,38 @@ class Manifest:
             self.table.to_csv(part, index=False, float_format="%.6g", lineterminator="\n")
         write_json(Path(folder) / "manifest.json", {
             "roots": {k: str(v) for k, v in self.roots.items()}, "layout": self.layout, "fps": self.fps,
-            "fingerprint": self.fingerprint, "labels": str(self.labels) if self.labels else None})
+            "fingerprint": self.fingerprint, "labels": str(self.labels) if self.labels else None,
+            "rows": len(self.table)})
 
     @classmethod
     def load(cls, folder: Path) -> Manifest:
-        """Read what `save` wrote, and validate it."""
+        """Read what `save` wrote, and validate it.
+
+        Raises:
+            PixelPlayError: a file is missing, damaged or of another version, or rows were lost.
+        """
         folder = Path(folder)
-        about = read_json(folder / "manifest.json")
+        about, mend = read_json(folder / "manifest.json"), f"empty {folder} and run stage 01_frame_extraction"
         try:
-            table = pd.read_csv(folder / "manifest.csv", keep_default_na=False,
+            rows, roots = int(about["rows"]), {k: Path(v) for k, v in about["roots"].items()}
+            rest = (str(about["layout"]), float(about["fps"]), str(about["fingerprint"]),
+                    Path(about["labels"]) if about["labels"] else None)
+        except (KeyError, TypeError, ValueError, AttributeError) as cause:
+            raise PixelPlayError(f"{folder / 'manifest.json'} is no manifest of this version: {cause!r}", mend=mend
+                                 ) from cause
+        try:
+            table = pd.read_csv(folder / "manifest.csv", keep_default_na=False, index_col=False,
                                 dtype={"Id": str, "split": str, "video": str, "frame": np.int64, "path": str,
                                        "flags": str, "reliability": np.float64})
-        except FileNotFoundError:
-            raise PixelPlayError(f"{folder / 'manifest.csv'} is missing",
-                                 mend="run stage 01_frame_extraction") from None
+        except OSError as cause:
+            raise PixelPlayError(f"{folder / 'manifest.csv'} cannot be read: {cause.strerror}", mend=mend) from cause
+        except (ValueError, OverflowError, pd.errors.ParserError, pd.errors.EmptyDataError) as cause:
+            raise PixelPlayError(f"{folder / 'manifest.csv'} is damaged: {cause}", mend=mend) from cause
         validate(table)
-        return cls(table, {k: Path(v) for k, v in about["roots"].items()}, about["layout"], about["fps"],
-                   about["fingerprint"], Path(about["labels"]) if about["labels"] else None)
+        if len(table) != rows:
+            raise PixelPlayError(f"{folder / 'manifest.csv'} holds {len(table)} rows", expected=f"{rows} as written",
+                                 mend=mend)
+        return cls(table, roots, *rest)
 
 
 def make_table(rows: list[tuple[str, str, int, str]]) -> pd.DataFrame:
@@ -84,9 +99,13 @@ def make_table(rows: list[tuple[str, str, int, str]]) -> pd.DataFrame:
 
 
 def validate(table: pd.DataFrame) -> None:
-    """Raise PixelPlayError where a table breaks the contract (columns, unique Ids per split, order, flags)."""
+    """Raise PixelPlayError where a table breaks the contract (columns, unique Ids per split, order, flags, names)."""
     if tuple(table.columns) != COLUMNS:
         raise PixelPlayError(f"manifest has columns {list(table.columns)}", expected=", ".join(COLUMNS))
+    wrong = table[~table["split"].isin(SPLITS) | ~table["reliability"].between(0, 1)]
+    if len(wrong):
+        raise PixelPlayError(f"manifest row of Id {wrong['Id'].iloc[0]} has split {wrong['split'].iloc[0]!r} and "
+                             f"reliability {wrong['reliability'].iloc[0]}", expected="train or test, and 0 to 1")
     repeated = table[table.duplicated(["split", "Id"])]
     if len(repeated):
         raise PixelPlayError(f"manifest holds Id {repeated['Id'].iloc[0]} twice",

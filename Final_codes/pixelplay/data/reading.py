@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -20,10 +21,14 @@ import cv2
 import numpy as np
 
 from pixelplay import environment
-from pixelplay.data.decoding import image_size, probe, read_image, video_frames
+from pixelplay.data.decoding import probe, video_frames
 from pixelplay.data.footage import Stream
+from pixelplay.data.images import image_size, read_image, used_bits
 from pixelplay.data.listing import VIDEO_SUFFIXES
 from pixelplay.data.manifest import Manifest
+from pixelplay.errors import PixelPlayError
+
+log = logging.getLogger(__name__)
 
 A, B = TypeVar("A"), TypeVar("B")
 
@@ -32,8 +37,12 @@ AHEAD = 4
 MOST_BYTES = 256 << 20
 """Bytes of frames one queue may hold: what bounds the memory for 4K video and many workers."""
 
-SIZE_SAMPLES = 5
-"""Images of every folder whose headers vote on the split's size."""
+SAMPLES = 5
+"""Images of every folder that vote on the split's size and tell how many bits its values have."""
+LEAST_SIDE = 8
+"""Pixels; in smaller frames there is nothing to see."""
+DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
+"""Images that may have 16 bits a value (Pillow scales those of .pgm and .ppm by their own maximum)."""
 
 
 class Frame(NamedTuple):
@@ -45,20 +54,54 @@ class Frame(NamedTuple):
 
 
 def full_size(manifest: Manifest, split: str) -> tuple[int, int] | None:
-    """(H, W) most frames of a split have, by a few headers of every video; None for a split without readable frames."""
+    """(H, W) most frames of a split have, by a few headers of every video; None for a split without readable frames.
+
+    Raises:
+        PixelPlayError: a side is shorter than `LEAST_SIDE` pixels.
+    """
     votes: collections.Counter[tuple[int, int]] = collections.Counter()
     root = manifest.roots.get(split)
-    for _, rows in manifest.split(split).groupby("video", sort=False):
-        paths = rows["path"].to_numpy()
+    for paths in _paths(manifest, split):
         if is_video(paths[0]):
             votes[probe(root / paths[0]).size] += len(paths)
             continue
-        picks = np.unique(np.linspace(0, len(paths) - 1, SIZE_SAMPLES).astype(int))
-        sizes = [size for size in (image_size(root / paths[i]) for i in picks) if size is not None]
+        sizes = [size for size in (image_size(root / path) for path in _sampled(paths)) if size is not None]
         for size in sizes:
             votes[size] += len(paths) / len(sizes)
+    if not votes:
+        return None
     # sorted before max: a tie must not depend on the order of the videos
-    return max(sorted(votes), key=votes.__getitem__) if votes else None
+    size = max(sorted(votes), key=votes.__getitem__)
+    if min(size) < LEAST_SIDE:
+        raise PixelPlayError(f"the {split} frames below {root} are {size[1]} x {size[0]} pixels",
+                             expected=f"at least {LEAST_SIDE} x {LEAST_SIDE}", mend="give footage that shows something")
+    return size
+
+
+def value_bits(manifest: Manifest, split: str) -> int:
+    """Bits that the values of a split's 16-bit images use, by a few images of every video: 8, 10, 12, 14 or 16.
+
+    Cameras of 10 or 12 bits store their values in 16-bit files as they are. All frames of a split are scaled alike, so
+    that a dark one stays dark. 16 where there are no such images.
+    """
+    root, needed = manifest.roots.get(split), []
+    for paths in _paths(manifest, split):
+        if Path(paths[0]).suffix.lower() in DEEP_SUFFIXES:
+            needed += [bits for bits in (used_bits(root / path) for path in _sampled(paths)) if bits is not None]
+    bits = next((b for b in (8, 10, 12, 14) if b >= max(needed, default=16)), 16)
+    if bits < 16:
+        log.info("16-bit images below %s hold values of %d bits: these are scaled to 8", root, bits)
+    return bits
+
+
+def _paths(manifest: Manifest, split: str) -> Iterator[np.ndarray]:
+    """The paths of each video of a split."""
+    for _, rows in manifest.split(split).groupby("video", sort=False):
+        yield rows["path"].to_numpy()
+
+
+def _sampled(paths: np.ndarray) -> np.ndarray:
+    return paths[np.unique(np.linspace(0, len(paths) - 1, SAMPLES).astype(int))]
 
 
 def is_video(path: str) -> bool:
@@ -82,19 +125,26 @@ def open_frames(manifest: Manifest, split: str, workers: int | None = None
     """Like `open_stream`, but yields `Frame`s, which tell whether they could be decoded."""
     table = manifest.split(split)
     paths, videos, numbers = (table[c].to_numpy() for c in ("path", "video", "frame"))
-    root, size = manifest.roots.get(split), None
+    root, size, bits = manifest.roots.get(split), None, None
     workers = workers or environment.cpu_count()
 
     def frames(rows: np.ndarray) -> Iterator[Frame]:
-        nonlocal size
+        nonlocal size, bits
         rows = np.asarray(rows, dtype=np.int64)
         size = size or full_size(manifest, split) or (240, 320)
+        bits = bits or value_bits(manifest, split)
+
+        def read(row: int) -> np.ndarray | None:
+            # fitted where it is decoded: only that many frames of another, perhaps huge size are held at a time
+            image = read_image(root / paths[row], bits)
+            return None if image is None else _fit(image, size)
+
         for run in _runs(videos[rows]):
             part = rows[run]
             if is_video(paths[part[0]]):
                 decoded = ahead(video_frames(root / paths[part[0]], numbers[part]), queue_length(size, workers))
             else:
-                decoded = _images(root, paths, videos, part, workers, queue_length(size, workers))
+                decoded = _images(read, videos, part, workers, queue_length(size, workers))
             with contextlib.closing(decoded):
                 for row, (pixels, readable) in zip(part.tolist(), decoded):
                     yield Frame(row, _fit(pixels, size), readable)
@@ -107,10 +157,9 @@ def queue_length(size: tuple[int, int], workers: int) -> int:
     return max(2, min(AHEAD * workers, MOST_BYTES // (3 * size[0] * size[1])))
 
 
-def _images(root: Path, paths: np.ndarray, videos: np.ndarray, rows: np.ndarray, workers: int, depth: int
+def _images(read: Callable[[int], np.ndarray | None], videos: np.ndarray, rows: np.ndarray, workers: int, depth: int
             ) -> Iterator[tuple[np.ndarray | None, bool]]:
-    with contextlib.closing(bounded_map(lambda row: read_image(root / paths[row]), rows.tolist(), workers,
-                                        depth)) as images:
+    with contextlib.closing(bounded_map(read, rows.tolist(), workers, depth)) as images:
         last_row, last = -1, None
         for row, image in zip(rows.tolist(), images):
             if image is not None:
@@ -121,7 +170,7 @@ def _images(root: Path, paths: np.ndarray, videos: np.ndarray, rows: np.ndarray,
             for earlier in range(row - 1, last_row, -1):
                 if videos[earlier] != videos[row]:
                     break
-                found = read_image(root / paths[earlier])
+                found = read(earlier)
                 if found is not None:
                     last_row, last = earlier, found
                     break

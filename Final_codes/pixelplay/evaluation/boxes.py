@@ -20,7 +20,7 @@ import pandas as pd
 
 from pixelplay.data.ids import split_id, video_name
 from pixelplay.errors import PixelPlayError
-from pixelplay.fusion.scores import read_strings
+from pixelplay.fusion.formats import LARGEST, parse_numbers, read_strings
 
 CORNERS = ("x0", "y0", "x1", "y1")
 HEADERS = {"score": "Id,x0,y0,x1,y1,score or video,frame,x0,y0,x1,y1,score",
@@ -94,11 +94,13 @@ def _places(names: pd.Series, path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _numbers(column: pd.Series, name: str, path: Path) -> np.ndarray:
-    values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        at = int(np.argmax(bad))
-        raise PixelPlayError(f"{path}, line {at + 2}: {name} is {column.iloc[at]!r}", expected="a finite number")
+    texts = column.to_numpy(object)
+    values = parse_numbers(texts)
+    if values is None or not (np.abs(values) <= LARGEST).all():
+        ones = (parse_numbers(texts[i:i + 1]) for i in range(len(texts)))
+        at = next(i for i, one in enumerate(ones) if one is None or not abs(one[0]) <= LARGEST)
+        raise PixelPlayError(f"{path}, line {at + 2}: {name} is {texts[at][:80]!r}",
+                             expected=f"a finite number of magnitude up to {LARGEST:g}")
     return values
 
 

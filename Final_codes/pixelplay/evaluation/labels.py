@@ -17,9 +17,12 @@ import pandas as pd
 
 from pixelplay.data.ids import frame_id, frame_number, natural_key, split_id, video_name
 from pixelplay.errors import PixelPlayError
-from pixelplay.evaluation.masks import IMAGES, cells_of, is_mask_mat, mask_folders, read_mask, read_mat
+from pixelplay.evaluation.masks import IMAGES, cells_of, is_mask_mat, mask_folders, read_mask, read_mat, read_npy
+from pixelplay.fusion.formats import read_strings
 
 FORMS = "a CSV Id,label; a folder of mask folders; N_label.mat, .npy or .m files; a .mat of intervals"
+MOST_FRAMES = 10_000_000
+"""Frames of a video that a list of intervals may name: four and a half days at 25 a second."""
 PLACES = ("frame_labels.csv", "testing_label_mask", "ground_truth_demo/testing_label_mask", "testing/test_frame_mask",
           "test_frame_mask", "testing/masks", "Test", "test/masks", "masks", "ground_truth")
 
@@ -241,10 +244,7 @@ def _counted(values: np.ndarray) -> Track:
 
 
 def _npy(path: Path) -> Track:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except ValueError as cause:
-        raise PixelPlayError(f"{path} cannot be read: {cause}", expected="an array of 0 and 1, one a frame") from cause
+    values = read_npy(path)
     if values.ndim == 3:
         values = values.any(axis=(1, 2))
     if values.ndim != 1 or not np.isin(values, (0, 1)).all():
@@ -268,20 +268,24 @@ def _mat_file(path: Path) -> Labels:
                              expected="volLabel (masks) or gt (intervals)")
     videos = {}
     for k, cell in enumerate(np.asarray(content["gt"], dtype=object).ravel(), start=1):
-        pairs = np.asarray(cell, dtype=np.int64)
-        pairs = pairs.reshape(2, -1) if pairs.size else np.zeros((2, 0), dtype=np.int64)
+        pairs = np.asarray(cell)
+        if pairs.dtype.kind not in "buif" or pairs.size % 2 or not (np.abs(pairs) < 2 ** 53).all():
+            raise PixelPlayError(f"{path}, video {k}: an array {pairs.shape} of {pairs.dtype}",
+                                 expected="(2, K) numbers, the first and last frame of K intervals")
+        pairs = pairs.astype(np.int64).reshape(2, -1)
         videos[str(k)] = _intervals([(int(a), int(b)) for a, b in pairs.T], f"{path}, video {k}")
     return Labels(f"intervals ({path.name})", str(path), videos, indexed=True, open_ended=True, ordered=True)
 
 
 def _ucsd_list(path: Path) -> Labels:
     """UCSD's MATLAB list: a line `TestVideoFile{end+1}.gt_frame = [61:180, 190:200];` a video, counted from 1."""
-    lines = re.findall(r"gt_frame\s*=\s*\[?([^\];]*)\]?", path.read_text(errors="replace"))
+    lines = re.findall(r"gt_frame\s*=\s*\[?([^\];]*)\]?", path.read_text(encoding="utf-8", errors="replace"))
     if not lines:
         raise PixelPlayError(f"{path} lists no gt_frame", expected="lines like TestVideoFile{1}.gt_frame = [61:180];")
     videos = {}
     for k, line in enumerate(lines, start=1):
-        pairs = [(int(a), int(b or a)) for a, b in re.findall(r"(\d+)(?:\s*:\s*(\d+))?", line)]
+        # 18 digits at most: what follows then makes the interval fail its check
+        pairs = [(int(a), int(b or a)) for a, b in re.findall(r"([0-9]{1,18})(?:\s*:\s*([0-9]{1,18}))?", line)]
         videos[str(k)] = _intervals(pairs, f"{path}, video {k}")
     return Labels(f"intervals ({path.name})", str(path), videos, indexed=True, open_ended=True, ordered=True)
 
@@ -289,17 +293,14 @@ def _ucsd_list(path: Path) -> Labels:
 def _intervals(pairs: Sequence[tuple[int, int]], where: str) -> Track:
     """First and last anomalous frames, counted from 1, both included -> positions from 0."""
     for a, b in pairs:
-        if not 1 <= a <= b:
-            raise PixelPlayError(f"{where}: interval {a} to {b}", expected="1 <= first <= last")
+        if not 1 <= a <= b <= MOST_FRAMES:
+            raise PixelPlayError(f"{where}: interval {a} to {b}", expected=f"1 <= first <= last <= {MOST_FRAMES}")
     frames = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *(np.arange(a - 1, b) for a, b in pairs)]))
     return Track(frames.astype(np.int64), np.ones(len(frames), dtype=np.uint8))
 
 
 def _csv(path: Path) -> Labels:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as cause:
-        raise PixelPlayError(f"{path} is not a CSV file: {cause}", expected="header Id,label") from cause
+    table = read_strings(path)
     if len(table.columns) != 2 or str(table.columns[0]).lower() != "id":
         raise PixelPlayError(f"{path} has the header {','.join(map(str, table.columns))}", expected="Id,label")
     wrong = table[~table.iloc[:, 1].isin(["0", "1", "0.0", "1.0"])]

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from pixelplay.data.ids import frame_number, natural_key, video_name
+from pixelplay.data.images import image_size
 from pixelplay.errors import PixelPlayError
 
 IMAGES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".gif")
@@ -23,13 +24,23 @@ PLACES = ("testing_label_mask", "ground_truth_demo/testing_label_mask", "testing
 
 def read_mask(path: Path) -> np.ndarray:
     """(H, W) bool of a mask image: True where it is brighter than half. Raises PixelPlayError if unreadable."""
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    image = _values(path)
     if image is None:
         raise PixelPlayError(f"mask {path} cannot be read", mend="copy it again")
     if image.ndim == 3:
         image = image[..., :3].max(axis=2)
     # masks come as 0/1, 0/255 and as JPEGs with ringing around 0
     return image > (127 if image.max() > 1 else 0)
+
+
+def _values(path: Path) -> np.ndarray | None:
+    """An image's values as they are stored; None where it is no regular file, too large or damaged."""
+    if image_size(path) is None:
+        return None
+    try:
+        return cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    except (OSError, cv2.error):
+        return None
 
 
 def mask_folders(path: Path) -> dict[str, Path]:
@@ -49,7 +60,7 @@ def mask_folders(path: Path) -> dict[str, Path]:
 
 def looks_like_mask(path: Path) -> bool:
     """True where an image holds two values, but for the ringing of JPEG."""
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    image = _values(path)
     if image is None or image.max() <= 1:
         return image is not None
     return bool(((image > 24) & (image < 231)).mean() < 0.02) and not 1 < image.max() < 231
@@ -58,11 +69,13 @@ def looks_like_mask(path: Path) -> bool:
 def read_mat(path: Path) -> dict[str, np.ndarray]:
     """Variables of a MATLAB file (up to version 7). Raises PixelPlayError otherwise."""
     from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
 
+    if not path.is_file():
+        raise PixelPlayError(f"{path} is no file", expected="a MATLAB file of version 7 or older")
     try:
         return {k: v for k, v in loadmat(str(path)).items() if not k.startswith("__")}
-    except (NotImplementedError, ValueError, OSError, MatReadError) as cause:
+    # for damaged content scipy raises whatever comes, MemoryError included
+    except Exception as cause:
         raise PixelPlayError(f"{path} cannot be read: {cause}",
                              expected="a MATLAB file of version 7 or older") from cause
 
@@ -82,7 +95,28 @@ def cells_of(path: Path) -> Sequence[np.ndarray]:
         if cells.ndim == 3:
             return list(np.moveaxis(cells, -1, 0))
         raise PixelPlayError(f"{path}: volLabel is an array {cells.shape}", expected="a cell of masks, one a frame")
-    return list(cells.ravel())
+    return [one_mask(cell, f"{path}, frame {k}") for k, cell in enumerate(cells.ravel())]
+
+
+def one_mask(cell: np.ndarray, where: str) -> np.ndarray:
+    """A cell of numbers as it is. Raises PixelPlayError for anything else."""
+    cell = np.asarray(cell)
+    if cell.dtype.kind not in "buif" or cell.ndim > 2:
+        raise PixelPlayError(f"{where}: an array {cell.shape} of {cell.dtype}", expected="a mask (H, W) of numbers")
+    return cell
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """An .npy file of numbers, memory-mapped. Raises PixelPlayError where it is none, or damaged."""
+    try:
+        # a header that promises more than the file holds is noticed by the map, without asking for that much memory
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, OverflowError, TypeError, KeyError, MemoryError) as cause:
+        raise PixelPlayError(f"{path} cannot be read: {cause}", expected="an .npy file of numbers",
+                             mend="copy or write it again") from cause
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
+        raise PixelPlayError(f"{path} holds no array of numbers", expected="an .npy file of numbers")
+    return values
 
 
 def find_masks(path: Path) -> Path | None:
@@ -122,7 +156,7 @@ def _read(place: Path) -> tuple[list[tuple[int, np.ndarray]], bool]:
     if place.suffix == ".mat":
         return [(k, np.asarray(m) > 0) for k, m in enumerate(cells_of(place))], True
     if place.suffix == ".npy":
-        return [(k, m > 0) for k, m in enumerate(np.load(place, mmap_mode="r"))], True
+        return [(k, m > 0) for k, m in enumerate(read_npy(place))], True
     files = sorted((frame_number(p.stem) or 0, p) for p in place.iterdir() if p.suffix.lower() in IMAGES)
     return [(n, read_mask(p)) for n, p in files], False
 
@@ -134,4 +168,4 @@ def _mats(path: Path) -> list[Path]:
 
 def _pixel_arrays(path: Path) -> list[Path]:
     arrays = sorted(path.glob("*.npy"), key=lambda p: natural_key(p.name))
-    return arrays if arrays and np.load(arrays[0], mmap_mode="r").ndim == 3 else []
+    return arrays if arrays and read_npy(arrays[0]).ndim == 3 else []

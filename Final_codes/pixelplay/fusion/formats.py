@@ -1,14 +1,17 @@
-"""What is wrong with a CSV that is no score file, and how to mend it.
+"""Tables of strings and their numbers; what is wrong with a CSV that is no score file, and how to mend it.
 
-Reads the table of any CSV and the expected Ids; gives a `Diagnosis` in words, and for the mendable kinds the
-(ids, values) of a good score file. Mending is never silent: it happens only where `mend` is called.
+Reads any CSV, strictly: what is no table or no number is an error that names the file. With the expected Ids it gives
+a `Diagnosis` in words, and for the mendable kinds the (ids, values) of a good score file. Mending is never silent: it
+happens only where `mend` is called.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,6 +22,8 @@ from pixelplay.errors import PixelPlayError
 GOOD_HEADERS = (["Id", "Predicted"], ["ID", "Predicted"])
 VALUE_NAMES = ("predicted", "prediction", "predictions", "anomaly_score", "anomalyscore", "score", "scores")
 VIDEO_NAMES, FRAME_NAMES = ("video_id", "video", "clip", "folder"), ("frame_id", "frame", "frame_number")
+LARGEST = 1e30
+"""Magnitude up to which a number is believed: squares of larger ones do not fit, and no model scores like that."""
 COMMAND = "python Final_codes/ensemble.py --mend {path} --output MENDED.csv"
 
 
@@ -93,18 +98,57 @@ def mend(table: pd.DataFrame, expected_ids: Sequence[str] | None, path: object, 
     return ids, values, found.problem or "nothing was wrong"
 
 
+def read_strings(path: Path) -> pd.DataFrame:
+    """Any CSV as a table of strings. Raises PixelPlayError where it is none."""
+    path, expected = Path(path), "a CSV file in UTF-8 with a header, e.g. Id,Predicted"
+    if not path.is_file():
+        raise PixelPlayError(f"{path} is missing or no file", expected=expected)
+    try:
+        # without index_col a row with one cell more than the header would shift every column
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
+    except pd.errors.ParserWarning:
+        raise PixelPlayError(f"{path} has rows with more cells than its header", expected="a name for every column"
+                             ) from None
+    except OSError as cause:
+        raise PixelPlayError(f"{path} cannot be read: {cause.strerror}") from cause
+    # ValueError: bytes that are not UTF-8, an empty file, rows of different lengths
+    except (ValueError, OverflowError) as cause:
+        raise PixelPlayError(f"{path} is not a CSV file: {cause}", expected=expected) from cause
+
+
 def as_numbers(texts: np.ndarray, ids: np.ndarray, source: str) -> np.ndarray:
-    """(N,) strings -> (N,) float64, exactly. Raises PixelPlayError naming the first cell that is no number."""
+    """(N,) strings -> (N,) float64, exactly.
+
+    Raises:
+        PixelPlayError: a cell is no number in ASCII digits without separators, or beyond `LARGEST`; names the first.
+            Infinity and NaN are numbers here.
+    """
+    values = parse_numbers(texts)
+    if values is None:
+        at = next(i for i in range(len(texts)) if parse_numbers(texts[i:i + 1]) is None)
+    elif (large := np.isfinite(values) & (np.abs(values) > LARGEST)).any():
+        at = int(np.argmax(large))
+    else:
+        return values
+    raise PixelPlayError(f"{source}: score of Id {ids[at]} is {str(texts[at])[:80]!r}",
+                         expected=f"a plain number in every row, of magnitude up to {LARGEST:g}",
+                         mend="fill the cell with the model's score of that frame")
+
+
+def parse_numbers(texts: Sequence[str]) -> np.ndarray | None:
+    """(N,) strings -> (N,) float64, exactly; None where one is no number.
+
+    Python also takes 1_000 and the digits of other alphabets for numbers; whoever wrote those meant something else.
+    """
+    joined = "".join(map(str, texts))
+    if not joined.isascii() or "_" in joined:
+        return None
     try:
         return np.asarray(texts, dtype=np.float64)
     except ValueError:
-        for text, name in zip(texts, ids):
-            try:
-                float(text)
-            except ValueError:
-                raise PixelPlayError(f"{source}: score of Id {name} is {text!r}", expected="a number in every row",
-                                     mend="fill the cell with the model's score of that frame") from None
-        raise
+        return None
 
 
 def _columns(table: pd.DataFrame) -> tuple[np.ndarray | None, np.ndarray | None, list[str]]:
@@ -208,7 +252,8 @@ def _renumbered(index: pd.Index, expected: pd.Index) -> list[tuple[str, str]]:
     out = []
     for video, rows in b.groupby("video", sort=False)["frame"]:
         found = a.loc[a["video"] == video, "frame"]
-        if len(found) and (np.diff(found) == 1).all() and set(found) != set(rows):
+        # numbers that are all expected ones were not renumbered: some rows are missing
+        if len(found) and (np.diff(found) == 1).all() and not set(found) <= set(rows):
             at = next((i for i, (x, y) in enumerate(zip(found, rows)) if x != y), 0)
             out.append((frame_id(video, found.iloc[at]), frame_id(video, rows.iloc[at])))
     return out

@@ -17,10 +17,12 @@ import pandas as pd
 
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, write_json
-from pixelplay.fusion.formats import GOOD_HEADERS, as_numbers, diagnose
+from pixelplay.fusion.formats import GOOD_HEADERS, as_numbers, diagnose, read_strings
 
 KINDS = ("error", "distance", "zscore", "other")
 """What a raw score is: 'error' and 'distance' are logged before calibration, 'zscore' and 'other' are not."""
+LARGEST_SIGMA = 10_000
+"""Frames: the kernel's length, and the memory it takes, follow sigma."""
 REHEARSAL = "rehearsal"
 """Sub-folder of the scores for what noise does to each model."""
 
@@ -124,18 +126,6 @@ def write_table(path: Path, ids: Sequence[str], values: np.ndarray) -> None:
             part, index=False, lineterminator="\n")
 
 
-def read_strings(path: Path) -> pd.DataFrame:
-    """Any CSV as a table of strings. Raises PixelPlayError where it is none."""
-    path = Path(path)
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (FileNotFoundError, IsADirectoryError):
-        raise PixelPlayError(f"{path} is missing or no file", expected="a CSV file with the header Id,Predicted"
-                             ) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as cause:
-        raise PixelPlayError(f"{path} is not a CSV file: {cause}", expected="header Id,Predicted") from cause
-
-
 def read_table(path: Path, expected_ids: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Read `Id,Predicted` (or `ID,Predicted`) -> (ids (N,) object, values (N,) float64).
 
@@ -173,10 +163,28 @@ def read_scores(path: Path, expected_ids: Sequence[str] | None = None, *, any_or
     if train_path.exists():
         train_ids, train_values = read_table(train_path)
         check(train_values, train_ids, None, str(train_path))
-    about = read_json(about_path) if about_path.exists() else {}
-    if not isinstance(about, dict):
-        raise PixelPlayError(f"{about_path} holds no object", expected='{"model": ..., "kind": ..., ...}')
+    about = read_about(about_path) if about_path.exists() else {}
     return ScoreFile(path.stem, ids, values, train_ids, train_values, about, read_rehearsed(path))
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """A score file's sidecar. Raises PixelPlayError where a key that the ensemble reads has an impossible value."""
+    about = read_json(path)
+    if not isinstance(about, dict):
+        raise PixelPlayError(f"{path} holds no object", expected='{"model": ..., "kind": ..., ...}')
+    for key in ("kind", "family", "data_fingerprint"):
+        if not isinstance(about.get(key, ""), str):
+            raise PixelPlayError(f"{path}: {key} is {about[key]!r}", expected="a name")
+    if about.get("kind", "other") not in KINDS:
+        raise PixelPlayError(f"{path}: kind is {about['kind']!r}", expected="one of " + ", ".join(KINDS))
+    if not isinstance(about.get("smoke", False), bool):
+        raise PixelPlayError(f"{path}: smoke is {about['smoke']!r}", expected="true or false")
+    sigma = about.get("sigma", 0)
+    # bool is a number to Python; NaN fails the comparison
+    if isinstance(sigma, bool) or not isinstance(sigma, (int, float)) or not 0 <= sigma <= LARGEST_SIGMA:
+        raise PixelPlayError(f"{path}: sigma is {sigma!r}",
+                             expected=f"frames to smooth over, from 0 (none) to {LARGEST_SIGMA}")
+    return about
 
 
 def write_rehearsed(path: Path, found: Rehearsed) -> Path:

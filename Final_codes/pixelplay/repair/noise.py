@@ -31,7 +31,7 @@ def measure(frame: np.ndarray) -> np.ndarray:
     residual = np.abs(cv2.filter2D(half, cv2.CV_16S, _KERNEL))
     level = _median(residual) / 6 / 0.6745
     off = cv2.absdiff(grey, cv2.medianBlur(grey, 3))
-    impulses = np.count_nonzero(cv2.compare(off, 80, cv2.CMP_GT)) / grey.size
+    impulses = np.count_nonzero(off > 80) / grey.size
     counts = cv2.calcHist([half], [0], None, [256], [0, 256]).ravel()
     saturated = (counts[:3].sum() + counts[253:].sum()) / half.size
     return np.array([level, impulses, (counts * np.arange(256)).sum() / half.size, saturated], np.float32)

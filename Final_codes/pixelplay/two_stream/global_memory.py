@@ -25,7 +25,8 @@ from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, write_json
 from pixelplay.model import Model, Scores
-from pixelplay.two_stream.backbones import Backbone, load_backbone
+from pixelplay.pretrained import Needs
+from pixelplay.two_stream.backbones import Backbone, backbone_needs, load_backbone
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
 from pixelplay.two_stream.features import frame_features
 from pixelplay.two_stream.greedy import Chosen
@@ -43,7 +44,7 @@ class GlobalMemoryConfig:
 
     Attributes:
         backbone: see `backbones.BACKBONES`.
-        weights: the backbone's weights file; '' takes the hub's or the package's.
+        weights: the backbone's weights file; '' takes the usual one (`pretrained.TABLE`).
         sha256: expected digest of that file; '' does not check.
         source: 'full_size' frames or the smaller 'working' ones.
         fit: how a frame becomes a square (see `backbones.FITS`).
@@ -80,7 +81,7 @@ class GlobalMemoryConfig:
 
     @classmethod
     def profile(cls, name: str) -> GlobalMemoryConfig:
-        """smoke: a wiring test; lite: two CPU cores, weights that a package ships; full: a GPU and CLIP."""
+        """smoke: a wiring test; lite: two CPU cores, weights shipped with this package; full: a GPU and CLIP."""
         return {
             "smoke": cls(folds=2, floor=16),
             "lite": cls(),
@@ -96,8 +97,13 @@ class GlobalMemory(Model):
     stage: ClassVar[str] = "02_two_stream_memory"
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 8.0
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     Config = GlobalMemoryConfig
+
+    @classmethod
+    def needs(cls, config: GlobalMemoryConfig) -> Needs:
+        """What the backbone needs."""
+        return backbone_needs(config.backbone, weights=config.weights)
 
     def __init__(self, config: GlobalMemoryConfig, *, seed: int = 0):
         super().__init__(config, seed=seed)

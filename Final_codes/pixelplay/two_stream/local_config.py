@@ -10,7 +10,7 @@ class LocalMemoryConfig:
     """Settings of the local stream.
 
     Attributes:
-        detectors: any of 'yolov5s', 'yolox-nano', 'foreground' (see `detectors.py`, `foreground.py`).
+        detectors: any of 'yolov5s', 'faster-rcnn', 'yolox-nano', 'foreground' (`detectors.py`, `foreground.py`).
         detector_weights: weights file of the first detector that needs one; '' takes its default.
         detector_sha256: expected digest of that file; '' does not check.
         classes: COCO classes a detector reports; 0 = person.
@@ -72,7 +72,7 @@ class LocalMemoryConfig:
 
     @classmethod
     def profile(cls, name: str) -> LocalMemoryConfig:
-        """smoke: a wiring test; lite: two CPU cores, no weights but a package's; full: a GPU, YOLOv5s and CLIP."""
+        """smoke: a wiring test; lite: two CPU cores, no weights but those shipped; full: a GPU, YOLOv5s and CLIP."""
         return {
             "smoke": cls(longest=160, directions=1, floor=64, ratio=0.02, outliers=0.0),
             "lite": cls(),

@@ -27,12 +27,13 @@ from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.flow.partners import partners
 from pixelplay.model import Model, Scores
+from pixelplay.pretrained import Needs
 from pixelplay.two_stream.actor_files import write_actors
 from pixelplay.two_stream.actor_table import ActorTable, Scene, actor_table, evaluated_frames, probe_scene
 from pixelplay.two_stream.actors import ActorRules, crop
-from pixelplay.two_stream.backbones import Backbone, load_backbone
+from pixelplay.two_stream.backbones import Backbone, backbone_needs, load_backbone
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
-from pixelplay.two_stream.detectors import Detector, load_detector
+from pixelplay.two_stream.detectors import Detector, detector_needs, load_detector
 from pixelplay.two_stream.features import crop_features
 from pixelplay.two_stream.foreground import analysis_size, fit_background
 from pixelplay.two_stream.greedy import Chosen
@@ -64,8 +65,16 @@ class LocalMemory(Model):
     stage: ClassVar[str] = "02_two_stream_memory"
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 5.0
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     Config = LocalMemoryConfig
+
+    @classmethod
+    def needs(cls, config: LocalMemoryConfig) -> Needs:
+        """What the backbone and the detectors need."""
+        needs = backbone_needs(config.backbone, weights=config.weights)
+        for number, name in enumerate(n for n in config.detectors if n != "foreground"):
+            needs |= detector_needs(name, weights=config.detector_weights if number == 0 else None)
+        return needs
 
     def __init__(self, config: LocalMemoryConfig, *, seed: int = 0):
         super().__init__(config, seed=seed)

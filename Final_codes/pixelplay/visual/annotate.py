@@ -13,11 +13,12 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-import av
 import cv2
 import numpy as np
 
+from pixelplay.data.decoding import import_av
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path
 from pixelplay.visual import style
@@ -70,7 +71,7 @@ def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: P
     height, width = first.shape[:2]
     strip = Strip(width, height, numbers, scores, threshold, events, labels)
     rate = Fraction(fps).limit_denominator(1001)
-    with atomic_path(out_path) as part, av.open(str(part), "w", format="mp4",
+    with atomic_path(out_path) as part, import_av().open(str(part), "w", format="mp4",
                                                 options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": str(quality), "preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
@@ -100,12 +101,12 @@ def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: P
     return out_path
 
 
-def yuv_picture(image: np.ndarray, place: int, rate: Fraction) -> av.VideoFrame:
+def yuv_picture(image: np.ndarray, place: int, rate: Fraction) -> Any:
     """An (H, W, 3) image as frame number `place`, grown to even sides as yuv420p wants."""
     height, width = image.shape[:2]
     if width % 2 or height % 2:
         image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    picture = av.VideoFrame.from_ndarray(image, format="rgb24")
+    picture = import_av().VideoFrame.from_ndarray(image, format="rgb24")
     picture.pts, picture.time_base = place, 1 / rate
     return picture
 

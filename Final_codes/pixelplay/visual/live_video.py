@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
+from pixelplay.data.decoding import import_av
 from pixelplay.visual import style
 from pixelplay.visual.annotate import Box, draw_frame, put_text, text_size, yuv_picture
 from pixelplay.visual.events import Threshold
@@ -38,7 +38,7 @@ class LiveVideo:
         self.size, self.fps, self.threshold = size, fps, threshold
         self.recent: collections.deque[tuple[int, float]] = collections.deque(maxlen=max(2, round(SECONDS * fps)))
         self.rate, self.first = Fraction(fps).limit_denominator(1001), None
-        self.container = av.open(str(path), "w", format="mp4",
+        self.container = import_av().open(str(path), "w", format="mp4",
                                  options={"movflags": "frag_keyframe+empty_moov+default_base_moof"})
         self.stream = self.container.add_stream("libx264", rate=self.rate,
                                                 options={"crf": str(quality), "preset": "veryfast"})

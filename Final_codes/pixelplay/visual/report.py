@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from pixelplay import __version__
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage
+from pixelplay.environment import installed
 from pixelplay.files import read_json, write_json, write_text
 from pixelplay.visual import look, overlays, style
 from pixelplay.visual.actors import crop
@@ -93,6 +94,9 @@ def _videos(run: RunFolder, folder: Path, heat: Any, people: People | None, budg
             notes: list[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Render the loudest videos first, as far as the budget goes; (posters, videos) by name."""
     posters, videos, left_out = {}, {}, []
+    if not installed("av"):
+        notes.append("annotated videos: writing them needs PyAV (pip install av)")
+        return posters, videos
     loudest = sorted(range(len(run.tracks)), key=lambda i: -float(run.tracks[i].final.max()))
     rows_of = [rows for _, rows in run.videos()]
     chosen = []

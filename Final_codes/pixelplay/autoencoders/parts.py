@@ -1,0 +1,78 @@
+"""A batch through a network in as few parts as the device's memory allows.
+
+Wraps a network whose inputs and outputs have the batch first; gives what the network gives for the whole batch. All at
+once as long as memory suffices; after an out-of-memory error half as many windows at once, down to one. While training,
+a part keeps no activations: they are computed again in the backward pass (Chen et al., "Training Deep Nets with
+Sublinear Memory Cost", 2016). Loss and gradient are those of the whole batch up to rounding, for a third more work.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from pixelplay.errors import PixelPlayError
+
+log = logging.getLogger(__name__)
+
+
+class InParts(nn.Module):
+    """The network, a batch in parts.
+
+    Without gradients it retries by itself. With gradients most memory is taken after `forward` has returned, so whoever
+    calls `backward` catches the error, calls `halve` and starts the step again.
+
+    Attributes:
+        net: the network.
+        most: windows at once; None = a whole batch.
+    """
+
+    def __init__(self, net: nn.Module, title: str = "network"):
+        super().__init__()
+        self.net, self.title, self.most = net, title, None
+
+    def forward(self, *inputs: Tensor) -> Any:
+        if torch.is_grad_enabled():
+            return self._run(inputs)
+        while True:
+            try:
+                return self._run(inputs)
+            except torch.OutOfMemoryError:
+                pass  # only after this block are the failed call's tensors free
+            self.halve(len(inputs[0]))
+
+    def halve(self, batch: int) -> None:
+        """Take half as many windows at once as for the last batch.
+
+        Raises:
+            PixelPlayError: it was one already.
+        """
+        tried = min(batch, self.most or batch)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if tried == 1:
+            raise PixelPlayError(f"{self.title}: the memory of the device does not hold a single window",
+                                 mend="set a smaller height, or end what else uses the device")
+        self.most = tried // 2
+        log.warning("%s: out of memory with %d windows at once; going on with %d", self.title, tried, self.most)
+
+    def _run(self, inputs: tuple[Tensor, ...]) -> Any:
+        if self.most is None or len(inputs[0]) <= self.most:
+            return self.net(*inputs)
+        parts = zip(*(x.split(self.most) for x in inputs))
+        if torch.is_grad_enabled():
+            return _joined([checkpoint(self.net, *part, use_reentrant=False, preserve_rng_state=False)
+                            for part in parts])
+        return _joined([self.net(*part) for part in parts])
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Outputs of the parts, tensors or tuples of tensors, as of the whole batch."""
+    if isinstance(parts[0], Tensor):
+        return torch.cat(parts)
+    columns = [torch.cat(column) for column in zip(*parts)]
+    return type(parts[0])(*columns) if hasattr(parts[0], "_fields") else tuple(columns)

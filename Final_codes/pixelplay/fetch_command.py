@@ -1,0 +1,149 @@
+"""`pixelplay fetch --to DIR`: everything a Kaggle notebook with internet off needs, as one dataset to attach.
+
+Writes DIR/weights (what the profile's models need), DIR/wheels (what Kaggle's image lacks), DIR/pixel-play (this code)
+and DIR/dataset-metadata.json. What is there already and right is kept, so that a second call fetches what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from pixelplay.config import PROFILES
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import atomic_path, write_text
+from pixelplay.pretrained import PACKAGE, TABLE, Needs, download, find, held
+from pixelplay.registry import MODELS, model_class
+
+WHEELS = ("av", "ultralytics", "ultralytics-thop", "ultralytics-platform", "onnxruntime")
+"""Distributions of `requirements.txt`, and what these need in turn, that Kaggle's image does not hold."""
+KAGGLE_PYTHON = "3.12"
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64")
+LEFT_OUT = ("__pycache__", ".git", ".venv", "outputs", "*.egg-info", ".*_cache", ".ipynb_checkpoints")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the folder, the profile and the Python the wheels are for."""
+    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder of the dataset; made if missing")
+    parser.add_argument("--profile", choices=PROFILES, default="full",
+                        help="whose weights: lite needs none but those shipped (default: full)")
+    parser.add_argument("--weights", nargs="+", choices=sorted(TABLE), default=[], metavar="NAME",
+                        help="more weights: " + " ".join(sorted(TABLE)))
+    parser.add_argument("--python", default=KAGGLE_PYTHON, metavar="VERSION",
+                        help=f"Python the wheels are for (default: Kaggle's, {KAGGLE_PYTHON})")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch item by item; one that cannot be had does not keep the others away."""
+    failures = []
+    for name in dict.fromkeys([*profile_needs(args.profile).weights, *args.weights]):
+        if TABLE[name].files[0].folder:  # shipped with the code
+            continue
+        try:
+            path = fetch_weights(name, args.to / "weights")
+            print(f"weights  {name}: {path.name}, {path.stat().st_size / 1e6:.1f} MB, {TABLE[name].licence}", flush=True)
+        except PixelPlayError as mistake:
+            failures.append(mistake.problem)
+    for name in WHEELS:
+        problem = fetch_wheel(name, args.to / "wheels", args.python)
+        if problem:
+            failures.append(f"the wheel of {name} for Python {args.python}: {problem}")
+        else:
+            print(f"wheel    {name}", flush=True)
+    print(f"code     {copy_code(args.to / 'pixel-play')}")
+    if not (args.to / "dataset-metadata.json").exists():  # the user writes the own name into it
+        write_text(args.to / "dataset-metadata.json", json.dumps(metadata(), indent=2) + "\n")
+    if failures:
+        raise PixelPlayError("not everything could be fetched:\n  - " + "\n  - ".join(failures),
+                             mend=f"connect to the internet and call it again: what is in {args.to} is kept")
+    print(f"write your Kaggle name into {args.to / 'dataset-metadata.json'}, then: "
+          f"kaggle datasets create -p {args.to} --dir-mode zip")
+    return 0
+
+
+def profile_needs(profile: str) -> Needs:
+    """Packages and weights of all models of a profile."""
+    needs = Needs()
+    for name in MODELS:
+        needs |= model_class(name).needs(model_class(name).Config.profile(profile))
+    return needs
+
+
+def fetch_weights(name: str, folder: Path) -> Path:
+    """The weights' file in `folder`: the one there, else a copy of one on this machine, else downloaded."""
+    there = held(name, folder)
+    if there:
+        return there
+    elsewhere = find(name)
+    if elsewhere is None:
+        return download(name, folder)
+    with atomic_path(folder / elsewhere.name) as part:
+        shutil.copyfile(elsewhere, part)
+    return folder / elsewhere.name
+
+
+def fetch_wheel(name: str, folder: Path, python: str) -> str:
+    """Download one wheel, alone, with pip. Returns what went wrong, '' where it is there."""
+    tags = (f"cp{python.replace('.', '')}", "abi3", "py3-none-any")
+    if any(any(t in w.name for t in tags) for w in folder.glob(f"{name.replace('-', '_')}-*.whl")):
+        return ""
+    done = pip_download(["--no-deps", "--only-binary=:all:", "--python-version", python, "--dest", str(folder),
+                         *(word for p in PLATFORMS for word in ("--platform", p)), name])
+    if done.returncode == 0:
+        return ""
+    said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
+    return said[-1] if said else f"pip ended with status {done.returncode}"
+
+
+def pip_download(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """`pip download` with a short patience, in a process of its own."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--retries", "1",
+               "--timeout", "20", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def copy_code(target: Path) -> str:
+    """Copy this code as it is, changes not committed included. Returns what was copied, in words."""
+    root = PACKAGE.parents[1]
+    if not (root / "Final_codes" / "run_all.py").is_file():  # installed without notebooks and scripts
+        _copy_tree(PACKAGE, target / "Final_codes" / "pixelplay")
+        return (f"{target}: the installed package alone; call fetch from a checkout to take the notebooks and run_all.py "
+                "along")
+    listed = _tracked(root)
+    if listed is None:
+        for name in ("Final_codes", "README.md", "LICENSE", "requirements.txt", "pyproject.toml"):
+            if (root / name).is_dir():
+                _copy_tree(root / name, target / name)
+            elif (root / name).is_file():
+                shutil.copy2(root / name, target / name)
+        return f"{target}: this folder, which is no git checkout"
+    for name in listed:
+        if (root / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, target / name)
+    return f"{target}: {len(listed)} files of the checkout"
+
+
+def _tracked(root: Path) -> list[str] | None:
+    """Files of the checkout that git does not ignore, or None where `root` is none or there is no git."""
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        return None
+    listed = subprocess.run(["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+                            capture_output=True, text=True, check=False)
+    return sorted(set(listed.stdout.split("\0")) - {""}) if listed.returncode == 0 else None
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
+
+
+def metadata() -> dict[str, object]:
+    """Kaggle's description of the dataset. It has one field for a licence: the parts' own stand in the text."""
+    parts = "; ".join(f"{w.title}: {w.licence}" for w in TABLE.values())
+    return {"title": "Pixel Play offline", "id": "YOUR_NAME/pixel-play-offline", "licenses": [{"name": "other"}],
+            "description": f"Code (MIT), weights and wheels for Pixel Play with internet off. Weights: {parts}. "
+                           "Wheels: see each package; ultralytics is AGPL-3.0."}

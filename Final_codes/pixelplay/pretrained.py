@@ -1,0 +1,334 @@
+"""Third-party weights: which they are, where they are found, how they are downloaded and checked.
+
+Reads the folders of $PIXELPLAY_WEIGHTS, `weights` beside the code, Kaggle's input and the cache; writes the cache.
+`TABLE` is the one list of weights that are not ours. A digest is written here only if a public source states it; of
+any other file the first download's digest goes into a lock file beside it, and every later use is held against that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import http.client
+import importlib
+import logging
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from pixelplay import environment
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import read_json, sha256_of, write_json
+
+log = logging.getLogger(__name__)
+
+LOCK = "weights.lock.json"
+"""File name -> sha256 of the first download, in the folder of the files it speaks of."""
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightsFile:
+    """One file that weights come in.
+
+    Attributes:
+        name: file name it is found and kept under.
+        url: where it is downloaded from; '' = only used where it is found.
+        sha256: hex digest its publisher states, or as many leading digits as it states; '' = none is stated.
+        megabytes: size of the download.
+        folder: where it is shipped with the package.
+    """
+
+    name: str
+    url: str = ""
+    sha256: str = ""
+    megabytes: int = 0
+    folder: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Weights of one network: what they are, their licence, and the files they come in, the preferred one first."""
+
+    title: str
+    licence: str
+    files: tuple[WeightsFile, ...]
+
+
+_RN101 = "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599"
+
+TABLE: dict[str, Weights] = {
+    # safetensors first; the hub's page of this file states no digest and no revision of it is known here
+    "clip-rn101": Weights("CLIP RN101 (OpenAI)", "MIT", (
+        WeightsFile("resnet101_clip.openai.safetensors", megabytes=226,
+                    url="https://huggingface.co/timm/resnet101_clip.openai/resolve/main/model.safetensors"),
+        WeightsFile("RN101.pt", f"https://openaipublic.azureedge.net/clip/models/{_RN101}/RN101.pt", _RN101, 292))),
+    "yolov5s": Weights("YOLOv5s (ultralytics, COCO)", "AGPL-3.0", (
+        WeightsFile("yolov5su.pt", megabytes=18,
+                    url="https://github.com/ultralytics/assets/releases/download/v8.4.0/yolov5su.pt"),)),
+    "yolox-nano": Weights("YOLOX-nano (Megvii, COCO)", "Apache-2.0", (
+        WeightsFile("yolox_nano.onnx", megabytes=4,
+                    url="https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/yolox_nano.onnx",
+                    sha256="c789161ed43c8269fcd4e67c67eeeb4e80c622da2eb296a20bc6007bd18a0b7d"),
+        # another export of the same network
+        WeightsFile("yolox_nano_416x416.onnx"))),
+    # torchvision writes the first digits of a file's digest into its name
+    "faster-rcnn": Weights("Faster R-CNN ResNet-50 FPN v2 (torchvision, COCO)", "BSD-3-Clause", (
+        WeightsFile("fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth", sha256="dd69338a", megabytes=167,
+                    url="https://download.pytorch.org/models/fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth"),)),
+    "efficientnet-lite0": Weights("EfficientNet-Lite0 (ImageNet)", "Apache-2.0", (
+        WeightsFile("trunk.safetensors", folder=PACKAGE / "two_stream" / "weights" / "efficientnet_lite0",
+                    sha256="84b799ccd0761db49d95aa2e2c4ded7ac8849cbba14cf63380eaf55a7d4fc9e1"),)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What must be there before work begins.
+
+    Attributes:
+        packages: distributions by the name pip knows.
+        weights: keys of `TABLE`.
+    """
+
+    packages: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
+
+    def __or__(self, other: Needs) -> Needs:
+        """Both together, each thing once, in order."""
+        return Needs(tuple(dict.fromkeys(self.packages + other.packages)),
+                     tuple(dict.fromkeys(self.weights + other.weights)))
+
+
+def require_package(name: str, *, by: str) -> ModuleType:
+    """Import an optional package.
+
+    Args:
+        name: the module, perhaps a sub-module; pip knows the package by the same name.
+        by: what needs it, for the message.
+    Raises:
+        PixelPlayError: it, or a package it needs itself, is not installed; names the line that installs it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as cause:
+        missing = (cause.name or name).partition(".")[0]
+        raise PixelPlayError(f"{by} needs the package {missing}, which is not installed",
+                             mend=f"pip install {missing}   (internet off: pip install --no-index --no-deps "
+                                  "WHEELS/*.whl, with the folder of wheels that `pixelplay fetch` makes)") from cause
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: $XDG_CACHE_HOME/pixelplay, else ~/.cache/pixelplay."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "pixelplay"
+
+
+def search_places() -> list[Path]:
+    """Folders that are searched for weights, in this order; those that do not exist left out.
+
+    Beside the code are `Final_codes/weights` and `weights` beside `Final_codes`.
+    """
+    named = [Path(p) for p in os.environ.get("PIXELPLAY_WEIGHTS", "").split(os.pathsep) if p]
+    beside = [PACKAGE.parents[0] / "weights", PACKAGE.parents[1] / "weights"]
+    return [p for p in (*named, *beside, environment.KAGGLE_INPUT, cache_folder()) if p.is_dir()]
+
+
+def find(name: str) -> Path | None:
+    """A file of the weights on this machine, or None.
+
+    Raises:
+        PixelPlayError: unknown name, or a file of the right name with another digest than the one that is known for it.
+    """
+    entry = _entry(name)
+    for file in entry.files:
+        if file.folder:
+            return _checked(file.folder / file.name, file, entry)
+    for place in search_places():
+        if place == cache_folder():
+            return held(name, place)
+        hits = list(_below(place, {f.name for f in entry.files}))
+        for file in entry.files:
+            for path in hits:
+                if path.name == file.name:
+                    return _checked(path, file, entry)
+    return None
+
+
+def held(name: str, folder: Path) -> Path | None:
+    """The weights' file in a folder that downloads go to, or None; a damaged one counts as none and is said."""
+    for file in _entry(name).files:
+        path = folder / file.name
+        if path.is_file():
+            if _matches(path, file):
+                return path
+            log.warning("%s is damaged: its sha256 is not %s; it is fetched again", path, _known_digest(path, file))
+    return None
+
+
+def obtain(name: str, folder: Path | None = None) -> Path:
+    """The weights' file: found, else downloaded to `folder` (the cache when None).
+
+    Raises:
+        PixelPlayError: as `find`; or it cannot be downloaded (says how to get it by hand), or the download's digest is
+            not the expected one.
+    """
+    return find(name) or download(name, folder or cache_folder())
+
+
+def download(name: str, folder: Path) -> Path:
+    """Download the weights' file to `folder`, from the first of its sources that answers, with a progress bar."""
+    entry, failures = _entry(name), []
+    for file in (f for f in entry.files if f.url):
+        try:
+            return _download(file, entry, Path(folder))
+        except (OSError, http.client.HTTPException) as cause:
+            log.info("%s: %s", file.url, cause)
+            failures.append(f"{file.url}: {cause}")
+    names = " or ".join(f.name for f in entry.files)
+    raise PixelPlayError(f"the weights of {entry.title} are not on this machine and could not be downloaded: "
+                         + "; ".join(failures or ["no address is known"]), expected=f"internet access, or {names}",
+                         mend="download it on another machine and put it into a folder that PIXELPLAY_WEIGHTS names; "
+                              "on Kaggle attach it as a dataset (`pixelplay fetch` makes one)")
+
+
+def check_sha256(path: Path, sha256: str | None) -> str:
+    """Hash of a weights file. Raises PixelPlayError where it is not the expected one."""
+    found = _digest(path)
+    if sha256 and found != sha256.lower():
+        raise PixelPlayError(f"{path} is not the expected weights file: its sha256 is {found}",
+                             expected=sha256, mend="download it again, or set the sha256 of the file you trust")
+    return found
+
+
+def _entry(name: str) -> Weights:
+    if name not in TABLE:
+        raise PixelPlayError(f"there are no weights called '{name}'", expected="one of " + ", ".join(TABLE))
+    return TABLE[name]
+
+
+_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".npy"})
+_MOST_PICTURES, _DEPTH = 32, 7
+
+
+def _below(place: Path, names: set[str]) -> Iterator[Path]:
+    """Files of these names below a folder, the nearest first.
+
+    A folder of frames is left after its first 32 pictures, and with it what lies below: Kaggle's input holds tens of
+    thousands of frames on a network disk.
+    """
+    level = [str(place)]
+    for _ in range(_DEPTH):
+        deeper: list[str] = []
+        for folder in level:
+            try:
+                with os.scandir(folder) as entries:
+                    folders, files = _look(entries, names)
+            except OSError as cause:
+                log.debug("%s is not searched for weights: %s", folder, cause)
+                continue
+            deeper += folders
+            yield from (Path(f) for f in files)
+        level = deeper
+
+
+def _look(entries: Iterator[os.DirEntry[str]], names: set[str]) -> tuple[list[str], list[str]]:
+    """(sub-folders, files of these names) of one folder; none where it is a folder of frames."""
+    folders, files, pictures = [], [], 0
+    for entry in entries:
+        if entry.name in names and entry.is_file():
+            files.append(entry.path)
+        elif os.path.splitext(entry.name)[1].lower() in _PICTURES:  # noqa: PTH122  a Path an entry is what makes it slow
+            pictures += 1
+            if pictures > _MOST_PICTURES:
+                return [], []
+        elif not entry.name.startswith(".") and entry.is_dir():
+            folders.append(entry.path)
+    return sorted(folders), sorted(files)
+
+
+def _digest(path: Path) -> str:
+    state = path.stat()
+    return _digest_of(str(path), state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _digest_of(path: str, _size: int, _modified: int) -> str:
+    """sha256 of a file, read once while it stays as it is."""
+    return sha256_of(path)
+
+
+def _known_digest(path: Path, file: WeightsFile) -> str:
+    """The digest a file must have: the published one, else the one its folder's lock file recorded, else ''."""
+    lock = path.parent / LOCK
+    return file.sha256 or (read_json(lock).get(file.name, "") if lock.is_file() else "")
+
+
+def _matches(path: Path, file: WeightsFile) -> bool:
+    known = _known_digest(path, file)
+    return not known or _digest(path).startswith(known)
+
+
+def _checked(path: Path, file: WeightsFile, entry: Weights) -> Path:
+    if not _matches(path, file):
+        raise PixelPlayError(f"{path} is not the file of {entry.title}: its sha256 is {_digest(path)}",
+                             expected=f"sha256 {_known_digest(path, file)}",
+                             mend="download it again or take it away; weights of your own are used by their path in the "
+                                  "model's settings")
+    return path
+
+
+def _download(file: WeightsFile, entry: Weights, folder: Path) -> Path:
+    from filelock import FileLock
+
+    folder.mkdir(parents=True, exist_ok=True)
+    target, part = folder / file.name, folder / f"{file.name}.part"
+    # two models, each in its own process, may want the same file
+    with FileLock(folder / f".{file.name}.lock"):
+        if target.is_file() and _known_digest(target, file) and _matches(target, file):
+            return target
+        log.info("downloading %s (%d MB, %s): %s", entry.title, file.megabytes, entry.licence, file.url)
+        _receive(file, part)
+        found, known = _digest(part), _known_digest(target, file)
+        if known and not found.startswith(known):
+            part.unlink()
+            raise PixelPlayError(f"{file.url} gave a file whose sha256 is {found}", expected=f"sha256 {known}",
+                                 mend="try again; if its publisher has really replaced the file, remove its line from "
+                                      f"{folder / LOCK}, where there is one")
+        if not known:
+            lock = folder / LOCK
+            write_json(lock, {**(read_json(lock) if lock.is_file() else {}), file.name: found})
+        part.replace(target)
+    return target
+
+
+def _receive(file: WeightsFile, part: Path) -> None:
+    """Write what the address gives to `part`. Goes on with a part that is there if a digest can prove the whole."""
+    from tqdm.auto import tqdm
+
+    start = part.stat().st_size if file.sha256 and part.is_file() else 0
+    request = urllib.request.Request(file.url, headers={"User-Agent": "pixelplay"})
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+    try:
+        answer = urllib.request.urlopen(request, timeout=30)
+    except urllib.error.HTTPError as cause:
+        if cause.code != 416:
+            raise
+        # nothing follows the part: it is complete, or not of this file; the digest tells
+        return
+    with answer:
+        start = start if answer.status == 206 else 0
+        length = answer.headers.get("Content-Length")
+        with part.open("ab" if start else "wb") as out, tqdm(
+                total=start + int(length) if length else None, initial=start, unit="B", unit_scale=True,
+                unit_divisor=1024, desc=file.name) as bar:
+            while block := answer.read(1 << 18):
+                out.write(block)
+                bar.update(len(block))
+    if length and part.stat().st_size != start + int(length):
+        raise OSError(f"the connection ended after {part.stat().st_size} of {start + int(length)} bytes")
