@@ -1,18 +1,23 @@
 # make demo   train all models on the embedded sample, write submission and report
 # make test   the tests          make lint   ruff          make notebooks   regenerate and execute the notebooks
+# make kaggle the full profile on frames like the competition's, then README's cells on Kaggle's image (Linux, root)
 # Each makes .venv first where it is missing; a second call skips that.
 
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: demo test lint notebooks figures clean
+.PHONY: demo test kaggle lint notebooks figures clean
 
 demo: $(READY)
 	$(PY) Final_codes/run_all.py --output outputs/demo
 
 test: $(READY)
 	$(PY) -m pytest
+
+kaggle: $(READY)
+	$(PY) Final_codes/tests/kaggle/full_profile.py
+	$(PY) Final_codes/tests/kaggle/readme_cells.py
 
 lint: $(READY)
 	$(PY) -m ruff check .

@@ -112,7 +112,7 @@ def kaggle_metadata(source: Path, user: str) -> dict:
         "code_file": f"../../{source.stem}.ipynb", "language": "python", "kernel_type": "notebook",
         "is_private": True, "enable_gpu": trains, "enable_tpu": False, "enable_internet": True,
         **({"machine_shape": "NvidiaTeslaT4"} if trains else {}), "keywords": [],
-        "dataset_sources": [f"{user}/pixel-play-code"], "competition_sources": ["pixel-play-26"],
+        "dataset_sources": [f"{user}/pixel-play-offline"], "competition_sources": ["pixel-play-26"],
         "kernel_sources": [f"{user}/{kaggle_slug(stem)}" for stem in stems[:stems.index(source.stem)]],
         "model_sources": []}
 

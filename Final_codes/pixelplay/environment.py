@@ -196,18 +196,26 @@ def missing_requirements(requirements: Path) -> list[str]:
 def ensure_requirements(requirements: Path) -> list[str]:
     """Install what a requirements file names and this environment lacks; nothing that is there is touched.
 
+    Wheels in an attached dataset come first: they need no internet.
+
     Returns the lines installed.
     Raises:
         PixelPlayError: pip could not install them (on Kaggle: internet is off).
     """
     missing = [line for line in missing_requirements(requirements) if not _given_by_another(line)]
-    if missing:
-        done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *missing], check=False)
-        if done.returncode:
-            raise PixelPlayError("these packages are missing and could not be installed: " + ", ".join(missing),
-                                 mend="switch Internet on in the notebook's settings, or attach them as a dataset of "
-                                      "wheels and pip install --no-index --find-links FOLDER")
-    return missing
+    wheels = [f"--find-links={folder}" for folder in attached_wheels()]
+    for source in [["--no-index", *wheels], []] if wheels else [[]]:
+        command = [sys.executable, "-m", "pip", "install", "--quiet", *source, *missing]
+        if not missing or subprocess.run(command, check=False).returncode == 0:
+            return missing
+    raise PixelPlayError("these packages are missing and could not be installed: " + ", ".join(missing),
+                         mend="switch Internet on in the notebook's settings, or attach the dataset that "
+                              "`pixelplay fetch --to DIR` makes")
+
+
+def attached_wheels() -> list[Path]:
+    """Folders called `wheels` in the datasets attached on Kaggle, at the depths it mounts them at."""
+    return sorted(p for depth in range(1, 4) for p in KAGGLE_INPUT.glob("*/" * depth + "wheels") if p.is_dir())
 
 
 def _given_by_another(line: str) -> bool:

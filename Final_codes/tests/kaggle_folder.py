@@ -23,7 +23,8 @@ def make_kaggle(root: Path, style: str = "old") -> tuple[Path, Path]:
     for split in ("training_videos", "testing_videos"):
         shutil.copytree(made / split, dataset / split)
     shutil.copy(made / "sample_submission.csv", mount)
-    code = attached / ("pixel-play-code" if style == "old" else "datasets/somebody/pixel-play-code")
+    code = attached / ("pixel-play-offline/pixel-play" if style == "old"
+                       else "datasets/somebody/pixel-play-offline/pixel-play")
     link_code(code)
     working.mkdir()
     set_writable(mount, False)

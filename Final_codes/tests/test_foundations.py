@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,31 @@ def test_hardware_names_a_device_that_computes():
 def test_missing_requirements_names_only_what_is_missing(tmp_path):
     (tmp_path / "requirements.txt").write_text("# comment\nnumpy>=1.0  # here\nno-such-package-pixelplay>=3\n\n")
     assert environment.missing_requirements(tmp_path / "requirements.txt") == ["no-such-package-pixelplay>=3"]
+
+
+@pytest.mark.parametrize("mount", ["pixel-play-offline", "datasets/somebody/pixel-play-offline"])
+def test_attached_wheels_come_before_the_internet(tmp_path, monkeypatch, mount):
+    (tmp_path / "requirements.txt").write_text("numpy\nno-such-package-pixelplay>=3\n")
+    wheels = tmp_path / mount / "wheels"
+    wheels.mkdir(parents=True)
+    tried: list[list[str]] = []
+    statuses: list[int] = []
+
+    def pip(command: list[str], check: bool) -> subprocess.CompletedProcess:
+        tried.append(command[command.index("--quiet") + 1:])
+        return subprocess.CompletedProcess(command, statuses.pop(0))
+
+    monkeypatch.setattr(environment, "KAGGLE_INPUT", tmp_path)
+    monkeypatch.setattr(environment.subprocess, "run", pip)
+    line, offline = "no-such-package-pixelplay>=3", ["--no-index", f"--find-links={wheels}"]
+    for ends, expected in (([0], [[*offline, line]]), ([1, 0], [[*offline, line], [line]])):
+        tried.clear()
+        statuses[:] = ends
+        assert environment.ensure_requirements(tmp_path / "requirements.txt") == [line]
+        assert tried == expected
+    statuses[:] = [1, 1]
+    with pytest.raises(PixelPlayError, match=r"no-such-package-pixelplay[\s\S]*pixelplay fetch"):
+        environment.ensure_requirements(tmp_path / "requirements.txt")
 
 
 def test_requirements_hold_lower_bounds_only():

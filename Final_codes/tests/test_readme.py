@@ -171,6 +171,22 @@ def evaluate_places(world: World, command: str) -> None:
     assert "RBDC" in printed and "TBDC" in printed
 
 
+def in_kaggle_leg(world: World, command: str) -> None:
+    """Needs pip: `make kaggle`, which continuous integration runs, takes exactly this line out of the page."""
+    in_ci(world, "make kaggle")
+    assert any(line == command for language, text in BLOCKS if language == "python" for line in text.splitlines())
+
+
+def fetch(world: World, command: str) -> None:
+    """Downloads: `make kaggle` runs it; the option is there."""
+    assert re.search(rf"{shlex.split(command)[2]}\b", world.run("pixelplay fetch --help"))
+
+
+def kaggle_upload(world: World, command: str) -> None:
+    """What is uploaded is what the command before it made."""
+    assert f"pixelplay fetch --to {shlex.split(command)[4]}" in commands()
+
+
 def kaggle_clone(world: World, command: str) -> None:
     """The address is the reader's; the folder it clones into is the one the next cells name."""
     assert command.split()[-1] == "pixel-play"
@@ -228,7 +244,10 @@ def shows_help(world: World, command: str) -> None:
 KNOWN: list[tuple[str, Callable[[World, str], None]]] = [
     (r"make (demo|test)", in_ci),
     (r"python Final_codes/run_all\.py|python -m pytest", same_as_make),
-    (r"!git clone --depth 1 <address of this repository> pixel-play", kaggle_clone),
+    (r"!git clone --depth 1 (<[^>]+>|\S+) pixel-play", kaggle_clone),
+    (r"!(pip install|cp) .+", in_kaggle_leg),
+    (r"pixelplay fetch --to \S+", fetch),
+    (r"kaggle datasets create -p \S+ --dir-mode zip", kaggle_upload),
     (r"%run pixel-play/Final_codes/run_all\.py --profile full", kaggle_run),
     (r"%run pixel-play/Final_codes/ensemble\.py", kaggle_ensemble),
     (r"python Final_codes/run_all\.py --train normal_videos --test new_videos", own_videos),
