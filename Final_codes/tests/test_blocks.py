@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -112,7 +114,7 @@ def test_pyramid_rounds_up_and_the_way_back_meets_every_level():
         x = noise(1, 3, *size)
         levels = blocks.PixelPyramid(3, (2, 2, 2, 2, 2))(x)
         rows, columns = (side // 4 for side in size)
-        for fine, coarse in zip(levels, levels[1:]):
+        for fine, coarse in itertools.pairwise(levels):
             rows, columns = -(-rows // 2), -(-columns // 2)
             assert coarse.shape[-2:] == (rows, columns) and blocks.double_size(coarse, fine).shape == fine.shape
 

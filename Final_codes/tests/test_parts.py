@@ -92,7 +92,7 @@ def test_without_memory_the_batch_is_halved_until_it_fits(caplog):
         net.seen.clear()
         assert parts(torch.arange(5)).tolist() == list(range(5)) and net.seen == [2, 2, 1]
     assert "stae: out of memory with 16 windows at once; going on with 8" in caplog.text
-    with torch.no_grad(), pytest.raises(PixelPlayError, match="stae: .* does not hold a single window"):
+    with torch.no_grad(), pytest.raises(PixelPlayError, match=r"stae: .* does not hold a single window"):
         InParts(Small(nn.Identity(), 0), "stae")(torch.arange(4))
 
 
@@ -126,8 +126,15 @@ class Apply(nn.Module):
 
 
 def test_a_window_too_large_for_training_is_an_error_that_says_so(tmp_path):
-    with pytest.raises(PixelPlayError, match="test: .* does not hold a single window"):
+    with pytest.raises(PixelPlayError, match=r"test: .* does not hold a single window"):
         trainer.train(Small(test_trainer.network(), 0), test_trainer.loss, test_trainer.clips(), test_trainer.CONFIG,
+                      tmp_path, steps=2, seed=5, key="k", title="test")
+
+
+def test_one_of_several_processes_does_not_start_a_step_again_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer.Accelerator, "num_processes", property(lambda self: 2))
+    with pytest.raises(PixelPlayError, match="test: out of memory in process 0"):
+        trainer.train(Small(test_trainer.network(), 1), test_trainer.loss, test_trainer.clips(), test_trainer.CONFIG,
                       tmp_path, steps=2, seed=5, key="k", title="test")
 
 

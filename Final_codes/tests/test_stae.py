@@ -7,7 +7,7 @@ import pytest
 import torch
 from footage import make_footage
 
-from pixelplay.autoencoders import weights
+from pixelplay.autoencoders import trainer, weights
 from pixelplay.autoencoders.base import folds
 from pixelplay.autoencoders.stae import STAE, STAEConfig
 from pixelplay.autoencoders.windows import Clip
@@ -127,3 +127,22 @@ def test_weights_of_another_shape_are_refused(fitted, tmp_path):
         STAE.load(tmp_path)
     with pytest.raises(PixelPlayError, match="call fit"):
         STAE(CONFIG).score(make_footage(videos=1, frames=2), tmp_path)
+
+
+def test_steps_alone_say_what_training_costs(tmp_path, monkeypatch):
+    """Fit and the held-out models take `folds` times `steps` together, whatever the footage and the other limits."""
+    taken, train = [], trainer.train
+
+    def counted(*args, steps, **more):
+        taken.append(steps)
+        return train(*args, steps=steps, **more)
+
+    monkeypatch.setattr(trainer, "train", counted)
+    config = override(CONFIG, {"steps": 4, "passes": 0.01, "most_steps": 2, "folds": 2})
+    model, footage = STAE(config), make_footage(videos=4, frames=12)
+    model.fit(footage, tmp_path)
+    model.held_out(footage, tmp_path)
+    assert taken == [4, 2, 2] and sum(taken) == config.folds * config.steps
+    lite = STAEConfig.profile("lite")
+    assert [STAE(override(lite, {"steps": n})).planned_steps(50) for n in (1, 7, 90_000)] == [1, 7, 90_000]
+    assert [STAE(lite).planned_steps(n) for n in (1, 800, 10**6)] == [1, 150, lite.most_steps]

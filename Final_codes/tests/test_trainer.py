@@ -18,6 +18,7 @@ from pixelplay.autoencoders import trainer
 from pixelplay.autoencoders.base import TrainConfig
 from pixelplay.autoencoders.windows import Clips
 from pixelplay.errors import PixelPlayError
+from pixelplay.visual.training import read_losses
 
 CONFIG = TrainConfig(batch=4, epoch_steps=4, lr=1e-2, warmup=2, patience=100, precision="float32", noise_p=0.5)
 
@@ -77,6 +78,28 @@ def test_it_learns_and_a_finished_run_is_not_trained_again(tmp_path):
         raise AssertionError("trained again")
 
     assert torch.equal(weights_of(train(tmp_path, steps=40, loss=never)), weights_of(done))
+
+
+def test_the_curve_has_a_row_every_few_steps_and_the_held_out_error_at_each_epochs_end(tmp_path):
+    config, seen = dataclasses.replace(CONFIG, epoch_steps=25), []
+
+    def noted(net, clip, target, generator):
+        found = loss(net, clip, target, generator)
+        if torch.is_grad_enabled():
+            seen.append(float(found["total"].detach()))
+        return found
+
+    curve = train(tmp_path, steps=35, config=config, loss=noted).curve
+    assert curve["step"].tolist() == [10, 20, 25, 35]
+    means = [np.mean(seen[a:b]) for a, b in ((0, 10), (10, 20), (20, 25), (25, 35))]
+    assert np.allclose(curve["total"], means, rtol=1e-5)
+    for column in ("held_out", "clips_per_second"):
+        assert curve[column].notna().tolist() == [False, False, True, True]
+    read = read_losses(tmp_path / "curve.csv")
+    assert read["train"][0].tolist() == [10, 20, 25, 35] and read["held_out"][0].tolist() == [25, 35]
+    assert len(train(tmp_path, steps=5000, config=dataclasses.replace(config, epoch_steps=100),
+                     loss=lambda *_: {"total": torch.zeros((), requires_grad=True)}, key="long").curve
+               ) <= 2 * trainer.CURVE_ROWS
 
 
 def test_a_checkpoint_of_other_settings_or_a_damaged_one_is_not_used(tmp_path):

@@ -53,7 +53,7 @@ class UNetConfig(TrainConfig):
         return {
             "smoke": cls(height=32, widths=(4, 6, 8), steps=12, epoch_steps=6, batch=4, precision="float32"),
             "lite": cls(),
-            "full": cls(height=192, channels=3, widths=(64, 128, 192, 256), steps=8000, epoch_steps=500, warmup=300,
+            "full": cls(height=192, channels=3, widths=(64, 128, 192, 256), steps=6000, epoch_steps=500, warmup=300,
                         ema=0.999, noise_p=0.4),
         }[name]
 
