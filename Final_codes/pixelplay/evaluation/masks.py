@@ -108,7 +108,12 @@ def one_mask(cell: np.ndarray, where: str) -> np.ndarray:
 
 def read_npy(path: Path) -> np.ndarray:
     """An .npy file of numbers, memory-mapped. Raises PixelPlayError where it is none, or damaged."""
+    if not path.is_file():
+        raise PixelPlayError(f"{path} is no file", expected="an .npy file of numbers")
     try:
+        with path.open("rb") as stream:
+            if stream.read(6) != b"\x93NUMPY":
+                raise ValueError("it does not begin like one")
         # a header that promises more than the file holds is noticed by the map, without asking for that much memory
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, OverflowError, TypeError, KeyError, MemoryError) as cause:
