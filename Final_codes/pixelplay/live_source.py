@@ -37,7 +37,7 @@ FAILURES = 25
 PAUSES = (0.5, 30.0)
 """Seconds before the second attempt to connect; doubled with each further one, up to the second number."""
 PROTOCOLS = "http,https,httpproxy,tls,tcp,udp,rtp,srtp,rtsp,rtsps,rtmp,rtmps,srt,crypto"
-"""What FFmpeg may open for an address of the network: no playlist that comes from there names a file of this machine."""
+"""What FFmpeg may open for an address of the network: a playlist from there names no file of this machine."""
 RATELESS = ("mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe")
 """FFmpeg's formats without a rate of their own; it says 25 of them."""
 SECRETS = re.compile(r"(://)[^/?#\s]*@|([?&;](?:pass\w*|pwd|token|key|auth\w*|secret|user\w*|login)=)[^&;#\s'\"]*",

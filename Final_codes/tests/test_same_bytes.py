@@ -44,8 +44,8 @@ def started(tmp_path_factory):
         environ = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
         environ |= {"PYTHONPATH": str(Path(__file__).parents[1]), "PIXELPLAY_DEVICE": "cpu", "PYTHONHASHSEED": "0",
                     "TZ": "UTC", "LC_ALL": "C"} | variables
-        done = subprocess.run([sys.executable, "-c", START, str(root / sample), str(output), threads, *MODELS], env=environ,
-                              capture_output=True, text=True, check=False, timeout=900)
+        done = subprocess.run([sys.executable, "-c", START, str(root / sample), str(output), threads, *MODELS],
+                              env=environ, capture_output=True, text=True, check=False, timeout=900)
         assert done.returncode == 0, done.stderr[-2000:]
         return {str(p.relative_to(output)): p.read_bytes() for p in [*output.rglob("scores/**/*.csv"),
                                                                      *output.rglob("submission*.csv")]}
