@@ -8,15 +8,18 @@ error that names the file, never in weights that score something else.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 
+from pixelplay.config import override
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import read_json, sealed, sha256_of, write_json
 
+C = TypeVar("C")
 AGAIN = "fit the model again, or copy its folder again"
 
 
@@ -51,6 +54,14 @@ def read_card(card: Path, weights: Path, *, model: str, version: int, mend: str 
     if type(about.get("seed", 0)) is not int:
         raise PixelPlayError(f"{card}: the seed is {about['seed']!r}", expected="a whole number", mend=mend)
     return about
+
+
+def config_of(about: dict[str, Any], default: C) -> C:
+    """The settings a card keeps. Raises ValueError where one is missing, PixelPlayError for a wrong or unknown one."""
+    missing = {f.name for f in dataclasses.fields(default)} - set(about["config"])
+    if missing:
+        raise ValueError(f"the settings {', '.join(sorted(missing))} are missing")
+    return override(default, about["config"])
 
 
 @contextlib.contextmanager

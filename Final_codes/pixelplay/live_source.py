@@ -36,6 +36,8 @@ FAILURES = 25
 """Frames in a row that may be unreadable before the connection is made anew."""
 PAUSES = (0.5, 30.0)
 """Seconds before the second attempt to connect; doubled with each further one, up to the second number."""
+PROTOCOLS = "http,https,httpproxy,tls,tcp,udp,rtp,srtp,rtsp,rtsps,rtmp,rtmps,srt,crypto"
+"""What FFmpeg may open for an address of the network: a playlist from there names no file of this machine."""
 RATELESS = ("mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe")
 """FFmpeg's formats without a rate of their own; it says 25 of them."""
 SECRETS = re.compile(r"(://)[^/?#\s]*@|([?&;](?:pass\w*|pwd|token|key|auth\w*|secret|user\w*|login)=)[^&;#\s'\"]*",
@@ -249,6 +251,7 @@ class Stream:
     def __init__(self, address: str, timeout: float):
         options = {"rtsp_transport": "tcp"} if address.lower().startswith("rtsp") else {}
         # little is looked at before the first frame: what is buffered meanwhile is late
+        options |= {"protocol_whitelist": "file" if address.lower().startswith("file:") else PROTOCOLS}
         options |= {"analyzeduration": "1000000", "fpsprobesize": "0"}
         try:
             self.container = av.open(address, timeout=(timeout, timeout), options=options, metadata_errors="ignore")

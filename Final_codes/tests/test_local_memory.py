@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from card_mutations import mutations
 from footage import make_footage
 
 from pixelplay.errors import PixelPlayError
+from pixelplay.files import read_json, sha256_of, write_json
 from pixelplay.two_stream import actor_table as tables
 from pixelplay.two_stream.actor_files import load_actors
 from pixelplay.two_stream.actor_table import actor_table, evaluated_frames, probe_scene
@@ -78,14 +81,34 @@ def test_the_score_is_the_sum_of_rarities_in_which_common_looks_count_for_less(r
 def test_damaged_or_foreign_weights_are_named(run, tmp_path):
     run[0].save(tmp_path)
     (tmp_path / "local_memory.safetensors").write_bytes(b"nothing")
-    with pytest.raises(PixelPlayError, match="cannot be read"):
+    with pytest.raises(PixelPlayError, match="is not the file its card describes"):
         LocalMemory.load(tmp_path)
-    (tmp_path / "local_memory.json").write_text(f'{{"model": "local_memory", "version": {LocalMemory.version}}}')
-    with pytest.raises(PixelPlayError, match="its card cannot be read"):
+    about = {"model": "local_memory", "version": LocalMemory.version,
+             "sha256": sha256_of(tmp_path / "local_memory.safetensors")}
+    write_json(tmp_path / "local_memory.json", about)
+    with pytest.raises(PixelPlayError, match="do not describe a model: it has no 'banks'"):
         LocalMemory.load(tmp_path)
-    (tmp_path / "local_memory.json").write_text('{"model": "stae", "version": 1}')
-    with pytest.raises(PixelPlayError, match="no local_memory"):
+    write_json(tmp_path / "local_memory.json", {"model": "stae", "version": 1})
+    with pytest.raises(PixelPlayError, match="describes the model 'stae'"):
         LocalMemory.load(tmp_path)
+
+
+def test_a_wrong_card_is_one_clear_error_or_says_nothing_that_counts(run, tmp_path):
+    run[0].save(tmp_path)
+    card = tmp_path / "local_memory.json"
+    (tmp_path / ".local_memory.json.digest").unlink()
+    loaded, refused = [], 0
+    for what, bad in mutations(read_json(card), depth=2):
+        card.write_text(json.dumps(bad))
+        try:
+            LocalMemory.load(tmp_path)
+            loaded.append(what)
+        except PixelPlayError as mistake:
+            assert str(tmp_path) in str(mistake) or "Config" in str(mistake), (what, str(mistake))
+            refused += 1
+    assert refused > 50
+    for part in ("('model',)", "('version',)", "('sha256',)", "('config',) is", "('seed',) is 'abc'", "the whole"):
+        assert not any(w.startswith(part) for w in loaded), part
 
 
 def test_held_out_after_loading_equals_that_of_the_fit(run, tmp_path):

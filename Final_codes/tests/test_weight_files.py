@@ -37,7 +37,7 @@ def test_another_model_version_or_content_is_refused_by_name(tmp_path):
         weights.read_weights(tmp_path, model="stae", version=2)
     path = tmp_path / weights.WEIGHTS
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(PixelPlayError, match="sha256"):
+    with pytest.raises(PixelPlayError, match="sha256 differs"):
         weights.read_weights(tmp_path, model="stae", version=1)
 
 

@@ -21,8 +21,7 @@ import torch
 
 from pixelplay import distributed
 from pixelplay.calibration import Calibration, calibrate
-from pixelplay.cards import read_card, well_formed, write_weights_and_card
-from pixelplay.config import override
+from pixelplay.cards import config_of, read_card, well_formed, write_weights_and_card
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.model import Model, Scores
@@ -249,7 +248,7 @@ class GlobalMemory(Model):
         card = read_card(path, weights, model=cls.name, version=cls.version)
         with well_formed(path, weights):
             tensors = load_file(weights)
-            model = cls(override(GlobalMemoryConfig(), card["config"]), seed=card["seed"])
+            model = cls(config_of(card, GlobalMemoryConfig()), seed=card["seed"])
             own = ("model", "version", "config", "seed", "banks", "calibrations", "sha256", "bytes")
             model.about = {k: card[k] for k in card if k not in own}
             model.calibrations = [Calibration.of_card(c) for c in card["calibrations"]]

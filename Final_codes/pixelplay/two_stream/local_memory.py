@@ -23,8 +23,7 @@ import torch
 
 from pixelplay import distributed
 from pixelplay.calibration import Calibration, calibrate
-from pixelplay.cards import well_formed
-from pixelplay.config import override
+from pixelplay.cards import config_of, well_formed
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.flow.partners import partners
@@ -372,7 +371,7 @@ class LocalMemory(Model):
         """Read what `save` wrote; backbone and detector weights are checked when they are first needed."""
         fitted, card = read_memory(folder, cls.name, cls.version)
         with well_formed(Path(folder) / f"{cls.name}.json", Path(folder) / f"{cls.name}.safetensors"):
-            model = cls(override(LocalMemoryConfig(), card["config"]), seed=card["seed"])
+            model = cls(config_of(card, LocalMemoryConfig()), seed=card["seed"])
         model.fitted = fitted
         model.about = {k: v for k, v in card.items()
                        if k not in ("model", "version", "config", "seed", "sha256", "bytes")}
