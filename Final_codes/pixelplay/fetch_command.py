@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
             continue
         try:
             path = fetch_weights(name, args.to / "weights")
-            print(f"weights  {name}: {path.name}, {path.stat().st_size / 1e6:.1f} MB, {TABLE[name].licence}", flush=True)
+            size = path.stat().st_size / 1e6
+            print(f"weights  {name}: {path.name}, {size:.1f} MB, {TABLE[name].licence}", flush=True)
         except PixelPlayError as mistake:
             failures.append(mistake.problem)
     for name in WHEELS:
@@ -107,12 +108,11 @@ def pip_download(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def copy_code(target: Path) -> str:
-    """Copy this code as it is, changes not committed included. Returns what was copied, in words."""
+    """Copy this code into DIR/pixel-play as it is, changes not committed included. Returns what was copied, in words."""
     root = PACKAGE.parents[1]
     if not (root / "Final_codes" / "run_all.py").is_file():  # installed without notebooks and scripts
         _copy_tree(PACKAGE, target / "Final_codes" / "pixelplay")
-        return (f"{target}: the installed package alone; call fetch from a checkout to take the notebooks and run_all.py "
-                "along")
+        return f"{target}: the installed package alone; call fetch in a checkout to take notebooks and scripts along"
     listed = _tracked(root)
     if listed is None:
         for name in ("Final_codes", "README.md", "LICENSE", "requirements.txt", "pyproject.toml"):
@@ -122,7 +122,8 @@ def copy_code(target: Path) -> str:
                 shutil.copy2(root / name, target / name)
         return f"{target}: this folder, which is no git checkout"
     for name in listed:
-        if (root / name).is_file():
+        # not the dataset itself, where it is made inside the checkout
+        if (root / name).is_file() and target.parent.resolve() not in (root / name).resolve().parents:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, target / name)
     return f"{target}: {len(listed)} files of the checkout"

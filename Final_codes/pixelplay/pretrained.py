@@ -298,8 +298,8 @@ def _checked(path: Path, file: WeightsFile, entry: Weights) -> Path:
     if not _matches(path, file):
         raise PixelPlayError(f"{path} is not the file of {entry.title}: its sha256 is {_digest(path)}",
                              expected=f"sha256 {_known_digest(path, file)}",
-                             mend="download it again or take it away; weights of your own are used by their path in the "
-                                  "model's settings")
+                             mend="download it again or take it away; weights of your own are used by their path in "
+                                  "the model's settings")
     return path
 
 

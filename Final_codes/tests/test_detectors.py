@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import sha256_of
+from pixelplay.pretrained import Needs
 from pixelplay.two_stream.detectors import (
+    DETECTORS,
     Detections,
     clip_boxes,
     decode_yolox,
+    detector_needs,
     intersections,
     letterbox,
     load_detector,
@@ -20,23 +26,34 @@ from pixelplay.two_stream.detectors import (
 
 
 def test_unknown_detector_names_the_known_ones():
-    with pytest.raises(PixelPlayError, match="yolov5s, yolox-nano"):
+    with pytest.raises(PixelPlayError, match="yolov5s, faster-rcnn, yolox-nano"):
         load_detector("yolov9")
 
 
-@pytest.mark.parametrize("name", ["yolov5s", "yolox-nano"])
+@pytest.mark.parametrize("name", list(DETECTORS))
 def test_missing_weights_file_is_named_with_a_way_out(name, tmp_path):
     with pytest.raises(PixelPlayError, match=r"absent\.bin.*\n(.*\n)*.*foreground"):
         load_detector(name, weights=tmp_path / "absent.bin")
 
 
-def test_yolox_without_a_weights_folder_says_how_to_get_them(monkeypatch):
-    monkeypatch.delenv("PIXELPLAY_WEIGHTS", raising=False)
-    with pytest.raises(PixelPlayError, match="PIXELPLAY_WEIGHTS"):
-        load_detector("yolox-nano")
+@pytest.mark.parametrize(("name", "package"), [("yolov5s", "ultralytics"), ("yolox-nano", "onnxruntime")])
+def test_a_missing_package_is_named_with_the_line_that_installs_it(name, package, tmp_path, monkeypatch):
+    torch.save({}, tmp_path / "weights")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(PixelPlayError, match=rf"detector {name} needs the package {package}(.|\n)*pip install {package}"):
+        load_detector(name, weights=tmp_path / "weights")
 
 
-@pytest.mark.parametrize("name", ["yolov5s", "yolox-nano"])
+def test_each_detector_says_what_it_needs(tmp_path):
+    assert detector_needs("yolov5s") == Needs(("ultralytics",), ("yolov5s",))
+    assert detector_needs("yolov5s", weights=tmp_path / "own.pt") == Needs(("ultralytics",))
+    assert detector_needs("foreground") == Needs()
+    assert all(detector_needs(name).weights == (name,) for name in DETECTORS)
+    with pytest.raises(PixelPlayError, match="no detector 'yolov9'"):
+        detector_needs("yolov9")
+
+
+@pytest.mark.parametrize("name", list(DETECTORS))
 def test_other_weights_than_expected_are_refused_before_they_are_opened(name, tmp_path):
     path = tmp_path / "weights.pt"
     path.write_bytes(b"not a network: opening it would raise another error")
@@ -75,12 +92,83 @@ def test_intersections_and_clipping():
 def random_yolov5(tmp_path_factory):
     """A YOLOv5s with random weights in ultralytics' own file format: the real loading path, offline."""
     ultralytics = pytest.importorskip("ultralytics")
-    import torch
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "yolov5su.pt"
+    net = ultralytics.YOLO("yolov5s.yaml", task="detect", verbose=False)
+    for tensor in net.model.state_dict().values():  # published files hold half precision
+        if tensor.is_floating_point():
+            tensor.copy_(tensor.half())
+    net.save(str(path))
+    return path
+
+
+def test_yolov5s_takes_every_tensor_of_ultralytics_file(random_yolov5):
+    import ultralytics
+
+    ours = load_detector("yolov5s", weights=random_yolov5).net.model.state_dict()
+    theirs = ultralytics.YOLO(str(random_yolov5), task="detect", verbose=False).model.state_dict()
+    assert ours.keys() == theirs.keys() and len(ours) > 400
+    assert all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    pytest.importorskip("ultralytics")
+    torch.save({"model.0.conv.weight": torch.zeros(3)}, tmp_path / "other.pt")
+    for name, title in (("yolov5s", "YOLOv5s"), ("faster-rcnn", "fasterrcnn_resnet50_fpn_v2")):
+        with pytest.raises(PixelPlayError, match=rf"other\.pt holds other weights(.|\n)*expected: .*{title}"):
+            load_detector(name, weights=tmp_path / "other.pt")
+
+
+@pytest.mark.real_data
+def test_the_first_yolov5_repositorys_file_is_refused_in_words(real_weights):
+    with pytest.raises(PixelPlayError, match=r"yolov5n\.pt holds other weights"):
+        load_detector("yolov5s", weights=real_weights / "yolov5n.pt")
+
+
+@pytest.fixture(scope="module")
+def random_faster_rcnn(tmp_path_factory):
+    """torchvision's network with random weights, and its file as torchvision publishes it."""
+    from torchvision.models.detection import fasterrcnn_resnet50_fpn_v2
 
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "random.pt"
-    ultralytics.YOLO("yolov5s.yaml", task="detect", verbose=False).save(str(path))
-    return path
+    network = fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None).eval()
+    path = tmp_path_factory.mktemp("weights") / "faster_rcnn.pth"
+    torch.save(network.state_dict(), path)
+    return network, path
+
+
+def test_faster_rcnn_takes_every_tensor_and_answers_in_cocos_numbers(random_faster_rcnn):
+    network, path = random_faster_rcnn
+    detector = load_detector("faster-rcnn", weights=path, classes=(0, 2, 24, 79), confidence=0.4)
+    ours, theirs = detector.net.state_dict(), network.state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[k].cpu(), theirs[k]) for k in ours)
+    assert detector.net.roi_heads.score_thresh == 0.4
+    # torchvision's numbers of person, car, stop sign, backpack and toothbrush
+    assert detector.number[[1, 3, 13, 27, 90]].tolist() == [0, 2, 11, 24, 79]
+    assert (detector.number == -1).sum() == 11 and detector.about()["licence"] == "BSD-3-Clause"
+    frames = [np.random.default_rng(n).integers(0, 256, size, dtype=np.uint8) for n, size in
+              enumerate([(90, 160, 3), (64, 48, 3)])]
+    seen = []
+
+    def answer(batch):
+        seen.extend(batch)
+        boxes = torch.tensor([[10., 20., 400., 80.], [1., 2., 3., 4.], [5., 6., 7., 8.]])
+        return [{"boxes": boxes, "labels": torch.tensor([1, 13, 90]), "scores": torch.tensor([0.9, 0.8, 0.7])}] * 2
+
+    detector.net = answer
+    found = detector(frames)
+    assert found[0].boxes.tolist() == [[10, 20, 160, 80], [5, 6, 7, 8]] and found[0].classes.tolist() == [0, 79]
+    assert found[1].boxes[0].tolist() == [10, 20, 48, 64] and found[1].scores.dtype == np.float32
+    np.testing.assert_allclose(seen[0].permute(1, 2, 0).cpu().numpy() * 255, frames[0], atol=1e-3)
+
+
+def test_faster_rcnn_runs_on_frames_of_any_size(random_faster_rcnn):
+    detector = load_detector("faster-rcnn", weights=random_faster_rcnn[1], classes=range(80), confidence=1e-3)
+    detector.net.transform.min_size, detector.net.transform.max_size = (64,), 128  # quick
+    for found, size in zip(detector([np.full((36, 64, 3), 90, np.uint8), np.zeros((48, 20, 3), np.uint8)]),
+                           [(36, 64), (48, 20)]):
+        assert found.boxes.shape == (len(found), 4) and found.classes.dtype == np.int16
+        assert (found.boxes >= 0).all() and (found.boxes[:, [0, 2]] <= size[1]).all()
 
 
 def test_yolov5s_loads_a_local_file_and_answers_in_original_pixels(random_yolov5):
@@ -94,7 +182,6 @@ def test_yolov5s_loads_a_local_file_and_answers_in_original_pixels(random_yolov5
     def answer(image, **options):
         assert image.shape == (90, 160, 3) and np.array_equal(image[..., ::-1], frames[0])
         assert options["classes"] == list(range(80)) and options["conf"] == 1e-6
-        import torch
         return [Results(image, "", {0: "person"}, boxes=torch.tensor([[10., 20., 400., 80., 0.9, 0.]]))]
 
     real = detector(frames)[0]
