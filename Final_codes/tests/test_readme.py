@@ -236,6 +236,13 @@ def experiment(world: World, command: str) -> None:
     assert list((REPOSITORY / "Experiments").glob(f"{words[2]}_*.py"))
 
 
+def install(world: World, command: str) -> None:
+    """The extras it names are declared."""
+    declared = (REPOSITORY / "pyproject.toml").read_text()
+    for extra in re.findall(r"\[(\w+)\]", command):
+        assert re.search(rf"^{extra} = \[", declared, re.MULTILINE), extra
+
+
 def shows_help(world: World, command: str) -> None:
     """The program without the installed script."""
     assert "watch-file" in world.run(f"{command} --help")
@@ -260,6 +267,7 @@ KNOWN: list[tuple[str, Callable[[World, str], None]]] = [
      r"|my_boxes\.csv --regions tracks\.csv --manifest outputs/01_frame_extraction)", evaluate_places),
     (r"kaggle kernels push -p Final_codes/kaggle/\w+", kaggle_push),
     (r"python Final_codes/notebook_sources/build\.py --no-execute --kaggle-user NAME", build_notebooks),
+    (r"pip install (\.|'\.\[\w+\]')", install),
     (r"python -m pixelplay", shows_help),
     (r"python Experiments/run\.py E\d\d", experiment),
 ]
