@@ -15,7 +15,9 @@ from pathlib import Path
 from pixelplay.environment import KAGGLE_INPUT, hardware, on_kaggle
 from pixelplay.files import atomic_path
 from pixelplay.pipeline import EXTRACTION, Options, Run
+from pixelplay.preflight import preflight
 from pixelplay.registry import MODELS, model_class
+from pixelplay.schedule import in_words
 
 
 def open_run(**parameters: object) -> Run:
@@ -23,6 +25,8 @@ def open_run(**parameters: object) -> Run:
 
     Args:
         parameters: fields of `pixelplay.pipeline.Options`, in lower or upper case; '' and None mean the default.
+    Raises:
+        PixelPlayError: something is missing that the run would need later; lists everything that is.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     given = {k.lower(): v for k, v in parameters.items() if v not in (None, "")}
@@ -38,6 +42,11 @@ def open_run(**parameters: object) -> Run:
     run = Run(options)
     logging.info("%-10s %s", "writing to", run.output)
     adopt_earlier(run)
+    found = preflight(run)
+    if not options.force:
+        found.require()
+    logging.info("%-10s %s", "preflight", "; ".join(f"{name}: {in_words(forecast.seconds)}" for name, forecast in
+                                                    found.models.items()) or "nothing left to train")
     return run
 
 

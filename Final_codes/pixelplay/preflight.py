@@ -60,13 +60,11 @@ class Preflight:
         problems: in the order they were looked for; empty where the run can start.
         stages: seconds of stage 1 and stage 7; {} where there was no trial.
         models: model -> forecast, of models that still have to run.
-        frames: split -> number of frames in the dataset.
     """
 
     problems: tuple[Problem, ...]
     stages: dict[str, float]
     models: dict[str, Forecast]
-    frames: dict[str, int]
 
     def require(self) -> None:
         """Raise PixelPlayError with all problems, where there are any."""
@@ -86,11 +84,11 @@ def preflight(run: Run, *, download: bool = True) -> Preflight:
     Raises:
         PixelPlayError: there is no data to look at (nothing else can be checked then).
     """
-    manifest = run.find_data()
+    manifest = _data(run)
     problems = [*_outputs(run), *_labels(run)]
     waiting = [step.model for step in run.plan() if step.model and not step.done]
     needs = {name: run.models[name].needs(run.configs[name]) for name in waiting}
-    needs[EXTRACTION] = Needs(packages=("av",) if manifest.table["path"].map(is_video).any() else ())
+    needs[EXTRACTION] = Needs(packages=("av",) if manifest and manifest.table["path"].map(is_video).any() else ())
     lacking = {name: [*_packages(need), *_weights(need, download)] for name, need in needs.items()}
     problems += dict.fromkeys(p for found in lacking.values() for p in found)
     device = list(_device(run))
@@ -98,13 +96,23 @@ def preflight(run: Run, *, download: bool = True) -> Preflight:
     able = [name for name in waiting if not lacking[name]]
     stages, models, tried = {}, {}, []
     # under torchrun the processes would have to try together; and a GPU's work tried on a CPU takes minutes
-    if not lacking[EXTRACTION] and world()[1] == 1 and (not device or run.options.force):
+    if manifest and not lacking[EXTRACTION] and world()[1] == 1 and (not device or run.options.force):
         stages, models, tried = _trial(run, manifest, able)
-    frames = {split: len(manifest.split(split)) for split in PLACES}
-    return Preflight((*problems, *tried), stages, models, frames)
+    return Preflight((*problems, *tried), stages, models)
 
 
 # ---- single checks -------------------------------------------------------------------------------------------
+
+
+def _data(run: Run) -> Manifest | None:
+    """The dataset; None where it is gone but its frames are extracted: a notebook may have those of another alone."""
+    try:
+        return run.find_data()
+    except PixelPlayError:
+        if not (run.output / EXTRACTION / "manifest.csv").exists():
+            raise
+        log.info("preflight: no trial, because only the extracted frames are here")
+        return None
 
 
 def _outputs(run: Run) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""Third-party weights: found by name and digest, downloaded once, resumed, and refused where they are not the known ones."""
+"""Third-party weights: found by name and digest, downloaded once, resumed, refused where they are others."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def test_every_name_of_the_table_counts_and_the_first_is_preferred(places):
 @pytest.mark.parametrize("name", ["known", "prefix"])
 def test_a_file_with_another_digest_is_refused_by_name(places, source, name):
     (places / "input" / f"{name}.bin").write_bytes(BODY[:-1])
-    with pytest.raises(PixelPlayError, match=rf"{name}\.bin is not the file of {name}(.|\n)*expected: sha256 {DIGEST[:8]}"):
+    wanted = rf"{name}\.bin is not the file of {name}(.|\n)*expected: sha256 {DIGEST[:8]}"
+    with pytest.raises(PixelPlayError, match=wanted):
         obtain(name)
     assert source.asked == []
 
@@ -188,7 +189,7 @@ def test_no_network_says_what_to_do(places, source, monkeypatch):
     entry = TABLE["known"]
     files = tuple(dataclasses.replace(f, url="http://127.0.0.1:9/known") for f in entry.files)
     monkeypatch.setitem(TABLE, "known", dataclasses.replace(entry, files=files))
-    with pytest.raises(PixelPlayError, match=r"could not be downloaded: http(.|\n)*known\.bin(.|\n)*PIXELPLAY_WEIGHTS"):
+    with pytest.raises(PixelPlayError, match=r"cannot be downloaded: http(.|\n)*known\.bin(.|\n)*PIXELPLAY_WEIGHTS"):
         obtain("known")
 
 
@@ -204,7 +205,8 @@ def test_unknown_weights_list_the_known():
 
 
 def test_a_missing_package_is_named_with_the_line_that_installs_it():
-    with pytest.raises(PixelPlayError, match=r"detector x needs the package no_such_package(.|\n)*pip install no_such_package"):
+    wanted = r"detector x needs the package no_such_package(.|\n)*pip install no_such_package"
+    with pytest.raises(PixelPlayError, match=wanted):
         require_package("no_such_package", by="detector x")
 
 

@@ -75,7 +75,7 @@ def test_a_class_of_the_allowed_packages_runs_no_code_either(tmp_path):
 
     class Fake:
         def __reduce__(self):
-            return getattr(pytest.importorskip("ultralytics.nn.tasks"), "DetectionModel"), (
+            return pytest.importorskip("ultralytics.nn.tasks").DetectionModel, (
                 {"activation": f"__import__('os').system('touch {ran}')"},)
 
     torch.save({"model": Fake()}, tmp_path / "net.pt")

@@ -24,7 +24,7 @@ from pixelplay.calibration import Calibration, calibrate
 from pixelplay.cards import config_of, read_card, well_formed, write_weights_and_card
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
-from pixelplay.model import Model, Scores
+from pixelplay.model import Forecast, Model, Scores
 from pixelplay.pretrained import Needs
 from pixelplay.two_stream.backbones import Backbone, backbone_needs, load_backbone
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
@@ -144,6 +144,11 @@ class GlobalMemory(Model):
         if not self.banks:
             raise PixelPlayError("the global memory has no banks yet", mend="call fit or load first")
         return self._scores(self._held_out_distances(train, folder))
+
+    def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
+        """As for every model, but for what takes the same time however much footage there is: loading, first calls."""
+        self.backbone.embed(test.batch(np.arange(1)))
+        return super().forecast(train, test, folder, frames)
 
     def _held_out_distances(self, train: Footage, folder: Path) -> list[np.ndarray]:
         """One (N,) array of distances a bank."""

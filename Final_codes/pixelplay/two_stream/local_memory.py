@@ -27,7 +27,7 @@ from pixelplay.cards import config_of, well_formed
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.flow.partners import partners
-from pixelplay.model import Model, Scores
+from pixelplay.model import Forecast, Model, Scores
 from pixelplay.pretrained import Needs
 from pixelplay.two_stream.actor_files import write_actors
 from pixelplay.two_stream.actor_table import ActorTable, Scene, actor_table, evaluated_frames, probe_scene
@@ -187,6 +187,14 @@ class LocalMemory(Model):
             assert fresh._held_out is not None
             self._held_out = fresh._held_out
         return self._held_out[1]
+
+    def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
+        """As for every model, but for what takes the same time however much footage there is: loading, first calls."""
+        first = test.batch(np.arange(1))
+        self.backbone.embed(first)
+        for detector in self.detectors:
+            detector(first)
+        return super().forecast(train, test, folder, frames)
 
     # ---- steps --------------------------------------------------------------------------------------------
 
