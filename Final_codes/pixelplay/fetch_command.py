@@ -108,7 +108,7 @@ def pip_download(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def copy_code(target: Path) -> str:
-    """Copy this code into DIR/pixel-play as it is, changes not committed included. Returns what was copied, in words."""
+    """Copy this code into DIR/pixel-play as it is, with uncommitted changes. Returns what was copied, in words."""
     root = PACKAGE.parents[1]
     if not (root / "Final_codes" / "run_all.py").is_file():  # installed without notebooks and scripts
         _copy_tree(PACKAGE, target / "Final_codes" / "pixelplay")

@@ -33,8 +33,8 @@ def source(tmp_path, monkeypatch):
 def pip(monkeypatch):
     """pip's place: notes its arguments, writes an empty wheel, fails for the names in `fails`."""
     class Pip:
-        asked: list[list[str]] = []
-        fails: set[str] = set()
+        def __init__(self):
+            self.asked, self.fails = [], set()
 
         def __call__(self, arguments):
             self.asked.append(arguments)
