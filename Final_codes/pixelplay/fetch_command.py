@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -89,8 +90,7 @@ def fetch_weights(name: str, folder: Path) -> Path:
 
 def fetch_wheel(name: str, folder: Path, python: str) -> str:
     """Download one wheel, alone, with pip. Returns what went wrong, '' where it is there."""
-    tags = (f"cp{python.replace('.', '')}", "abi3", "py3-none-any")
-    if any(any(t in w.name for t in tags) for w in folder.glob(f"{name.replace('-', '_')}-*.whl")):
+    if any(_fits(wheel.name, python) for wheel in folder.glob(f"{name.replace('-', '_')}-*.whl")):
         return ""
     done = pip_download(["--no-deps", "--only-binary=:all:", "--python-version", python, "--dest", str(folder),
                          *(word for p in PLATFORMS for word in ("--platform", p)), name])
@@ -98,6 +98,13 @@ def fetch_wheel(name: str, folder: Path, python: str) -> str:
         return ""
     said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
     return said[-1] if said else f"pip ended with status {done.returncode}"
+
+
+def _fits(wheel: str, python: str) -> bool:
+    """Whether a wheel of this file name runs on a version of Python such as '3.12'."""
+    minor = int(python.partition(".")[2])
+    stable = re.search(r"-cp3(\d+)-abi3-", wheel)  # made for this version and all later ones
+    return "-py3-none-any" in wheel or f"-cp3{minor}-cp3{minor}" in wheel or bool(stable and int(stable[1]) <= minor)
 
 
 def pip_download(arguments: list[str]) -> subprocess.CompletedProcess[str]:
@@ -108,7 +115,7 @@ def pip_download(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def copy_code(target: Path) -> str:
-    """Copy this code into DIR/pixel-play as it is, uncommitted changes included. Returns in words what was copied."""
+    """Copy this code into DIR/pixel-play as it is, with uncommitted changes. Returns what was copied, in words."""
     root = PACKAGE.parents[1]
     if not (root / "Final_codes" / "run_all.py").is_file():  # installed without notebooks and scripts
         _copy_tree(PACKAGE, target / "Final_codes" / "pixelplay")

@@ -40,8 +40,7 @@ def test_missing_weights_file_is_named_with_a_way_out(name, tmp_path):
 def test_a_missing_package_is_named_with_the_line_that_installs_it(name, package, tmp_path, monkeypatch):
     torch.save({}, tmp_path / "weights")
     monkeypatch.setitem(sys.modules, package, None)
-    wanted = rf"detector {name} needs the package {package}(.|\n)*pip install {package}"
-    with pytest.raises(PixelPlayError, match=wanted):
+    with pytest.raises(PixelPlayError, match=rf"{name} needs the package {package}(.|\n)*pip install {package}"):
         load_detector(name, weights=tmp_path / "weights")
 
 

@@ -153,3 +153,13 @@ def test_code_without_git_is_copied_too(source, pip, checkout, tmp_path, capsys,
     assert "Final_codes/pixelplay/__init__.py" in found and "outputs/big.npy" not in found
     assert ("Final_codes/run_all.py" in found) == (kind == "archive")
     assert ("the installed package alone" in capsys.readouterr().out) == (kind == "installed")
+
+
+@pytest.mark.parametrize(("wheel", "python", "fits"), [
+    ("av-19.0-cp312-abi3-manylinux_2_28_x86_64.whl", "3.12", True),
+    ("av-19.0-cp312-abi3-manylinux_2_28_x86_64.whl", "3.13", True),
+    ("av-19.0-cp312-abi3-manylinux_2_28_x86_64.whl", "3.11", False),
+    ("onnxruntime-1.3-cp311-cp311-manylinux_2_28_x86_64.whl", "3.12", False),
+    ("ultralytics-8.4-py3-none-any.whl", "3.10", True)])
+def test_a_wheel_that_is_there_counts_for_the_pythons_it_runs_on(wheel, python, fits):
+    assert fetch_command._fits(wheel, python) is fits
