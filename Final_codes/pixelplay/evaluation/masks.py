@@ -16,6 +16,7 @@ import numpy as np
 from pixelplay.data.ids import frame_number, natural_key, video_name
 from pixelplay.data.images import image_size
 from pixelplay.errors import PixelPlayError
+from pixelplay.evaluation.matlab import read_mat
 
 IMAGES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".gif")
 PLACES = ("testing_label_mask", "ground_truth_demo/testing_label_mask", "testing/masks", "testing/test_pixel_mask",
@@ -64,20 +65,6 @@ def looks_like_mask(path: Path) -> bool:
     if image is None or image.max() <= 1:
         return image is not None
     return bool(((image > 24) & (image < 231)).mean() < 0.02) and not 1 < image.max() < 231
-
-
-def read_mat(path: Path) -> dict[str, np.ndarray]:
-    """Variables of a MATLAB file (up to version 7). Raises PixelPlayError otherwise."""
-    from scipy.io import loadmat
-
-    if not path.is_file():
-        raise PixelPlayError(f"{path} is no file", expected="a MATLAB file of version 7 or older")
-    try:
-        return {k: v for k, v in loadmat(str(path)).items() if not k.startswith("__")}
-    # for damaged content scipy raises whatever comes, MemoryError included
-    except Exception as cause:
-        raise PixelPlayError(f"{path} cannot be read: {cause}",
-                             expected="a MATLAB file of version 7 or older") from cause
 
 
 def is_mask_mat(path: Path) -> bool:
