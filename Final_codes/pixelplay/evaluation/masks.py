@@ -103,7 +103,8 @@ def read_npy(path: Path) -> np.ndarray:
                 raise ValueError("it does not begin like one")
         # a header that promises more than the file holds is noticed by the map, without asking for that much memory
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, OverflowError, TypeError, KeyError, MemoryError) as cause:
+    # a damaged header makes NumPy raise whatever comes, tokenize.TokenError for one
+    except Exception as cause:
         raise PixelPlayError(f"{path} cannot be read: {cause}", expected="an .npy file of numbers",
                              mend="copy or write it again") from cause
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
