@@ -195,3 +195,24 @@ def test_ped2_masks_equal_its_frame_labels(real_data):
     a, b = by_csv.align(ids), by_mask.align(ids)
     assert (a.values == b.values).all() and a.about["positives"] == 1648 and a.about["frames"] == 2010
     assert a.about["version"] != b.about["version"]
+
+
+def test_matlab_files_are_read_as_scipy_reads_them(tmp_path):
+    from scipy.io import loadmat, savemat
+
+    from pixelplay.evaluation.matlab import read_mat
+
+    cells = np.empty((1, 3), dtype=object)
+    cells[0] = [np.array([[1, 300], [2, 70000]]), np.zeros((0, 0)), np.arange(6, dtype=np.uint8).reshape(2, 3)]
+    for compressed in (False, True):
+        path = tmp_path / f"{compressed}.mat"
+        savemat(path, {"gt": cells, "x": np.array([[0.5, np.nan]]), "mask": np.eye(3, dtype=bool),
+                       "volLabel": np.arange(24, dtype=np.int16).reshape(2, 3, 4), "words": "left out"},
+                do_compression=compressed)
+        ours, theirs = read_mat(path), loadmat(path)
+        assert sorted(ours) == ["gt", "mask", "volLabel", "x"]
+        for name in ("mask", "volLabel", "x"):
+            np.testing.assert_array_equal(ours[name], theirs[name])
+        assert ours["gt"].shape == (1, 3)
+        for a, b in zip(ours["gt"].ravel(), theirs["gt"].ravel()):
+            np.testing.assert_array_equal(a, b)

@@ -17,7 +17,8 @@ import pandas as pd
 
 from pixelplay.data.ids import frame_id, frame_number, natural_key, split_id, video_name
 from pixelplay.errors import PixelPlayError
-from pixelplay.evaluation.masks import IMAGES, cells_of, is_mask_mat, mask_folders, read_mask, read_mat, read_npy
+from pixelplay.evaluation.masks import IMAGES, cells_of, is_mask_mat, mask_folders, read_mask, read_npy
+from pixelplay.evaluation.matlab import read_mat
 from pixelplay.fusion.formats import read_strings
 
 FORMS = "a CSV Id,label; a folder of mask folders; N_label.mat, .npy or .m files; a .mat of intervals"

@@ -16,6 +16,7 @@ import numpy as np
 from pixelplay.data.ids import frame_number, natural_key, video_name
 from pixelplay.data.images import image_size
 from pixelplay.errors import PixelPlayError
+from pixelplay.evaluation.matlab import read_mat
 
 IMAGES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".gif")
 PLACES = ("testing_label_mask", "ground_truth_demo/testing_label_mask", "testing/masks", "testing/test_pixel_mask",
@@ -66,20 +67,6 @@ def looks_like_mask(path: Path) -> bool:
     return bool(((image > 24) & (image < 231)).mean() < 0.02) and not 1 < image.max() < 231
 
 
-def read_mat(path: Path) -> dict[str, np.ndarray]:
-    """Variables of a MATLAB file (up to version 7). Raises PixelPlayError otherwise."""
-    from scipy.io import loadmat
-
-    if not path.is_file():
-        raise PixelPlayError(f"{path} is no file", expected="a MATLAB file of version 7 or older")
-    try:
-        return {k: v for k, v in loadmat(str(path)).items() if not k.startswith("__")}
-    # for damaged content scipy raises whatever comes, MemoryError included
-    except Exception as cause:
-        raise PixelPlayError(f"{path} cannot be read: {cause}",
-                             expected="a MATLAB file of version 7 or older") from cause
-
-
 def is_mask_mat(path: Path) -> bool:
     """True for Avenue's files: a variable volLabel, a cell of masks."""
     return "volLabel" in read_mat(path)
@@ -116,7 +103,8 @@ def read_npy(path: Path) -> np.ndarray:
                 raise ValueError("it does not begin like one")
         # a header that promises more than the file holds is noticed by the map, without asking for that much memory
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, OverflowError, TypeError, KeyError, MemoryError) as cause:
+    # a damaged header makes NumPy raise whatever comes, tokenize.TokenError for one
+    except Exception as cause:
         raise PixelPlayError(f"{path} cannot be read: {cause}", expected="an .npy file of numbers",
                              mend="copy or write it again") from cause
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
