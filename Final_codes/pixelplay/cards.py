@@ -69,6 +69,10 @@ def well_formed(card: Path, weights: Path, *, mend: str = AGAIN) -> Iterator[Non
     """Around what takes a card and its tensors apart: what is absent or of another kind is a PixelPlayError."""
     try:
         yield
+    except PixelPlayError as cause:
+        if str(card.parent) in cause.problem:
+            raise
+        raise PixelPlayError(f"{card}: {cause.problem}", expected=cause.expected, mend=cause.mend) from cause
     except SafetensorError as cause:
         raise PixelPlayError(f"{weights} cannot be read: {cause}", mend=mend) from cause
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as cause:

@@ -9,7 +9,7 @@ from scene import frame, write
 from pixelplay.data.corruption import Fault, Recipe, corrupt_dataset
 from pixelplay.data.layouts import find_dataset
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import read_json
+from pixelplay.files import read_json, unseal
 from pixelplay.fusion.calibrated import calibrated, without_noise
 from pixelplay.fusion.recipe import Frames, load_recipe
 from pixelplay.fusion.scores import Rehearsed, ScoreFile, read_rehearsed, read_scores, write_rehearsed, write_scores
@@ -140,6 +140,7 @@ def test_the_rehearsal_file_comes_back_and_is_checked(tmp_path, scored):
     back = read_scores(path, file.ids).rehearsed
     for name in ("ids", "sigma", "before", "after"):
         assert (getattr(back, name) == getattr(file.rehearsed, name)).all(), name
+    unseal(target)
     target.write_text("Id,sigma,before\n1_0,0,1\n")
     with pytest.raises(PixelPlayError, match="header"):
         read_rehearsed(path)

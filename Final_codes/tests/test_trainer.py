@@ -137,8 +137,8 @@ def test_a_full_disk_is_said_plainly_and_the_old_checkpoint_stays(tmp_path, monk
     train(tmp_path, steps=4, key="k")
     before = (tmp_path / "checkpoint.pt").read_bytes()
 
-    def full(state, path):
-        Path(path).write_bytes(b"x")
+    def full(state, stream):
+        stream.write(b"x")
         raise RuntimeError("PytorchStreamWriter failed writing file: file write failed")
 
     monkeypatch.setattr(torch, "save", full)

@@ -174,8 +174,9 @@ def crop_features(footage: Footage, frame_of: np.ndarray, boxes: np.ndarray, cro
 
 
 def _card(folder: Path, stem: str, backbone: Backbone, table: np.ndarray) -> None:
-    if distributed.is_main() and not (Path(folder) / f"{stem}.json").exists():
-        write_json(Path(folder) / f"{stem}.json", {
+    path = Path(folder) / f"{stem}.json"
+    if distributed.is_main() and (damaged([path]) or not path.exists()):
+        write_json(path, {
             "backbone": backbone.name, "weights_hash": backbone.weights_hash, "source": backbone.source,
             "precision": backbone.hardware.dtype, "rows": table.shape[0], "parts": backbone.parts}, seal=True)
 
