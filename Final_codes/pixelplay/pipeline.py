@@ -252,6 +252,7 @@ class Run:
         self.steps = dict(steps)
         self.configs |= {name: override(self.configs[name], {"steps": count}) for name, count in steps.items()}
 
+    @exclusive
     def run_models(self, names: Sequence[str], finished: Finished = lambda name, reason: None) -> None:
         """Train and score some models; what fails is noted in `failed`, and the others go on.
 
@@ -272,6 +273,7 @@ class Run:
                 self.failed[name] = reason
             finished(name, reason)
 
+    @exclusive
     def run_side_by_side(self, names: Sequence[str], lanes: Sequence[workers.Lane],
                          finished: Finished = lambda name, reason: None) -> None:
         """As `run_models`, with one process a lane."""

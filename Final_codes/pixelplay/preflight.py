@@ -117,13 +117,18 @@ def _data(run: Run) -> Manifest | None:
 
 def _outputs(run: Run) -> Iterator[Problem]:
     """The output folder can be made and written to; nothing is left behind where it is not there yet."""
-    place = next(p for p in (run.output, *run.output.absolute().parents) if p.exists())
+    place = _existing(run.output)
     try:
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as cause:
         yield Problem(f"output {run.output} cannot be written to: {cause.strerror}",
                       "choose a folder of your own with --output DIR")
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
 
 
 def _labels(run: Run) -> Iterator[Problem]:
@@ -158,7 +163,7 @@ def _device(run: Run) -> Iterator[Problem]:
 
 
 def _space(folder: Path, needed: float) -> Iterator[Problem]:
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(_existing(folder)).free
     if free < needed:
         yield Problem(f"{folder} has {free / 1e9:.1f} GB left, this run writes about {needed / 1e9:.1f} GB",
                       "free some space or choose another disk with --output DIR")

@@ -46,8 +46,8 @@ class Difference(Model):
             raise self.fails
 
     def score(self, footage, folder):
-        return Scores(np.array([np.abs(footage.batch([i]).astype(float) - 128).mean() + i for i in range(len(footage))]),
-                      np.zeros(len(footage), bool))
+        far = [np.abs(footage.batch([i]).astype(float) - 128).mean() + i for i in range(len(footage))]
+        return Scores(np.array(far), np.zeros(len(footage), bool))
 
     def held_out(self, train, folder):
         return self.score(train, folder)
@@ -204,7 +204,7 @@ def test_one_failing_model_does_not_take_the_run_with_it(options, monkeypatch, c
     assert cli.main(arguments) == 2, "found in the trial, before stage 1"
     assert cli.main([*arguments, "--force"]) == 3
     said = capsys.readouterr().out
-    assert f"second is not part of the submission: {failure.problem if isinstance(failure, PixelPlayError) else ''}" in said
+    assert "second is not part of the submission: " in said and str(failure) in said
     assert (options.output / "submission.csv").exists()
     assert sorted(p.stem for p in (options.output / "scores").glob("*.json")) == ["difference"]
     if isinstance(failure, RuntimeError):
@@ -221,7 +221,8 @@ def test_scores_of_other_settings_never_enter_the_submission_of_a_run_whose_mode
     monkeypatch.setattr(Second, "fails", RuntimeError("broken"))
     run = Run(options)
     assert run.all()["failed"].keys() == {"second"}
-    assert sorted(p.name for p in (options.output / "scores").glob("*.csv")) == ["difference.csv", "difference.train.csv"]
+    left = sorted(p.name for p in (options.output / "scores").glob("*.csv"))
+    assert left == ["difference.csv", "difference.train.csv"]
 
 
 def test_a_run_in_which_every_model_fails_says_why(options, monkeypatch):
@@ -259,8 +260,8 @@ def test_when_time_is_up_the_submission_is_made_of_what_is_finished(options, mon
 
 
 @pytest.mark.parametrize(("built", "card", "right"), [
-    (["sm_75", "sm_80", "sm_90"], (7, 5), True), (["sm_75", "sm_80"], (8, 9), True), (["sm_75", "sm_80"], (6, 0), False),
-    (["sm_80"], (7, 5), False), (["sm_70", "compute_70"], (9, 0), True), (["sm_80"], (9, 0), False),
+    (["sm_75", "sm_80", "sm_90"], (7, 5), True), (["sm_75", "sm_80"], (8, 9), True),
+    (["sm_75", "sm_80"], (6, 0), False), (["sm_80"], (7, 5), False), (["sm_70", "compute_70"], (9, 0), True), (["sm_80"], (9, 0), False),
     (["sm_90a"], (9, 0), True), ([], (8, 0), False)])
 def test_torch_runs_on_cards_it_was_built_for(built, card, right):
     assert environment.runs_on(built, card) is right

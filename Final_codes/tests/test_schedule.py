@@ -32,7 +32,7 @@ def test_steps_are_scaled_alike_until_the_run_fits(hours):
 
 
 def test_two_lanes_need_half_the_cut():
-    one, two = (fit_steps(MODELS, 0, 2 * HOUR, lanes=lanes) for lanes in (1, 2))
+    one, two = (fit_steps(MODELS, 0, 2.5 * HOUR, lanes=lanes) for lanes in (1, 2))
     assert two == {} and one["stae"] < 4000
 
 
