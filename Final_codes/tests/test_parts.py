@@ -33,7 +33,7 @@ class Small(nn.Module):
     def forward(self, *inputs):
         self.seen.append(len(inputs[0]))
         if len(inputs[0]) > self.most:
-            raise torch.OutOfMemoryError("out of memory")
+            raise torch.cuda.OutOfMemoryError("out of memory")
         return self.net(*inputs)
 
 
@@ -47,7 +47,7 @@ class SmallInBackward(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         if len(gradient) > 2:
-            raise torch.OutOfMemoryError("out of memory")
+            raise torch.cuda.OutOfMemoryError("out of memory")
         return gradient
 
 

@@ -50,8 +50,9 @@ class TrainConfig:
         channels: 1 = gray, 3 = RGB.
         step: distance between neighbouring window frames, in frames.
         batch: windows a step, over all processes together.
-        steps: optimiser steps of the final model, whatever the footage; 0 = `passes` over it, at most `most_steps`. The
-            models of all folds together take (folds - 1) times as many (see `Autoencoder.planned_steps`).
+        steps: optimiser steps of the final model, whatever the footage; 0 = `passes` over it, at most `most_steps`.
+            This setting alone says what training costs: the models of all folds together take (folds - 1) times as
+            many (see `Autoencoder.planned_steps`).
         passes: times every training window is seen where `steps` is 0: little footage trains shortly.
         most_steps: limit where `steps` is 0.
         epoch_steps: steps between checkpoints and between looks at the held-out normal error.

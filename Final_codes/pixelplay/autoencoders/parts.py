@@ -41,7 +41,7 @@ class InParts(nn.Module):
         while True:
             try:
                 return self._run(inputs)
-            except torch.OutOfMemoryError:
+            except torch.cuda.OutOfMemoryError:
                 pass  # only after this block are the failed call's tensors free
             self.halve(len(inputs[0]))
 

@@ -241,7 +241,7 @@ class _Run:
             with self.accelerator.autocast():
                 losses = loss(self.wrapped, clip, target, torch.Generator().manual_seed(seed))
             self.accelerator.backward(losses["total"])
-        except torch.OutOfMemoryError as cause:
+        except torch.cuda.OutOfMemoryError as cause:
             if self.accelerator.num_processes > 1:
                 # the other processes wait in the exchange of this very gradient: it cannot be started again alone
                 raise PixelPlayError(f"{self.title}: out of memory in process {self.accelerator.process_index}",
