@@ -145,8 +145,12 @@ def check_installed(session: Session, base: Path) -> None:
     assert "av" in added and "ultralytics" in added, sorted(added)
 
 
-def check_finished(session: Session, mount: Path, models: Sequence[str]) -> None:
-    """A submission of all models."""
+def check_session(session: Session, shown: Sequence[tuple[str, bool]], base: Path, mount: Path,
+                  models: Sequence[str]) -> None:
+    """Installed what was missing, stopped without a GPU, made a submission of all models when told to."""
+    check_installed(session, base)
+    check_stopped(*shown[1])
+    check_preflight(shown[2][0])
     check_scores(session.working / "scores", list(models), mount)
     check_submission(session.working / "submission.csv", mount)
 
@@ -157,10 +161,24 @@ def main() -> int:
     if reason:
         print(f"SKIPPED README's cells on Kaggle's image: {reason}")
         return 0
+    start, root = time.perf_counter(), Path("/kaggle")
+    made = not root.exists()
+    root.mkdir(exist_ok=True)  # where the mounts lie; empty outside the sessions
+    try:
+        run_sessions()
+    finally:
+        if made:
+            root.rmdir()
+    print(f"README's cells on Kaggle's image: submissions right, with internet and without "
+          f"({time.perf_counter() - start:.0f} s)")
+    return 0
+
+
+def run_sessions() -> None:
+    """Prepare what is attached, run the three sessions, check what each left, clear up."""
     from pixelplay.registry import MODELS
 
-    start, models = time.perf_counter(), list(MODELS)
-    Path("/kaggle").mkdir(exist_ok=True)  # where the mounts lie; empty outside the sessions
+    models = list(MODELS)
     read_only = ["unshare", "--mount", "sh", "-c",
                  'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"', str(VENV)]
     base = image.make_image(SCRATCH / "image", read_only).parents[1]
@@ -168,41 +186,34 @@ def main() -> int:
     shutil.rmtree(SCRATCH / "competition", ignore_errors=True)
     mount = make_competition(SCRATCH / "competition")
     before, cells = contents(mount), readme_cells()
-    again = "import pathlib; pathlib.Path('submission.csv').unlink()"
-
-    session = Session("with_internet", True, {mount: "/kaggle/input/pixel-play-26",
-                                              weights: "/kaggle/input/clip-and-yolo"})
     whole = the_cell(cells, "--profile full")
-    clone = re.sub("<[^>]+>", snapshot(SCRATCH / "repository").as_uri(), the_cell(cells, "git clone"), count=1)
-    shown = session.run([clone, whole, whole.rstrip() + SHORT, again, the_cell(cells, "ensemble.py")], base)
-    check_installed(session, base)
-    check_stopped(*shown[1])
-    check_preflight(shown[2][0])
-    check_finished(session, mount, models)
+    again = [whole, whole.rstrip() + SHORT, "import pathlib; pathlib.Path('submission.csv').unlink()",
+             the_cell(cells, "ensemble.py")]
+
+    online = Session("with_internet", True, {mount: "/kaggle/input/pixel-play-26",
+                                             weights: "/kaggle/input/clip-and-yolo"})
+    repository = snapshot(SCRATCH / "repository")
+    shown = online.run([re.sub("<[^>]+>", repository.as_uri(), the_cell(cells, "git clone"), count=1), *again], base)
+    check_session(online, shown, base, mount, models)
 
     offline = make_offline(weights)
     attached = {mount: "/kaggle/input/competitions/pixel-play-26",
                 offline: "/kaggle/input/datasets/somebody/pixel-play-offline"}
-    session = Session("internet_off", False, attached)
-    shown = session.run([the_cell(cells, "pixel-play-offline"), whole, whole.rstrip() + SHORT, again,
-                         the_cell(cells, "ensemble.py")], base)
-    check_installed(session, base)
-    check_stopped(*shown[1])
-    check_preflight(shown[2][0])
-    check_finished(session, mount, models)
+    alone = Session("internet_off", False, attached)
+    shown = alone.run([the_cell(cells, "pixel-play-offline"), *again], base)
+    check_session(alone, shown, base, mount, models)
 
-    session = Session("notebook_internet_off", False, attached)
+    notebook = Session("notebook_internet_off", False, attached)
     book = jupytext.read(REPOSITORY / "Final_codes" / "notebook_sources" / "01_frame_extraction.py")
     code = [cell.source for cell in book.cells if cell.cell_type == "code"]
-    shown = session.run(["%env PIXELPLAY_PROFILE=smoke", *code], base)
+    shown = notebook.run(["%env PIXELPLAY_PROFILE=smoke", *code], base)
     assert not any(failed for _, failed in shown)
-    assert (session.working / "smoke" / "01_frame_extraction" / "manifest.csv").is_file()
-    check_installed(session, base)
+    assert (notebook.working / "smoke" / "01_frame_extraction" / "manifest.csv").is_file()
+    check_installed(notebook, base)
 
     assert contents(mount) == before, "the competition's data were changed"
-    print(f"README's cells on Kaggle's image: submissions right, with internet and without "
-          f"({time.perf_counter() - start:.0f} s)")
-    return 0
+    for folder in (online.folder, alone.folder, notebook.folder, repository, offline, mount):
+        shutil.rmtree(folder)
 
 
 def make_offline(weights: Path) -> Path:
