@@ -73,7 +73,7 @@ class Preflight:
             lines = [f"{count} problem{'s' if count > 1 else ''} found before the first stage:"]
             for number, problem in enumerate(self.problems, 1):
                 lines += [f"  {number}. {problem.what}", f"     mend: {problem.mend}"]
-            raise PixelPlayError("\n".join(lines), mend="or go on in spite of them with --force")
+            raise PixelPlayError("\n".join(lines), mend="each as said, or go on in spite of them with --force")
 
 
 def preflight(run: Run, *, download: bool = True) -> Preflight:

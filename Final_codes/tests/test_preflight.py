@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 from media import write_frames
 
 from pixelplay import cli, environment, pipeline, preflight, pretrained
-from pixelplay import model as model_module
 from pixelplay.data.layouts import find_dataset
 from pixelplay.data.sample import make_sample
 from pixelplay.errors import PixelPlayError
@@ -72,14 +72,10 @@ class Second(Difference):
 
 @pytest.fixture
 def two_models(monkeypatch):
-    """A registry of the two small models alone."""
-    for table in (MODELS, pipeline.MODELS):
-        for name in list(table):
-            monkeypatch.delitem(table, name, raising=False)
-        for cls in (Difference, Second):
-            monkeypatch.setitem(table, cls.name, f"{__name__}:{cls.__name__}")
+    """The two small models, known like every other."""
     classes = {"difference": Difference, "second": Second}
-    monkeypatch.setattr(pipeline, "model_class", lambda name: classes[name])
+    for name, cls in classes.items():
+        monkeypatch.setitem(MODELS, name, f"{__name__}:{cls.__name__}")
     for cls in classes.values():
         for attribute in ("asks", "fails", "takes"):
             monkeypatch.setattr(cls, attribute, getattr(Difference, attribute))
@@ -192,7 +188,8 @@ def test_a_trial_of_less_footage_than_it_wants_takes_what_there_is(tmp_path, fra
 
 
 def test_preflight_alone_only_checks(options, capsys):
-    status = cli.main(["run", "--data", str(options.data), "--output", str(options.output), "--preflight"])
+    status = cli.main(["run", "--data", str(options.data), "--output", str(options.output),
+                       "--models", "difference", "second", "--preflight"])
     assert status == 0 and not (options.output / "scores").exists()
     assert "nothing stands in the way" in capsys.readouterr().out
 
@@ -200,7 +197,8 @@ def test_preflight_alone_only_checks(options, capsys):
 @pytest.mark.parametrize("failure", [PixelPlayError("no actor was found"), RuntimeError("index out of range")])
 def test_one_failing_model_does_not_take_the_run_with_it(options, monkeypatch, capsys, failure):
     monkeypatch.setattr(Second, "fails", failure)
-    arguments = ["run", "--data", str(options.data), "--output", str(options.output)]
+    arguments = ["run", "--data", str(options.data), "--output", str(options.output),
+                 "--models", "difference", "second"]
     assert cli.main(arguments) == 2, "found in the trial, before stage 1"
     assert cli.main([*arguments, "--force"]) == 3
     said = capsys.readouterr().out
@@ -234,7 +232,8 @@ def test_a_run_in_which_every_model_fails_says_why(options, monkeypatch):
 
 def test_hours_shorten_training_and_an_interrupted_run_keeps_the_same_steps(options, monkeypatch, capsys):
     monkeypatch.setattr(Difference, "takes", Forecast(7200.0, 0.0, 100))
-    arguments = ["run", "--data", str(options.data), "--output", str(options.output), "--hours", "1"]
+    arguments = ["run", "--data", str(options.data), "--output", str(options.output),
+                 "--models", "difference", "second", "--hours", "1"]
     assert cli.main(arguments) == 0
     assert "training steps fitted to --hours: difference " in capsys.readouterr().out
     receipt = pipeline.read_json(options.output / "run.json")
@@ -249,19 +248,24 @@ def test_hours_shorten_training_and_an_interrupted_run_keeps_the_same_steps(opti
 def test_when_time_is_up_the_submission_is_made_of_what_is_finished(options, monkeypatch):
     def slow(self, train, folder):
         while True:
-            model_module.time.sleep(0.01)
+            time.sleep(0.01)
 
     monkeypatch.setattr(Second, "fit", slow)
     run = Run(dataclasses.replace(options, hours=1.0))
-    run.deadline = model_module.time.monotonic() + 8.0
-    done = run.all()
+
+    def finished(name, reason):
+        if name == "difference":
+            run.deadline = time.monotonic() + 0.2
+
+    done = run.all(finished=finished)
     assert done["failed"] == {"second": "time was up"}
     assert Path(done["submissions"]["submission"]).exists()
 
 
 @pytest.mark.parametrize(("built", "card", "right"), [
     (["sm_75", "sm_80", "sm_90"], (7, 5), True), (["sm_75", "sm_80"], (8, 9), True),
-    (["sm_75", "sm_80"], (6, 0), False), (["sm_80"], (7, 5), False), (["sm_70", "compute_70"], (9, 0), True), (["sm_80"], (9, 0), False),
+    (["sm_75", "sm_80"], (6, 0), False), (["sm_80"], (7, 5), False),
+    (["sm_70", "compute_70"], (9, 0), True), (["sm_80"], (9, 0), False),
     (["sm_90a"], (9, 0), True), ([], (8, 0), False)])
 def test_torch_runs_on_cards_it_was_built_for(built, card, right):
     assert environment.runs_on(built, card) is right
