@@ -29,13 +29,15 @@ from pixelplay.data.footage import Footage
 from pixelplay.distributed import local_hardware
 from pixelplay.errors import PixelPlayError
 from pixelplay.flow.speed import Baselines, SpeedMaps, speed_maps, usual_speed
-from pixelplay.model import Forecast, Model, Scores
+from pixelplay.model import Forecast, Model, Scores, extrapolate, quarter
 from pixelplay.repair.scenes import recognise
 
 log = logging.getLogger(__name__)
 
-TRIAL_STEPS = 3
+TRIAL_STEPS = 4
 """Optimiser steps that a forecast is measured on; the fastest counts, because the first ones also plan."""
+TRIAL_VALUES = 1 << 22
+"""Input values of one such step on a CPU."""
 
 MOST_SIDE = 4096
 """Pixels a side of a network's input may have: a damaged card must not ask for all memory."""
@@ -245,17 +247,26 @@ class Autoencoder(Model):
         model, training, steps = self, 0.0, 0
         if self.net is None:
             steps, config = self.planned_steps(frames[0]), self.config
-            # a CPU takes windows one after another whatever the batch, and large ones would take long
-            batch = config.batch if local_hardware().device != "cpu" else min(config.batch, 2)
-            model = type(self)(dataclasses.replace(config, batch=batch, epoch_steps=1), seed=self.seed)
+            model = type(self)(dataclasses.replace(config, batch=self._trial_batch(train), epoch_steps=1),
+                               seed=self.seed)
             model._learn(train, Path(folder), TRIAL_STEPS, title=f"{self.name}: trial")
             pace = max(row["clips_per_second"] or 0.0 for row in model.about["curve"])
             training = steps * config.batch * config.folds / pace
-        model._score(test, None, f"{self.name}: trial")  # the first call also loads and plans
-        start = time.perf_counter()
-        model._score(test, None, f"{self.name}: trial")
+        model._score(quarter(train), None, f"{self.name}: trial")  # the first call also loads and plans
+        seconds = []
+        for few in (quarter(train), train):
+            start = time.perf_counter()
+            model._score(few, None, f"{self.name}: trial")
+            seconds.append(time.perf_counter() - start)
         # the training frames are scored twice: for what is usual at each place, and held out
-        return Forecast(training, (time.perf_counter() - start) / len(test) * (frames[1] + 2 * frames[0]), steps)
+        return Forecast(training, extrapolate(*seconds, len(train), frames[1] + 2 * frames[0]), steps)
+
+    def _trial_batch(self, train: Footage) -> int:
+        """Windows in a step of a trial: a CPU takes large ones one after another, and a batch of them takes minutes."""
+        height, width = network_size(train.size, self.config.height)
+        values = len(self.offsets) * self.config.channels * height * width
+        return self.config.batch if local_hardware().device != "cpu" else \
+            min(self.config.batch, max(1, TRIAL_VALUES // values))
 
     def without_fold(self, train: Footage, number: int, folder: Path) -> Autoencoder:
         """The model that trained on all of `train` but fold `number` of `folds(train, config.folds)`; taken from
