@@ -48,7 +48,7 @@ SHARE, SEED = 0.25, 0
 def normal_footage(folder: Path, stage: Path) -> Footage:
     """All normal footage of a set, with speeds."""
     if not (stage / "speed.json").exists():
-        prepare(find_dataset(None, folder, None), stage)
+        prepare(find_dataset(None, folder, None), stage, RepairConfig(enabled=False))
         measure_speeds(stage, [open_footage(stage, "train")])
     return with_speeds(open_footage(stage, "train"), stage)
 

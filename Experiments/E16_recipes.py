@@ -198,10 +198,11 @@ def average_ranks(rows: pd.DataFrame) -> pd.DataFrame:
                           group=rows["set"].str.replace(r" [A-Z]$| \d-\d$", "", regex=True),
                           what=rows["protocol"] + ": " + rows["ranking"])
     means = numbers.groupby(["group", "what"], sort=False)[list(METRICS)].mean()
-    wide = means.stack().unstack("what")  # noqa: PD010  rows (group, metric), a column a ranking
+    wide = means.stack().unstack("what")
     ranks = pd.DataFrame(rankdata(-wide.to_numpy(), axis=1, nan_policy="omit"), wide.index, wide.columns)
     groups = wide.index.get_level_values("group").unique()
-    left = pd.concat([ranks.drop(index=g, level="group").mean() for g in groups], axis=1) if len(groups) > 1 else ranks.T
+    left = pd.concat([ranks.drop(index=g, level="group").mean() for g in groups if len(groups) > 1] or [ranks.mean()],
+                     axis=1)
     out = means.groupby("what", sort=False).mean().assign(rank=ranks.mean(), left_out=left.max(axis=1))
     return out.sort_values("rank")
 

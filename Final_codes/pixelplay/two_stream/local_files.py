@@ -18,9 +18,8 @@ from pixelplay.files import atomic_path, read_json, write_json
 from pixelplay.two_stream.actor_table import Scene
 from pixelplay.two_stream.foreground import Background
 from pixelplay.two_stream.motion import SpeedModel
-from pixelplay.two_stream.motion_density import DensityModel
-from pixelplay.two_stream.patch_vectors import VectorBank
 from pixelplay.two_stream.scoring import Rarity
+from pixelplay.two_stream.shape import ShapeModel
 from pixelplay.two_stream.usual import UsualModel
 
 
@@ -30,17 +29,17 @@ class LocalFit:
 
     Attributes:
         scene: background and settings of the flow.
-        speeds: of actors.
+        speeds, shapes: of actors.
         usual: distances of crops to each bank.
         banks: (K, dim) float32 crops of each seed.
         members: (K,) rows among the T crops that each bank keeps.
         calibrations, rarities: by part.
         train_ids, train_boxes: (T,) frame and (T, 4) box of each crop, for the report.
-        patches: VideoPatchCore's banks, by part.
     """
 
     scene: Scene
-    speeds: SpeedModel | DensityModel
+    speeds: SpeedModel
+    shapes: ShapeModel
     usual: UsualModel
     banks: list[np.ndarray]
     members: list[np.ndarray]
@@ -48,7 +47,6 @@ class LocalFit:
     rarities: dict[str, Rarity]
     train_ids: np.ndarray
     train_boxes: np.ndarray
-    patches: dict[str, VectorBank]
 
 
 def write_memory(folder: Path, name: str, fit: LocalFit, card: dict[str, Any]) -> None:
@@ -57,12 +55,10 @@ def write_memory(folder: Path, name: str, fit: LocalFit, card: dict[str, Any]) -
 
     background = fit.scene.background
     tensors = {"background.medians": background.medians, "background.thresholds": background.thresholds,
-               "background.thumbs": background.thumbs, "train_boxes": fit.train_boxes}
+               "background.thumbs": background.thumbs, "train_boxes": fit.train_boxes, "shapes": fit.shapes.vectors}
     tensors |= {f"speeds.{k}": v for k, v in fit.speeds.arrays().items()}
     tensors |= {f"usual.{k}": v for k, v in fit.usual.arrays().items()}
     tensors |= {f"bank{i}": b for i, b in enumerate(fit.banks)} | {f"members{i}": m for i, m in enumerate(fit.members)}
-    for part, bank in fit.patches.items():
-        tensors |= {f"{part}.vectors": bank.vectors, f"{part}.actors": bank.actors}
     with atomic_path(Path(folder) / f"{name}.safetensors") as part:
         save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, part)
     write_json(Path(folder) / f"{name}.json", {
@@ -82,18 +78,17 @@ def read_memory(folder: Path, name: str, version: int) -> tuple[LocalFit, dict[s
                              mend="fit the model again")
     try:
         own = {k: card.pop(k) for k in ("banks", "train_ids", "calibrations", "rarities")}
-        flow, config = card["flow"], card["config"]
+        flow = card["flow"]
         t = load_file(path)
         background = Background(t["background.medians"], t["background.thresholds"], t["background.thumbs"])
-        motion = SpeedModel if config.get("motion", "speed") == "speed" else DensityModel
         return LocalFit(
             Scene(background, flow["baseline"], flow["dead_zone"], flow["tolerance"], flow["directions"]),
-            motion.from_arrays(_under("speeds", t)), UsualModel.from_arrays(_under("usual", t)),
+            SpeedModel.from_arrays(_under("speeds", t)), ShapeModel(t["shapes"]),
+            UsualModel.from_arrays(_under("usual", t)),
             [t[f"bank{i}"] for i in range(own["banks"])], [t[f"members{i}"] for i in range(own["banks"])],
             {k: Calibration(**v) for k, v in own["calibrations"].items()},
             {k: Rarity(tuple(v["levels"]), v["excess"]) for k, v in own["rarities"].items()},
-            np.array(own["train_ids"], dtype=object), t["train_boxes"],
-            {p: VectorBank(t[f"{p}.vectors"], t[f"{p}.actors"]) for p in config.get("patches", ())}), card
+            np.array(own["train_ids"], dtype=object), t["train_boxes"]), card
     except (OSError, SafetensorError, KeyError) as cause:
         raise PixelPlayError(f"{path} or its card cannot be read: {cause}", mend="fit the model again") from cause
 

@@ -1,10 +1,11 @@
 """Local stream: does any actor look or move like no normal one?
 
 Reads `Footage`; finds actors (`actor_table`), embeds their crops, measures each crop's distance to memory banks of
-training crops, and compares distance and speed with what is usual where the actor stands (`usual.py`). Each part is
-calibrated on held-out training videos; the score is the sum of their rarities there (see `scoring.Rarity`), in which
-looks that are common there count for little. Writes `local_memory.safetensors` and its card; `actors.<split>.npz`
-(boxes, z-scores, reasons, nearest training crop) beside them for the report.
+training crops, compares distance and speed with what is usual where the actor stands (`usual.py`), and its outline
+with those seen there (`shape.py`). Each part is calibrated on held-out training videos; the score is the sum of their
+rarities there (see `scoring.Rarity`), in which looks and shapes that are common there count for little. Writes
+`local_memory.safetensors` and its card; `actors.<split>.npz` (boxes, z-scores, reasons, nearest training crop) beside
+them for the report.
 
 After Reiss and Hoshen, arXiv 2212.00789 (attributes, per-attribute maxima, held-out calibration).
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,17 +41,15 @@ from pixelplay.two_stream.greedy import Chosen
 from pixelplay.two_stream.local_config import LocalMemoryConfig
 from pixelplay.two_stream.local_files import LocalFit, read_memory, write_memory
 from pixelplay.two_stream.memory import folds, nearest
-from pixelplay.two_stream.motion import Actors, SpeedModel, fit_speeds
-from pixelplay.two_stream.motion_density import METHODS, DensityModel, fit_density
-from pixelplay.two_stream.patch_vectors import PARTS as PATCHES
-from pixelplay.two_stream.patch_vectors import PatchVectors, VectorBank, patch_vectors
+from pixelplay.two_stream.motion import SpeedModel, fit_speeds
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima
+from pixelplay.two_stream.shape import fit_shapes
 from pixelplay.two_stream.tracks import link_actors, track_mean
 from pixelplay.two_stream.usual import ANYWHERE, NEARBY, fit_usual
 
 log = logging.getLogger(__name__)
 
-PARTS = ("appearance", "motion")
+PARTS = ("motion", "appearance", "shape")
 APPEARANCE_KERNELS = (ANYWHERE, NEARBY)
 """A far crop shows little and one that the image's edge cuts off shows part of a person: both lie in their rows."""
 HIGH = 100.0
@@ -64,18 +64,11 @@ class LocalMemory(Model):
     stage: ClassVar[str] = "02_two_stream_memory"
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 5.0
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     Config = LocalMemoryConfig
 
     def __init__(self, config: LocalMemoryConfig, *, seed: int = 0):
         super().__init__(config, seed=seed)
-        if config.motion not in ("speed", *METHODS):
-            raise PixelPlayError(f"local_memory.motion is '{config.motion}'",
-                                 expected="one of speed, " + ", ".join(METHODS))
-        unknown = set(config.patches) - set(PATCHES)
-        if unknown or config.clip < 2:
-            raise PixelPlayError(f"local_memory.patches {', '.join(unknown)} with clips of {config.clip}",
-                                 expected="any of " + ", ".join(PATCHES) + ", clips of 2 frames or more")
         self.fitted: LocalFit | None = None
         self.about: dict[str, Any] = {}
         self._held_out: tuple[str, Scores] | None = None
@@ -93,28 +86,26 @@ class LocalMemory(Model):
         # what an unreliable frame shows is not normal footage but its corruption
         trusted = table.measured & (train.reliability[table.position] >= 0.5)
         trusted = trusted if trusted.any() else table.measured
-        measured, motion = np.flatnonzero(trusted), np.full(len(table), np.nan)
+        measured, (motion, shape) = np.flatnonzero(trusted), np.full((2, len(table)), np.nan)
         actors = table.actors(train.full_size)
-        speeds, motion[measured] = self._fit_motion(actors.take(measured), train.videos[table.position[measured]])
-        motion = self._steady(motion, table, train, scene)
+        known, seen_in = actors.take(measured), train.videos[table.position[measured]]
+        speeds, motion[measured] = fit_speeds(known, seen_in)
+        shapes, shape[measured] = fit_shapes(table.boxes[measured], known, seen_in)
+        motion, shape = self._steady([motion, shape], table, train, scene)
         rows, features = self._features(train, folder, table)
         videos = train.videos[table.position[rows]]
         picks = [self._pick(features, videos, s) for s in range(c.seeds)]
-        vectors = self._vectors(train, folder, table, rows)
-        generator = torch.Generator().manual_seed(1000 * self.seed)
-        banks = {p: VectorBank.fit(vectors.memorised(p), c.patch_ratio, c.floor, generator) for p in c.patches}
         crops = [np.asarray(features[p], np.float32) for p in picks]
         fold = folds(videos)
         near, _ = self._nearest(features, fold, crops, picks, fold)
         known, strange = np.isfinite(near).all(0), np.full(len(rows), np.nan)
         usual, strange[known] = fit_usual(near.T[known], actors.take(rows[known]), videos[known], APPEARANCE_KERNELS)
-        by_actor = {"motion": motion, "appearance": _at(rows, strange, table)} | {
-            p: _at(rows, bank.score(vectors.compared(p), fold, fold), table) for p, bank in banks.items()}
+        by_actor = {"motion": motion, "appearance": _at(rows, strange, table), "shape": shape}
         raw = self._frames(train, table, by_actor)
         calibrations = {part: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1),
                                         log=True, high=HIGH) for part, values in raw.items()}
-        self.fitted = LocalFit(scene, speeds, usual, crops, picks, calibrations, {},
-                               train.ids[table.position[rows]], table.boxes[rows], banks)
+        self.fitted = LocalFit(scene, speeds, shapes, usual, crops, picks, calibrations, {},
+                               train.ids[table.position[rows]], table.boxes[rows])
         z = self._parts(train, raw)[1]
         self.fitted = dataclasses.replace(self.fitted, rarities={part: Rarity.fit(z[part]) for part in z})
         self.about = self._card(train, table, scene, speeds)
@@ -151,14 +142,13 @@ class LocalMemory(Model):
         table = self._table(footage, folder, fitted.scene)
         actors, motion = table.actors(footage.full_size), np.full(len(table), np.nan)
         motion[table.measured] = fitted.speeds.score(actors.take(table.measured))
-        motion = self._steady(motion, table, footage, fitted.scene)
+        shape = fitted.shapes.score(table.boxes, actors)
+        motion, shape = self._steady([motion, shape], table, footage, fitted.scene)
         rows, features = self._features(footage, folder, table)
         own = frame_fold[table.position[rows]]
         near, which = self._nearest(features, own, fitted.banks, fitted.members, crop_fold)
-        vectors = self._vectors(footage, folder, table, rows)
         strange = fitted.usual.score(near.T, actors.take(rows))
-        by_actor = {"motion": motion, "appearance": _at(rows, strange, table)} | {
-            p: _at(rows, bank.score(vectors.compared(p), own, crop_fold), table) for p, bank in fitted.patches.items()}
+        by_actor = {"motion": motion, "appearance": _at(rows, strange, table), "shape": shape}
         nearest_crop = np.full(len(table), -1, np.int64)
         nearest_crop[rows] = which
         self._write_actors(footage, folder, table, by_actor, nearest_crop)
@@ -225,25 +215,12 @@ class LocalMemory(Model):
                                  parameters={"pad": c.pad, "square": 224}, batch_size=c.batch)
         return rows, features
 
-    def _vectors(self, footage: Footage, folder: Path, table: ActorTable, rows: np.ndarray
-                 ) -> PatchVectors | None:
-        """Patch vectors of the embedded actors, where they are wanted."""
-        c = self.config
-        if not c.patches:
-            return None
-        return patch_vectors(footage, table.position[rows], table.boxes[rows], functools.partial(crop, pad=c.pad),
-                             self.backbone, folder / "cache", clip=c.clip, groups=c.groups, tolerance=c.tolerance,
-                             parameters={"pad": c.pad, "square": 224})
-
-    def _fit_motion(self, actors: Actors, videos: np.ndarray) -> tuple[SpeedModel | DensityModel, np.ndarray]:
-        if self.config.motion == "speed":
-            return fit_speeds(actors, videos)
-        return fit_density(actors, videos, self.config.motion, seed=self.seed)
-
-    def _steady(self, motion: np.ndarray, table: ActorTable, footage: Footage, scene: Scene) -> np.ndarray:
-        """Motion scores, each the mean along its actor's short track."""
+    def _steady(self, scores: Sequence[np.ndarray], table: ActorTable, footage: Footage, scene: Scene
+                ) -> list[np.ndarray]:
+        """(M,) scores of actors, each the mean along its actor's short track."""
         reach = self.config.track_reach * scene.baseline
-        return track_mean(motion, *link_actors(table, footage, self.config.tolerance), reach) if reach else motion
+        links = link_actors(table, footage, self.config.tolerance)
+        return [track_mean(one, *links, reach) for one in scores]
 
     def _pick(self, features: np.ndarray, videos: np.ndarray, member: int) -> np.ndarray:
         """Sorted rows of `features` (m,) that one bank keeps; members differ in subsample, start and projection."""
@@ -308,17 +285,16 @@ class LocalMemory(Model):
         # a frame cut off from its neighbours shows no motion to measure, which is not the same as standing still
         scene = fitted.scene
         alone = partners(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance) < 0
-        parts = {part: self._between(footage, values) for part, values in raw.items() if part != "motion"}
-        parts["motion"] = fill_missing(np.nan_to_num(raw["motion"], nan=0.0), alone, footage.videos, footage.frames,
-                                       _usual(fitted.calibrations["motion"]))
+        parts = {"motion": fill_missing(np.nan_to_num(raw["motion"], nan=0.0), alone, footage.videos, footage.frames,
+                                        _usual(fitted.calibrations["motion"])),
+                 "appearance": self._between(footage, raw["appearance"]),
+                 "shape": np.nan_to_num(raw["shape"], nan=0.0)}
         return parts, {part: fitted.calibrations[part](values) for part, values in parts.items()}, alone
 
     def _scores(self, footage: Footage, raw: dict[str, np.ndarray], distances: dict[str, np.ndarray]) -> Scores:
-        c, rarities = self.config, self._require().rarities
+        rarities = self._require().rarities
         parts, z, alone = self._parts(footage, raw)
-        weights = {"appearance": c.appearance_weight, "motion": c.motion_weight}
-        total = sum(weights.get(p, c.patch_weight) * rarities[p](z[p], 1.0 if p == "motion" else c.common)
-                    for p in (*PARTS, *c.patches))
+        total = sum(rarities[p](z[p], 1.0 if p == "motion" else self.config.common) for p in PARTS)
         # a part in which nothing differs (nobody moves, nobody is there) ranks nothing and has no file
         parts = {n: v for n, v in (parts | distances).items() if len(v) < 2 or v.min() < v.max()}
         return Scores(total, alone, parts)
@@ -328,7 +304,7 @@ class LocalMemory(Model):
     def _stamp(self, train: Footage) -> str:
         return f"{train.fingerprint}-{len(train)}"
 
-    def _card(self, train: Footage, table: ActorTable, scene: Scene, speeds: SpeedModel | DensityModel
+    def _card(self, train: Footage, table: ActorTable, scene: Scene, speeds: SpeedModel
               ) -> dict[str, Any]:
         return {"backbone": self.backbone.name, "weights_hash": self.backbone.weights_hash,
                 "source": self.backbone.source, "precision": self.backbone.hardware.dtype,
@@ -346,9 +322,7 @@ class LocalMemory(Model):
         fitted = self._require()
         z = {part: np.where(np.isfinite(actors[part]), fitted.calibrations[part](np.nan_to_num(actors[part])), np.nan)
              for part in PARTS}
-        ratio = actors["motion"] if self.config.motion == "speed" else np.full(len(table), np.nan)
-        write_actors(folder, footage, table, z["appearance"], z["motion"], ratio, nearest_crop,
-                     fitted.train_ids, fitted.train_boxes)
+        write_actors(folder, footage, table, z, actors["motion"], nearest_crop, fitted.train_ids, fitted.train_boxes)
 
     def save(self, folder: Path) -> None:
         """Write local_memory.safetensors and, last, its card."""
