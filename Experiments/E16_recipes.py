@@ -1,10 +1,11 @@
 """E16: which recipe ranks frames best on sets it was not chosen on? Every recipe on the same raw scores of every set.
 
-Development sets: labelled Ped2; the embedded sample; three real Avenue test videos beside normal videos that no model
-learnt from (three ways to divide the normal ones); Avenue's and Ped2's normal footage with injected anomalies (E15's
-folds and draws). Raw scores are computed once, into SCRATCH_FOLDER, by the lite profile; ranking them again with
-another recipe takes seconds. `recorded` recipes may look at all of a video, `live` ones at its past alone. Beside the
-product's recipe stand both reference recipes, each member alone, each family, and frame difference.
+Development sets: labelled Ped2; the embedded sample; three real Avenue test videos beside two normal videos, these with
+the scores of models that did not learn from them; Avenue's and Ped2's normal footage with injected anomalies (E15's
+folds and draws). Raw scores are computed once, into SCRATCH_FOLDER, by the lite profile (released autoencoders on Ped2
+and Avenue); ranking them again with another recipe takes seconds. `recorded` recipes may look at all of a video, `live`
+ones at its past alone. Beside the product's recipe stand both reference recipes, each member alone, each family, and
+frame difference.
 
 Labels fill the table, and the table chooses defaults: what is chosen by the average rank over the sets is said to win
 only where it also does with each set left out in turn (`left_out` in the printed table).
@@ -19,7 +20,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,25 +32,24 @@ from E15_injected_draws import MOST, score
 from scipy.stats import rankdata
 
 from pixelplay.data.baseline import frame_difference_scores
+from pixelplay.data.ids import split_id
 from pixelplay.data.manifest import Manifest
 from pixelplay.environment import limit_threads
 from pixelplay.evaluation.bootstrap import frame_intervals
 from pixelplay.evaluation.labels import read_labels
 from pixelplay.fusion.ensemble import find_files, read_members
 from pixelplay.fusion.recipe import Frames, load_recipe
-from pixelplay.fusion.scores import ScoreFile, read_table, write_table
+from pixelplay.fusion.scores import ScoreFile, write_table
 from pixelplay.fusion.smoothing import smooth
 from pixelplay.fusion.synthetic import UNTOUCHED
 from pixelplay.pipeline import Options, Run
 from pixelplay.registry import MODELS, model_class
 from pixelplay.repair.stage import open_footage
 
-AVENUE = {"avenue A": (("10", "11"), ("12", "16")), "avenue B": (("10", "11", "12"), ("16",)),
-          "avenue C": (("10", "11", "16"), ("12",))}
-"""Training videos of a division, and the normal ones beside the three test videos."""
-RUNS = ("ped2", "sample", *AVENUE)
+BESIDE = ("12", "16")
+"""Training videos of Avenue that stand for normal test videos: those with the encoder of the test videos."""
+RUNS = ("ped2", "sample", "avenue")
 METRICS = ("ap", "micro_auc", "macro_auc")
-Ranking = Callable[[Mapping[str, ScoreFile], Frames], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,20 +75,13 @@ class Labelled:
 
 def score_run(name: str, data: Path, scratch: Path, models: tuple[str, ...] = tuple(MODELS)) -> None:
     """Raw scores of a real set, by a run of the lite profile."""
-    source, weights = None, None
-    if name == "ped2":
-        source, weights = data / "ped2", Path(__file__).parents[1] / "Final_codes" / "Final_models" / "ped2"
-    elif name in AVENUE:
-        source = scratch / "inputs" / name
-        learnt, normal = AVENUE[name]
-        known = {p.stem: p for p in (data / "avenue_train" / "training_videos").iterdir()}
-        shown = [*(known[v] for v in normal), *(data / "avenue_test_part" / "testing_videos").iterdir()]
-        for split, videos in (("training_videos", [known[v] for v in learnt]), ("testing_videos", shown)):
-            (source / split).mkdir(parents=True, exist_ok=True)
-            for video in videos:
-                if not (source / split / video.name).exists():
-                    (source / split / video.name).symlink_to(video.resolve())
-    run = Run(Options(data=source, output=scratch / name, weights=weights, models=models))
+    released = Path(__file__).parents[1] / "Final_codes" / "Final_models"
+    options = {
+        "ped2": Options(data=data / "ped2", weights=released / "ped2"),
+        "avenue": Options(train=data / "avenue_train" / "training_videos", weights=released / "avenue",
+                          test=data / "avenue_test_part" / "testing_videos"),
+        "sample": Options()}[name]
+    run = Run(dataclasses.replace(options, output=scratch / name, models=models))
     run.extract()
     for model in models:
         run.model(model)
@@ -110,13 +103,10 @@ def read_run(name: str, data: Path, scratch: Path) -> list[Labelled]:
     if not (folder / "scores" / "stae.csv").exists():
         return []
     frames = Frames.of_stage(folder / EXTRACTION)
-    if name in AVENUE:  # the normal videos have no labels of their own
-        known = pd.read_csv(data / "avenue_test_part" / "frame_labels.csv").set_index("Id")["label"]
-        truth = known.reindex(frames.ids).fillna(0).to_numpy(int)
-    else:
-        labels = data / "ped2" / "frame_labels.csv" if name == "ped2" else Manifest.load(folder / EXTRACTION).labels
-        truth = read_labels(labels).align(frames.ids).values
-    return [labelled(name, folder, frames, truth)]
+    labels = {"ped2": data / "ped2" / "frame_labels.csv", "avenue": data / "avenue_test_part" / "frame_labels.csv",
+              "sample": Manifest.load(folder / EXTRACTION).labels}[name]
+    found = labelled(name, folder, frames, read_labels(labels).align(frames.ids).values)
+    return [with_held_out(found, BESIDE) if name == "avenue" else found]
 
 
 def read_injected(name: str, scratch: Path) -> list[Labelled]:
@@ -141,15 +131,33 @@ def labelled(name: str, folder: Path, frames: Frames, truth: np.ndarray) -> Labe
     return Labelled(name, folder, frames, truth, members, parts)
 
 
+def with_held_out(one: Labelled, videos: Sequence[str]) -> Labelled:
+    """A set with training videos as further, normal test videos, by their held-out scores."""
+    keep = np.isin([split_id(i)[0] for i in one.members["stae"].train_ids], videos)
+    more = one.members["stae"].train_ids[keep]
+    known = dict(zip(one.frames.ids, zip(one.frames.reliability, one.frames.sigma, one.truth)))
+    frames = Frames.of_ids([*one.frames.ids, *more], {i: k[0] for i, k in known.items()},
+                           {i: k[1] for i, k in known.items()})
+
+    def joined(file: ScoreFile) -> ScoreFile:
+        values = dict(zip(file.ids, file.values)) | dict(zip(more, file.train_values[keep]))
+        return dataclasses.replace(file, ids=frames.ids, values=np.array([values[i] for i in frames.ids]))
+
+    truth = np.array([known[i][2] if i in known else 0 for i in frames.ids])
+    return dataclasses.replace(one, frames=frames, truth=truth, members={m: joined(f) for m, f in one.members.items()},
+                               parts={m: joined(f) for m, f in one.parts.items()})
+
+
 def frame_difference(one: Labelled) -> np.ndarray:
     """The baseline's scores, smoothed like a member; kept beside the raw scores."""
     path = one.folder / "frame_difference.csv"
     if not path.exists():
         stage = one.folder / EXTRACTION if (one.folder / EXTRACTION).exists() else one.folder
-        footage = open_footage(stage, "test")
-        write_table(path, footage.ids, frame_difference_scores(footage))
-    ids, values = read_table(path, one.frames.ids)
-    values = values[pd.Index(ids).get_indexer(pd.Index(one.frames.ids))]
+        parts = [open_footage(stage, split) for split in (("train", "test") if one.name == "avenue" else ("test",))]
+        write_table(path, np.concatenate([f.ids for f in parts]),
+                    np.concatenate([frame_difference_scores(f) for f in parts]))
+    table = pd.read_csv(path, dtype={"Id": str}).set_index("Id")["Predicted"]
+    values = table.loc[one.frames.ids].to_numpy()
     return smooth(values, one.frames.videos, one.frames.frames, one.frames.reliability, sigma=5.0)
 
 
@@ -190,12 +198,12 @@ def table(one: Labelled) -> list[dict]:
 
 
 def average_ranks(rows: pd.DataFrame) -> pd.DataFrame:
-    """Average rank of every ranking (1 = best) over sets and metrics; divisions and draws of one set count once.
+    """Average rank of every ranking (1 = best) over sets and metrics; draws of one set count once.
 
     Columns: mean AP, micro and macro; `rank`; `left_out`, the worst average rank with one set left out.
     """
     numbers = rows.assign(**{m: pd.to_numeric(rows[m]) for m in METRICS},
-                          group=rows["set"].str.replace(r" [A-Z]$| \d-\d$", "", regex=True),
+                          group=rows["set"].str.replace(r" \d-\d$", "", regex=True),
                           what=rows["protocol"] + ": " + rows["ranking"])
     means = numbers.groupby(["group", "what"], sort=False)[list(METRICS)].mean()
     wide = means.stack().unstack("what")
