@@ -49,6 +49,7 @@ from pixelplay.repair.stage import open_footage
 BESIDE = ("12", "16")
 """Training videos of Avenue that stand for normal test videos: those with the encoder of the test videos."""
 RUNS = ("ped2", "sample", "avenue")
+QUAD = ("stae", "roadmap", "unet", "joint")
 METRICS = ("ap", "micro_auc", "macro_auc")
 
 
@@ -175,7 +176,7 @@ def rankings(one: Labelled) -> dict[tuple[str, str], np.ndarray]:
             found[protocol, f"ours, {family.replace('_', '-')} alone"] = fused.merge(some)
         found |= {(protocol, m): fused.processed[m] for m in one.members}
     quad = load_recipe("reference-quad")
-    found["recorded", "reference-quad"] = quad.fuse({m: one.members[m] for m in quad.weights}, one.frames, None).values
+    found["recorded", "reference-quad"] = quad.fuse({m: one.members[m] for m in QUAD}, one.frames, None).values
     found["recorded", "reference-two-stream"] = load_recipe("reference-two-stream").fuse(
         one.parts, one.frames, None).values
     found["recorded", "frame difference"] = frame_difference(one)

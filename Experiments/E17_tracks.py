@@ -1,9 +1,8 @@
-"""E17: how far do boxes alone go? The local stream's own parts on person tracks, without a picture.
+"""E17: how far do boxes alone go? The local stream's motion part on person tracks, without a picture.
 
 Scores tables of tracked boxes through the classes the product uses: speed against what is usual in an actor's row and
-for its size (`two_stream/motion.py`), outline in its row (`two_stream/shape.py`), and their sum of rarities as in
-`two_stream/local_memory.py`. Every camera is learnt by itself. `recorded` smooths to both sides, `live` with past
-frames alone. Labels fill the table alone.
+for its size (`two_stream/motion.py`), and its rarity as in `two_stream/local_memory.py`. Every camera is learnt by
+itself. `recorded` smooths to both sides, `live` with past frames alone. Labels fill the table alone.
 
 Run:   python Experiments/E17_tracks.py TRACKS_FOLDER [--labels CSV] [--name NAME]
        TRACKS_FOLDER holds train.csv and test.csv (or .csv.gz), columns video, frame, id, x0, y0, x1, y1 in pixels, and
@@ -25,13 +24,11 @@ from pixelplay.calibration import calibrate
 from pixelplay.errors import PixelPlayError
 from pixelplay.evaluation.bootstrap import frame_intervals
 from pixelplay.fusion.smoothing import smooth
-from pixelplay.two_stream.local_config import LocalMemoryConfig
 from pixelplay.two_stream.local_memory import HIGH, LocalMemory
 from pixelplay.two_stream.motion import Actors, fit_speeds
 from pixelplay.two_stream.scoring import Rarity
-from pixelplay.two_stream.shape import fit_shapes
 
-BOXES = ["x0", "y0", "x1", "y1"]
+BOXES = {"x0", "y0", "x1", "y1"}
 REACH = 5
 """Frames to either side over which a track's speed is measured."""
 METRICS = ("ap", "micro_auc", "macro_auc")
@@ -74,28 +71,19 @@ def actors_of(table: pd.DataFrame, size: tuple[float, float]) -> Actors:
                   np.zeros(len(table), np.int64), table[["speed"]].to_numpy(np.float64))
 
 
-def camera_scores(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
-    """One camera's test frames with the rarity of each part; index (video, frame)."""
+def camera_scores(train: pd.DataFrame, test: pd.DataFrame) -> pd.Series:
+    """(video, frame) -> rarity of the fastest actor, for one camera's test frames."""
     every = pd.concat([train, test])
     size = float(every["y1"].max()), float(every["x1"].max())
-    known, asked = actors_of(train, size), actors_of(test, size)
-    videos, boxes = train["video"].to_numpy(object), (train[BOXES].to_numpy(float), test[BOXES].to_numpy(float))
-    motion, held_motion = fit_speeds(known, videos)
-    shapes, held_shape = fit_shapes(boxes[0], known, videos)
-    parts = {"motion": (held_motion, motion.score(asked)), "shape": (held_shape, shapes.score(boxes[1], asked))}
-    out = {}
-    for part, (held_out, values) in parts.items():
-        highest = (pd.Series(v).groupby([t["video"].to_numpy(object), t["frame"].to_numpy()]).max()
-                   for v, t in ((held_out, train), (values, test)))
-        normal, found = highest
-        unit = calibrate(normal.to_numpy(), log=True, high=HIGH)
-        common = 1.0 if part == "motion" else LocalMemoryConfig().common
-        out[part] = pd.Series(Rarity.fit(unit(normal.to_numpy()))(unit(found.to_numpy()), common), found.index)
-    return pd.DataFrame(out)
+    motion, held_out = fit_speeds(actors_of(train, size), train["video"].to_numpy(object))
+    normal, found = (pd.Series(v).groupby([t["video"].to_numpy(object), t["frame"].to_numpy()]).max()
+                     for v, t in ((held_out, train), (motion.score(actors_of(test, size)), test)))
+    unit = calibrate(normal.to_numpy(), log=True, high=HIGH)
+    return pd.Series(Rarity.fit(unit(normal.to_numpy()))(unit(found.to_numpy())), found.index)
 
 
-def score(train: pd.DataFrame, test: pd.DataFrame, frames: pd.DataFrame) -> pd.DataFrame:
-    """Rarities of `frames` (columns video, frame): motion, shape and both; 0 where nobody is.
+def score(train: pd.DataFrame, test: pd.DataFrame, frames: pd.DataFrame) -> np.ndarray:
+    """Rarities of `frames` (columns video, frame); 0 where nobody is.
 
     Raises:
         PixelPlayError: a camera without training tracks.
@@ -107,8 +95,7 @@ def score(train: pd.DataFrame, test: pd.DataFrame, frames: pd.DataFrame) -> pd.D
             raise PixelPlayError(f"camera '{camera}' has test tracks and no training tracks",
                                  expected="training videos of every camera")
         found.append(camera_scores(own, some))
-    rarities = pd.concat(found).reindex(pd.MultiIndex.from_frame(frames[["video", "frame"]])).fillna(0.0)
-    return rarities.assign(both=rarities.sum(axis=1)).reset_index(drop=True)
+    return pd.concat(found).reindex(pd.MultiIndex.from_frame(frames[["video", "frame"]])).fillna(0.0).to_numpy()
 
 
 def main() -> None:
@@ -123,17 +110,15 @@ def main() -> None:
     rarities = score(read_tracks(args.tracks, "train"), read_tracks(args.tracks, "test"), frames)
     videos, numbers, truth = frames["video"].to_numpy(object), frames["frame"].to_numpy(), frames["label"].to_numpy()
     rows = []
-    for part in rarities:
-        for protocol in ("recorded", "live"):
-            values = smooth(rarities[part].to_numpy(), videos, numbers, sigma=LocalMemory.sigma,
-                            causal=protocol == "live")
-            around = frame_intervals(truth, values, videos)
-            row = {"set": args.name or args.tracks.name, "frames": str(len(truth)), "anomalous": str(int(truth.sum())),
-                   "protocol": protocol, "parts": part}
-            for metric in METRICS:
-                row |= {metric: f"{100 * around[metric].value:.1f}", f"{metric}_low": f"{100 * around[metric].low:.1f}",
-                        f"{metric}_high": f"{100 * around[metric].high:.1f}"}
-            rows.append(row)
+    for protocol in ("recorded", "live"):
+        values = smooth(rarities, videos, numbers, sigma=LocalMemory.sigma, causal=protocol == "live")
+        around = frame_intervals(truth, values, videos)
+        row = {"set": args.name or args.tracks.name, "frames": str(len(truth)), "anomalous": str(int(truth.sum())),
+               "protocol": protocol}
+        for metric in METRICS:
+            row |= {metric: f"{100 * around[metric].value:.1f}", f"{metric}_low": f"{100 * around[metric].low:.1f}",
+                    f"{metric}_high": f"{100 * around[metric].high:.1f}"}
+        rows.append(row)
     write_rows(Path(__file__).with_suffix(".csv"), rows, keep="set")
     print(pd.DataFrame(rows).to_string(index=False))
 

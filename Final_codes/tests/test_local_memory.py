@@ -45,7 +45,7 @@ def test_every_frame_has_one_finite_score_and_the_named_parts(run):
     assert scores.values.shape == (32,) and np.isfinite(scores.values).all() and np.ptp(scores.values) > 0
     assert held_out.values.shape == (48,) and np.isfinite(held_out.values).all()
     seeds = {f"appearance.seed{k}" for k in range(3)}
-    assert {"appearance", "motion", "shape"} | seeds <= set(scores.parts)
+    assert {"appearance", "motion"} | seeds <= set(scores.parts)
     assert all(np.isfinite(p).all() and len(p) == 32 for p in scores.parts.values())
 
 
@@ -69,11 +69,10 @@ def test_saved_and_loaded_scores_are_the_same(run, tmp_path):
 
 def test_the_score_is_the_sum_of_rarities_in_which_common_looks_count_for_less(run):
     model, _, _, _, scores = run
-    z = {part: model.fitted.calibrations[part](scores.parts[part]) for part in ("appearance", "motion", "shape")}
+    z = {part: model.fitted.calibrations[part](scores.parts[part]) for part in ("appearance", "motion")}
     rarities, common = model.fitted.rarities, model.config.common
     assert common < 1 and (z["appearance"] < rarities["appearance"].levels[-1]).any()
-    expected = (rarities["motion"](z["motion"]) + rarities["appearance"](z["appearance"], common)
-                + rarities["shape"](z["shape"], common))
+    expected = rarities["motion"](z["motion"]) + rarities["appearance"](z["appearance"], common)
     np.testing.assert_allclose(scores.values, expected)
 
 

@@ -23,8 +23,8 @@ def write_actors(folder: Path, footage: Footage, table: ActorTable, z: dict[str,
     Args:
         z: part -> (M,) deviations above normal, NaN = not measured; ratio: (M,) speed over the usual top speed.
     """
-    words = np.array([reason(*actor) for actor in zip(z["motion"], z["appearance"], z["shape"], ratio, table.classes)],
-                     dtype=np.str_)
+    actors = zip(z["motion"], z["appearance"], ratio, table.classes)
+    words = np.array([reason(*actor) for actor in actors], dtype=np.str_)
     with atomic_path(folder / f"actors.{footage.name}.npz") as part:
         np.savez(part, Id=footage.ids[table.position].astype(np.str_), boxes=table.boxes, classes=table.classes,
                  detector_score=table.scores, speed=table.motion[:, 0], **{f"{part}_z": v for part, v in z.items()},
@@ -37,7 +37,7 @@ def load_actors(folder: Path, split: str) -> dict[str, np.ndarray]:
     Returns:
         M actors in frame order: Id (M,) str; boxes (M, 4) xyxy, original pixels; classes (M,) COCO number, -1 =
         foreground; detector_score (M,); appearance_z (M,) NaN where the crop was not embedded (see `stride`);
-        motion_z (M,) NaN where no flow could be measured; shape_z (M,); speed (M,) mean, original pixels per frame;
+        motion_z (M,) NaN where no flow could be measured; speed (M,) mean, original pixels per frame;
         reason (M,) words, '' where nothing stands out; nearest (M,) row of the most similar training crop in
         train_Id (T,) and train_boxes (T, 4), -1 where there is none.
     Raises:

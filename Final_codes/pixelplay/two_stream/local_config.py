@@ -26,8 +26,8 @@ class LocalMemoryConfig:
         ratio: share of the training crops that a bank keeps.
         floor: least crops in a bank, where there are as many: of a short training set the whole subsample.
         seeds, subsample, projection, outliers: see `GlobalMemoryConfig`.
-        common: factor for the rarity of looks and shapes that a tenth of the training frames reach (see `Rarity`):
-            clothes and groups differ from day to day, and a sum of ordinary rarities would rank frames by them.
+        common: factor for the rarity of looks that a tenth of the training frames reach (see `Rarity`): clothes and
+            groups differ from day to day, and a sum of ordinary rarities would rank frames by them.
     """
 
     detectors: tuple[str, ...] = ("foreground",)

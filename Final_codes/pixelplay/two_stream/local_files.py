@@ -19,7 +19,6 @@ from pixelplay.two_stream.actor_table import Scene
 from pixelplay.two_stream.foreground import Background
 from pixelplay.two_stream.motion import SpeedModel
 from pixelplay.two_stream.scoring import Rarity
-from pixelplay.two_stream.shape import ShapeModel
 from pixelplay.two_stream.usual import UsualModel
 
 
@@ -29,7 +28,7 @@ class LocalFit:
 
     Attributes:
         scene: background and settings of the flow.
-        speeds, shapes: of actors.
+        speeds: of actors.
         usual: distances of crops to each bank.
         banks: (K, dim) float32 crops of each seed.
         members: (K,) rows among the T crops that each bank keeps.
@@ -39,7 +38,6 @@ class LocalFit:
 
     scene: Scene
     speeds: SpeedModel
-    shapes: ShapeModel
     usual: UsualModel
     banks: list[np.ndarray]
     members: list[np.ndarray]
@@ -55,7 +53,7 @@ def write_memory(folder: Path, name: str, fit: LocalFit, card: dict[str, Any]) -
 
     background = fit.scene.background
     tensors = {"background.medians": background.medians, "background.thresholds": background.thresholds,
-               "background.thumbs": background.thumbs, "train_boxes": fit.train_boxes, "shapes": fit.shapes.vectors}
+               "background.thumbs": background.thumbs, "train_boxes": fit.train_boxes}
     tensors |= {f"speeds.{k}": v for k, v in fit.speeds.arrays().items()}
     tensors |= {f"usual.{k}": v for k, v in fit.usual.arrays().items()}
     tensors |= {f"bank{i}": b for i, b in enumerate(fit.banks)} | {f"members{i}": m for i, m in enumerate(fit.members)}
@@ -83,8 +81,7 @@ def read_memory(folder: Path, name: str, version: int) -> tuple[LocalFit, dict[s
         background = Background(t["background.medians"], t["background.thresholds"], t["background.thumbs"])
         return LocalFit(
             Scene(background, flow["baseline"], flow["dead_zone"], flow["tolerance"], flow["directions"]),
-            SpeedModel.from_arrays(_under("speeds", t)), ShapeModel(t["shapes"]),
-            UsualModel.from_arrays(_under("usual", t)),
+            SpeedModel.from_arrays(_under("speeds", t)), UsualModel.from_arrays(_under("usual", t)),
             [t[f"bank{i}"] for i in range(own["banks"])], [t[f"members{i}"] for i in range(own["banks"])],
             {k: Calibration(**v) for k, v in own["calibrations"].items()},
             {k: Rarity(tuple(v["levels"]), v["excess"]) for k, v in own["rarities"].items()},

@@ -1,11 +1,10 @@
 """Local stream: does any actor look or move like no normal one?
 
 Reads `Footage`; finds actors (`actor_table`), embeds their crops, measures each crop's distance to memory banks of
-training crops, compares distance and speed with what is usual where the actor stands (`usual.py`), and its outline
-with those seen there (`shape.py`). Each part is calibrated on held-out training videos; the score is the sum of their
-rarities there (see `scoring.Rarity`), in which looks and shapes that are common there count for little. Writes
-`local_memory.safetensors` and its card; `actors.<split>.npz` (boxes, z-scores, reasons, nearest training crop) beside
-them for the report.
+training crops, and compares distance and speed with what is usual where the actor stands (`usual.py`). Each part is
+calibrated on held-out training videos; the score is the sum of their rarities there (see `scoring.Rarity`), in which
+looks that are common there count for little. Writes `local_memory.safetensors` and its card; `actors.<split>.npz`
+(boxes, z-scores, reasons, nearest training crop) beside them for the report.
 
 After Reiss and Hoshen, arXiv 2212.00789 (attributes, per-attribute maxima, held-out calibration).
 """
@@ -15,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -43,13 +41,12 @@ from pixelplay.two_stream.local_files import LocalFit, read_memory, write_memory
 from pixelplay.two_stream.memory import folds, nearest
 from pixelplay.two_stream.motion import SpeedModel, fit_speeds
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima
-from pixelplay.two_stream.shape import fit_shapes
 from pixelplay.two_stream.tracks import link_actors, track_mean
 from pixelplay.two_stream.usual import ANYWHERE, NEARBY, fit_usual
 
 log = logging.getLogger(__name__)
 
-PARTS = ("motion", "appearance", "shape")
+PARTS = ("motion", "appearance")
 APPEARANCE_KERNELS = (ANYWHERE, NEARBY)
 """A far crop shows little and one that the image's edge cuts off shows part of a person: both lie in their rows."""
 HIGH = 100.0
@@ -86,12 +83,10 @@ class LocalMemory(Model):
         # what an unreliable frame shows is not normal footage but its corruption
         trusted = table.measured & (train.reliability[table.position] >= 0.5)
         trusted = trusted if trusted.any() else table.measured
-        measured, (motion, shape) = np.flatnonzero(trusted), np.full((2, len(table)), np.nan)
+        measured, motion = np.flatnonzero(trusted), np.full(len(table), np.nan)
         actors = table.actors(train.full_size)
-        known, seen_in = actors.take(measured), train.videos[table.position[measured]]
-        speeds, motion[measured] = fit_speeds(known, seen_in)
-        shapes, shape[measured] = fit_shapes(table.boxes[measured], known, seen_in)
-        motion, shape = self._steady([motion, shape], table, train, scene)
+        speeds, motion[measured] = fit_speeds(actors.take(measured), train.videos[table.position[measured]])
+        motion = self._steady(motion, table, train, scene)
         rows, features = self._features(train, folder, table)
         videos = train.videos[table.position[rows]]
         picks = [self._pick(features, videos, s) for s in range(c.seeds)]
@@ -100,11 +95,11 @@ class LocalMemory(Model):
         near, _ = self._nearest(features, fold, crops, picks, fold)
         known, strange = np.isfinite(near).all(0), np.full(len(rows), np.nan)
         usual, strange[known] = fit_usual(near.T[known], actors.take(rows[known]), videos[known], APPEARANCE_KERNELS)
-        by_actor = {"motion": motion, "appearance": _at(rows, strange, table), "shape": shape}
+        by_actor = {"motion": motion, "appearance": _at(rows, strange, table)}
         raw = self._frames(train, table, by_actor)
         calibrations = {part: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1),
                                         log=True, high=HIGH) for part, values in raw.items()}
-        self.fitted = LocalFit(scene, speeds, shapes, usual, crops, picks, calibrations, {},
+        self.fitted = LocalFit(scene, speeds, usual, crops, picks, calibrations, {},
                                train.ids[table.position[rows]], table.boxes[rows])
         z = self._parts(train, raw)[1]
         self.fitted = dataclasses.replace(self.fitted, rarities={part: Rarity.fit(z[part]) for part in z})
@@ -142,13 +137,12 @@ class LocalMemory(Model):
         table = self._table(footage, folder, fitted.scene)
         actors, motion = table.actors(footage.full_size), np.full(len(table), np.nan)
         motion[table.measured] = fitted.speeds.score(actors.take(table.measured))
-        shape = fitted.shapes.score(table.boxes, actors)
-        motion, shape = self._steady([motion, shape], table, footage, fitted.scene)
+        motion = self._steady(motion, table, footage, fitted.scene)
         rows, features = self._features(footage, folder, table)
         own = frame_fold[table.position[rows]]
         near, which = self._nearest(features, own, fitted.banks, fitted.members, crop_fold)
         strange = fitted.usual.score(near.T, actors.take(rows))
-        by_actor = {"motion": motion, "appearance": _at(rows, strange, table), "shape": shape}
+        by_actor = {"motion": motion, "appearance": _at(rows, strange, table)}
         nearest_crop = np.full(len(table), -1, np.int64)
         nearest_crop[rows] = which
         self._write_actors(footage, folder, table, by_actor, nearest_crop)
@@ -215,12 +209,10 @@ class LocalMemory(Model):
                                  parameters={"pad": c.pad, "square": 224}, batch_size=c.batch)
         return rows, features
 
-    def _steady(self, scores: Sequence[np.ndarray], table: ActorTable, footage: Footage, scene: Scene
-                ) -> list[np.ndarray]:
-        """(M,) scores of actors, each the mean along its actor's short track."""
+    def _steady(self, motion: np.ndarray, table: ActorTable, footage: Footage, scene: Scene) -> np.ndarray:
+        """Motion scores, each the mean along its actor's short track."""
         reach = self.config.track_reach * scene.baseline
-        links = link_actors(table, footage, self.config.tolerance)
-        return [track_mean(one, *links, reach) for one in scores]
+        return track_mean(motion, *link_actors(table, footage, self.config.tolerance), reach) if reach else motion
 
     def _pick(self, features: np.ndarray, videos: np.ndarray, member: int) -> np.ndarray:
         """Sorted rows of `features` (m,) that one bank keeps; members differ in subsample, start and projection."""
@@ -287,8 +279,7 @@ class LocalMemory(Model):
         alone = partners(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance) < 0
         parts = {"motion": fill_missing(np.nan_to_num(raw["motion"], nan=0.0), alone, footage.videos, footage.frames,
                                         _usual(fitted.calibrations["motion"])),
-                 "appearance": self._between(footage, raw["appearance"]),
-                 "shape": np.nan_to_num(raw["shape"], nan=0.0)}
+                 "appearance": self._between(footage, raw["appearance"])}
         return parts, {part: fitted.calibrations[part](values) for part, values in parts.items()}, alone
 
     def _scores(self, footage: Footage, raw: dict[str, np.ndarray], distances: dict[str, np.ndarray]) -> Scores:

@@ -95,14 +95,13 @@ def fill_missing(values: np.ndarray, missing: np.ndarray, videos: np.ndarray, fr
     return out
 
 
-def reason(motion_z: float, appearance_z: float, shape_z: float, ratio: float, actor_class: int) -> str:
+def reason(motion_z: float, appearance_z: float, ratio: float, actor_class: int) -> str:
     """Why an actor stands out, in words: the part that is furthest above normal, from 3 deviations on.
 
     NaN = not measured; `ratio` is its speed over the usual top speed.
     """
     what = "object" if actor_class < 0 else "person" if actor_class == 0 else f"COCO class {actor_class}"
     words = {f"{what} moves {ratio:.1f} x the usual top speed here": motion_z,
-             f"{what} looks like nothing in training": appearance_z,
-             f"{what} has an unusual size or outline for this place": shape_z}
+             f"{what} looks like nothing in training": appearance_z}
     strongest = max(words, key=lambda w: np.nan_to_num(words[w], nan=-np.inf))
     return strongest if words[strongest] >= 3 else ""
