@@ -53,7 +53,7 @@ class Scored:
 
     Attributes:
         number: frame number; frame: (H, W, 3) uint8 RGB at the training footage's size.
-        score: final score, a rarity (3 = one normal frame in a thousand); models: the same by model.
+        score: final score in deviations above normal; models: the same by model.
         reason: why, in words; boxes: actors; heat: (h, w) in [0, 1] or None.
     """
 

@@ -1,4 +1,4 @@
-"""Raw scores of a score file -> how rare they are among normal frames, and how that was done in words.
+"""Raw scores of a score file -> robust standard deviations above normal, and how that was done in words.
 
 Where a model's scores were rehearsed on noised and repaired training frames, what noise adds is taken out first (see
 `pixelplay.repair.conditional`): corruption alone must not raise a score.
@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from pixelplay.calibration import Calibration, calibrate, calibrate_tail
+from pixelplay.calibration import Calibration, calibrate
 from pixelplay.data.ids import split_id
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.recipe import Frames
@@ -19,15 +20,14 @@ from pixelplay.fusion.scores import KINDS, ScoreFile
 from pixelplay.repair.conditional import noise_response, surroundings
 
 KNEE = 5.0
-"""Rarity above which scores are compressed: one normal frame in a hundred thousand, more than any training set has."""
+"""Robust deviations above which scores are compressed: the range held-out normal frames hardly reach."""
 
 
 def calibrated(file: ScoreFile) -> tuple[np.ndarray, str]:
-    """(N,) rarities of a file's scores and the way in words: 3 = one normal frame in a thousand scores as high.
+    """(N,) calibrated scores of a file and the way in words.
 
-    With training scores: log (kinds 'error' and 'distance'), -log10 of the share of training frames that score as high
-    (`pixelplay.calibration.TailCalibration`), compression above `KNEE`. Without: the same of the ranks among all test
-    frames, the only place where other test frames count.
+    With training scores: log (kinds 'error' and 'distance'), robust z, compression above `KNEE`. Without: the normal
+    quantiles of the ranks among all test frames, the only place where other test frames count.
     """
     kind = file.about.get("kind", "other")
     if kind not in KINDS:
@@ -35,10 +35,10 @@ def calibrated(file: ScoreFile) -> tuple[np.ndarray, str]:
     if file.train_values is None:
         ranks = rankdata(file.values)
         share = (ranks - 0.5) / len(ranks)
-        return -np.log10(1 - share), "ranks of the test frames (no training scores)"
+        return ndtri(share), "ranks of the test frames (no training scores)"
     log = kind in ("error", "distance")
-    rarity = calibrate_tail(file.train_values, log=log)(file.values)
-    return compress(rarity), f"{'log, ' if log else ''}tail share of {len(file.train_values)} training frames"
+    z = calibrate(file.train_values, log=log, low=-np.inf, high=np.inf)(file.values)
+    return compress(z), f"{'log, ' if log else ''}robust z on {len(file.train_values)} training frames"
 
 
 def without_noise(file: ScoreFile, frames: Frames) -> tuple[ScoreFile, str]:

@@ -191,11 +191,11 @@ def reason_from_models(z: Mapping[str, np.ndarray], row: int) -> str:
     """Say which model stood out most at a row, and what that means.
 
     Args:
-        z: model name -> (N,) calibrated scores (rarity, 3 = one normal frame in a thousand).
+        z: model name -> (N,) calibrated scores (robust standard deviations above normal).
         row: the frame.
     """
     if not z:
         return ""
     name = max(z, key=lambda m: (float(z[m][row]), m))
     words = WHY.get(name, "scored high by this model")
-    return f"{words} ({model_title(name)}, rarity {float(z[name][row]):.1f})"
+    return f"{words} ({model_title(name)}, {float(z[name][row]):.1f} deviations above normal)"

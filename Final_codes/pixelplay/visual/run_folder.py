@@ -33,7 +33,7 @@ from pixelplay.visual.people import People
 from pixelplay.visual.timeline import Track
 
 EXTRACTION = "01_frame_extraction"
-NO_TRAINING = Threshold(3.0, 2.0, "begins at a rarity of three among the test scores and ends below two "
+NO_TRAINING = Threshold(3.0, 2.0, "begins three deviations above the middle of the test scores and ends below two "
                                   "(no training scores are known)")
 
 
@@ -97,7 +97,7 @@ class RunFolder:
 
     @functools.cached_property
     def z(self) -> dict[str, np.ndarray]:
-        """model -> (N,) calibrated and smoothed scores: rarities, 3 = one normal frame in a thousand."""
+        """model -> (N,) calibrated and smoothed scores: robust deviations above normal."""
         return fuse(self.members, self._frames("test")).processed if self.members else {}
 
     @functools.cached_property
@@ -118,7 +118,7 @@ class RunFolder:
 
     @functools.cached_property
     def final(self) -> np.ndarray | None:
-        """(N,) weighted mean of the calibrated scores, rarities; None before any model has run.
+        """(N,) weighted mean of the calibrated scores, in deviations above normal; None before any model has run.
 
         The default recipe's submission ranks the frames in the same order; another recipe's need not.
         """

@@ -1,16 +1,15 @@
-"""The default recipe, for recorded videos: rarity among held-out training scores, smoothed in frame time, averaged.
+"""The default recipe, for recorded videos: calibrate on held-out training scores, smooth in frame time, weighted mean.
 
 1. raw score, less what noise around the frame adds to it on rehearsed training frames -> log where it is an error or
-   a distance -> -log10 of the share of held-out training frames that score as high: light- and heavy-tailed models
-   then mean the same by the same number, and their mean is Fisher's way to join probabilities;
-2. values beyond what any training set can show are compressed by a logarithm, so that no single model can explode;
+   a distance -> robust z from held-out training scores;
+2. values far above normal are compressed by a logarithm, so that no single model can explode;
 3. less the video's own quiet level, within what training videos differ by (`pixelplay.fusion.levels`);
 4. Gaussian smoothing within the video, in frame time, weighted by reliability, with the model's own sigma;
-5. weighted mean; 6. monotone map to (0, 1), where 0.5 stands for one normal frame in a thousand.
+5. weighted mean; 6. monotone map to (0, 1), where 0.5 stands three robust deviations above normal.
 
 A video's scores depend on itself and on training, never on which other videos are scored. The one exception is a
 foreign CSV without training scores: its ranks among all test frames stand in, and the table says so. Chosen on the
-labels of Ped2, the embedded sample and three Avenue videos (Experiments/E16).
+labels of Ped2, the embedded sample, three Avenue videos and injected anomalies (Experiments/E16).
 """
 
 from __future__ import annotations
@@ -40,12 +39,12 @@ def fuse(members: Mapping[str, ScoreFile], frames: Frames, weights: Mapping[str,
     words, processed = {}, {}
     for name, file in members.items():
         clean, less = without_noise(file, frames)
-        rarity, words[name] = calibrated(clean)
+        z, words[name] = calibrated(clean)
         words[name] += less
         if not causal and file.train_values is not None:
-            rarity = rarity - own_levels(file, rarity, frames)
+            z = z - own_levels(file, z, frames)
             words[name] += ", less the video's own level"
-        processed[name] = smooth(rarity, frames.videos, frames.frames, frames.reliability,
+        processed[name] = smooth(z, frames.videos, frames.frames, frames.reliability,
                                  sigma=float(file.about.get("sigma", SIGMA)), causal=causal)
     chosen = dict(weights) if weights is not None else prior_weights(members)
     total = sum(chosen.values())
@@ -59,11 +58,11 @@ def fuse(members: Mapping[str, ScoreFile], frames: Frames, weights: Mapping[str,
     return Fused(merge(chosen), chosen, words, processed, merge)
 
 
-def own_levels(file: ScoreFile, rarity: np.ndarray, frames: Frames) -> np.ndarray:
-    """(N,) what the (N,) rarities of a file with training scores owe to the levels of their videos."""
+def own_levels(file: ScoreFile, z: np.ndarray, frames: Frames) -> np.ndarray:
+    """(N,) what the (N,) calibrated scores of a file with training scores owe to the levels of their videos."""
     train = calibrated(dataclasses.replace(file, ids=file.train_ids, values=file.train_values))[0]
     seen_in = np.array([split_id(i)[0] for i in file.train_ids], dtype=object)
-    return video_offsets(rarity, frames.videos, train, seen_in)
+    return video_offsets(z, frames.videos, train, seen_in)
 
 
 def choose(files: Sequence[Path]) -> dict[str, Path]:
@@ -71,5 +70,5 @@ def choose(files: Sequence[Path]) -> dict[str, Path]:
     return {p.stem: p for p in files}
 
 
-RECIPE = Recipe("default", "rarity among held-out training scores, less each video's own level within what training "
+RECIPE = Recipe("default", "robust z from held-out training scores, less each video's own level within what training "
                 "shows, smoothed per video in frame time, weighted mean", choose, fuse, families=True, fixed=False)
