@@ -1,5 +1,7 @@
 """The level of a recorded video: bounded by training, blind to other videos, absent where nothing is known of it."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -45,15 +47,35 @@ def test_equal_training_videos_allow_no_offset():
     assert not video_offsets(values, videos, *train).any()
 
 
-def test_recorded_scores_lose_a_level_that_live_ones_keep_and_both_say_so():
-    rng = np.random.default_rng(0)
+def test_a_live_level_is_that_of_the_frames_so_far():
+    train = footage([1.0, 1.2, 1.4, 1.6])
+    values, videos = footage([1.5, 1.0], frames=60, seed=3)
+    whole = video_offsets(values, videos, *train, causal=True)
+    for stop in (1, 30, 60, 90):
+        assert (video_offsets(values[:stop], videos[:stop], *train, causal=True) == whole[:stop]).all()
+    assert whole[59] == pytest.approx(video_offsets(values, videos, *train)[59]), "at its end a video is known"
+
+
+def test_a_live_level_forgets(monkeypatch):
+    monkeypatch.setattr("pixelplay.fusion.levels.WINDOW", 50)
+    train = footage([1.0, 1.2, 1.4, 1.6])
+    values = np.concatenate([np.full(100, 1.5), np.full(100, 1.1)])
+    found = video_offsets(values, np.array(["live"] * 200, dtype=object), *train, causal=True)
+    later = video_offsets(values[51:], np.array(["live"] * 149, dtype=object), *train, causal=True)
+    assert (found[100:] == later[49:]).all() and found[99] > 0 > found[-1]
+
+
+@pytest.mark.parametrize("recipe", ["default", "causal"])
+def test_scores_lose_a_level_that_training_videos_show_and_say_so(recipe):
     train, names = footage([1.0, 1.2, 1.4, 1.6])
     values, videos = footage([1.5, 1.0, 1.0], seed=2)
     frames = Frames.of_ids([f"{v}_{k % 50}" for k, v in enumerate(videos)])
     ids = np.array([f"{v}_{k}" for k, v in enumerate(names)], dtype=object)
-    file = ScoreFile("m", frames.ids, values, ids, train + rng.uniform(0, 0.05, len(train)), {"kind": "zscore"})
-    recorded, live = (load_recipe(n).fuse({"m": file}, frames, None) for n in ("default", "causal"))
-    gap = {n: f.processed["m"][:50].mean() - f.processed["m"][50:].mean()
-           for n, f in (("recorded", recorded), ("live", live))}
-    assert abs(gap["recorded"]) < 0.1 * gap["live"]
-    assert "own level" in recorded.calibration["m"] and "own level" not in live.calibration["m"]
+    file = ScoreFile("m", frames.ids, values, ids, train, {"kind": "zscore"})
+    few = dataclasses.replace(file, train_ids=ids[:100], train_values=train[:100])
+    gap = []
+    for one in (file, few):
+        fused = load_recipe(recipe).fuse({"m": one}, frames, None)
+        gap.append(fused.processed["m"][:50].mean() - fused.processed["m"][50:].mean())
+        assert ("own level" in fused.calibration["m"]) == (one is file)
+    assert abs(gap[0]) < 0.1 < gap[1]

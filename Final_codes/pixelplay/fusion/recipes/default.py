@@ -35,14 +35,15 @@ THRESHOLD = 3.0
 
 def fuse(members: Mapping[str, ScoreFile], frames: Frames, weights: Mapping[str, float] | None = None, *,
          causal: bool = False) -> Fused:
-    """See the module; `weights` need not sum to 1, prior ones when None. `causal`: past frames alone, so no level."""
+    """See the module; `weights` need not sum to 1, prior ones when None. `causal`: past frames alone."""
     words, processed = {}, {}
     for name, file in members.items():
         clean, less = without_noise(file, frames)
         z, words[name] = calibrated(clean)
         words[name] += less
-        if not causal and file.train_values is not None:
-            z = z - own_levels(file, z, frames)
+        levels = own_levels(file, z, frames, causal)
+        if levels.any():
+            z = z - levels
             words[name] += ", less the video's own level"
         processed[name] = smooth(z, frames.videos, frames.frames, frames.reliability,
                                  sigma=float(file.about.get("sigma", SIGMA)), causal=causal)
@@ -58,11 +59,13 @@ def fuse(members: Mapping[str, ScoreFile], frames: Frames, weights: Mapping[str,
     return Fused(merge(chosen), chosen, words, processed, merge)
 
 
-def own_levels(file: ScoreFile, z: np.ndarray, frames: Frames) -> np.ndarray:
-    """(N,) what the (N,) calibrated scores of a file with training scores owe to the levels of their videos."""
+def own_levels(file: ScoreFile, z: np.ndarray, frames: Frames, causal: bool) -> np.ndarray:
+    """(N,) what the (N,) calibrated scores of a file owe to the levels of their videos; 0 without training scores."""
+    if file.train_values is None:
+        return np.zeros(len(z))
     train = calibrated(dataclasses.replace(file, ids=file.train_ids, values=file.train_values))[0]
     seen_in = np.array([split_id(i)[0] for i in file.train_ids], dtype=object)
-    return video_offsets(z, frames.videos, train, seen_in)
+    return video_offsets(z, frames.videos, train, seen_in, causal=causal)
 
 
 def choose(files: Sequence[Path]) -> dict[str, Path]:
