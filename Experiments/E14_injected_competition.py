@@ -36,7 +36,7 @@ from pixelplay.evaluation.bootstrap import frame_intervals
 from pixelplay.flow.speed import choose_baseline, measure_speeds, speed_maps, with_speeds
 from pixelplay.fusion.scores import write_scores
 from pixelplay.fusion.synthetic import KINDS, UNTOUCHED, Injected, inject
-from pixelplay.model import Model
+from pixelplay.model import Model, Scores
 from pixelplay.registry import MODELS, model_class
 from pixelplay.repair.stage import RepairConfig, open_footage, prepare
 
@@ -48,7 +48,7 @@ SHARE, SEED = 0.25, 0
 def normal_footage(folder: Path, stage: Path) -> Footage:
     """All normal footage of a set, with speeds."""
     if not (stage / "speed.json").exists():
-        prepare(find_dataset(None, folder, None), stage)
+        prepare(find_dataset(None, folder, None), stage, RepairConfig(enabled=False))
         measure_speeds(stage, [open_footage(stage, "train")])
     return with_speeds(open_footage(stage, "train"), stage)
 
@@ -103,23 +103,27 @@ def make_conditions(whole: Manifest, train: Footage, test: Footage, scratch: Pat
 
 
 def trained(name: str, whole: Footage, train: Footage, fold: int, folder: Path, profile: str
-            ) -> tuple[Model, np.ndarray]:
+            ) -> tuple[Model, Scores]:
     """A model that has not seen the videos of `fold` of `whole`, and its held-out scores of `train`, the others."""
     cls = model_class(name)
     model = cls(cls.Config.profile(profile), seed=0)
     if cls.family == "quad":
-        held_out = model.without_fold(whole, 1 - fold, folder).score(train, folder / f"train{fold}").values
+        held_out = model.without_fold(whole, 1 - fold, folder).score(train, folder / f"train{fold}")
         return model.without_fold(whole, fold, folder), held_out
     model.fit(train, folder)
-    return model, model.held_out(train, folder).values
+    return model, model.held_out(train, folder)
 
 
-def write_test_scores(model: Model, test: Footage, train: tuple[np.ndarray, np.ndarray], scores: Path, work: Path
-                      ) -> None:
-    """The score file of a model on test footage, with the Ids and held-out scores of its training frames."""
+def write_test_scores(model: Model, test: Footage, train: Footage, held_out: Scores, scores: Path, work: Path) -> None:
+    """The score files of a model on test footage, the one of the whole last, with held-out training scores."""
     work.mkdir(parents=True, exist_ok=True)
+    found = model.score(test, work)
+    for part, values in found.parts.items():
+        own = held_out.parts.get(part)
+        write_scores(scores / "parts", f"{model.name}.{part}", test.ids, values,
+                     train=(train.ids, own) if own is not None else None, about={"part_of": model.name})
     about = {"model": model.name, "kind": model.kind, "sigma": model.sigma, "family": model.family}
-    write_scores(scores, model.name, test.ids, model.score(test, work).values, train=train, about=about)
+    write_scores(scores, model.name, test.ids, found.values, train=(train.ids, held_out.values), about=about)
 
 
 def score(whole: Footage, train: Footage, scratch: Path, profile: str) -> None:
@@ -134,7 +138,7 @@ def score(whole: Footage, train: Footage, scratch: Path, profile: str) -> None:
         folder = scratch / "folds" / name
         model, held_out = trained(name, whole, train, 1, folder, profile)
         for condition, test in tests.items():
-            write_test_scores(model, test, (train.ids, held_out), scratch / condition / "scores", folder / condition)
+            write_test_scores(model, test, train, held_out, scratch / condition / "scores", folder / condition)
         logging.info("%s is scored", name)
 
 

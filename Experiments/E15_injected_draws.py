@@ -68,7 +68,7 @@ def score(whole: Footage, fold: int, draws: int, scratch: Path, most: int, profi
             own = "" if model_class(name).family == "quad" else f"-{fold}"
             model, held_out = trained(name, whole, train, fold, scratch / "folds" / f"{name}{own}", profile)
             for place in left:
-                write_test_scores(model, tests[place], (train.ids, held_out), place / "scores", place / "work" / name)
+                write_test_scores(model, tests[place], train, held_out, place / "scores", place / "work" / name)
                 logging.info("%s: %s is scored", place, name)
     return places
 

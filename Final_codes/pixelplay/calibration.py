@@ -42,34 +42,6 @@ class Calibration:
         return np.clip((transform(scores, self.log, self.eps) - self.centre) / self.scale, self.low, self.high)
 
 
-@dataclasses.dataclass(frozen=True)
-class TailCalibration:
-    """-log10 of the share of normal frames that score as high: 2 = one normal frame in a hundred.
-
-    Empirical up to the 95th percentile of the training scores, an exponential tail of their mean excess above it, so
-    that scores no training frame reached stay ordered and heavy and light tails become comparable.
-
-    Attributes:
-        points: (K,) rising distinct transformed training scores up to the 95th percentile.
-        surviving: (K,) share of training scores above each, falling.
-        start, excess: where the exponential begins and its mean, in transformed units.
-    """
-
-    points: np.ndarray
-    surviving: np.ndarray
-    start: float
-    excess: float
-    log: bool
-    eps: float
-
-    def __call__(self, scores: np.ndarray) -> np.ndarray:
-        """(...) raw scores -> (...) float64, never negative."""
-        values = transform(scores, self.log, self.eps)
-        body = -np.log10(np.interp(values, self.points, self.surviving))
-        tail = -np.log10(self.surviving[-1]) + (values - self.start) / self.excess / np.log(10)
-        return np.where(values > self.start, tail, body)
-
-
 def transform(scores: np.ndarray, log: bool, eps: float) -> np.ndarray:
     """log(s + eps) for error-like scores, s itself otherwise; float64."""
     scores = np.asarray(scores, dtype=np.float64)
@@ -93,20 +65,3 @@ def calibrate(train_scores: np.ndarray, *, log: bool, low: float = -3.0, high: f
     centre = float(np.median(values))
     scale = 1.4826 * float(np.median(np.abs(values - centre))) or float(values.std()) or 1.0
     return Calibration(centre, scale, log, eps, low, high)
-
-
-def calibrate_tail(train_scores: np.ndarray, *, log: bool) -> TailCalibration:
-    """Fit a `TailCalibration` to (N,) held-out training scores.
-
-    Raises:
-        ValueError: empty or non-finite training scores.
-    """
-    plain = calibrate(train_scores, log=log)
-    values = np.sort(transform(train_scores, log, plain.eps))
-    start = float(np.quantile(values, 0.95))
-    beyond = values[values > start] - start
-    excess = float(beyond.mean()) if len(beyond) else plain.scale
-    points = np.unique(np.append(values[values < start], start))
-    # half a frame is added, so that no score is impossible
-    surviving = (len(values) - np.searchsorted(values, points, side="right") + 0.5) / (len(values) + 1)
-    return TailCalibration(points, surviving, start, excess, log, plain.eps)

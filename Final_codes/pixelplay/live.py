@@ -25,6 +25,7 @@ from pixelplay.data.footage import Footage, segments
 from pixelplay.data.ids import frame_id
 from pixelplay.errors import PixelPlayError
 from pixelplay.flow.speed import MAX_BASELINE, Baselines, cell_size, measure
+from pixelplay.fusion.levels import WINDOW
 from pixelplay.fusion.prior import prior_weights
 from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import SIGMA, fuse
@@ -189,7 +190,9 @@ class LiveScorer:
         z = fuse({n: dataclasses.replace(f, ids=frames.ids, values=values[n]) for n, f in self.files.items()}, frames,
                  self.weights, causal=True).processed
         sigma = max(float(f.about.get("sigma", SIGMA)) for f in self.files.values())
-        kept = numbers > numbers[-1] - TRUNCATE * sigma - 1
+        # the next frame is smoothed with these, and each of them was levelled by those before it
+        smoothed_with = int(np.argmax(numbers > numbers[-1] - TRUNCATE * sigma - 1))
+        kept = slice(max(0, smoothed_with - WINDOW + 1), None)
         new = len(self._past_numbers)
         self._past, self._past_numbers = {n: v[kept] for n, v in values.items()}, numbers[kept]
         return {n: v[new:] for n, v in z.items()}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from pixelplay.calibration import calibrate, calibrate_tail
+from pixelplay.calibration import calibrate
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.calibrated import KNEE, calibrated, compress
 from pixelplay.fusion.scores import ScoreFile
@@ -56,28 +56,6 @@ def test_without_training_scores_ranks_stand_in_and_are_named():
     values = np.array([1e6, 1.0, 1.0, 2.0])
     z, words = calibrated(file(values))
     assert "ranks" in words and (rankdata(z) == rankdata(values)).all() and abs(z.mean()) < 0.2 and abs(z).max() < 4
-
-
-def test_the_tail_share_by_hand():
-    train = np.arange(1.0, 101)
-    found = calibrate_tail(train, log=False)
-    # 50 of 100 training scores lie above 50
-    assert found(np.array([50.0]))[0] == pytest.approx(-np.log10(50.5 / 101))
-    assert found(np.array([-5.0]))[0] == found(np.array([1.0]))[0] < 0.01
-    # above the 95th percentile (95.05) the mean excess is that of 96 to 100, 2.95: a factor of e each 2.95
-    far = found(np.array([100.0, 100.0 + found.excess * np.log(10)]))
-    assert found.start == pytest.approx(95.05) and found.excess == pytest.approx(2.95)
-    assert far[1] - far[0] == pytest.approx(1)
-    grid = found(np.linspace(0, 300, 999))
-    assert (np.diff(grid) >= 0).all() and np.isfinite(grid).all() and (grid >= 0).all()
-
-
-def test_the_tail_of_few_or_equal_training_scores():
-    for train in (np.array([2.0]), np.full(50, 2.0), np.array([1.0, 2.0])):
-        values, words = calibrated(file([0.0, 2.0, 9.0, 1e9], train, kind="error"), tail=True)
-        assert np.isfinite(values).all() and (np.diff(values) >= 0).all() and values[3] > values[2] > values[0]
-        assert "tail" in words
-    assert np.isfinite(calibrated(file([3.0, 1.0, 2.0]), tail=True)[0]).all()
 
 
 def test_an_unknown_kind_is_a_mistake():

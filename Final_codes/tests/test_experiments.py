@@ -115,3 +115,41 @@ def test_draws_are_compared_with_all_six_of_the_same_draw():
     found = draws.differences(draws.pd.DataFrame(rows))
     assert found.loc["x", ("ap", "mean")] == pytest.approx(5.5) and found.loc["x", ("ap", "sem")] == pytest.approx(2.5)
     assert found.loc[draws.ALL].eq(0).all() and found.loc["x", ("micro_auc", "mean")] == 0
+
+
+def test_a_tracks_speed_stays_in_its_track():
+    tracks = load_with_common("E17_tracks")
+    table = tracks.pd.DataFrame([("v", f, 1, 3.0 * f, 4.0 * f) for f in range(20)] + [("v", 7, 2, 500.0, 0.0)]
+                                + [("w", f, 1, 900.0, 0.0) for f in (0, 100)],
+                                columns=["video", "frame", "id", "x0", "y0"])
+    found = tracks.speeds(table.assign(x1=table["x0"] + 10, y1=table["y0"] + 20))
+    assert found[:20] == pytest.approx(np.full(20, 5.0)) and found[20:].tolist() == [0.0, 0.0, 0.0]
+
+
+def tracks_of(tracks, camera, speed, videos=3, frames=40):
+    rows = [(f"{camera}_{v}", f, i, speed * f + 30 * i, 50.0 + 10 * i, speed * f + 30 * i + 10, 80.0 + 10 * i, speed)
+            for v in range(videos) for i in range(3) for f in range(frames)]
+    table = tracks.pd.DataFrame(rows, columns=["video", "frame", "id", "x0", "y0", "x1", "y1", "speed"])
+    return table.assign(camera=camera, speed=tracks.speeds(table) + 0.01 * (table["frame"] % 7))
+
+
+def test_tracks_are_judged_by_their_own_camera_and_an_empty_frame_by_nothing():
+    tracks = load_with_common("E17_tracks")
+    train = tracks.pd.concat([tracks_of(tracks, "a", 1.0), tracks_of(tracks, "b", 9.0)])
+    test = tracks.pd.concat([tracks_of(tracks, "a", 9.0, videos=1), tracks_of(tracks, "b", 9.0, videos=1)])
+    frames = tracks.pd.DataFrame([(v, f) for v in ("a_0", "b_0") for f in range(41)], columns=["video", "frame"])
+    found = tracks.score(train, test, frames)
+    assert np.isfinite(found).all() and found[40] == found[81] == 0
+    assert found[:40].min() > 1 > found[41:81].mean(), "as fast in both cameras, and usual in one"
+    with pytest.raises(PixelPlayError, match="camera 'b' has test tracks"):
+        tracks.score(train[train["camera"] == "a"], test, frames)
+
+
+def test_recipes_are_ranked_by_set_and_draws_of_one_set_count_once():
+    recipes = load_with_common("E16_recipes")
+    rows = [{"set": s, "protocol": "recorded", "ranking": r, **dict.fromkeys(recipes.METRICS, str(v))}
+            for s, x, y in (("ped2", 90, 80), ("injected ped2 0-1", 50, 60), ("injected ped2 0-2", 50, 60))
+            for r, v in (("x", x), ("y", y))]
+    found = recipes.average_ranks(recipes.pd.DataFrame(rows))
+    assert found.loc["recorded: x", "ap"] == found.loc["recorded: y", "ap"] == 70
+    assert found["rank"].tolist() == [1.5, 1.5] and found["left_out"].tolist() == [2.0, 2.0]

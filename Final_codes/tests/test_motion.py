@@ -68,18 +68,9 @@ def test_actor_motion_measures_the_foreground_inside_the_box():
     mask[10:30, 20:30] = True
     velocity[mask] = (3.0, 4.0)
     out = actor_motion([velocity, velocity * 0.5], mask, np.array([[15, 5, 35, 35], [50, 0, 60, 10], [70, 70, 80, 80]]))
-    assert out[0, :5] == pytest.approx([5.0, 2.5, 3.0, 4.0, 200.0])
-    assert out[0, 5:] == pytest.approx([0, 5.0, 0, 0, 0, 0, 0, 0])  # 53 degrees: right and down
-    assert out[1, :5] == pytest.approx([0, 0, 0, 0, 100])  # no foreground: the whole box
-    assert out[2].tolist() == [0] * 13  # outside the picture
-
-
-@pytest.mark.parametrize("turn", range(8))
-def test_the_histogram_turns_with_the_motion_and_sums_to_the_speed(turn):
-    angle = np.pi / 4 * turn
-    velocity = np.full((10, 10, 2), [np.cos(angle), np.sin(angle)], np.float32)
-    out = actor_motion([velocity], np.ones((10, 10), bool), np.array([[0, 0, 10, 10]]), (2.0, 2.0))
-    assert out[0, 0] == pytest.approx(2.0) and out[0, 5 + turn] == pytest.approx(2.0, rel=1e-5)
+    assert out[0] == pytest.approx([5.0, 2.5, 3.0, 4.0, 200.0])
+    assert out[1] == pytest.approx([0, 0, 0, 0, 100])  # no foreground: the whole box
+    assert out[2].tolist() == [0] * 5  # outside the picture
 
 
 def crowd(count: int, seed: int = 0) -> tuple[Actors, np.ndarray]:
@@ -169,9 +160,9 @@ def test_rarity_of_few_or_equal_scores_is_finite(train):
 
 
 def test_reasons_name_the_stronger_part():
-    assert "2.0 x the usual top speed" in reason(5.0, np.nan, 2.0, 0) and reason(5.0, np.nan, 2.0, 0)[:6] == "person"
+    assert reason(5.0, np.nan, 2.0, 0) == "person moves 2.0 x the usual top speed here"
     assert "nothing in training" in reason(1.0, 4.0, 1.0, -1)
-    assert reason(1.0, 1.0, 1.0, 0) == ""
+    assert reason(1.0, 1.0, 1.0, 0) == reason(np.nan, np.nan, np.nan, 0) == ""
 
 
 def walkers_table(frames: int, speed: float = 6.0) -> ActorTable:
@@ -182,8 +173,7 @@ def walkers_table(frames: int, speed: float = 6.0) -> ActorTable:
     motion = np.zeros((2 * frames, 5), np.float32)
     motion[:, 2] = np.tile([speed, -speed], frames)
     flat = np.zeros(2 * frames, np.int16)
-    return ActorTable(position, boxes, flat.astype(np.float32), flat, motion, np.zeros((2 * frames, 8), np.float32),
-                      flat, flat == 0)
+    return ActorTable(position, boxes, flat.astype(np.float32), flat, motion, flat, flat == 0)
 
 
 def test_actors_are_linked_along_their_own_motion_but_not_over_a_gap():

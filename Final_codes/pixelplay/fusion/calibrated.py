@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from pixelplay.calibration import Calibration, calibrate, calibrate_tail
+from pixelplay.calibration import Calibration, calibrate
 from pixelplay.data.ids import split_id
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.recipe import Frames
@@ -23,12 +23,11 @@ KNEE = 5.0
 """Robust deviations above which scores are compressed: the range held-out normal frames hardly reach."""
 
 
-def calibrated(file: ScoreFile, *, tail: bool = False) -> tuple[np.ndarray, str]:
+def calibrated(file: ScoreFile) -> tuple[np.ndarray, str]:
     """(N,) calibrated scores of a file and the way in words.
 
-    With training scores: log (kinds 'error' and 'distance'), robust z, compression above `KNEE`; or, with `tail`, the
-    -log10 of the share of training frames that score as high. Without: the normal quantiles (or the tail shares) of
-    the ranks among all test frames, the only place where other test frames count.
+    With training scores: log (kinds 'error' and 'distance'), robust z, compression above `KNEE`. Without: the normal
+    quantiles of the ranks among all test frames, the only place where other test frames count.
     """
     kind = file.about.get("kind", "other")
     if kind not in KINDS:
@@ -36,11 +35,8 @@ def calibrated(file: ScoreFile, *, tail: bool = False) -> tuple[np.ndarray, str]
     if file.train_values is None:
         ranks = rankdata(file.values)
         share = (ranks - 0.5) / len(ranks)
-        return -np.log10(1 - share) if tail else ndtri(share), "ranks of the test frames (no training scores)"
+        return ndtri(share), "ranks of the test frames (no training scores)"
     log = kind in ("error", "distance")
-    if tail:
-        values = calibrate_tail(file.train_values, log=log)(file.values)
-        return values, f"{'log, ' if log else ''}tail share of {len(file.train_values)} training frames"
     z = calibrate(file.train_values, log=log, low=-np.inf, high=np.inf)(file.values)
     return compress(z), f"{'log, ' if log else ''}robust z on {len(file.train_values)} training frames"
 

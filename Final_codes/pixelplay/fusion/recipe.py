@@ -23,7 +23,6 @@ from pixelplay.repair.stage import noise_levels
 RECIPES = {
     "default": "pixelplay.fusion.recipes.default",
     "causal": "pixelplay.fusion.recipes.causal",
-    "tail": "pixelplay.fusion.recipes.tail",
     "reference-quad": "pixelplay.fusion.recipes.reference_quad",
     "reference-two-stream": "pixelplay.fusion.recipes.reference_two_stream",
 }

@@ -255,6 +255,8 @@ def _mend(manifest: Manifest, extraction: Extraction, plan: pd.DataFrame, worker
     Noisy rows come second: they borrow from clean neighbours, which must have their final pixels by then, and never
     from each other, so that writing a row again gives the same row.
     """
+    if not needs_mending(plan).any():  # normal footage alone has no test frames at all
+        return
     mender, rows_of = _mender(extraction.folder, extraction), list(plan.itertuples(index=False))
     test = manifest.split("test")
     videos, frames = test["video"].to_numpy(object), test["frame"].to_numpy(np.int64)

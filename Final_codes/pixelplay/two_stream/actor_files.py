@@ -15,13 +15,18 @@ from pixelplay.two_stream.actor_table import ActorTable
 from pixelplay.two_stream.scoring import reason
 
 
-def write_actors(folder: Path, footage: Footage, table: ActorTable, appearance_z: np.ndarray, motion_z: np.ndarray,
-                 ratio: np.ndarray, nearest: np.ndarray, train_ids: np.ndarray, train_boxes: np.ndarray) -> None:
-    """Write the M actors of a split; see `load_actors`. `ratio` (M,) is speed over the usual top speed, or NaN."""
-    words = np.array([reason(*actor) for actor in zip(motion_z, appearance_z, ratio, table.classes)], dtype=np.str_)
+def write_actors(folder: Path, footage: Footage, table: ActorTable, z: dict[str, np.ndarray], ratio: np.ndarray,
+                 nearest: np.ndarray, train_ids: np.ndarray, train_boxes: np.ndarray) -> None:
+    """Write the M actors of a split; see `load_actors`.
+
+    Args:
+        z: part -> (M,) deviations above normal, NaN = not measured; ratio: (M,) speed over the usual top speed.
+    """
+    actors = zip(z["motion"], z["appearance"], ratio, table.classes)
+    words = np.array([reason(*actor) for actor in actors], dtype=np.str_)
     write_arrays(folder / f"actors.{footage.name}.npz", Id=footage.ids[table.position].astype(np.str_),
-                 boxes=table.boxes, classes=table.classes, detector_score=table.scores, appearance_z=appearance_z,
-                 motion_z=motion_z, speed=table.motion[:, 0], reason=words, nearest=nearest,
+                 boxes=table.boxes, classes=table.classes, detector_score=table.scores, speed=table.motion[:, 0],
+                 **{f"{part}_z": v for part, v in z.items()}, reason=words, nearest=nearest,
                  train_Id=train_ids.astype(np.str_), train_boxes=train_boxes)
 
 
@@ -31,9 +36,9 @@ def load_actors(folder: Path, split: str) -> dict[str, np.ndarray]:
     Returns:
         M actors in frame order: Id (M,) str; boxes (M, 4) xyxy, original pixels; classes (M,) COCO number, -1 =
         foreground; detector_score (M,); appearance_z (M,) NaN where the crop was not embedded (see `stride`);
-        motion_z (M,) NaN where no flow could be measured; speed (M,) mean, original pixels per frame; reason (M,)
-        words, '' where nothing stands out; nearest (M,) row of the most similar training crop in train_Id (T,) and
-        train_boxes (T, 4), -1 where there is none.
+        motion_z (M,) NaN where no flow could be measured; speed (M,) mean, original pixels per frame;
+        reason (M,) words, '' where nothing stands out; nearest (M,) row of the most similar training crop in
+        train_Id (T,) and train_boxes (T, 4), -1 where there is none.
     Raises:
         PixelPlayError: the model has not scored that split yet.
     """

@@ -31,7 +31,7 @@ from pixelplay.flow.partners import later_partners, partners, with_partners
 from pixelplay.two_stream.actors import ActorRules, join_actors
 from pixelplay.two_stream.detectors import Detections, Detector
 from pixelplay.two_stream.foreground import BUSY, Background, shrink
-from pixelplay.two_stream.motion import BINS, Actors, actor_motion
+from pixelplay.two_stream.motion import Actors, actor_motion
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ WANTED_SHIFT = 3.0
 """Pixels a typical actor should move between the two frames of a flow: enough to stand out of sub-pixel noise, little
 enough to be followed."""
 MAX_BASELINE = 5
-VERSION = 2
+VERSION = 3
 """Part of every table's key: raise it when a table's content changes."""
 
 
@@ -75,7 +75,6 @@ class ActorTable:
         classes: (M,) int16 COCO class, -1 for foreground.
         motion: (M, 5) float32: mean and upper speed, mean x and y velocity (original pixels per frame), area as a
             share of the frame.
-        histogram: (M, BINS) float32 mean speed by orientation, original pixels per frame (see `motion.py`).
         mode: (M,) int16 background mode.
         measured: (M,) bool, False where the frame has no partner to measure motion against.
     """
@@ -85,7 +84,6 @@ class ActorTable:
     scores: np.ndarray
     classes: np.ndarray
     motion: np.ndarray
-    histogram: np.ndarray
     mode: np.ndarray
     measured: np.ndarray
 
@@ -96,8 +94,7 @@ class ActorTable:
         """The actors as models of what is usual want them."""
         boxes = self.boxes.astype(np.float64)
         return Actors(boxes[:, 3] / full_size[0], np.log(np.maximum(self.motion[:, 4].astype(np.float64), 1e-7)),
-                      self.mode.astype(np.int64), self.motion[:, :2].astype(np.float64),
-                      self.histogram / np.maximum(boxes[:, 3] - boxes[:, 1], 1.0)[:, None])
+                      self.mode.astype(np.int64), self.motion[:, :2].astype(np.float64))
 
 
 FIELDS = tuple(f.name for f in dataclasses.fields(ActorTable))
@@ -184,7 +181,7 @@ def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], us
         mode, distance = scene.background.mode_of(view.image)
         mask = _foreground(scene, view.image, mode, distance, velocities)
         found = join_actors(found, mask if use_foreground else np.zeros_like(mask), footage.full_size, rules)
-        motion = np.zeros((len(found), 5 + BINS), np.float32)
+        motion = np.zeros((len(found), 5), np.float32)
         if velocities:
             motion = actor_motion(velocities, mask, found.boxes / np.tile(scale, 2), scale)
             motion[:, 4] /= mask.size
@@ -250,8 +247,7 @@ def _columns(positions: Sequence, objects: Sequence[Detections], motions: Sequen
             "boxes": join([o.boxes for o in objects], np.zeros((0, 4), np.float32)),
             "scores": join([o.scores for o in objects], np.zeros(0, np.float32)),
             "classes": join([o.classes for o in objects], np.zeros(0, np.int16)),
-            "motion": join([m[:, :5] for m in motions], np.zeros((0, 5), np.float32)),
-            "histogram": join([m[:, 5:] for m in motions], np.zeros((0, BINS), np.float32)),
+            "motion": join(motions, np.zeros((0, 5), np.float32)),
             "mode": join(modes, np.zeros(0, np.int16)), "measured": join(measured, np.zeros(0, bool))}
 
 

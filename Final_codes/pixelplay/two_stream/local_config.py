@@ -16,8 +16,6 @@ class LocalMemoryConfig:
         classes: COCO classes a detector reports; 0 = person.
         confidence: lowest detector score.
         backbone, weights, sha256, batch: see `GlobalMemoryConfig`.
-        motion: 'speed' against what is usual for an actor's place and size (`motion.py`), or the density of its
-            orientation histogram, 'knn' or 'gmm' (`motion_density.py`).
         longest: longest side of the frames motion and foreground are measured on, in pixels.
         directions: optical flow towards the past only (1) or the future as well (2).
         tolerance: largest step of the frame number that is not a gap, in frames.
@@ -28,10 +26,6 @@ class LocalMemoryConfig:
         ratio: share of the training crops that a bank keeps.
         floor: least crops in a bank, where there are as many: of a short training set the whole subsample.
         seeds, subsample, projection, outliers: see `GlobalMemoryConfig`.
-        patches: VideoPatchCore's vectors as further parts, any of 'spatial', 'temporal' (`patch_vectors.py`).
-        clip, groups: frames of their clips, averages of channels that make a vector.
-        patch_ratio: share of the training vectors that their banks keep.
-        appearance_weight, motion_weight, patch_weight: of the rarities in the sum; the last of each kind of patches.
         common: factor for the rarity of looks that a tenth of the training frames reach (see `Rarity`): clothes and
             groups differ from day to day, and a sum of ordinary rarities would rank frames by them.
     """
@@ -45,7 +39,6 @@ class LocalMemoryConfig:
     weights: str = ""
     sha256: str = ""
     batch: int = 8
-    motion: str = "speed"
     longest: int = 480
     directions: int = 2
     tolerance: int = 2
@@ -61,13 +54,6 @@ class LocalMemoryConfig:
     subsample: float = 0.8
     projection: int = 256
     outliers: float = 0.005
-    patches: tuple[str, ...] = ()
-    clip: int = 4
-    groups: int = 32
-    patch_ratio: float = 0.01
-    appearance_weight: float = 1.0
-    motion_weight: float = 1.0
-    patch_weight: float = 1.0
     common: float = 0.3
 
     @classmethod

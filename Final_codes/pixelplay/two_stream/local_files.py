@@ -17,8 +17,6 @@ from pixelplay.cards import read_card, well_formed, write_weights_and_card
 from pixelplay.two_stream.actor_table import Scene
 from pixelplay.two_stream.foreground import Background
 from pixelplay.two_stream.motion import SpeedModel
-from pixelplay.two_stream.motion_density import DensityModel
-from pixelplay.two_stream.patch_vectors import VectorBank
 from pixelplay.two_stream.scoring import Rarity
 from pixelplay.two_stream.usual import UsualModel
 
@@ -35,11 +33,10 @@ class LocalFit:
         members: (K,) rows among the T crops that each bank keeps.
         calibrations, rarities: by part.
         train_ids, train_boxes: (T,) frame and (T, 4) box of each crop, for the report.
-        patches: VideoPatchCore's banks, by part.
     """
 
     scene: Scene
-    speeds: SpeedModel | DensityModel
+    speeds: SpeedModel
     usual: UsualModel
     banks: list[np.ndarray]
     members: list[np.ndarray]
@@ -47,7 +44,6 @@ class LocalFit:
     rarities: dict[str, Rarity]
     train_ids: np.ndarray
     train_boxes: np.ndarray
-    patches: dict[str, VectorBank]
 
 
 def write_memory(folder: Path, name: str, fit: LocalFit, card: dict[str, Any]) -> None:
@@ -60,8 +56,6 @@ def write_memory(folder: Path, name: str, fit: LocalFit, card: dict[str, Any]) -
     tensors |= {f"speeds.{k}": v for k, v in fit.speeds.arrays().items()}
     tensors |= {f"usual.{k}": v for k, v in fit.usual.arrays().items()}
     tensors |= {f"bank{i}": b for i, b in enumerate(fit.banks)} | {f"members{i}": m for i, m in enumerate(fit.members)}
-    for part, bank in fit.patches.items():
-        tensors |= {f"{part}.vectors": bank.vectors, f"{part}.actors": bank.actors}
     content = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
     write_weights_and_card(Path(folder) / f"{name}.safetensors", content, Path(folder) / f"{name}.json", {
         **card, "banks": len(fit.banks), "train_ids": fit.train_ids.tolist(),
@@ -77,18 +71,16 @@ def read_memory(folder: Path, name: str, version: int) -> tuple[LocalFit, dict[s
     card = read_card(path, weights, model=name, version=version)
     with well_formed(path, weights):
         own = {k: card.pop(k) for k in ("banks", "train_ids", "calibrations", "rarities")}
-        flow, config = card["flow"], card["config"]
+        flow = card["flow"]
         t = load_file(weights)
         background = Background(t["background.medians"], t["background.thresholds"], t["background.thumbs"])
-        motion = SpeedModel if config.get("motion", "speed") == "speed" else DensityModel
         return LocalFit(
             Scene(background, flow["baseline"], flow["dead_zone"], flow["tolerance"], flow["directions"]),
-            motion.from_arrays(_under("speeds", t)), UsualModel.from_arrays(_under("usual", t)),
+            SpeedModel.from_arrays(_under("speeds", t)), UsualModel.from_arrays(_under("usual", t)),
             [t[f"bank{i}"] for i in range(own["banks"])], [t[f"members{i}"] for i in range(own["banks"])],
             {k: Calibration.of_card(v) for k, v in own["calibrations"].items()},
             {k: Rarity(tuple(v["levels"]), v["excess"]) for k, v in own["rarities"].items()},
-            np.array(own["train_ids"], dtype=object), t["train_boxes"],
-            {p: VectorBank(t[f"{p}.vectors"], t[f"{p}.actors"]) for p in config.get("patches", ())}), card
+            np.array(own["train_ids"], dtype=object), t["train_boxes"]), card
 
 
 def _under(name: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

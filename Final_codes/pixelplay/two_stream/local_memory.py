@@ -41,17 +41,14 @@ from pixelplay.two_stream.greedy import Chosen
 from pixelplay.two_stream.local_config import LocalMemoryConfig
 from pixelplay.two_stream.local_files import LocalFit, read_memory, write_memory
 from pixelplay.two_stream.memory import folds, nearest
-from pixelplay.two_stream.motion import Actors, SpeedModel, fit_speeds
-from pixelplay.two_stream.motion_density import METHODS, DensityModel, fit_density
-from pixelplay.two_stream.patch_vectors import PARTS as PATCHES
-from pixelplay.two_stream.patch_vectors import PatchVectors, VectorBank, patch_vectors
+from pixelplay.two_stream.motion import SpeedModel, fit_speeds
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima
 from pixelplay.two_stream.tracks import link_actors, track_mean
 from pixelplay.two_stream.usual import ANYWHERE, NEARBY, fit_usual
 
 log = logging.getLogger(__name__)
 
-PARTS = ("appearance", "motion")
+PARTS = ("motion", "appearance")
 APPEARANCE_KERNELS = (ANYWHERE, NEARBY)
 """A far crop shows little and one that the image's edge cuts off shows part of a person: both lie in their rows."""
 HIGH = 100.0
@@ -66,7 +63,7 @@ class LocalMemory(Model):
     stage: ClassVar[str] = "02_two_stream_memory"
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 5.0
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     Config = LocalMemoryConfig
 
     @classmethod
@@ -79,13 +76,6 @@ class LocalMemory(Model):
 
     def __init__(self, config: LocalMemoryConfig, *, seed: int = 0):
         super().__init__(config, seed=seed)
-        if config.motion not in ("speed", *METHODS):
-            raise PixelPlayError(f"local_memory.motion is '{config.motion}'",
-                                 expected="one of speed, " + ", ".join(METHODS))
-        unknown = set(config.patches) - set(PATCHES)
-        if unknown or config.clip < 2:
-            raise PixelPlayError(f"local_memory.patches {', '.join(unknown)} with clips of {config.clip}",
-                                 expected="any of " + ", ".join(PATCHES) + ", clips of 2 frames or more")
         self.fitted: LocalFit | None = None
         self.about: dict[str, Any] = {}
         self._held_out: tuple[str, Scores] | None = None
@@ -105,26 +95,22 @@ class LocalMemory(Model):
         trusted = trusted if trusted.any() else table.measured
         measured, motion = np.flatnonzero(trusted), np.full(len(table), np.nan)
         actors = table.actors(train.full_size)
-        speeds, motion[measured] = self._fit_motion(actors.take(measured), train.videos[table.position[measured]])
+        speeds, motion[measured] = fit_speeds(actors.take(measured), train.videos[table.position[measured]])
         motion = self._steady(motion, table, train, scene)
         rows, features = self._features(train, folder, table)
         videos = train.videos[table.position[rows]]
         picks = [self._pick(features, videos, s) for s in range(c.seeds)]
-        vectors = self._vectors(train, folder, table, rows)
-        generator = torch.Generator().manual_seed(1000 * self.seed)
-        banks = {p: VectorBank.fit(vectors.memorised(p), c.patch_ratio, c.floor, generator) for p in c.patches}
         crops = [np.asarray(features[p], np.float32) for p in picks]
         fold = folds(videos)
         near, _ = self._nearest(features, fold, crops, picks, fold)
         known, strange = np.isfinite(near).all(0), np.full(len(rows), np.nan)
         usual, strange[known] = fit_usual(near.T[known], actors.take(rows[known]), videos[known], APPEARANCE_KERNELS)
-        by_actor = {"motion": motion, "appearance": _at(rows, strange, table)} | {
-            p: _at(rows, bank.score(vectors.compared(p), fold, fold), table) for p, bank in banks.items()}
+        by_actor = {"motion": motion, "appearance": _at(rows, strange, table)}
         raw = self._frames(train, table, by_actor)
         calibrations = {part: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1),
                                         log=True, high=HIGH) for part, values in raw.items()}
         self.fitted = LocalFit(scene, speeds, usual, crops, picks, calibrations, {},
-                               train.ids[table.position[rows]], table.boxes[rows], banks)
+                               train.ids[table.position[rows]], table.boxes[rows])
         z = self._parts(train, raw)[1]
         self.fitted = dataclasses.replace(self.fitted, rarities={part: Rarity.fit(z[part]) for part in z})
         self.about = self._card(train, table, scene, speeds)
@@ -165,10 +151,8 @@ class LocalMemory(Model):
         rows, features = self._features(footage, folder, table)
         own = frame_fold[table.position[rows]]
         near, which = self._nearest(features, own, fitted.banks, fitted.members, crop_fold)
-        vectors = self._vectors(footage, folder, table, rows)
         strange = fitted.usual.score(near.T, actors.take(rows))
-        by_actor = {"motion": motion, "appearance": _at(rows, strange, table)} | {
-            p: _at(rows, bank.score(vectors.compared(p), own, crop_fold), table) for p, bank in fitted.patches.items()}
+        by_actor = {"motion": motion, "appearance": _at(rows, strange, table)}
         nearest_crop = np.full(len(table), -1, np.int64)
         nearest_crop[rows] = which
         self._write_actors(footage, folder, table, by_actor, nearest_crop)
@@ -243,21 +227,6 @@ class LocalMemory(Model):
                                  parameters={"pad": c.pad, "square": 224}, batch_size=c.batch)
         return rows, features
 
-    def _vectors(self, footage: Footage, folder: Path, table: ActorTable, rows: np.ndarray
-                 ) -> PatchVectors | None:
-        """Patch vectors of the embedded actors, where they are wanted."""
-        c = self.config
-        if not c.patches:
-            return None
-        return patch_vectors(footage, table.position[rows], table.boxes[rows], functools.partial(crop, pad=c.pad),
-                             self.backbone, folder / "cache", clip=c.clip, groups=c.groups, tolerance=c.tolerance,
-                             parameters={"pad": c.pad, "square": 224})
-
-    def _fit_motion(self, actors: Actors, videos: np.ndarray) -> tuple[SpeedModel | DensityModel, np.ndarray]:
-        if self.config.motion == "speed":
-            return fit_speeds(actors, videos)
-        return fit_density(actors, videos, self.config.motion, seed=self.seed)
-
     def _steady(self, motion: np.ndarray, table: ActorTable, footage: Footage, scene: Scene) -> np.ndarray:
         """Motion scores, each the mean along its actor's short track."""
         reach = self.config.track_reach * scene.baseline
@@ -326,17 +295,15 @@ class LocalMemory(Model):
         # a frame cut off from its neighbours shows no motion to measure, which is not the same as standing still
         scene = fitted.scene
         alone = partners(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance) < 0
-        parts = {part: self._between(footage, values) for part, values in raw.items() if part != "motion"}
-        parts["motion"] = fill_missing(np.nan_to_num(raw["motion"], nan=0.0), alone, footage.videos, footage.frames,
-                                       _usual(fitted.calibrations["motion"]))
+        parts = {"motion": fill_missing(np.nan_to_num(raw["motion"], nan=0.0), alone, footage.videos, footage.frames,
+                                        _usual(fitted.calibrations["motion"])),
+                 "appearance": self._between(footage, raw["appearance"])}
         return parts, {part: fitted.calibrations[part](values) for part, values in parts.items()}, alone
 
     def _scores(self, footage: Footage, raw: dict[str, np.ndarray], distances: dict[str, np.ndarray]) -> Scores:
-        c, rarities = self.config, self._require().rarities
+        rarities = self._require().rarities
         parts, z, alone = self._parts(footage, raw)
-        weights = {"appearance": c.appearance_weight, "motion": c.motion_weight}
-        total = sum(weights.get(p, c.patch_weight) * rarities[p](z[p], 1.0 if p == "motion" else c.common)
-                    for p in (*PARTS, *c.patches))
+        total = sum(rarities[p](z[p], 1.0 if p == "motion" else self.config.common) for p in PARTS)
         # a part in which nothing differs (nobody moves, nobody is there) ranks nothing and has no file
         parts = {n: v for n, v in (parts | distances).items() if len(v) < 2 or v.min() < v.max()}
         return Scores(total, alone, parts)
@@ -346,7 +313,7 @@ class LocalMemory(Model):
     def _stamp(self, train: Footage) -> str:
         return f"{train.fingerprint}-{len(train)}"
 
-    def _card(self, train: Footage, table: ActorTable, scene: Scene, speeds: SpeedModel | DensityModel
+    def _card(self, train: Footage, table: ActorTable, scene: Scene, speeds: SpeedModel
               ) -> dict[str, Any]:
         return {"backbone": self.backbone.name, "weights_hash": self.backbone.weights_hash,
                 "source": self.backbone.source, "precision": self.backbone.hardware.dtype,
@@ -364,9 +331,7 @@ class LocalMemory(Model):
         fitted = self._require()
         z = {part: np.where(np.isfinite(actors[part]), fitted.calibrations[part](np.nan_to_num(actors[part])), np.nan)
              for part in PARTS}
-        ratio = actors["motion"] if self.config.motion == "speed" else np.full(len(table), np.nan)
-        write_actors(folder, footage, table, z["appearance"], z["motion"], ratio, nearest_crop,
-                     fitted.train_ids, fitted.train_boxes)
+        write_actors(folder, footage, table, z, actors["motion"], nearest_crop, fitted.train_ids, fitted.train_boxes)
 
     def save(self, folder: Path) -> None:
         """Write local_memory.safetensors and, last, its card."""

@@ -19,8 +19,6 @@ from pixelplay.two_stream.usual import ALIKE, ANYWHERE, NEARBY, NEARBY_AND_ALIKE
 SPEEDS = ("mean", "upper")
 """Per-actor speeds: the mean over its pixels, and the 90th percentile of the slower of its two flow directions."""
 KERNELS = (ANYWHERE, NEARBY, ALIKE, NEARBY_AND_ALIKE)
-BINS = 8
-"""Orientations of an actor's motion histogram, the first around rightwards, then clockwise in the image."""
 
 
 def actor_motion(velocities: Sequence[np.ndarray], mask: np.ndarray, boxes: np.ndarray,
@@ -33,10 +31,10 @@ def actor_motion(velocities: Sequence[np.ndarray], mask: np.ndarray, boxes: np.n
         boxes: (n, 4) xyxy in pixels of the fields.
         scale: width and height of such a pixel in original ones.
     Returns:
-        (n, 5 + BINS) float32: mean speed, upper speed, mean x velocity, mean y velocity in original pixels per frame,
-        area measured over in pixels of the fields; then the histogram: the mean speed that each orientation adds.
+        (n, 5) float32: mean speed, upper speed, mean x velocity, mean y velocity in original pixels per frame, area
+        measured over in pixels of the fields.
     """
-    out, scale = np.zeros((len(boxes), 5 + BINS), np.float32), np.asarray(scale, np.float32)
+    out, scale = np.zeros((len(boxes), 5), np.float32), np.asarray(scale, np.float32)
     height, width = mask.shape
     for i, (x0, y0, x1, y1) in enumerate(boxes):
         part = (slice(max(int(y0), 0), min(max(int(np.ceil(y1)), int(y0) + 1), height)),
@@ -50,9 +48,7 @@ def actor_motion(velocities: Sequence[np.ndarray], mask: np.ndarray, boxes: np.n
         speeds = [np.hypot(f[:, 0], f[:, 1]) for f in flows]
         # a false match or an occlusion seldom happens towards both sides: the slower direction is the safer one
         slower = speeds[0] if len(speeds) == 1 else np.minimum(speeds[0], speeds[1])
-        turn = np.arctan2(flows[0][:, 1], flows[0][:, 0]) * (BINS / (2 * np.pi))
-        histogram = np.bincount(np.round(turn).astype(int) % BINS, speeds[0], BINS) / len(turn)
-        out[i] = (speeds[0].mean(), np.percentile(slower, 90), *flows[0].mean(0), inside.sum(), *histogram)
+        out[i] = (speeds[0].mean(), np.percentile(slower, 90), *flows[0].mean(0), inside.sum())
     return out
 
 
@@ -62,12 +58,9 @@ class Actors(Places):
 
     Attributes:
         speeds: (n, 2) mean and upper speed, original pixels per frame.
-        histogram: (n, BINS) mean speed by orientation, in heights of the actor's box per frame; None where a model
-            of plain speeds is all that is wanted.
     """
 
     speeds: np.ndarray
-    histogram: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)

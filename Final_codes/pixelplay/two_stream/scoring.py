@@ -96,13 +96,12 @@ def fill_missing(values: np.ndarray, missing: np.ndarray, videos: np.ndarray, fr
 
 
 def reason(motion_z: float, appearance_z: float, ratio: float, actor_class: int) -> str:
-    """Why an actor stands out, in words; `ratio` is its speed over the usual top speed, NaN where that is not known."""
+    """Why an actor stands out, in words: the part that is furthest above normal, from 3 deviations on.
+
+    NaN = not measured; `ratio` is its speed over the usual top speed.
+    """
     what = "object" if actor_class < 0 else "person" if actor_class == 0 else f"COCO class {actor_class}"
-    fast = motion_z >= 3 and motion_z >= np.nan_to_num(appearance_z, nan=-np.inf)
-    if fast and np.isnan(ratio):
-        return f"{what} moves like nothing in training"
-    if fast:
-        return f"{what} moves {ratio:.1f} x the usual top speed here"
-    if appearance_z >= 3:
-        return f"{what} looks like nothing in training"
-    return ""
+    words = {f"{what} moves {ratio:.1f} x the usual top speed here": motion_z,
+             f"{what} looks like nothing in training": appearance_z}
+    strongest = max(words, key=lambda w: np.nan_to_num(words[w], nan=-np.inf))
+    return strongest if words[strongest] >= 3 else ""

@@ -52,7 +52,7 @@ class Places:
 
     def take(self: P, keep: np.ndarray) -> P:
         """The actors of a mask or of positions."""
-        return type(self)(*(None if v is None else v[keep] for v in vars(self).values()))
+        return type(self)(*(v[keep] for v in vars(self).values()))
 
 
 class UsualModel:
