@@ -42,7 +42,7 @@ def open_run(**parameters: object) -> Run:
     run = Run(options)
     logging.info("%-10s %s", "writing to", run.output)
     adopt_earlier(run)
-    found = preflight(run)
+    found = preflight(run, need_data=False)
     if not options.force:
         found.require()
     logging.info("%-10s %s", "preflight", "; ".join(f"{name}: {in_words(forecast.seconds)}" for name, forecast in

@@ -76,15 +76,16 @@ class Preflight:
             raise PixelPlayError("\n".join(lines), mend="each as said, or go on in spite of them with --force")
 
 
-def preflight(run: Run, *, download: bool = True) -> Preflight:
+def preflight(run: Run, *, download: bool = True, need_data: bool = True) -> Preflight:
     """Check everything a run needs.
 
     Args:
         download: get weights that are not on this machine; False only asks whether their source answers.
+        need_data: False goes on without a trial where there is no dataset, for a notebook whose stage will say so.
     Raises:
         PixelPlayError: there is no data to look at (nothing else can be checked then).
     """
-    manifest = _data(run)
+    manifest = _data(run, need_data)
     problems = [*_outputs(run), *_labels(run)]
     waiting = [step.model for step in run.plan() if step.model and not step.done]
     needs = {name: run.models[name].needs(run.configs[name]) for name in waiting}
@@ -104,14 +105,14 @@ def preflight(run: Run, *, download: bool = True) -> Preflight:
 # ---- single checks -------------------------------------------------------------------------------------------
 
 
-def _data(run: Run) -> Manifest | None:
-    """The dataset; None where it is gone but its frames are extracted: a notebook may have those of another alone."""
+def _data(run: Run, needed: bool) -> Manifest | None:
+    """The dataset; None where it is not needed, or gone but its frames are extracted."""
     try:
         return run.find_data()
     except PixelPlayError:
-        if not (run.output / EXTRACTION / "manifest.csv").exists():
+        if needed and not (run.output / EXTRACTION / "manifest.csv").exists():
             raise
-        log.info("preflight: no trial, because only the extracted frames are here")
+        log.info("preflight: no trial, because the dataset is not here")
         return None
 
 

@@ -6,6 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
+from pixelplay import distributed
 from pixelplay.config import PROFILES
 from pixelplay.environment import hardware, usable_gpus
 from pixelplay.errors import PixelPlayError
@@ -99,6 +100,8 @@ def order_of(job: Run, longest_first: list[str]) -> list[str]:
 
 def check(job: Run, *, download: bool = True) -> Preflight:
     """The preflight of a run. Raises PixelPlayError with all problems, unless the run is to go on in spite of them."""
+    if not distributed.is_main():  # the others wait for the main process, and end with it where something is missing
+        return Preflight((), {}, {})
     found = preflight(job, download=download)
     if not job.options.force:
         found.require()
@@ -126,7 +129,7 @@ def make_schedule(job: Run, found: Preflight) -> Schedule:
 
 def tell_plan(job: Run, schedule: Schedule) -> None:
     """Print what will be done, and how long each stage is expected to take."""
-    print("plan:" if not schedule.expected else "plan, with times estimated from a trial on a few frames:")
+    print("plan:" + (" (times are estimated from a trial on a few frames)" if schedule.expected else ""))
     for step in job.plan():
         seconds = schedule.expected.get(step.model or step.stage)
         words = "there: checked, then kept" if step.done else in_words(seconds) if seconds is not None else ""

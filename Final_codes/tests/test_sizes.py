@@ -23,6 +23,7 @@ from pixelplay.config import PROFILES, override
 from pixelplay.data.extraction import working_size
 from pixelplay.data.layouts import find_dataset
 from pixelplay.flow.speed import measure_speeds
+from pixelplay.errors import PixelPlayError
 from pixelplay.registry import MODELS, model_class
 from pixelplay.repair.stage import open_footage, prepare
 from pixelplay.two_stream import backbones
@@ -32,6 +33,8 @@ MEMORIES = [name for name in MODELS if model_class(name).family == "two_stream"]
 COMPETITION = (360, 640)
 KNOWN = [COMPETITION, (640, 360), (720, 1280), (1080, 1920), (576, 704), (158, 238), (359, 641), (48, 64)]
 EXTREME = [(1, 1), (3, 2), (1, 2000), (2000, 1), (16, 1000), (1000, 16)]
+LEAST = 8
+"""Pixels that a side of a frame must have."""
 SIDES = st.tuples(st.integers(8, 2200), st.integers(8, 2200))
 
 
@@ -140,7 +143,7 @@ def test_memories_take_any_size(name, profile, tmp_path_factory, monkeypatch):
 
 @pytest.mark.parametrize("source", KNOWN + EXTREME, ids=lambda size: "{1}x{0}".format(*size))
 def test_stage_one_takes_any_size(source, tmp_path):
-    """Decoding, repair of noise and flips, speed maps."""
+    """Decoding, repair of noise and flips, speed maps; what is too small to show anything is refused."""
     data, frames = tmp_path / "data", 6
     for seed, (split, video) in enumerate((("training_videos", "01"), ("testing_videos", "01"))):
         footage = make_footage(videos=1, frames=frames, size=tuple(min(side, 400) for side in source), seed=seed)
@@ -153,6 +156,10 @@ def test_stage_one_takes_any_size(source, tmp_path):
                 noise = np.random.default_rng(0).normal(0, 40, picture.shape)
                 picture = np.clip(picture + noise, 0, 255).astype(np.uint8)
             cv2.imwrite(str(data / split / video / f"frame_{number:05d}.jpg"), picture)
+    if min(source) < LEAST:
+        with pytest.raises(PixelPlayError, match="{1} x {0} pixels|{0} x {1} pixels".format(*source)):
+            prepare(find_dataset(data), tmp_path / "made", workers=1)
+        return
     prepare(find_dataset(data), tmp_path / "made", workers=1)
     parts = [open_footage(tmp_path / "made", split, workers=1) for split in ("train", "test")]
     measure_speeds(tmp_path / "made", parts, workers=1)
