@@ -22,8 +22,8 @@ from pixelplay.autoencoders.windows import WIDEST, network_size
 from pixelplay.config import PROFILES, override
 from pixelplay.data.extraction import working_size
 from pixelplay.data.layouts import find_dataset
-from pixelplay.flow.speed import measure_speeds
 from pixelplay.errors import PixelPlayError
+from pixelplay.flow.speed import measure_speeds
 from pixelplay.registry import MODELS, model_class
 from pixelplay.repair.stage import open_footage, prepare
 from pixelplay.two_stream import backbones
