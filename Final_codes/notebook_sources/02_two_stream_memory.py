@@ -16,7 +16,7 @@
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
 # | **makes** | `02_two_stream_memory/` (features, banks, actors), `scores/global_memory.csv`, `local_memory.csv` |
-# | **time** | CPU: 111 s for both models as shown below (2 quiet cores); T4 x 2: not measured |
+# | **time** | CPU: 186 s for both models as shown below (2 quiet cores); T4 x 2: not measured |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %% [markdown]

@@ -16,7 +16,7 @@
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
 # | **makes** | `03_stae/` (weights, loss curve), `scores/stae.csv` |
-# | **time** | CPU: 65 s to train and score as shown below (2 quiet cores); T4 x 2: not measured |
+# | **time** | CPU: 53 s to train and score as shown below (2 quiet cores); T4 x 2: not measured |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %% [markdown]

@@ -16,7 +16,7 @@
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
 # | **makes** | `06_joint/` (weights, loss curve), `scores/joint.csv` |
-# | **time** | CPU: 52 s to train and score as shown below (2 quiet cores); T4 x 2: not measured |
+# | **time** | CPU: 38 s to train and score as shown below (2 quiet cores); T4 x 2: not measured |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %% [markdown]

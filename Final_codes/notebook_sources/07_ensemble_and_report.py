@@ -16,7 +16,7 @@
 # |---|---|
 # | **needs** | `01_frame_extraction/` and any of `scores/*.csv` |
 # | **makes** | `submission.csv`, `submission_two_stream.csv`, `submission_quad_ensemble.csv`, `report/index.html` |
-# | **time** | CPU: 48 s for all cells as shown below (2 quiet cores); T4 x 2: not measured |
+# | **time** | CPU: 31 s for all cells as shown below (2 quiet cores); T4 x 2: not measured |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %% [markdown]

@@ -112,7 +112,7 @@ def contract_check(run: Run) -> None:
 
 
 def artifacts(folder: Path) -> None:
-    """Log the files of a folder with their sizes."""
+    """Log the files of a folder with their sizes; hidden ones, such as digests, are left out."""
     for path in sorted(Path(folder).rglob("*")):
-        if path.is_file():
+        if path.is_file() and not path.name.startswith("."):
             logging.info("%10.1f kB  %s", path.stat().st_size / 1e3, path)
