@@ -74,10 +74,11 @@ run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT
 # ## Global stream: has this view been seen before?
 # A frozen network that was trained on photographs describes each frame by a vector: layers 2 and 3 of CLIP's
 # ResNet-101 in the full profile (weights are found among the attached datasets, or downloaded), EfficientNet-Lite0,
-# which comes with the code, otherwise. Normal frames fill a cloud of such vectors. A *coreset* of 1 % covers the cloud: each pick is the
-# frame farthest from all picks before it ([Gonzalez 1985](https://doi.org/10.1016/0304-3975(85)90224-5), used for
-# anomaly detection by [PatchCore](https://arxiv.org/abs/2106.08265)). The score of a frame is its distance to the
-# nearest pick. **What it misses:** a small actor hardly moves the vector of a whole frame, so this is context only.
+# which comes with the code, otherwise. Normal frames fill a cloud of such vectors. A *coreset* of 1 % covers the
+# cloud: each pick is the frame farthest from all picks before it ([Gonzalez
+# 1985](https://doi.org/10.1016/0304-3975(85)90224-5), used for anomaly detection by
+# [PatchCore](https://arxiv.org/abs/2106.08265)). The score of a frame is its distance to the nearest pick. **What it
+# misses:** a small actor hardly moves the vector of a whole frame, so this is context only.
 
 # %%
 global_scores = run.model("global_memory")
