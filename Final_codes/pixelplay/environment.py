@@ -109,16 +109,12 @@ def gpu_problem(number: int) -> str:
 
 def runs_on(built: Sequence[str], capability: tuple[int, int]) -> bool:
     """Whether code built for some architectures runs on a card: machine code (sm_75) on the same major version from its
-    minor version on, intermediate code (compute_75) on every later card, too."""
-    for arch in built:
-        kind, _, number = arch.partition("_")
-        digits = re.match(r"\d+", number)
-        if not digits:
-            continue
-        version = divmod(int(digits.group()), 10)
-        if version <= capability and (kind == "compute" or version[0] == capability[0]):
-            return True
-    return False
+    minor version on, intermediate code (compute_75) on every later card, too. Architectures of other makers' cards (gfx90a)
+    say nothing here: an operation on the card decides."""
+    known = [(kind, divmod(int(number), 10)) for kind, number in re.findall(r"\b(sm|compute)_(\d+)", " ".join(built))]
+    if built and not known:
+        return True
+    return any(version <= capability and (kind == "compute" or version[0] == capability[0]) for kind, version in known)
 
 
 def usable_gpus() -> list[int]:

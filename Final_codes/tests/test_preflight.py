@@ -266,7 +266,7 @@ def test_when_time_is_up_the_submission_is_made_of_what_is_finished(options, mon
     (["sm_75", "sm_80", "sm_90"], (7, 5), True), (["sm_75", "sm_80"], (8, 9), True),
     (["sm_75", "sm_80"], (6, 0), False), (["sm_80"], (7, 5), False),
     (["sm_70", "compute_70"], (9, 0), True), (["sm_80"], (9, 0), False),
-    (["sm_90a"], (9, 0), True), ([], (8, 0), False)])
+    (["sm_90a"], (9, 0), True), ([], (8, 0), False), (["gfx90a", "gfx942"], (9, 0), True)])
 def test_torch_runs_on_cards_it_was_built_for(built, card, right):
     assert environment.runs_on(built, card) is right
 
