@@ -109,7 +109,7 @@ def gpu_problem(number: int) -> str:
 
 def runs_on(built: Sequence[str], capability: tuple[int, int]) -> bool:
     """Whether code built for some architectures runs on a card: machine code (sm_75) on the same major version from its
-    minor version on, intermediate code (compute_75) on every later card, too. Architectures of other makers' cards (gfx90a)
+    minor version on, intermediate code (compute_75) on every later card, too. Other architectures (gfx90a)
     say nothing here: an operation on the card decides."""
     known = [(kind, divmod(int(number), 10)) for kind, number in re.findall(r"\b(sm|compute)_(\d+)", " ".join(built))]
     if built and not known:
