@@ -216,6 +216,12 @@ def check_submission(world: World) -> None:
     assert np.isfinite(made["Predicted"]).all()
 
 
+def verify(world: World, command: str) -> None:
+    """Every file of the run that the commands before it made fits its digest."""
+    found = re.search(r"(\d+) of (\d+) files hold what was written", world.run(command))
+    assert found and int(found[1]) == int(found[2]) > 10
+
+
 def kaggle_push(world: World, command: str) -> None:
     """The folder that is pushed holds the metadata (its fields are checked beside the notebooks)."""
     assert (REPOSITORY / command.split()[-1] / "kernel-metadata.json").is_file()
@@ -265,6 +271,7 @@ KNOWN: list[tuple[str, Callable[[World, str], None]]] = [
     (r"pixelplay evaluate --scores outputs/submission\.csv --labels ped2/frame_labels\.csv", evaluate),
     (r"pixelplay evaluate --detections (outputs/scores/maps/joint\.npy --regions ped2/testing/masks"
      r"|my_boxes\.csv --regions tracks\.csv --manifest outputs/01_frame_extraction)", evaluate_places),
+    (r"pixelplay verify outputs", verify),
     (r"kaggle kernels push -p Final_codes/kaggle/\w+", kaggle_push),
     (r"python Final_codes/notebook_sources/build\.py --no-execute --kaggle-user NAME", build_notebooks),
     (r"pip install (\.|'\.\[\w+\]')", install),
