@@ -22,14 +22,14 @@ from pathlib import Path
 import numpy as np
 
 from pixelplay import environment, pretrained
-from pixelplay.config import config_hash
 from pixelplay.data.manifest import Manifest
 from pixelplay.data.reading import is_video
 from pixelplay.distributed import world
 from pixelplay.environment import hardware
 from pixelplay.errors import PixelPlayError
 from pixelplay.model import Forecast, extrapolate
-from pixelplay.pipeline import EXTRACTION, REPORT, Run
+from pixelplay.paths import EXTRACTION, REPORT
+from pixelplay.pipeline import Run
 from pixelplay.pretrained import Needs
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ def _data(run: Run, needed: bool) -> Manifest | None:
     try:
         return run.find_data()
     except PixelPlayError:
-        if needed and not (run.output / EXTRACTION / "manifest.csv").exists():
+        if needed and not (run.paths.manifest).exists():
             raise
         log.info("preflight: no trial, because the dataset is not here")
         return None
@@ -200,9 +200,7 @@ def few_frames(manifest: Manifest, chunk: int = CHUNK) -> Manifest:
             middle = (2 * place + 1) * len(rows) // (2 * places)
             start = max(0, min(middle - chunk // 2, len(rows) - chunk))
             keep += rows[start:start + chunk].tolist()
-    table = manifest.table.iloc[sorted(set(keep))].reset_index(drop=True)
-    return dataclasses.replace(manifest, table=table, labels=None,
-                               fingerprint=config_hash(manifest.fingerprint, table["Id"].tolist()))
+    return manifest.rows(np.array(sorted(set(keep))))
 
 
 def _trial(run: Run, manifest: Manifest, models: list[str]
@@ -223,7 +221,7 @@ def _trial(run: Run, manifest: Manifest, models: list[str]
             return {}, {}, [_failure(EXTRACTION, cause)]
         total = sum(count.values())
         stages = {EXTRACTION: extrapolate(*seconds, len(small.table), total), REPORT: REPORT_SECONDS * total}
-        size = mini.footage("train").size
+        size = mini.footage(run.splits[0]).size
         for name in models:
             try:
                 forecasts[name] = mini.forecast(name, (count["train"], count["test"]))

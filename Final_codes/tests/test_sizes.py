@@ -67,7 +67,7 @@ def learns_and_scores(name: str, config, source: tuple[int, int], folder) -> Non
     height, width = network_size(size, config.height)
     assert model.about["size"] == [height, width]
     clip = model.clips(train).take(model.clips(train).windows.rows[:1])
-    assert model.expected(model.net, clip, model.prior).shape[-2:] == (height, width)
+    assert model.expected(model.net, clip, model.statistics).shape[-2:] == (height, width)
 
 
 @pytest.mark.parametrize("profile", PROFILES)

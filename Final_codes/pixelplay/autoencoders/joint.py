@@ -67,6 +67,10 @@ class Joint(Autoencoder):
 
     name = "joint"
     stage = "06_joint"
+    weight = 0.3
+    title = "Joint"
+    colour = "#D55E00"
+    explain = "motion does not fit the appearance"
     Config = JointConfig
     powers = (1.0, 0.2, 0.2)
 
@@ -82,8 +86,8 @@ class Joint(Autoencoder):
     def scored(self) -> tuple[int, ...]:
         return (self.config.history,)
 
-    def loss(self, net, clip, target, generator, prior):
-        background = prior["background"]
+    def loss(self, net, clip, target, generator, statistics):
+        background = statistics.background
         out = net(*frame_and_past(clip, background))
         frame, goal, speed = out.frame + background, target.frames[:, -1], target.speed[:, -1]
         losses = {
@@ -93,28 +97,28 @@ class Joint(Autoencoder):
         }
         return {"total": sum(losses.values()), **losses}
 
-    def errors(self, net, clip, prior):
+    def errors(self, net, clip, statistics):
         """Of the last frame: how far the squared speed is from what this appearance usually has and from what the past
         foretold, how badly the appearance is rebuilt, and how thin normal codes lie here, as exp of a z-score."""
-        background, speed = prior["background"], clip.speed[:, -1]
+        background, speed = statistics.background, clip.speed[:, -1]
         out = net(*frame_and_past(clip, background))
         motion = blocks.speed_error(out.usual_speed, speed) + blocks.speed_error(out.next_speed, speed)
         appearance = blocks.cells((out.frame + background - clip.frames[:, -1]) ** 2)
-        if "density_centre" in prior:
-            nll = negative_log_likelihood(out.code.movedim(1, -1), prior)
-            z = ((nll - prior["density_centre"]) / prior["density_scale"]).clamp(-3, 10)
+        if "density_centre" in statistics.own:
+            nll = negative_log_likelihood(out.code.movedim(1, -1), statistics.own)
+            z = ((nll - statistics.own["density_centre"]) / statistics.own["density_scale"]).clamp(-3, 10)
             thin = F.interpolate(z.exp()[:, None], size=motion.shape[-2:], mode="nearest")
         else:
             thin = torch.ones_like(motion)
         return torch.cat([motion, appearance, thin], 1)[:, None]
 
-    def expected(self, net, clip, prior):
-        background = prior["background"]
+    def expected(self, net, clip, statistics):
+        background = statistics.background
         return (net(*frame_and_past(clip, background)).frame + background)[:, None]
 
-    def after_fit(self, net, clips, prior):
+    def after_fit(self, net, clips, statistics):
         """The density of the joint code of normal frames, and the median and spread of its negative log-likelihood."""
-        codes = [net(*frame_and_past(clip, prior["background"])).code.movedim(1, -1).flatten(0, 2)
+        codes = [net(*frame_and_past(clip, statistics.background)).code.movedim(1, -1).flatten(0, 2)
                  for clip, _ in clips.batches(limit=200)]
         codes = torch.cat(codes)
         density = fit_density(codes, self.config.clusters, self.seed)

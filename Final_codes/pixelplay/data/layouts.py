@@ -141,6 +141,22 @@ def find_dataset(root: Path | str | None, train: Path | str | None = None, test:
                                          labels=found.labels if test is None else _labels_of(test)))
 
 
+def find_split(place: Path | str, split: str) -> Manifest:
+    """Find footage for one split alone and list its frames.
+
+    Args:
+        place: a known dataset, of which the split is taken; else anything that `train=` of `find_dataset` takes.
+        split: 'train' or 'test'.
+    Raises:
+        PixelPlayError: as `find_dataset`.
+    """
+    place = Path(place)
+    known = _candidates(place)[0] if place.is_dir() else []
+    if any(getattr(found, split) is not None for found in known):
+        return _manifest(_search(place, partial=True)).only(split)
+    return find_dataset(None, **{split: place})
+
+
 def _search(root: Path | None, *, partial: bool) -> Found:
     """The one dataset below `root`; with `partial` a single split will do."""
     looked = root if root is not None else environment.KAGGLE_INPUT

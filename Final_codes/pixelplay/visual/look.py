@@ -18,6 +18,8 @@ from matplotlib.figure import Figure
 from pixelplay.evaluation import figures
 from pixelplay.evaluation.report import Evaluation
 from pixelplay.evaluation.stage import BASELINE, evaluation_of_run
+from pixelplay.paths import EXTRACTION
+from pixelplay.registry import MODELS
 from pixelplay.repair.contact_sheet import before_after
 from pixelplay.visual import error_maps, overlays, repair_sheet, scores, style
 from pixelplay.visual import memory_map as bank_map
@@ -26,7 +28,7 @@ from pixelplay.visual.actors import Comparison, actors_figure, crop, nearest_fig
 from pixelplay.visual.annotate import ACTOR_NOTE
 from pixelplay.visual.predictions import predictions
 from pixelplay.visual.report_tables import METRICS, SUBMISSIONS, metric_tables
-from pixelplay.visual.run_folder import EXTRACTION, RunFolder
+from pixelplay.visual.run_folder import RunFolder
 from pixelplay.visual.speed_maps import SpeedRow, speed_maps
 from pixelplay.visual.timeline import score_timeline, timeline_page
 
@@ -154,7 +156,7 @@ def training(run: Folder, model: str | None = None) -> Figure | None:
     run = opened(run)
     curves = {}
     for name in [model] if model else list(run.members):
-        found = losses.find_curve(run.model_folder(name)) if name in style.MODEL_TITLES else None
+        found = losses.find_curve(run.paths.work(name), run.paths.trained(name)) if name in MODELS else None
         if found is not None:
             curves[name] = found
     return losses.loss_curves(curves, x="step") if curves else _nothing("no loss curve lies in the model's folder")
