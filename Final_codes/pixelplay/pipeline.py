@@ -37,7 +37,7 @@ from pixelplay.data.manifest import Manifest
 from pixelplay.environment import default_output, hardware, limit_threads, on_kaggle, set_seed, usable_gpus
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, damaged, read_json, remove, sealed_files, write_json, write_text
-from pixelplay.fusion.scores import Rehearsed, ScoreFile, read_scores, write_rehearsed, write_scores
+from pixelplay.fusion.scores import ScoreFile, read_scores, write_scores
 from pixelplay.lock import locked
 from pixelplay.model import Forecast, Model, Scores
 from pixelplay.registry import MODELS, model_class
@@ -162,19 +162,18 @@ class Run:
     @exclusive
     def extract(self) -> Manifest:
         """Stage 1: manifest, repaired frames at working size, how fast every place of them moves."""
-        from pixelplay.flow.speed import measure_speeds
-        from pixelplay.repair.rehearsal import open_rehearsal, rehearse
+        from pixelplay.flow.speed import learn_baselines, measure_speeds
         from pixelplay.repair.stage import RepairConfig, open_footage, prepare
 
         with self._timed(EXTRACTION):
             if distributed.is_main():
                 folder = self.output / EXTRACTION
                 prepare(self.find_data(), folder, RepairConfig(enabled=self.options.repair))
-                rehearse(folder)
-                rehearsed = open_rehearsal(folder)
                 # without the speeds that may lie there: a damaged map must not stop the run that makes it again
-                measure_speeds(folder, [open_footage(folder, "train"), open_footage(folder, "test"),
-                                        *([rehearsed.after] if rehearsed else [])])
+                parts = [open_footage(folder, split) for split in ("train", "test")]
+                baselines = learn_baselines(folder, parts[0])
+                for part in parts:
+                    measure_speeds(folder, part, baselines)
             distributed.barrier()
         return self.manifest()
 
@@ -220,11 +219,8 @@ class Run:
         if not weights and distributed.is_main():
             model.save(folder)
         scores = model.score(test, folder)
-        rehearsed = self._rehearse(model, train, folder)
         self.seconds[name] = time.perf_counter() - start
         if distributed.is_main():
-            if rehearsed is not None:
-                write_rehearsed(self.scores_folder / f"{name}.csv", rehearsed)
             self._write(name, model, key, train, test, held_out, scores, weights)
         distributed.barrier()
         return read_scores(self.scores_folder / f"{name}.csv", test.ids)
@@ -311,8 +307,8 @@ class Run:
         """Hash of everything a model's scores depend on: settings, seed, weights, input, code version."""
         weights = self._weights_for(name)
         stamp = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(weights.iterdir())] if weights else ""
-        # what stage 1 makes beside the frames: its keys change when speeds or rehearsals are made in another way
-        made = [self.output / EXTRACTION / f"{n}.json" for n in ("speed", "rehearsal")]
+        # what stage 1 makes beside the frames: its keys change when speeds are made in another way
+        made = [self.output / EXTRACTION / f"{split}.speed.json" for split in ("train", "test")]
         cls = self.models[name]
         return config_hash(name, cls.version, cls.sigma, self.configs[name], self.options.seed, train.fingerprint,
                            test.fingerprint, stamp, __version__, *(read_json(p)["key"] for p in made if p.exists()))
@@ -441,7 +437,7 @@ class Run:
     def _scored(self, name: str, key: str) -> bool:
         about, folder = self.scores_folder / f"{name}.json", self.scores_folder
         mine = [folder / f"{name}{end}" for end in (".csv", ".train.csv", ".json")]
-        mine += [folder / "rehearsal" / f"{name}.csv", folder / "maps" / f"{name}.npy"]
+        mine.append(folder / "maps" / f"{name}.npy")
         mine += [p for p in sealed_files(folder / "parts") if p.name.startswith(f"{name}.")]
         if damaged([*mine, *sealed_files(self.model_folder(name))]):
             return False
@@ -461,19 +457,6 @@ class Run:
         """Remove a model's scores of other settings or footage: if it fails now, they must not enter the ensemble."""
         for old in (*self.scores_folder.glob(f"{name}.*"), *self.scores_folder.glob(f"*/{name}.*")):
             remove(old)
-
-    def _rehearse(self, model: Model, train: Footage, folder: Path) -> Rehearsed | None:
-        """What noise does to the model's scores, where test frames are noisy; None elsewhere."""
-        from pixelplay.flow.speed import with_speeds
-        from pixelplay.repair.rehearsal import open_rehearsal
-
-        found = open_rehearsal(self.output / EXTRACTION)
-        if found is None:
-            return None
-        parts = (dataclasses.replace(found.before, speeds=train.speeds),
-                 with_speeds(found.after, self.output / EXTRACTION))
-        before, after = (model.score_seen(part, train, folder).values for part in parts)
-        return Rehearsed(found.before.ids, found.sigma, before, after)
 
     def _write(self, name: str, model: Model, key: str, train: Footage, test: Footage, held_out: Scores,
                scores: Scores, weights: Path | None) -> None:

@@ -202,7 +202,8 @@ def few_frames(manifest: Manifest, chunk: int = CHUNK) -> Manifest:
             keep += rows[start:start + chunk].tolist()
     table = manifest.table.iloc[sorted(set(keep))].reset_index(drop=True)
     return dataclasses.replace(manifest, table=table, labels=None,
-                               fingerprint=config_hash(manifest.fingerprint, table["Id"].tolist()))
+                               fingerprints={split: config_hash(known, table["Id"][table["split"] == split].tolist())
+                                             for split, known in manifest.fingerprints.items()})
 
 
 def _trial(run: Run, manifest: Manifest, models: list[str]

@@ -16,7 +16,7 @@ def test_scores_of_an_older_model_are_made_again(what, tmp_path, monkeypatch):
     assert run.model_key("stae", footage, footage) == keys["stae"]
 
 
-@pytest.mark.parametrize("made", ["speed", "rehearsal"])
+@pytest.mark.parametrize("made", ["train.speed", "test.speed"])
 def test_scores_follow_what_stage_1_made_beside_the_frames(made, tmp_path):
     run, footage = Run(Options(output=tmp_path, models=("stae",))), make_footage(1, 4)
     found = [run.model_key("stae", footage, footage)]

@@ -18,7 +18,6 @@ from pixelplay.data.ids import canonical_id, natural_key, split_id
 from pixelplay.data.manifest import Manifest
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.scores import ScoreFile
-from pixelplay.repair.stage import noise_levels
 
 RECIPES = {
     "default": "pixelplay.fusion.recipes.default",
@@ -74,8 +73,7 @@ class Frames:
         """The test frames of a finished stage 1 with what repair found of them; `ids` where they are known already."""
         test = Manifest.load(folder).split("test")
         own = test["Id"].tolist()
-        return cls.of_ids(own if ids is None else ids, dict(zip(own, test["reliability"].astype(float))),
-                          noise_levels(folder))
+        return cls.of_ids(own if ids is None else ids, dict(zip(own, test["reliability"].astype(float))))
 
     def __len__(self) -> int:
         return len(self.ids)
