@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("train", type=Path, metavar="NORMAL", help="anomaly-free footage of one camera or of "
                         "several: a folder of videos or frame folders, one video, or a known dataset (its training "
                         "split)")
-    parser.add_argument("--output", type=Path, metavar="DETECTOR", help="folder of the detector; frames and checkpoints "
-                        "lie in DETECTOR.work until it is finished (default: outputs/detector)")
+    parser.add_argument("--output", type=Path, metavar="DETECTOR", help="folder of the detector; frames and "
+                        "checkpoints lie in DETECTOR.work until it is finished (default: outputs/detector)")
     add_fitting_arguments(parser)
     add_time_arguments(parser)
     parser.set_defaults(verb="fit")

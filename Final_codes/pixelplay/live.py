@@ -73,7 +73,6 @@ class LiveScorer:
         self.models = {n: detector.model(n) for n in self.files}
         norms = detector.norms
         self.full_size, self.size, self.fps = norms.full_size, norms.size, norms.fps
-        self.train_ids = detector.training.ids.tolist()
         self.weights, self.threshold = detector.weights(names), detector.threshold(names, live=True)
         self.chunk, self.reach = chunk, max(m.reach for m in self.models.values())
         # the buffer must begin where a model that leaves frames out looks
@@ -130,7 +129,7 @@ class LiveScorer:
                 if found.maps is not None and model.kind == "error":
                     maps.append(np.array(found.maps[new]))
                 if found.actors is not None:
-                    people = People(found.actors, footage.ids.tolist(), footage.videos, footage.frames, self.train_ids)
+                    people = People(found.actors, footage.ids.tolist(), footage.videos, footage.frames)
         numbers = footage.frames[new]
         z = self._calibrated(numbers, raw)
         final = sum(w * z[n] for n, w in self.weights.items()) / sum(self.weights.values())

@@ -201,7 +201,7 @@ class Run:
     @exclusive
     def extract(self) -> Manifest:
         """Stage 1: manifest, repaired frames at working size, how fast every place of them moves."""
-        from pixelplay.flow.speed import Baselines, measure_speeds
+        from pixelplay.flow.speed import learn_baselines, measure_speeds
         from pixelplay.repair.stage import RepairConfig, open_footage, prepare
 
         with self._timed(EXTRACTION):
@@ -214,8 +214,7 @@ class Run:
                     norms = self.source.norms
                 manifest = prepare(self.find_data(), folder, RepairConfig(enabled=self.options.repair), norms=norms)
                 if self.learns:
-                    train = open_footage(folder, "train")
-                    baselines = Baselines.learn(train)
+                    baselines = learn_baselines(folder, open_footage(folder, "train"))
                     self._keep_norms(manifest, baselines)
                 else:
                     baselines = self.source.baselines

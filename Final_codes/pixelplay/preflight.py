@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from pixelplay import environment, pretrained
+from pixelplay.config import config_hash
 from pixelplay.data.manifest import Manifest
 from pixelplay.data.reading import is_video
 from pixelplay.distributed import world
@@ -200,7 +201,10 @@ def few_frames(manifest: Manifest, chunk: int = CHUNK) -> Manifest:
             middle = (2 * place + 1) * len(rows) // (2 * places)
             start = max(0, min(middle - chunk // 2, len(rows) - chunk))
             keep += rows[start:start + chunk].tolist()
-    return manifest.rows(np.array(sorted(set(keep))))
+    table = manifest.table.iloc[sorted(set(keep))].reset_index(drop=True)
+    return dataclasses.replace(manifest, table=table, labels=None,
+                               fingerprints={split: config_hash(known, table["Id"][table["split"] == split].tolist())
+                                             for split, known in manifest.fingerprints.items()})
 
 
 def _trial(run: Run, manifest: Manifest, models: list[str]

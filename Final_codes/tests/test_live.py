@@ -13,6 +13,7 @@ import pytest
 
 from pixelplay.cli import main
 from pixelplay.data.sample import make_sample
+from pixelplay.detector import Detector
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import fuse

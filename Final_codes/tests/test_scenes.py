@@ -12,7 +12,6 @@ from pixelplay.autoencoders import scorer
 from pixelplay.autoencoders.stae import STAE, STAEConfig
 from pixelplay.autoencoders.windows import Clips
 from pixelplay.data.footage import Footage
-from pixelplay.files import read_json
 from pixelplay.flow import speed
 from pixelplay.flow.speed import Baselines, cell_size, choose_baseline, measure, measure_speeds, with_speeds
 from pixelplay.repair.scenes import FEWEST, recognise, scene_templates
@@ -89,8 +88,9 @@ def test_stage_one_measures_every_scene_by_its_own_step(two, tmp_path, monkeypat
     steps = {120: 4, 240: 2}  # of a part that shows one scene, of all training frames
     monkeypatch.setattr(speed, "choose_baseline", lambda footage: steps[len(footage)])
     test = joined(camera(1, videos=1, frames=7, seed=7, name="test"), camera(2, videos=1, frames=6))
-    measure_speeds(tmp_path, [two, test])
-    assert read_json(tmp_path / "speed.json")["baselines"] == [4, 4, 2]
+    baselines = Baselines.learn(two)
+    assert baselines.steps.tolist() == [4, 4, 2]
+    measure_speeds(tmp_path, test, baselines)
     alone = np.zeros((len(test), *cell_size(*SIZE)), np.float16)
     measure(test, np.repeat([4, 2], [7, 6]), alone)
     assert np.array_equal(with_speeds(test, tmp_path).speeds, alone)

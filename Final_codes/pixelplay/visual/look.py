@@ -216,7 +216,7 @@ def nearest(run: Folder, *, count: int = 5) -> Figure | None:
     for event in [*run.events, *run.moments]:
         near = range(max(0, event.peak_row - 5), min(event.peak_row + 6, len(run.test)))
         known = [(people.boxes(r)[b].score, r, b) for r in near for b in range(len(people.boxes(r)))
-                 if people.nearest(r, b) is not None]
+                 if run.nearest_normal(r, b) is not None]
         if known and not any(run.test["video"].iloc[r] == event.video for r, _ in found):
             found.append(max(known)[1:])
     if not found:
@@ -227,18 +227,14 @@ def nearest(run: Folder, *, count: int = 5) -> Figure | None:
 
 def _comparisons(run: RunFolder, wanted: Sequence[tuple[int, int]], *, where: bool = False) -> list[Comparison]:
     """Crops of (test row, box) actors beside their nearest training actors; `where` names their frames."""
-    people, train = run.people, run.footage("train")
-    rows = sorted({r for r, _ in wanted})
-    frames = dict(run.footage("test").full_frames(rows))
-    found = [people.nearest(r, b) for r, b in wanted]
-    pictures = dict(train.full_frames(sorted({f[0] for f in found if f is not None})))
+    frames = dict(run.footage("test").full_frames(sorted({r for r, _ in wanted})))
     out = []
-    for (row, b), near in zip(wanted, found):
-        box = people.boxes(row)[b]
+    for row, b in wanted:
+        box, near = run.people.boxes(row)[b], run.nearest_normal(row, b)
         words = (f"{run.test['Id'].iloc[row]}, " if where else "") + f"{box.score:.1f}" + (f": {box.words}" if box.words
                                                                                         else "")
-        out.append(Comparison(crop(frames[row], box.xyxy), crop(pictures[near[0]], near[1]) if near else None, words,
-                              f"video {train.videos[near[0]]}, frame {train.frames[near[0]]}" if near else ""))
+        picture, place = near or (None, "")
+        out.append(Comparison(crop(frames[row], box.xyxy), picture, words, place))
     return out
 
 

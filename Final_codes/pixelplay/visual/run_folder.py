@@ -18,6 +18,7 @@ import pandas as pd
 
 from pixelplay.arrays import read_array
 from pixelplay.data.footage import Footage, segments
+from pixelplay.data.ids import split_id
 from pixelplay.data.manifest import Manifest
 from pixelplay.detector import TRAINING, read_training
 from pixelplay.errors import PixelPlayError
@@ -227,7 +228,17 @@ class RunFolder:
         if path is None:
             return None
         return People(read_actors(path), self.test["Id"].tolist(), self.test["video"].to_numpy(object),
-                      self.test["frame"].to_numpy(), self.training.ids.tolist() if self.training else [])
+                      self.test["frame"].to_numpy())
+
+    def nearest_normal(self, row: int, box: int) -> tuple[np.ndarray, str] | None:
+        """(picture (h, w, 3) uint8, 'video V, frame F') of the training actor most like an actor of a test frame; None
+        where none is known or the detector keeps no pictures."""
+        found = self.people.nearest(row, box) if self.people is not None else None
+        picture = self.crops.find(*found) if found is not None and self.crops is not None else None
+        if picture is None:
+            return None
+        video, frame = split_id(found[0])
+        return picture, f"video {video}, frame {frame}"
 
     def maps(self, name: str) -> np.ndarray | None:
         """(N, h, w) float16 error maps of the test frames (memory-mapped), or None."""
