@@ -6,8 +6,7 @@ difference, and fast injected anomalies, which the speed of actors tells, hold a
 (Experiments/E16, whose labels chose it). Within the quad the weights are those of the reference entry, half of them
 STAE's, which sees the longest stretch of time; other divisions rank within half a point of them. The global stream
 weighs little beside the local one, because a pooled whole frame hardly sees a small actor (Experiments/E14). Weights
-learned on synthetic anomalies (`weights.py`) are offered and not the default: they find the one model to trust, but
-order the others by chance (Experiments/E06).
+learnt on synthetic anomalies find the one model to trust, but order the others by chance (Experiments/E06).
 """
 
 from __future__ import annotations
