@@ -17,7 +17,7 @@ from pixelplay.errors import PixelPlayError
 
 COMMANDS = {
     "run": ("pixelplay.run_command", "add_arguments", "run", "all stages: data in, submission and report out"),
-    "sample": ("pixelplay.data.command", "add_arguments", "run", "write the embedded sample dataset"),
+    "sample": ("pixelplay.sample.command", "add_arguments", "run", "write the embedded sample dataset"),
     "repair": ("pixelplay.repair.command", "add_repair_arguments", "run_repair", "find and repair corrupted frames"),
     "corrupt": ("pixelplay.repair.command", "add_corrupt_arguments", "run_corrupt",
                 "make a corrupted copy of a dataset, with the truth"),

@@ -154,7 +154,7 @@ class Run:
         if o.data or o.train or o.test or on_kaggle():
             # absolute, because the manifest outlives the folder this was started in
             return require_both(find_dataset(*(Path(p).resolve() if p else None for p in (o.data, o.train, o.test))))
-        from pixelplay.data.sample import make_sample
+        from pixelplay.sample.dataset import make_sample
 
         log.info("no --data given: using the embedded sample scene")
         return find_dataset(make_sample(self.output / "sample").resolve())
