@@ -28,7 +28,6 @@ COMMANDS = {
     "fetch": ("pixelplay.fetch_command", "add_arguments", "run",
               "make the dataset that lets Kaggle run without internet: weights, wheels, this code"),
     "verify": ("pixelplay.verify_command", "add_arguments", "run", "check that the files of a run are undamaged"),
-    "figures": ("pixelplay.visual.gallery", "add_arguments", "run", "all figures of a finished run"),
 }
 
 

@@ -2,26 +2,20 @@
 
 import argparse
 import dataclasses
-import sys
-from pathlib import Path
 
+import learned_weights
 import numpy as np
 import pytest
 from footage import make_footage
+from learned_weights import bounded, expected_auc, hold_out, learn, learn_from_run
 from sklearn.metrics import roc_auc_score
+from synthetic import KINDS, UNTOUCHED, actor_tracks, inject
 
 from pixelplay.autoencoders.base import folds
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import read_json
 from pixelplay.fusion.scores import write_scores
 from pixelplay.model import Model, Scores
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "Experiments"))
-import learned_weights
-from learned_weights import bounded, expected_auc, hold_out, learn, learn_from_run
-from synthetic import KINDS, UNTOUCHED, actor_tracks, inject
-
-sys.path.pop(0)
 
 
 def normal_footage(videos=4, frames=60, **kwargs):
