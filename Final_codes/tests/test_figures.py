@@ -21,7 +21,7 @@ from pixelplay.visual.annotate import Box, label
 from pixelplay.visual.command import find_video, run_folder_of
 from pixelplay.visual.error_maps import ErrorRow, error_maps
 from pixelplay.visual.memory_map import covering_radii, memory_map, project, radius_curve
-from pixelplay.visual.people import People, overlap
+from pixelplay.visual.people import People
 from pixelplay.visual.repair_sheet import Pair, repair_sheet
 from pixelplay.visual.run_folder import RunFolder
 from pixelplay.visual.scores import correlation_matrix, metric_intervals, rank_correlation, score_histograms
@@ -193,11 +193,6 @@ def test_people_carry_an_appearance_between_embedded_frames_but_not_across_video
     assert people.loudest() == 0 and people.words_near(1) == "looks odd" and people.words_near(3, reach=0) == ""
     nobody = People({k: v[:0] for k, v in found.items()}, ["a_0"], np.array(["a"]), np.array([0]), [])
     assert nobody.loudest() is None and nobody.boxes(0) == [] and nobody.words_near(0) == ""
-
-
-def test_overlap_of_boxes():
-    assert overlap(np.array([0, 0, 2, 2]), np.array([1, 0, 3, 2])) == pytest.approx(1 / 3)
-    assert overlap(np.array([0, 0, 1, 1]), np.array([1, 1, 2, 2])) == 0.0
 
 
 def test_contact_sheet():
