@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import logging
 import subprocess
 import time
@@ -556,8 +555,3 @@ def versions(names: Sequence[str] = ("torch", "numpy", "opencv-python", "timm", 
         except metadata.PackageNotFoundError:
             found[name] = "absent"
     return found
-
-
-def load_run(output: Path) -> dict[str, Any]:
-    """The receipt (`run.json`) of a finished run."""
-    return json.loads((Path(output) / "run.json").read_text())
