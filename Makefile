@@ -26,7 +26,7 @@ notebooks: $(READY)
 	$(PY) Final_codes/notebook_sources/build.py --sample small
 
 figures: $(READY)
-	$(PY) -m pixelplay figures --run outputs/demo --output Visuals
+	$(PY) Final_codes/tools/gallery --run outputs/demo --output Visuals
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 10) else "Pixel Play needs Python 3.10 or newer; set PYTHON=/path/to/python3")'

@@ -21,15 +21,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from common import measured, named, test_frames, write_rows
+from learned_weights import Learned, bounded, expected_auc, learn_from_run, skills
 from matplotlib.figure import Figure
+from synthetic import KINDS, UNTOUCHED
 
 from pixelplay.evaluation.figures import COLOURS
 from pixelplay.fusion.ensemble import read_members
 from pixelplay.fusion.prior import FAMILY, equal_weights, prior_weights
 from pixelplay.fusion.recipe import load_recipe
 from pixelplay.fusion.scores import ScoreFile
-from pixelplay.fusion.synthetic import KINDS, UNTOUCHED
-from pixelplay.fusion.weights import Learned, bounded, expected_auc, learn_from_run, skills
 from pixelplay.registry import model_class
 
 SIGMAS = (0.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0)
@@ -37,7 +37,7 @@ Weights = dict[str, float]
 
 
 def rules(table: pd.DataFrame, prior: Mapping[str, float]) -> dict[str, Weights]:
-    """Rules for weights from a table of skills (see `pixelplay.fusion.weights.skills`): none looks at a test label."""
+    """Rules for weights from a table of skills (see `learned_weights.skills`): none looks at a test label."""
     names = table["model"].tolist()
     skill = np.maximum(table["auc"].to_numpy() - 0.5, 0) ** 2
     old = np.array([prior[m] for m in names])
@@ -58,7 +58,7 @@ def on_run(data: str, output: Path, state: Path, only: list[str], changes: dict[
            most: int) -> list[dict]:
     """Rows (data, group, what, metric, value, low, high)."""
     frames = test_frames(output)
-    learned = learn_from_run(output, names=only, rounds=rounds, frames=most, changes=changes, folder=state / data)
+    learned = learn_from_run(output, state / data, names=only, rounds=rounds, frames=most, changes=changes)
     names = list(learned.sigmas)
     members = read_members({m: output / "scores" / f"{m}.csv" for m in names}, frames)
 
@@ -100,7 +100,7 @@ def on_other_kinds(learned: Learned, prior: Mapping[str, float]) -> dict[str, fl
 
 
 def skill_of(normal: np.ndarray, synthetic: np.ndarray, kinds: np.ndarray) -> float:
-    """Mean over the kinds of the expected AUC (see `pixelplay.fusion.weights.expected_auc`)."""
+    """Mean over the kinds of the expected AUC (see `learned_weights.expected_auc`)."""
     return float(np.mean([expected_auc(normal, (synthetic - normal)[kinds == k]) for k in KINDS if (kinds == k).any()]))
 
 

@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--model", default="roadmap", help="the autoencoder")
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     args = parser.parse_args()
-    from pixelplay.data.sample import make_sample
+    from pixelplay.sample.dataset import make_sample
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as temporary:

@@ -25,6 +25,7 @@ import pandas as pd
 from common import write_rows
 from E03_price_of_corruption import CLEAN, CORRUPTED, REPAIRED, merged
 from sklearn.metrics import roc_auc_score
+from synthetic import KINDS, UNTOUCHED, Injected, inject
 
 from pixelplay.autoencoders.base import folds
 from pixelplay.data.corruption import RECIPES, corrupt_dataset, encode, frame_path
@@ -35,7 +36,6 @@ from pixelplay.environment import limit_threads
 from pixelplay.evaluation.bootstrap import frame_intervals
 from pixelplay.flow.speed import choose_baseline, learn_baselines, measure_speeds, speed_maps, with_speeds
 from pixelplay.fusion.scores import write_scores
-from pixelplay.fusion.synthetic import KINDS, UNTOUCHED, Injected, inject
 from pixelplay.model import Model, Scores
 from pixelplay.registry import MODELS, model_class
 from pixelplay.repair.stage import RepairConfig, open_footage, prepare

@@ -31,6 +31,7 @@ from E14_injected_competition import (
 )
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, roc_auc_score
+from synthetic import UNTOUCHED
 
 from pixelplay.data.footage import Footage
 from pixelplay.data.manifest import Manifest
@@ -40,7 +41,6 @@ from pixelplay.flow.speed import choose_baseline, speed_maps
 from pixelplay.fusion.ensemble import read_members
 from pixelplay.fusion.prior import FAMILY
 from pixelplay.fusion.recipe import Frames, load_recipe
-from pixelplay.fusion.synthetic import UNTOUCHED
 from pixelplay.registry import MODELS, model_class
 from pixelplay.repair.stage import RepairConfig, open_footage, prepare
 

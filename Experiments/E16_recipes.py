@@ -30,6 +30,7 @@ from E14_injected_competition import SETS as INJECTED
 from E14_injected_competition import normal_footage
 from E15_injected_draws import MOST, score
 from scipy.stats import rankdata
+from synthetic import UNTOUCHED
 
 from pixelplay.data.baseline import frame_difference_scores
 from pixelplay.data.ids import split_id
@@ -41,7 +42,6 @@ from pixelplay.fusion.ensemble import find_files, read_members
 from pixelplay.fusion.recipe import Frames, load_recipe
 from pixelplay.fusion.scores import ScoreFile, write_table
 from pixelplay.fusion.smoothing import smooth
-from pixelplay.fusion.synthetic import UNTOUCHED
 from pixelplay.pipeline import Options, Run
 from pixelplay.registry import MODELS, model_class
 from pixelplay.repair.stage import open_footage

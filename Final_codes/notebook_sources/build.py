@@ -27,7 +27,7 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
-from pixelplay.data.sample import make_sample
+from pixelplay.sample.dataset import make_sample
 
 SOURCES = Path(__file__).resolve().parent
 NOTEBOOKS = SOURCES.parent

@@ -19,7 +19,7 @@ COMMANDS = {
     "run": ("pixelplay.run_command", "add_arguments", "run", "fit, then score: data in, submission and report out"),
     "fit": ("pixelplay.fit_command", "add_arguments", "run", "learn a camera from its normal footage: a detector out"),
     "score": ("pixelplay.score_command", "add_arguments", "run", "score new footage with a detector"),
-    "sample": ("pixelplay.data.command", "add_arguments", "run", "write the embedded sample dataset"),
+    "sample": ("pixelplay.sample.command", "add_arguments", "run", "write the embedded sample dataset"),
     "repair": ("pixelplay.repair.command", "add_repair_arguments", "run_repair", "find and repair corrupted frames"),
     "corrupt": ("pixelplay.repair.command", "add_corrupt_arguments", "run_corrupt",
                 "make a corrupted copy of a dataset, with the truth"),
@@ -30,7 +30,6 @@ COMMANDS = {
     "fetch": ("pixelplay.fetch_command", "add_arguments", "run",
               "make the dataset that lets Kaggle run without internet: weights, wheels, this code"),
     "verify": ("pixelplay.verify_command", "add_arguments", "run", "check that the files of a run are undamaged"),
-    "figures": ("pixelplay.visual.gallery", "add_arguments", "run", "all figures of a finished run"),
 }
 
 

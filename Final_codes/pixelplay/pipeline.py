@@ -192,7 +192,7 @@ class Run:
             # absolute, because the manifest outlives the folder this was started in
             found = find_dataset(*(Path(p).resolve() if p else None for p in (o.data, o.train, o.test)))
             return require_both(found) if len(self.splits) == 2 else found.only(self.splits[0])
-        from pixelplay.sample import make_sample
+        from pixelplay.sample.dataset import make_sample
 
         log.info("no --data given: using the embedded sample scene")
         found = find_dataset(make_sample(self.output / "sample").resolve())

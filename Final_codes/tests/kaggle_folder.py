@@ -7,7 +7,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from pixelplay.data.sample import make_sample
+from pixelplay.sample.dataset import make_sample
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MOUNTS = {"old": "pixel-play-26", "new": "competitions/pixel-play-26"}

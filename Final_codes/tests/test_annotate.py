@@ -9,10 +9,10 @@ import pytest
 from pixelplay.cli import main
 from pixelplay.data.layouts import find_dataset
 from pixelplay.data.manifest import Manifest
-from pixelplay.data.sample import make_sample
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.scores import write_scores
 from pixelplay.repair.stage import prepare
+from pixelplay.sample.dataset import make_sample
 from pixelplay.visual import look
 from pixelplay.visual.annotate import Box, annotate_video, draw_frame, overlay_heat, put_text
 from pixelplay.visual.events import Event, Threshold

@@ -8,13 +8,13 @@ import shutil
 import pytest
 from test_files import flip, lose_last_line, truncate
 
-from pixelplay.data.sample import make_sample
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import damaged, sealed_files
 from pixelplay.flow.speed import Baselines, with_speeds
 from pixelplay.fusion.stage import merge
 from pixelplay.pipeline import EXTRACTION, Options, Run
 from pixelplay.repair.stage import open_footage
+from pixelplay.sample.dataset import make_sample
 from pixelplay.two_stream.global_memory import GlobalMemory
 
 pytestmark = pytest.mark.slow

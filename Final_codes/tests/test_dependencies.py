@@ -12,7 +12,7 @@ import pytest
 tomllib = pytest.importorskip("tomllib", reason="Python 3.11 has it")
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "Final_codes" / "pixelplay"
-MODULE = {"opencv-python": "cv2", "pillow": "PIL", "scikit-learn": "sklearn", "faiss-cpu": "faiss"}
+MODULE = {"opencv-python": "cv2", "pillow": "PIL", "scikit-learn": "sklearn"}
 """Distributions whose module has another name."""
 TOOLS = {"pytest", "ruff", "psutil", "open_clip_torch", "hypothesis", "jupyter", "nbclient", "nbformat", "jupytext"}
 """Of tests and notebook building: the package imports none of them."""

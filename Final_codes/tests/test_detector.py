@@ -19,7 +19,7 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.files import sha256_of
 from pixelplay.pipeline import Options, Run
 from pixelplay.registry import MODELS, model_class
-from pixelplay.sample import make_sample
+from pixelplay.sample.dataset import make_sample
 from pixelplay.two_stream.local_memory import LocalMemory
 from pixelplay.visual.events import threshold_from_training
 

@@ -15,13 +15,10 @@ from pixelplay.pretrained import Needs
 from pixelplay.two_stream.detectors import (
     DETECTORS,
     Detections,
-    clip_boxes,
     decode_yolox,
     detector_needs,
-    intersections,
     letterbox,
     load_detector,
-    nms,
 )
 
 
@@ -74,18 +71,6 @@ def test_decode_puts_a_box_where_its_cell_says():
     boxes, scores = decode_yolox(raw, 64)
     assert boxes[70] == pytest.approx([2.5 * 16 - 16, 1.25 * 16 - 8, 2.5 * 16 + 16, 1.25 * 16 + 8])
     assert scores[70] == pytest.approx([0.0, 0.4])
-
-
-def test_nms_keeps_the_best_of_an_overlap_and_what_stands_apart():
-    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]], np.float32)
-    assert nms(boxes, np.array([0.5, 0.9, 0.3]), 0.5).tolist() == [1, 2]
-    assert nms(np.zeros((0, 4), np.float32), np.zeros(0), 0.5).tolist() == []
-
-
-def test_intersections_and_clipping():
-    a = np.array([[0, 0, 4, 4]], np.float32)
-    assert intersections(a, np.array([[2, 2, 6, 6], [5, 5, 6, 6]], np.float32)).tolist() == [[4.0, 0.0]]
-    assert clip_boxes(np.array([[-5, -5, 200, 200]]), (48, 80)).tolist() == [[0, 0, 80, 48]]
 
 
 @pytest.fixture(scope="module")

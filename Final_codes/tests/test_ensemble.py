@@ -143,7 +143,7 @@ def test_every_refusal_leaves_nothing_and_shows_no_traceback(tmp_path, capsys):
         assert said.startswith("error: ") and "stae.csv" in said
     (folder / "stae.csv").write_text(good)
     for wrong in (["--scores", tmp_path / "nowhere"], ["--recipe", "best"], ["--recipe", "reference-quad"],
-                  ["--models", "stae", "resnet"], ["--weights", tmp_path / "none.json"],
+                  ["--models", "stae", "resnet"], ["--weights", "best"],
                   ["--sample", tmp_path / "no.csv"], ["--labels", tmp_path / "no.csv"], ["--manifest", tmp_path]):
         assert "error: " in refuse("--scores", folder, "--sample", s, "--output", tmp_path / "out" / "o.csv", *wrong)
     done = script("--scores", folder, "--sample", tmp_path / "no.csv", "--output", tmp_path / "out" / "o.csv")
@@ -177,20 +177,17 @@ def test_without_a_sample_the_manifest_says_which_ids_and_how_reliable(tmp_path)
                     manifest=tmp_path / "01_frame_extraction")
 
 
-def test_weights_prior_equal_and_from_a_file(tmp_path):
+def test_weights_prior_and_equal(tmp_path):
     folder, s = fill(tmp_path / "scores"), sample(tmp_path / "s.csv")
     weights = {}
-    (tmp_path / "w.json").write_text(json.dumps({"weights": {m: k + 1.0 for k, m in enumerate(MODELS)}}))
-    for rule in ("prior", "equal", str(tmp_path / "w.json")):
+    for rule in ("prior", "equal"):
         _, merged = merge_files([folder], tmp_path / "submission.csv", sample=s, weights=rule)
         weights[rule] = {r.model: r.weight for r in merged[-1].rows}
     assert weights["equal"] == dict.fromkeys(sorted(MODELS), 0.25)
     assert weights["prior"]["local_memory"] == pytest.approx(0.3 * 0.95)
     assert weights["prior"]["joint"] == pytest.approx(0.7 * 0.3 / 0.8)
-    assert weights[str(tmp_path / "w.json")]["joint"] == pytest.approx(0.4)
-    (tmp_path / "w.json").write_text('{"weights": {"stae": 1}}')
-    with pytest.raises(PixelPlayError, match="no weight for"):
-        merge_files([folder], tmp_path / "submission.csv", sample=s, weights=str(tmp_path / "w.json"))
+    with pytest.raises(PixelPlayError, match="no weights called 'best'"):
+        merge_files([folder], tmp_path / "submission.csv", sample=s, weights="best")
 
 
 def test_leaving_out_a_copy_changes_nothing_and_a_stranger_much():

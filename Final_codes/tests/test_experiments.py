@@ -67,7 +67,7 @@ def test_dots_have_an_interval_each():
 
 
 def test_peak_memory_is_that_of_the_block_alone():
-    cost = load_with_common("E07_cost_and_size")
+    cost = load("E07_cost_and_size")
     with cost.PeakMemory() as earlier:
         block = fresh_memory(256)
         with cost.PeakMemory() as around:
@@ -100,16 +100,8 @@ def fresh_memory(mib):
     return block
 
 
-def load_with_common(name):
-    sys.path.insert(0, str(EXPERIMENTS))
-    try:
-        return load(name)
-    finally:
-        sys.path.remove(str(EXPERIMENTS))
-
-
 def test_draws_are_compared_with_all_six_of_the_same_draw():
-    draws = load_with_common("E15_injected_draws")
+    draws = load("E15_injected_draws")
     rows = [{"data": "a", "draw": d, "ranking": r, "ap": str(base + more), "micro_auc": "50", "macro_auc": "50"}
             for d, base in (("0-1", 10.0), ("0-2", 60.0)) for r, more in ((draws.ALL, 0.0), ("x", 2.0 + base / 10))]
     found = draws.differences(draws.pd.DataFrame(rows))
@@ -118,7 +110,7 @@ def test_draws_are_compared_with_all_six_of_the_same_draw():
 
 
 def test_a_tracks_speed_stays_in_its_track():
-    tracks = load_with_common("E17_tracks")
+    tracks = load("E17_tracks")
     table = tracks.pd.DataFrame([("v", f, 1, 3.0 * f, 4.0 * f) for f in range(20)] + [("v", 7, 2, 500.0, 0.0)]
                                 + [("w", f, 1, 900.0, 0.0) for f in (0, 100)],
                                 columns=["video", "frame", "id", "x0", "y0"])
@@ -134,7 +126,7 @@ def tracks_of(tracks, camera, speed, videos=3, frames=40):
 
 
 def test_tracks_are_judged_by_their_own_camera_and_an_empty_frame_by_nothing():
-    tracks = load_with_common("E17_tracks")
+    tracks = load("E17_tracks")
     train = tracks.pd.concat([tracks_of(tracks, "a", 1.0), tracks_of(tracks, "b", 9.0)])
     test = tracks.pd.concat([tracks_of(tracks, "a", 9.0, videos=1), tracks_of(tracks, "b", 9.0, videos=1)])
     frames = tracks.pd.DataFrame([(v, f) for v in ("a_0", "b_0") for f in range(41)], columns=["video", "frame"])
@@ -146,7 +138,7 @@ def test_tracks_are_judged_by_their_own_camera_and_an_empty_frame_by_nothing():
 
 
 def test_recipes_are_ranked_by_set_and_draws_of_one_set_count_once():
-    recipes = load_with_common("E16_recipes")
+    recipes = load("E16_recipes")
     rows = [{"set": s, "protocol": "recorded", "ranking": r, **dict.fromkeys(recipes.METRICS, str(v))}
             for s, x, y in (("ped2", 90, 80), ("injected ped2 0-1", 50, 60), ("injected ped2 0-2", 50, 60))
             for r, v in (("x", x), ("y", y))]

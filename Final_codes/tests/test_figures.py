@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 
 import matplotlib
 import numpy as np
 import pytest
-import torch
 from finished_run import make_run
 from matplotlib.figure import Figure
-from torch import nn
 
 from pixelplay.data.manifest import Manifest
 from pixelplay.errors import PixelPlayError
 from pixelplay.evaluation.labels import read_labels
 from pixelplay.evaluation.report import Scored, evaluate
-from pixelplay.visual import diagrams, gallery, look, style
+from pixelplay.visual import look, style
 from pixelplay.visual.actors import Comparison, actors_figure, crop, nearest_figure, square
 from pixelplay.visual.annotate import Box, label
 from pixelplay.visual.command import find_video, run_folder_of
 from pixelplay.visual.error_maps import ErrorRow, error_maps
-from pixelplay.visual.graph import Edge, Node, columns, draw_graph, rows
 from pixelplay.visual.memory_map import covering_radii, memory_map, project, radius_curve
-from pixelplay.visual.network_graph import network_graph
-from pixelplay.visual.people import People, overlap
+from pixelplay.visual.people import People
 from pixelplay.visual.repair_sheet import Pair, repair_sheet
 from pixelplay.visual.run_folder import RunFolder
 from pixelplay.visual.scores import correlation_matrix, metric_intervals, rank_correlation, score_histograms
@@ -200,11 +195,6 @@ def test_people_carry_an_appearance_between_embedded_frames_but_not_across_video
     assert nobody.loudest() is None and nobody.boxes(0) == [] and nobody.words_near(0) == ""
 
 
-def test_overlap_of_boxes():
-    assert overlap(np.array([0, 0, 2, 2]), np.array([1, 0, 3, 2])) == pytest.approx(1 / 3)
-    assert overlap(np.array([0, 0, 1, 1]), np.array([1, 1, 2, 2])) == 0.0
-
-
 def test_contact_sheet():
     image = np.zeros((20, 30, 3), np.uint8)
     figure = repair_sheet([Pair(f"1_{i}", image, image, "vflip|noise") for i in range(5)])
@@ -254,64 +244,6 @@ def test_loss_curves_are_read_from_csv_and_card(tmp_path):
     bad.write_text("epoch,loss\n1,2\n")
     with pytest.raises(PixelPlayError, match="columns epoch, loss"):
         read_losses(bad)
-
-
-# ---- diagrams -----------------------------------------------------------------------------------------------
-
-
-class Skips(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.down = nn.ModuleList([nn.Conv2d(1, 4, 3, 1, 1), nn.Conv2d(4, 8, 3, 2, 1)])
-        self.up = nn.ConvTranspose2d(8, 4, 4, 2, 1)
-        self.cell = nn.Conv2d(8, 8, 1)
-        self.head = nn.Conv2d(8, 1, 1)
-
-    def forward(self, frame, unused):
-        shallow = self.down[0](frame)
-        deep = self.down[1](shallow)
-        for _ in range(3):
-            deep = self.cell(deep)
-        return self.head(torch.cat([self.up(deep), shallow], 1)).tanh() + frame
-
-
-def test_a_network_draws_its_own_arrows():
-    nodes, edges = network_graph(Skips(), [torch.rand(1, 1, 8, 12), torch.rand(1, 1, 8, 12)], names=("made",))
-    arrows = {(e.start, e.end) for e in edges}
-    assert arrows == {("input frame", "down.0"), ("down.0", "down.1"), ("down.1", "cell"), ("cell", "cell"),
-                      ("cell", "up"), ("up", "head"), ("down.0", "head"), ("head", "output 0"),
-                      ("input frame", "output 0")}
-    by_key = {n.key: n for n in nodes}
-    assert "input unused" not in by_key and by_key["cell"].lines[-1].endswith("3 times")
-    assert by_key["down.1"].level == 1 and by_key["up"].level == 0
-    assert by_key["down.1"].lines[1] == "8 x 4 x 6"
-    draw_graph(nodes, edges, title="t", note="n").canvas.draw()
-
-
-def test_graph_layout():
-    nodes = [Node("a", "a"), Node("b", "b"), Node("c", "c", level=1), Node("d", "d")]
-    edges = [Edge("a", "b"), Edge("a", "c"), Edge("b", "d"), Edge("c", "d"), Edge("b", "b"), Edge("a", "d", "skip")]
-    column = columns(nodes, edges)
-    assert column == {"a": 0, "b": 1, "c": 1, "d": 2}
-    height = rows(nodes, column)
-    assert height["b"] > height["c"]
-    with pytest.raises(ValueError, match="circle"):
-        columns(nodes, [*edges, Edge("d", "a")])
-    with pytest.raises(ValueError, match="misses a box"):
-        columns(nodes, [Edge("a", "z")])
-
-
-@pytest.mark.parametrize("name", ["stae", "roadmap", "unet", "joint"])
-def test_diagrams_of_the_autoencoders(name):
-    figure = diagrams.autoencoder_diagram(name, "smoke")
-    assert "weights" in figure.get_suptitle() and len(figure.axes[0].patches) > 8
-
-
-def test_diagrams_of_memories_and_pipeline():
-    words = [t.get_text() for t in diagrams.pipeline_diagram().axes[0].texts]
-    assert {"STAE", "local memory", "calibration"} <= set(words)
-    for name in ("global_memory", "local_memory"):
-        assert len(diagrams.memory_diagram(name).axes[0].patches) > 8
 
 
 # ---- a run's figures, by folder -----------------------------------------------------------------------------
@@ -404,22 +336,3 @@ def test_watch_file_says_what_is_wrong(run, tmp_path):
     trained.manifest = Manifest(table, {"train": root, "test": run.folder}, "x")
     with pytest.raises(PixelPlayError, match="training video"):
         find_video(trained, root / "1")
-
-
-def test_gallery_of_a_run_and_its_guard(run, tmp_path):
-    with pytest.raises(PixelPlayError, match="published"):
-        gallery.check_publishable(run, tmp_path / "Visuals")
-    gallery.check_publishable(run, tmp_path / "mine")
-    (run.folder / "sample.json").write_text("{}")
-    gallery.check_publishable(run, tmp_path / "Visuals")
-    text = gallery.readme([("a.png", "Scores", "What it shows."), ("b.mp4", "Report", "A clip.")], run, False)
-    assert "![What it shows.](a.png)" in text and "[b.mp4](b.mp4)" in text and "pixelplay figures" in text
-    names = [p.file for p in gallery.pictures()]
-    assert len(names) == len(set(names))
-    assert {"pipeline.png", "errors_joint.jpg", "model_local_memory.png"} <= set(names)
-
-
-def test_figures_command_wants_name_and_folder(run, tmp_path):
-    args = argparse.Namespace(run=run.folder, output=tmp_path, numbers=["ped2"])
-    with pytest.raises(PixelPlayError, match="names no run"):
-        gallery.run(args)

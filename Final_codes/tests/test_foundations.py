@@ -166,3 +166,10 @@ def test_rooms_import_earlier_rooms_only():
             for other in order:
                 if other not in allowed[room]:
                     assert f"pixelplay.{other}" not in file.read_text(), f"{file.name} of {room} reaches into {other}"
+
+
+def test_only_the_command_line_and_the_pipeline_import_the_sample():
+    package = Path(cli.__file__).parent
+    users = {str(file.relative_to(package)) for file in package.rglob("*.py")
+             if "pixelplay.sample" in file.read_text() and file.parent.name != "sample"}
+    assert users == {"cli.py", "pipeline.py"}

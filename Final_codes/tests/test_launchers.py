@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pixelplay.data.sample import make_sample
+from pixelplay.sample.dataset import make_sample
 
 RUN = Path(__file__).parents[1] / "run_all.py"
 LAUNCHERS = {

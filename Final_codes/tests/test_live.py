@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 from pixelplay.cli import main
-from pixelplay.data.sample import make_sample
 from pixelplay.detector import Detector
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.recipe import Frames
@@ -20,6 +19,7 @@ from pixelplay.fusion.recipes.default import fuse
 from pixelplay.live import LiveScorer
 from pixelplay.live_source import Source
 from pixelplay.pipeline import Options, Run
+from pixelplay.sample.dataset import make_sample
 from pixelplay.visual.run_folder import RunFolder
 
 MODELS = ("local_memory", "stae", "unet")

@@ -77,14 +77,6 @@ def test_reweighting_with_duplicates_in_the_bank():
     assert np.sqrt(3) * (1 - 1 / 3) <= scores[0] * 1.0001 and scores[0] <= 1.0001 * np.sqrt(3) * (1 - 1 / 4)
 
 
-def test_faiss_gives_the_same(vectors):
-    pytest.importorskip("faiss")
-    bank, queries = vectors
-    exact, other = MemoryBank(bank).nearest(queries, 3), MemoryBank(bank, index="faiss").nearest(queries, 3)
-    assert exact[1].tolist() == other[1].tolist()
-    np.testing.assert_allclose(exact[0], other[0], rtol=1e-3)
-
-
 @pytest.mark.parametrize("bad", [np.zeros((0, 3)), np.zeros(3), np.array([[np.nan, 1.0]])])
 def test_a_bank_needs_finite_vectors(bad):
     with pytest.raises(ValueError, match="memory bank needs"):

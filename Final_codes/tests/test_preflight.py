@@ -12,12 +12,12 @@ from media import write_frames
 
 from pixelplay import cli, environment, pipeline, preflight, pretrained
 from pixelplay.data.layouts import find_dataset
-from pixelplay.data.sample import make_sample
 from pixelplay.errors import PixelPlayError
 from pixelplay.model import Forecast, Model, Scores
 from pixelplay.pipeline import Options, Run
 from pixelplay.pretrained import Needs
 from pixelplay.registry import MODELS
+from pixelplay.sample.dataset import make_sample
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,9 +21,9 @@ from kaggle_folder import REPOSITORY, link_code, make_kaggle, set_writable
 
 import pixelplay
 from pixelplay import registry
-from pixelplay.data.sample import make_sample
 from pixelplay.fusion.scores import read_scores
 from pixelplay.pipeline import Options, Run
+from pixelplay.sample.dataset import make_sample
 
 README = (REPOSITORY / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)

@@ -11,7 +11,6 @@ from pixelplay.evaluation.regions import (
     Counts,
     Truth,
     area,
-    box_iou,
     count_boxes,
     count_maps,
     criteria,
@@ -28,11 +27,6 @@ def square(y, x, side=4, size=(20, 20)):
 
 def boxes(frames, xyxy, scores):
     return Boxes(np.array(frames), np.array(xyxy, float).reshape(-1, 4), np.array(scores, float))
-
-
-def test_iou_of_boxes():
-    got = box_iou(np.array([[0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 6, 6], [0, 0, 0, 0.0]]), np.array([0, 0, 2, 2.0]))
-    assert got.tolist() == pytest.approx([1, 1 / 7, 0, 0])
 
 
 def test_the_area_by_hand():

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixelplay.data.sample import make_sample
 from pixelplay.fusion.scores import read_table
+from pixelplay.sample.dataset import make_sample
 
 pytestmark = pytest.mark.slow
 MODELS = ("global_memory", "unet")

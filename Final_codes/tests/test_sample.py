@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pixelplay.data import sample_script
 from pixelplay.data.baseline import frame_difference_scores, patch_means
 from pixelplay.data.extraction import extract, open_raw_footage
 from pixelplay.data.layouts import find_dataset
-from pixelplay.data.sample import Stage, make_sample
-from pixelplay.data.sample_actors import Outfit, Pose, draw, person
-from pixelplay.data.sample_scene import Camera
-from pixelplay.data.sample_script import ANOMALIES, anomaly, walkers
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import sha256_of
+from pixelplay.sample import script
+from pixelplay.sample.actors import Outfit, Pose, draw, person
+from pixelplay.sample.dataset import Stage, make_sample
+from pixelplay.sample.scene import Camera
+from pixelplay.sample.script import ANOMALIES, anomaly, walkers
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_normal_people_only_walk():
         assert not actor.anomalous.any()
         for a, b in zip(actor.poses, actor.poses[1:]):
             if a is not None and b is not None:
-                speeds.append(np.hypot(b.x - a.x, b.z - a.z) * sample_script.FPS)
+                speeds.append(np.hypot(b.x - a.x, b.z - a.z) * script.FPS)
                 assert a.run == 0
     assert min(speeds) > 0.7
     assert max(speeds) < 2.3
@@ -139,7 +139,7 @@ def test_the_near_lane_has_one_direction_and_the_wrong_way_is_the_other():
     for actor in walkers(rng, 100, density=40.0):
         for a, b in zip(actor.poses, actor.poses[1:]):
             across = a is not None and b is not None and abs(b.x - a.x) > 3 * abs(b.z - a.z)
-            if across and sample_script.NEAR[0] <= a.z <= sample_script.NEAR[1] - 0.2:
+            if across and script.NEAR[0] <= a.z <= script.NEAR[1] - 0.2:
                 assert b.x > a.x
 
 

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from pixelplay import workers
-from pixelplay.data.sample import make_sample
 from pixelplay.pipeline import Options, Run
+from pixelplay.sample.dataset import make_sample
 from pixelplay.workers import Lane, gpu_lanes, side_by_side
 
 CPUS = tuple(sorted(os.sched_getaffinity(0)))

@@ -1,1 +1,1 @@
-"""Layouts, extraction, manifest, frame access and the embedded sample."""
+"""Layouts, extraction, manifest and frame access."""

@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
+from pixelplay.box_ops import box_iou
+
 IOU = 0.1
 TRACK_SHARE = 0.1
 MAX_FPR = 1.0
@@ -132,21 +134,13 @@ def count_boxes(found: Boxes, truth: Boxes, tracks: np.ndarray, frames: int, thr
     good = np.zeros(len(found.scores), dtype=bool)
     for box, frame, track in zip(np.asarray(truth.xyxy, dtype=np.float64), truth.frames, tracks):
         at = np.flatnonzero(np.asarray(found.frames) == frame)
-        enough = at[box_iou(np.asarray(found.xyxy, dtype=np.float64)[at], box) >= IOU]
+        enough = at[box_iou(np.asarray(found.xyxy, dtype=np.float64)[at], box[None])[:, 0] >= IOU]
         good[enough] = True
         best = found.scores[enough].max() if len(enough) else -np.inf
         hits.setdefault(int(track), []).append(best >= thresholds)
     wrong = np.sort(np.asarray(found.scores, dtype=np.float64)[~good])
     false += len(wrong) - np.searchsorted(wrong, thresholds, side="left")
     return _counts(false, hits, frames, len(thresholds))
-
-
-def box_iou(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """(B,) intersection over union of (B, 4) boxes with one (4,), corners xyxy."""
-    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
-    shared = np.clip(high - low, 0, None).prod(axis=1)
-    union = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod() - shared
-    return np.divide(shared, union, out=np.zeros(len(boxes)), where=union > 0)
 
 
 def _counts(false: np.ndarray, hits: Mapping[int, Sequence[np.ndarray]], frames: int, total: int) -> Counts:

@@ -15,7 +15,7 @@ from pixelplay.fusion.ensemble import Merged, Quality, Row
 from pixelplay.fusion.formats import mend
 from pixelplay.fusion.recipe import RECIPES, load_recipe
 from pixelplay.fusion.scores import check, read_strings, write_table
-from pixelplay.fusion.stage import find_sample, merge_files, read_sample
+from pixelplay.fusion.stage import WEIGHTINGS, find_sample, merge_files, read_sample
 from pixelplay.paths import RunPaths
 
 
@@ -31,8 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", default="default", help="; ".join(RECIPES) + " (default: default)")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="merge these alone (default: all that are found)")
     parser.add_argument("--weights", default="", metavar="RULE",
-                        help="prior, equal, a weights.json learned on synthetic anomalies, or learn: make one from "
-                             "the scores' run, scoring some of its training videos again (default: the recipe's)")
+                        help=" or ".join(WEIGHTINGS) + " (default: the recipe's own)")
     parser.add_argument("--output", type=Path, metavar="CSV",
                         help=f"submission of all models (default: {output / 'submission.csv'})")
     parser.add_argument("--allow-smoke", action="store_true", help="let scores of smoke runs in")
@@ -49,12 +48,9 @@ def run(args: argparse.Namespace, quality: Quality | None = None) -> int:
     target = args.output or default_output() / "submission.csv"
     if target.is_dir() or not target.suffix:
         target = target / "submission.csv"
-    models, weights = [m for n in args.models or [] for m in n.split(",")], args.weights
-    if weights == "learn":
-        weights = str(_learned(manifest, models))
+    models = [m for n in args.models or [] for m in n.split(",")]
     made, merged = merge_files(args.scores, target, recipe=args.recipe, sample=args.sample, manifest=manifest,
-                               models=models, weights=weights,
-                               allow_smoke=args.allow_smoke, quality=quality)
+                               models=models, weights=args.weights, allow_smoke=args.allow_smoke, quality=quality)
     sys.stdout.write(f"recipe {args.recipe}: {load_recipe(args.recipe).about}\n\n")
     for name, result in zip(made, merged):
         sys.stdout.write(table_text(name, result) + "\n")
@@ -87,17 +83,6 @@ def _manifest_beside(places: Sequence[Path]) -> Path | None:
     """The manifest of the run that a scores folder (or a file in it) belongs to."""
     runs = [run for run in map(RunPaths.around, places) if run is not None]
     return runs[0].extraction if runs else None
-
-
-def _learned(manifest: Path | None, models: Sequence[str]) -> Path:
-    """The weights file learned from the run of a manifest."""
-    from pixelplay.fusion.weights import PLACE, learn_from_run
-
-    if manifest is None:
-        raise PixelPlayError("--weights learn needs the run the scores belong to",
-                             expected="score files in the scores folder of a run, or --manifest FOLDER of its stage 01")
-    learn_from_run(manifest.parent, names=models)
-    return manifest.parent / PLACE / "weights.json"
 
 
 def _mend(args: argparse.Namespace, manifest: Path | None) -> int:

@@ -23,12 +23,12 @@ from pixelplay.fusion.ensemble import FAMILIES, Merged, Quality, find_files, kee
 from pixelplay.fusion.prior import equal_weights, prior_weights
 from pixelplay.fusion.recipe import Frames, load_recipe
 from pixelplay.fusion.scores import ScoreFile, check_ids, read_strings
-from pixelplay.fusion.weights import learned_weights
 from pixelplay.paths import RunPaths
 
 log = logging.getLogger(__name__)
 
 SAMPLE = "sample_submission.csv"
+WEIGHTINGS = {"prior": prior_weights, "equal": equal_weights}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ def merge_files(places: Sequence[Path], target: Path, *, recipe: str = "default"
         sample: sample submission; found beside the data, else the manifest's Ids, when None.
         manifest: folder of manifest.csv, for Ids and reliabilities; reliabilities are 1 without it.
         models: names of the models to merge; all that are found when None.
-        weights: '' (the recipe's own), 'prior', 'equal', or a weights file written by `weights.learn`.
+        weights: '' (the recipe's own), 'prior' or 'equal'.
         allow_smoke: let scores of smoke runs in.
     Returns:
         (submission name -> path, the merged scores with their tables).
@@ -106,12 +106,12 @@ def _remove_stale(about: Path, made: dict[str, Path]) -> None:
 
 
 def weighting(name: str) -> Callable[[Mapping[str, ScoreFile]], Mapping[str, float]] | None:
-    """The rule behind a --weights value; None = the recipe's own."""
+    """The rule behind a --weights value; None = the recipe's own. Raises PixelPlayError for an unknown name."""
     if not name:
         return None
-    if name in ("prior", "equal"):
-        return prior_weights if name == "prior" else equal_weights
-    return learned_weights(Path(name))
+    if name not in WEIGHTINGS:
+        raise PixelPlayError(f"there are no weights called '{name}'", expected="one of " + ", ".join(WEIGHTINGS))
+    return WEIGHTINGS[name]
 
 
 def read_sample(path: Path) -> Sample:

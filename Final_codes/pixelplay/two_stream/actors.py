@@ -11,7 +11,8 @@ import dataclasses
 import cv2
 import numpy as np
 
-from pixelplay.two_stream.detectors import Detections, box_areas, clip_boxes, intersections, nms
+from pixelplay.box_ops import box_areas, clip_boxes, intersections, nms
+from pixelplay.two_stream.detectors import Detections
 from pixelplay.two_stream.foreground import components
 
 FOREGROUND = -1

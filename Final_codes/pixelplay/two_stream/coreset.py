@@ -38,7 +38,7 @@ def coreset_size(count: int, ratio: float, floor: int = 1) -> int:
 
 
 def greedy_coreset(features: np.ndarray | Tensor | greedy.Chosen, size: int, *, start: int | None = None,
-                   generator: torch.Generator | None = None, projection: int = 0, storage: str = "float32",
+                   generator: torch.Generator | None = None, projection: int = 0,
                    device: str | None = None, memory: int = 4 << 30) -> Coreset:
     """Pick `size` rows that cover `features`, each the farthest from those picked before.
 
@@ -51,8 +51,6 @@ def greedy_coreset(features: np.ndarray | Tensor | greedy.Chosen, size: int, *, 
         start: first row; drawn from `generator` when None.
         generator: torch CPU generator for the start and the projection; seed 0 when None.
         projection: pick in a random linear projection of this many dimensions (Johnson-Lindenstrauss), 0 = exact.
-        storage: 'float32', or 'float16'/'bfloat16' to keep the matrix at half the memory. Distances are summed in
-            float32 either way.
         device: where to compute; the tensor's own, or the CPU.
         memory: bytes the matrix may take on the CPU; a larger one is streamed from where it is, block by block.
     Returns:
@@ -71,9 +69,9 @@ def greedy_coreset(features: np.ndarray | Tensor | greedy.Chosen, size: int, *, 
         raise ValueError(f"start row {start} is not in 0 to {count - 1}")
     device = device or (str(features.device) if isinstance(features, Tensor) else "cpu")
     matrix = _projection(features.shape[1], projection, generator)
-    picked = greedy.pick(greedy.Rows(features, device, storage, memory, matrix), size, start)
+    picked = greedy.pick(greedy.Rows(features, device, memory, matrix), size, start)
     picks = picked.picks.cpu().numpy()
-    if matrix is not None or storage != "float32":
+    if matrix is not None:
         return Coreset(picks, covering_radius(features, picks, device=device))
     # the farthest rows are known: measured again, because the running distances are rounded
     farthest = picked.squared.topk(min(16, count)).indices.cpu().numpy()

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import torch
 
+from pixelplay.box_ops import clip_boxes, nms
 from pixelplay.distributed import local_hardware
 from pixelplay.environment import cpu_count
 from pixelplay.errors import PixelPlayError
@@ -255,28 +256,3 @@ def decode_yolox(raw: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
     half = np.exp(raw[:, 2:4]) * stride / 2
     boxes = np.concatenate([centre - half, centre + half], 1)
     return boxes.astype(np.float32), (raw[:, 4:5] * raw[:, 5:]).astype(np.float32)
-
-
-def clip_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Clip xyxy boxes (n, 4) to a frame of (H, W) pixels."""
-    limit = np.array([size[1], size[0], size[1], size[0]], np.float32)
-    return np.clip(np.asarray(boxes, np.float32), 0, limit)
-
-
-def box_areas(boxes: np.ndarray) -> np.ndarray:
-    """(n, 4) xyxy -> (n,) areas in square pixels."""
-    return np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
-
-
-def intersections(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n, 4), (m, 4) xyxy -> (n, m) areas the boxes share, in square pixels."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    return np.prod(np.maximum(high - low, 0), axis=2)
-
-
-def nms(boxes: np.ndarray, scores: np.ndarray, iou: float) -> np.ndarray:
-    """Greedy non-maximum suppression over all classes -> (k,) int64 kept positions, best first."""
-    from torchvision.ops import nms as suppress
-
-    return suppress(torch.as_tensor(boxes, dtype=torch.float32), torch.as_tensor(scores, dtype=torch.float32),
-                    iou).numpy()

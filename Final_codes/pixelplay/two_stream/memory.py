@@ -16,8 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixelplay.errors import PixelPlayError
-
 _BLOCK_ELEMENTS = 1 << 24
 """Distances held at once: 64 MB."""
 _SPARE = 4
@@ -71,18 +69,16 @@ class MemoryBank:
         k: neighbours whose mean distance is the score.
         reweight: PatchCore's re-weighting over this many neighbours of the nearest vector; 0 = off.
         about: anything worth keeping on the card (plain values).
-        index: 'exact', or 'faiss' for millions of vectors (needs the optional package; also exact, L2 flat).
         device: where distances are computed.
     """
 
     def __init__(self, vectors: np.ndarray | Tensor, *, k: int = 1, reweight: int = 0,
-                 about: dict[str, Any] | None = None, index: str = "exact", device: str = "cpu"):
+                 about: dict[str, Any] | None = None, device: str = "cpu"):
         vectors = vectors.detach().cpu().numpy() if isinstance(vectors, Tensor) else vectors
         self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         if self.vectors.ndim != 2 or len(self.vectors) == 0 or not np.isfinite(self.vectors).all():
             raise ValueError(f"a memory bank needs at least one finite vector, got {self.vectors.shape}")
         self.k, self.reweight, self.about, self.device = k, reweight, dict(about or {}), device
-        self._faiss = _faiss_index(self.vectors) if index == "faiss" else None
         self._on_device: Tensor | None = None
 
     def __len__(self) -> int:
@@ -90,9 +86,6 @@ class MemoryBank:
 
     def nearest(self, queries: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """(N, D) queries -> distances (N, k) float32 and indices (N, k) int64 of bank rows, ascending."""
-        if self._faiss is not None:
-            squared, found = self._faiss.search(np.ascontiguousarray(queries, dtype=np.float32), min(k, len(self)))
-            return np.sqrt(np.maximum(squared, 0.0)), found
         if self._on_device is None:
             self._on_device = torch.from_numpy(self.vectors).to(self.device)
         return nearest(queries, self._on_device, k)
@@ -161,14 +154,3 @@ def leave_one_video_out(features: np.ndarray, videos: np.ndarray, build: Callabl
 def _float(rows: np.ndarray | Tensor, device: str) -> Tensor:
     rows = rows if isinstance(rows, Tensor) else torch.from_numpy(np.array(rows, dtype=np.float32))
     return rows.to(device=device, dtype=torch.float32)
-
-
-def _faiss_index(vectors: np.ndarray):
-    try:
-        import faiss
-    except ImportError as cause:
-        raise PixelPlayError("the memory bank's index 'faiss' needs a package that is not installed",
-                             mend="pip install faiss-cpu, or leave the index at 'exact'") from cause
-    index = faiss.IndexFlatL2(vectors.shape[1])
-    index.add(vectors)
-    return index

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from pixelplay.box_ops import box_iou
 from pixelplay.data.footage import Footage
 from pixelplay.two_stream.actor_table import ActorTable
-from pixelplay.two_stream.detectors import box_areas, intersections
 
 LEAST_IOU = 0.3
 
@@ -35,9 +35,7 @@ def link_actors(table: ActorTable, footage: Footage, tolerance: int) -> tuple[np
         if len(now) == 0 or len(then) == 0:
             continue
         moved = table.boxes[now] + np.tile(table.motion[now, 2:4], 2) * step[frame]
-        shared = intersections(moved, table.boxes[then])
-        union = box_areas(moved)[:, None] + box_areas(table.boxes[then])[None] - shared
-        iou = shared / np.maximum(union, 1e-9)
+        iou = box_iou(moved, table.boxes[then])
         best, back = iou.argmax(1), iou.argmax(0)
         own = np.arange(len(now))
         same = (back[best] == own) & (iou[own, best] >= LEAST_IOU)

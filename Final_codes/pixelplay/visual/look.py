@@ -1,4 +1,4 @@
-"""The figures of a run, by the folder it lies in: what the notebooks show and `pixelplay figures` saves.
+"""The figures of a run, by the folder it lies in: what the notebooks show and the gallery saves.
 
 Reads a run's output folder (or an opened `RunFolder`); makes one Figure a function, or None where the run has no
 material for it (nothing was repaired, no labels are known), which is logged in words.

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from pixelplay.box_ops import box_iou
 from pixelplay.visual.annotate import Box
 
 OVERLAP = 0.4
@@ -77,18 +78,9 @@ class People:
                 continue
             for a in self._of(row):
                 if not np.isfinite(out[a]):
-                    shared = [overlap(self.boxes_xyxy[a], self.boxes_xyxy[b]) for b in before]
+                    shared = box_iou(self.boxes_xyxy[a:a + 1], self.boxes_xyxy[before])[0]
                     b = before[int(np.argmax(shared))]
-                    if max(shared) >= OVERLAP:
+                    if shared.max() >= OVERLAP:
                         out[a], age[a] = out[b], age[b] + step
                         self._nearest[a] = self._nearest[b] if self._nearest[a] < 0 else self._nearest[a]
         return out
-
-
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two xyxy boxes; 0 for empty ones."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return float(shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared))

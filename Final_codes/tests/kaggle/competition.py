@@ -21,8 +21,8 @@ from scipy.io import savemat
 
 from pixelplay.data.corruption import apply_plan, encode, frame_path, plan_corruption, recipe_named
 from pixelplay.data.ids import frame_id
-from pixelplay.data.sample import Stage
-from pixelplay.data.sample_scene import Camera
+from pixelplay.sample.dataset import Stage
+from pixelplay.sample.scene import Camera
 
 DATASET = "Avenue_Corrupted-20251221T112159Z-3-001/Avenue_Corrupted/Dataset"
 TRAIN_VIDEOS, TRAIN_FRAMES = 2, 20

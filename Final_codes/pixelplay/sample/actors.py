@@ -12,7 +12,7 @@ import itertools
 import cv2
 import numpy as np
 
-from pixelplay.data.sample_scene import SUN, Camera
+from pixelplay.sample.scene import SUN, Camera
 
 CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 10, endpoint=False)),
                    np.sin(np.linspace(0, 2 * np.pi, 10, endpoint=False))], 1)

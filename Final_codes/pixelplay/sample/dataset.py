@@ -27,11 +27,11 @@ from tqdm.auto import tqdm
 
 from pixelplay.data.corruption import apply_plan, encode, plan_corruption, recipe_named
 from pixelplay.data.ids import frame_id
-from pixelplay.data.sample_actors import Sprite, draw, draw_shadow
-from pixelplay.data.sample_scene import Camera, Light, make_props, paint_background
-from pixelplay.data.sample_script import ANOMALIES, FPS, Actor, anomaly, walkers
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.sample.actors import Sprite, draw, draw_shadow
+from pixelplay.sample.scene import Camera, Light, make_props, paint_background
+from pixelplay.sample.script import ANOMALIES, FPS, Actor, anomaly, walkers
 
 log = logging.getLogger(__name__)
 

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
+from pixelplay.box_ops import box_iou
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage, segments
 from pixelplay.errors import PixelPlayError
@@ -296,9 +297,7 @@ def _steady(boxes: np.ndarray) -> np.ndarray:
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    side = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None)
-    shared = float(side.prod())
-    return shared / float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared)
+    return float(box_iou(a[None], b[None])[0, 0])
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

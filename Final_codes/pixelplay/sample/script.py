@@ -11,8 +11,8 @@ import dataclasses
 
 import numpy as np
 
-from pixelplay.data import sample_actors as draw
-from pixelplay.data.sample_actors import Outfit, Parts, Pose
+from pixelplay.sample import actors as draw
+from pixelplay.sample.actors import Outfit, Parts, Pose
 
 FPS = 25.0
 ANOMALIES = ("runner", "cyclist", "cart", "throw", "fall", "wrong_way", "loiterer")

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from graph import Edge, Node, draw_graph
 from matplotlib.figure import Figure
+from network_graph import network_graph
 
 from pixelplay.autoencoders.windows import Clip
 from pixelplay.data.footage import Footage
 from pixelplay.flow.speed import CELL
 from pixelplay.registry import MODELS, model_class
 from pixelplay.visual import style
-from pixelplay.visual.graph import Edge, Node, draw_graph
-from pixelplay.visual.network_graph import network_graph
 
 WHITE, BLUE, GREEN, YELLOW, ORANGE = "#FFFFFF", "#A9D6F5", "#9ADBC5", "#F7EFA0", style.ORANGE
 

@@ -1,4 +1,4 @@
-"""`pixelplay figures`: every picture of a finished run, and the gallery page that explains them.
+"""Every picture of a finished run, and the gallery page that explains them.
 
 Reads a run's output folder (and, for figures of numbers alone, those of other runs); writes pictures and a README.md.
 Into a repository's Visuals/ only pictures of the embedded sample may go: a dataset's frames are not ours to publish.
@@ -12,18 +12,19 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import diagrams
 import numpy as np
 from matplotlib.figure import Figure
+from screenshots import report_pictures
 
 from pixelplay.autoencoders.base import Autoencoder
 from pixelplay.environment import default_output
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import write_text
 from pixelplay.registry import MODELS, model_class
-from pixelplay.visual import diagrams, look, overlays, style
+from pixelplay.visual import look, overlays, style
 from pixelplay.visual.report import render_video, write_report
 from pixelplay.visual.run_folder import RunFolder
-from pixelplay.visual.screenshots import report_pictures
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +112,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="runs on other data, shown without any frame, e.g. ped2=outputs_ped2")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Write all figures and README.md. Returns the exit status; raises PixelPlayError for a user's mistake."""
+def run(args: argparse.Namespace) -> None:
+    """Write all figures and README.md. Raises PixelPlayError for a user's mistake."""
     finished = RunFolder(args.run or default_output())
     others = {}
     for item in args.numbers:
@@ -123,7 +124,6 @@ def run(args: argparse.Namespace) -> int:
     check_publishable(finished, args.output)
     made = write_gallery(finished, args.output, others)
     log.info("%d pictures in %s", len(made), args.output)
-    return 0
 
 
 def is_sample(finished: RunFolder) -> bool:
@@ -183,7 +183,7 @@ def readme(entries: list[tuple[str, str, str]], finished: RunFolder, has_numbers
     models = ", ".join(style.model_title(n) for n in finished.members) or "none"
     about = next(iter(finished.members.values())).about if finished.members else {}
     profile, machine = about.get("profile", "unknown"), about.get("hardware", "unknown hardware")
-    command = "pixelplay figures --run outputs" + (" --numbers NAME=DIR" if has_numbers else "")
+    command = "python Final_codes/tools/gallery --run outputs" + (" --numbers NAME=DIR" if has_numbers else "")
     lines = ["# Gallery", "",
              "Every picture here is made by one command from a finished run:", "",
              "```", "python Final_codes/run_all.py --output outputs", command, "```", "",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pixelplay.sample.dataset import make_sample
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare --output, --seed and --size."""
@@ -15,7 +17,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the sample and print where it is."""
-    from pixelplay.data.sample import make_sample
-
     print(make_sample(args.output, seed=args.seed, size=args.size))
     return 0

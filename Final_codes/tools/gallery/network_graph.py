@@ -12,9 +12,8 @@ import inspect
 from collections.abc import Sequence
 
 import torch
+from graph import Edge, Node
 from torch import Tensor, nn
-
-from pixelplay.visual.graph import Edge, Node
 
 CONVS = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d | nn.Linear
 

@@ -1,4 +1,4 @@
-"""Weights without labels of the test set: by skill on synthetic anomalies and by disagreement.
+"""Weights without labels of the test set: by skill on synthetic anomalies and by disagreement (E06).
 
 Reads training footage and models; writes `weights.json` (weights, and the table they come from). Every second training
 video is held out, as in the autoencoders' first fold, so that what a run has trained there is used again; each model
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
+from synthetic import KINDS, UNTOUCHED, Injected, inject
 
 from pixelplay.calibration import calibrate
 from pixelplay.config import config_hash, override
@@ -26,18 +27,17 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, write_json
 from pixelplay.fusion.calibrated import compress
 from pixelplay.fusion.ensemble import spearman
-from pixelplay.fusion.scores import ScoreFile
 from pixelplay.fusion.smoothing import smooth
-from pixelplay.fusion.synthetic import KINDS, UNTOUCHED, Injected, inject
 from pixelplay.model import Model
 from pixelplay.registry import MODELS, model_class
+from pixelplay.repair.stage import open_footage
 
 log = logging.getLogger(__name__)
 
 FLOOR, CAP = 0.05, 0.9
 """Least and largest weight. With a cap of one half, what exceeds it falls to models without skill, and the fused score
 sees less of kinds of anomalies that no weight was learned on (Experiments/E06)."""
-EXTRACTION, PLACE = "01_frame_extraction", Path("07_ensemble_and_report", "weights")
+EXTRACTION = "01_frame_extraction"
 HELD_FRAMES = 450
 """Held-out frames that are scored, as many whole videos as fit: scoring, not learning, takes the time."""
 
@@ -107,33 +107,31 @@ def learn(train: Footage, models: Mapping[str, Callable[[], Model]], folder: Pat
     return dataclasses.replace(found, weights=weights, table=table)
 
 
-def learn_from_run(output: Path, *, names: Sequence[str] = (), rounds: int = 2, frames: int = HELD_FRAMES,
-                   changes: Mapping[str, Mapping[str, object]] | None = None, folder: Path | None = None) -> Learned:
+def learn_from_run(output: Path, folder: Path, *, names: Sequence[str] = (), rounds: int = 2, frames: int = HELD_FRAMES,
+                   changes: Mapping[str, Mapping[str, object]] | None = None) -> Learned:
     """Learn weights with the models of a finished run, and write `weights.json`.
 
     Args:
         output: the run's folder: stage 1, the score files (for the models' settings) and what was trained there.
+        folder: where scores and weights.json are kept.
         names: models; all that are scored there when empty.
         rounds, frames: see `learn`.
         changes: model -> settings that differ from those of its score file.
-        folder: where scores and weights.json are kept; 07_ensemble_and_report/weights of the run when None.
     Raises:
         PixelPlayError: no score file of a model of the registry; see also `learn`.
     """
-    from pixelplay.repair.stage import open_footage
-
     output, makers, trained = Path(output), {}, {}
     names = list(names) or [m for m in MODELS if (output / "scores" / f"{m}.json").exists()]
     if not names:
         raise PixelPlayError(f"{output / 'scores'} holds no score file of a model of ours",
-                             expected="a finished run", mend="use --weights prior or equal")
+                             expected="a finished run")
     for name in names:
         cls, about = model_class(name), read_json(output / "scores" / f"{name}.json")
         config = override(cls.Config.profile(about["profile"]), about["config"] | dict((changes or {}).get(name, {})))
         makers[name] = functools.partial(cls, config, seed=int(about["seed"]))
         trained[name] = output / cls.stage if name in cls.stage else output / cls.stage / name
-    return learn(open_footage(output / EXTRACTION, "train"), makers, folder or output / PLACE, rounds=rounds,
-                 frames=frames, trained=trained)
+    return learn(open_footage(output / EXTRACTION, "train"), makers, folder, rounds=rounds, frames=frames,
+                 trained=trained)
 
 
 def hold_out(train: Footage, frames: int = HELD_FRAMES) -> tuple[Footage, Footage]:
@@ -141,8 +139,7 @@ def hold_out(train: Footage, frames: int = HELD_FRAMES) -> tuple[Footage, Footag
     whole videos as `frames` allow, at least one, are scored. Raises PixelPlayError for fewer than two videos."""
     names = train.video_names()
     if len(names) < 2:
-        raise PixelPlayError(f"{len(names)} training video", expected="at least two: one is held out",
-                             mend="use --weights prior")
+        raise PixelPlayError(f"{len(names)} training video", expected="at least two: one is held out")
     lengths = [int((train.videos == n).sum()) for n in names[::2]]
     fit = max(1, int((np.cumsum(lengths) <= frames).sum()))
     return train.of_videos(names[::2][:fit]), train.of_videos(names[1::2])
@@ -230,25 +227,3 @@ def _scores(model: Model, train: Footage, rest: Footage, held: Footage, injected
     with atomic_path(kept) as part:
         np.savez(part, key=np.array(key), normal=normal, synthetic=synthetic)
     return normal, synthetic
-
-
-def learned_weights(path: Path) -> Callable[[Mapping[str, ScoreFile]], Mapping[str, float]]:
-    """The rule in a weights file: members -> their weights in it, normalised.
-
-    Raises:
-        PixelPlayError: missing or damaged file, or (when called) a member without a weight in it.
-    """
-    about = read_json(path)
-    table = about.get("weights") if isinstance(about, dict) else None
-    if not isinstance(table, dict) or not all(isinstance(w, int | float) and w > 0 for w in table.values()):
-        raise PixelPlayError(f"{path} is no weights file", expected='{"weights": {"model": positive number}}')
-
-    def rule(members: Mapping[str, ScoreFile]) -> Mapping[str, float]:
-        absent = [m for m in members if m not in table]
-        if absent:
-            raise PixelPlayError(f"{path} has no weight for {', '.join(absent)}", expected="one for each member",
-                                 mend="learn the weights with these models, or choose --weights prior")
-        total = sum(table[m] for m in members)
-        return {m: table[m] / total for m in members}
-
-    return rule

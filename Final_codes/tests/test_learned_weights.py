@@ -3,18 +3,18 @@
 import argparse
 import dataclasses
 
+import learned_weights
 import numpy as np
 import pytest
 from footage import make_footage
+from learned_weights import bounded, expected_auc, hold_out, learn, learn_from_run
 from sklearn.metrics import roc_auc_score
+from synthetic import KINDS, UNTOUCHED, actor_tracks, inject
 
 from pixelplay.autoencoders.base import folds
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import read_json
-from pixelplay.fusion import command
 from pixelplay.fusion.scores import write_scores
-from pixelplay.fusion.synthetic import KINDS, UNTOUCHED, actor_tracks, inject
-from pixelplay.fusion.weights import PLACE, bounded, expected_auc, hold_out, learn, learn_from_run, learned_weights
 from pixelplay.model import Model, Scores
 
 
@@ -151,8 +151,6 @@ def test_weights_go_to_who_sees_and_disagrees(tmp_path):
     assert table.loc["motion", "auc"] > 0.55 and found.weights["motion"] > found.weights["blind"]
     assert found.weights["blind"] <= 0.25 and sum(found.weights.values()) == pytest.approx(1)
     assert read_json(tmp_path / "weights.json")["weights"] == found.weights
-    members = dict.fromkeys(("motion", "blind"))
-    assert sum(learned_weights(tmp_path / "weights.json")(members).values()) == pytest.approx(1)
 
 
 def test_a_finished_model_is_not_learnt_again(tmp_path):
@@ -201,22 +199,18 @@ class Configured(Motion):
 
 
 def test_weights_are_learned_from_a_run(tmp_path, monkeypatch):
-    monkeypatch.setattr("pixelplay.fusion.weights.MODELS", {"motion": "", "blind": ""})
-    monkeypatch.setattr("pixelplay.fusion.weights.model_class", {"motion": Configured, "blind": Configured}.get)
-    monkeypatch.setattr("pixelplay.repair.stage.open_footage", lambda folder, split: normal_footage())
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    scores = tmp_path / "scores"
+    monkeypatch.setattr(learned_weights, "MODELS", {"motion": "", "blind": ""})
+    monkeypatch.setattr(learned_weights, "model_class", {"motion": Configured, "blind": Configured}.get)
+    monkeypatch.setattr(learned_weights, "open_footage", lambda folder, split: normal_footage())
+    scores, folder = tmp_path / "scores", tmp_path / "state"
     with pytest.raises(PixelPlayError, match="no score file of a model of ours"):
-        learn_from_run(tmp_path)
+        learn_from_run(tmp_path, folder)
     ids = normal_footage().ids
     write_scores(scores, "motion", ids, np.arange(len(ids)) + 1.0, about={
         "profile": "lite", "config": {"folds": 2, "gain": 3.0}, "seed": 5, "kind": "error", "family": "quad"})
-    found = learn_from_run(tmp_path, rounds=1, changes={"motion": {"gain": "4"}})
+    found = learn_from_run(tmp_path, folder, rounds=1, changes={"motion": {"gain": "4"}})
     assert Configured.seen == (Settings(2, 4.0), 5, tmp_path / "03_motion") and found.weights == {"motion": 1.0}
-    assert read_json(tmp_path / PLACE / "weights.json")["weights"] == {"motion": 1.0}
-    with pytest.raises(PixelPlayError, match="needs the run"):
-        command.run(parser.parse_args(["--scores", str(scores), "--weights", "learn", "--sample", "x.csv"]))
+    assert read_json(folder / "weights.json")["weights"] == {"motion": 1.0}
 
 
 def test_holding_out():
