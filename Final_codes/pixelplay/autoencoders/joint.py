@@ -67,6 +67,9 @@ class Joint(Autoencoder):
 
     name = "joint"
     stage = "06_joint"
+    title = "Joint"
+    colour = "#D55E00"
+    explain = "motion does not fit the appearance"
     Config = JointConfig
     powers = (1.0, 0.2, 0.2)
 

@@ -68,6 +68,9 @@ class Roadmap(Autoencoder):
 
     name = "roadmap"
     stage = "04_roadmap_lite"
+    title = "Roadmap-lite"
+    colour = "#B97F00"
+    explain = "the next frame was not the one predicted"
     Config = RoadmapConfig
 
     def network(self, size: tuple[int, int]) -> nn.Module:

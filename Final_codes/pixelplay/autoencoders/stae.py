@@ -63,6 +63,9 @@ class STAE(Autoencoder):
 
     name = "stae"
     stage = "03_stae"
+    title = "STAE"
+    colour = "#009E73"
+    explain = "the short clip could not be rebuilt from normal ones"
     Config = STAEConfig
 
     def network(self, size: tuple[int, int]) -> nn.Module:

@@ -63,6 +63,9 @@ class UNet(Autoencoder):
 
     name = "unet"
     stage = "05_unet"
+    title = "U-Net"
+    colour = "#C2689A"
+    explain = "a masked region was not what its surroundings suggest"
     Config = UNetConfig
 
     def network(self, size: tuple[int, int]) -> nn.Module:

@@ -95,6 +95,9 @@ class GlobalMemory(Model):
     name: ClassVar[str] = "global_memory"
     family: ClassVar[str] = "two_stream"
     stage: ClassVar[str] = "02_two_stream_memory"
+    title: ClassVar[str] = "global memory"
+    colour: ClassVar[str] = "#2E8FC6"
+    explain: ClassVar[str] = "the whole scene looks unlike any training frame"
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 8.0
     version: ClassVar[int] = 3

@@ -61,6 +61,9 @@ class LocalMemory(Model):
     name: ClassVar[str] = "local_memory"
     family: ClassVar[str] = "two_stream"
     stage: ClassVar[str] = "02_two_stream_memory"
+    title: ClassVar[str] = "local memory"
+    colour: ClassVar[str] = "#0072B2"
+    explain: ClassVar[str] = "an actor looks or moves unlike any in training"
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 5.0
     version: ClassVar[int] = 6

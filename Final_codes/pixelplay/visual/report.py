@@ -22,7 +22,7 @@ from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage
 from pixelplay.environment import installed
 from pixelplay.files import read_json, write_json, write_text
-from pixelplay.visual import look, overlays, style
+from pixelplay.visual import overlays, plots, style
 from pixelplay.visual.actors import crop
 from pixelplay.visual.annotate import Strip, annotate_video, draw_frame
 from pixelplay.visual.events import Event
@@ -194,7 +194,7 @@ def _cards(run: RunFolder, folder: Path, events: Sequence[Event], heat: Any,
 
 def _sheet(run: RunFolder, folder: Path) -> tuple[str, str]:
     """The before/after contact sheet; ('', '') where no frame was repaired."""
-    figure = look.repairs(run)
+    figure = plots.repairs(run)
     if figure is None:
         return "", ""
     style.save_figure(figure, folder / "repairs.jpg")

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from pixelplay.evaluation import figures
 from pixelplay.evaluation.report import Evaluation
 from pixelplay.evaluation.stage import BASELINE, evaluation_of_run
+from pixelplay.registry import MODELS
 from pixelplay.repair.contact_sheet import before_after
 from pixelplay.visual import error_maps, overlays, repair_sheet, scores, style
 from pixelplay.visual import memory_map as bank_map
@@ -154,7 +155,7 @@ def training(run: Folder, model: str | None = None) -> Figure | None:
     run = opened(run)
     curves = {}
     for name in [model] if model else list(run.members):
-        found = losses.find_curve(run.model_folder(name)) if name in style.MODEL_TITLES else None
+        found = losses.find_curve(run.model_folder(name)) if name in MODELS else None
         if found is not None:
             curves[name] = found
     return losses.loss_curves(curves, x="step") if curves else _nothing("no loss curve lies in the model's folder")
