@@ -14,10 +14,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pixelplay.version import VERSION
+
 if TYPE_CHECKING:
     from pixelplay.detector import Detector
 
-__version__ = "0.2.0"
+__version__ = VERSION
 __all__ = ["fit", "load"]
 
 

@@ -12,8 +12,8 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from pixelplay import __version__
 from pixelplay.errors import PixelPlayError
+from pixelplay.version import VERSION
 
 COMMANDS = {
     "run": ("pixelplay.run_command", "add_arguments", "run", "fit, then score: data in, submission and report out"),
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run one command; returns the exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="pixelplay", description="Semi-supervised video anomaly detection.")
-    parser.add_argument("--version", action="version", version=f"pixelplay {__version__}")
+    parser.add_argument("--version", action="version", version=f"pixelplay {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (module, declare, run, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")

@@ -90,8 +90,8 @@ class Model(abc.ABC):
         sigma: standard deviation of the Gaussian the ensemble smooths it with, in frames. Those of the six models were
             chosen on labelled sets (Experiments/README.md, E06 and E15).
         weight: its share of its family in the ensemble (see `pixelplay.fusion.prior`).
-        title: name in figures, reports and tables.
-        colour: '#rrggbb' of its curves.
+        title: name in figures, reports and tables; follows from `name` where it is ''.
+        colour: '#rrggbb' of its curves, at least 3:1 on white and on near-black; a spare one where it is ''.
         explain: why a high score of this model means something, in words, for a report.
         reads_speed: True where it uses the footage's speed maps.
         version: raised when the same settings no longer give the same scores; older models are then fitted again.
@@ -107,9 +107,9 @@ class Model(abc.ABC):
     kind: ClassVar[str]
     sigma: ClassVar[float]
     weight: ClassVar[float] = 1.0
-    title: ClassVar[str]
-    colour: ClassVar[str]
-    explain: ClassVar[str]
+    title: ClassVar[str] = ""
+    colour: ClassVar[str] = ""
+    explain: ClassVar[str] = ""
     reads_speed: ClassVar[bool] = False
     version: ClassVar[int] = 1
     Config: ClassVar[type]

@@ -31,7 +31,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pixelplay import __version__, distributed, workers
+from pixelplay import distributed, workers
 from pixelplay.arrays import write_array
 from pixelplay.config import PROFILES, config_hash, override
 from pixelplay.data.footage import Footage
@@ -56,6 +56,7 @@ from pixelplay.model import Forecast, Model, Scores, extrapolate, quarter, whole
 from pixelplay.paths import EXTRACTION, REPORT, RunPaths
 from pixelplay.registry import MODELS, model_class
 from pixelplay.schedule import LAST_MINUTE, OutOfTime, alarm
+from pixelplay.version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -397,14 +398,14 @@ class Run:
         """Hash of everything a fitted model depends on: settings, seed, training footage, code version."""
         cls = self.models[name]
         return config_hash("fit", name, cls.version, self.configs[name], self.options.seed, train.fingerprint,
-                           sha256_of(self.paths.detector / "flow.npz") if cls.reads_speed else "", __version__)
+                           sha256_of(self.paths.detector / "flow.npz") if cls.reads_speed else "", VERSION)
 
     def score_key(self, name: str, test: Footage) -> str:
         """Hash of everything a model's scores depend on: the fitted model and its calibration, the test footage."""
         place = self.paths.trained(name)
         self.require(self.models[name].stage, place / FIT)
         return config_hash("score", *(sha256_of(place / n) for n in ("card.json", TRAIN_SCORES)), test.fingerprint,
-                           about_model(self.models[name]), __version__)
+                           about_model(self.models[name]), VERSION)
 
     # ---- stage 7 ------------------------------------------------------------------------------------------
 
@@ -445,7 +446,7 @@ class Run:
 
     def _hours_key(self) -> str:
         o = self.options
-        return config_hash(o.hours, o.profile, o.models, o.settings, o.seed, str(o.data), str(o.train), __version__)
+        return config_hash(o.hours, o.profile, o.models, o.settings, o.seed, str(o.data), str(o.train), VERSION)
 
     def _is_done(self, name: str) -> bool:
         try:
@@ -643,7 +644,7 @@ def git_revision() -> str:
 
 def versions(names: Sequence[str] = ("torch", "numpy", "opencv-python", "timm", "accelerate")) -> dict[str, str]:
     """Versions of the libraries that decide numbers."""
-    found = {"pixelplay": __version__}
+    found = {"pixelplay": VERSION}
     for name in names:
         try:
             found[name] = metadata.version(name)

@@ -5,15 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save
 from footage import make_footage
+from safetensors.torch import load_file, save
 
 from pixelplay.autoencoders import trainer
 from pixelplay.autoencoders.base import folds
 from pixelplay.autoencoders.stae import STAE, STAEConfig
 from pixelplay.autoencoders.windows import Clip
-from pixelplay.config import override
 from pixelplay.cards import CARD, WEIGHTS, write_weights_and_card
+from pixelplay.config import override
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import read_json
 from pixelplay.registry import model_class
@@ -59,7 +59,7 @@ def test_the_future_is_never_seen(fitted):
     other = Clip(clip.frames.clone(), clip.speed.clone())
     other.frames[:, 4:], other.speed[:, 4:] = torch.rand(2, 4, 1, 32, 48), torch.rand(2, 4, 1, 8, 12)
     with torch.no_grad():
-        for one, two in zip(model._make(model.net, clip, model.statistics), model._make(model.net, other, model.statistics)):
+        for one, two in zip(*(model._make(model.net, c, model.statistics) for c in (clip, other))):
             assert torch.equal(one, two)
 
 

@@ -70,7 +70,7 @@ class Roadmap(Autoencoder):
     stage = "04_roadmap_lite"
     weight = 0.1
     title = "Roadmap-lite"
-    colour = "#E69F00"
+    colour = "#B97F00"
     explain = "the next frame was not the one predicted"
     Config = RoadmapConfig
 

@@ -65,7 +65,7 @@ class UNet(Autoencoder):
     stage = "05_unet"
     weight = 0.1
     title = "U-Net"
-    colour = "#CC79A7"
+    colour = "#C2689A"
     explain = "a masked region was not what its surroundings suggest"
     Config = UNetConfig
 

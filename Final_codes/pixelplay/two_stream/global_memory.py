@@ -94,12 +94,12 @@ class GlobalMemory(Model):
     name: ClassVar[str] = "global_memory"
     family: ClassVar[str] = "two_stream"
     stage: ClassVar[str] = "02_two_stream_memory"
+    title: ClassVar[str] = "global memory"
+    colour: ClassVar[str] = "#2E8FC6"
+    explain: ClassVar[str] = "the whole scene looks unlike any training frame"
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 8.0
     weight: ClassVar[float] = 0.05
-    title: ClassVar[str] = "global memory"
-    colour: ClassVar[str] = "#56B4E9"
-    explain: ClassVar[str] = "the whole scene looks unlike any training frame"
     version: ClassVar[int] = 3
     Config = GlobalMemoryConfig
 

@@ -61,12 +61,12 @@ class LocalMemory(Model):
     name: ClassVar[str] = "local_memory"
     family: ClassVar[str] = "two_stream"
     stage: ClassVar[str] = "02_two_stream_memory"
-    kind: ClassVar[str] = "zscore"
-    sigma: ClassVar[float] = 5.0
-    weight: ClassVar[float] = 0.95
     title: ClassVar[str] = "local memory"
     colour: ClassVar[str] = "#0072B2"
     explain: ClassVar[str] = "an actor looks or moves unlike any in training"
+    kind: ClassVar[str] = "zscore"
+    sigma: ClassVar[float] = 5.0
+    weight: ClassVar[float] = 0.95
     version: ClassVar[int] = 7
     Config = LocalMemoryConfig
 

@@ -17,16 +17,15 @@ from urllib.parse import quote
 import numpy as np
 from tqdm.auto import tqdm
 
-from pixelplay import __version__
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage
 from pixelplay.environment import installed
 from pixelplay.files import read_json, write_json, write_text
-from pixelplay.visual import look, overlays, style
+from pixelplay.version import VERSION
+from pixelplay.visual import overlays, plots, style
 from pixelplay.visual.actors import crop
 from pixelplay.visual.annotate import Strip, annotate_video, draw_frame
 from pixelplay.visual.events import Event
-from pixelplay.visual.nearest import NearestFrame
 from pixelplay.visual.people import People
 from pixelplay.visual.report_page import Card, Page, render
 from pixelplay.visual.report_tables import config_sections, lead_and_tiles, metric_tables, quality_tables
@@ -131,7 +130,7 @@ def render_video(run: RunFolder, name: str, rows: slice, path: Path, heat: Any =
     events = [e for e in run.events if e.video == name]
     footage = run.footage("test")
     boxes = [people.boxes(r) for r in range(rows.start, rows.stop)] if people else []
-    key = config_hash(__version__, footage.fingerprint, track.final.round(6).tolist(), run.threshold, events,
+    key = config_hash(VERSION, footage.fingerprint, track.final.round(6).tolist(), run.threshold, events,
                       [m for m in run.members if run.maps(m) is not None], str(boxes), track.labels is not None)
     mark = path.with_suffix(".json")
     if side_files and path.exists() and mark.exists() and read_json(mark) == key:
@@ -184,7 +183,7 @@ def _cards(run: RunFolder, folder: Path, events: Sequence[Event], heat: Any,
 
 def _sheet(run: RunFolder, folder: Path) -> tuple[str, str]:
     """The before/after contact sheet; ('', '') where no frame was repaired."""
-    figure = look.repairs(run)
+    figure = plots.repairs(run)
     if figure is None:
         return "", ""
     style.save_figure(figure, folder / "repairs.jpg")
