@@ -85,8 +85,8 @@ class Model(abc.ABC):
         stage: artifact folder and notebook, e.g. '03_stae'.
         kind: what a raw score is (see `pixelplay.fusion.scores.KINDS`).
         sigma: standard deviation of the Gaussian the ensemble smooths it with, in frames; fixed a priori.
-        title, colour: the model's name for people and its colour ('#rrggbb', at least 3:1 on white and on near-black) in
-            figures; those of a model that has none follow from its name.
+        title, colour: the model's name for people, and its colour in figures ('#rrggbb', at least 3:1 on white and on
+            near-black); those of a model that has none follow from its name.
         explain: what a high score of this model means, in words.
         version: raised when the same settings no longer give the same scores; older scores are then made again.
         Config: frozen dataclass of settings, with `Config.profile(name)` for 'smoke', 'lite' and 'full'.

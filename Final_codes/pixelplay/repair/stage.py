@@ -142,9 +142,11 @@ def noise_levels(folder: Path) -> dict[str, float]:
     return dict(zip(ids, np.where(plan["noise"] | plan["impulse"], plan["sigma"], 0.0).tolist()))
 
 
-def open_footage(folder: Path, split: str, workers: int | None = None) -> Footage:
+def open_footage(folder: Path, split: str, workers: int | None = None, *, as_filmed: bool = False) -> Footage:
     """The footage of a finished stage 1: repaired working-size frames, and full-size frames repaired on the fly.
 
+    Args:
+        as_filmed: full-size frames are only turned and moved back, for people to look at.
     Raises:
         PixelPlayError: stage 1 is not finished, or the split is not there.
     """
@@ -163,6 +165,7 @@ def open_footage(folder: Path, split: str, workers: int | None = None) -> Footag
                              expected="one row a test frame in both",
                              mend=f"delete {folder / 'repair.json'} and run stage 01_frame_extraction again")
     mender = _mender(folder, Extraction.load(folder))
+    mend = mender.upright if as_filmed else mender
     changed, rows_of = needs_mending(plan), list(plan.itertuples(index=False))
 
     def stream(rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -170,7 +173,7 @@ def open_footage(folder: Path, split: str, workers: int | None = None) -> Footag
         pairs = zip(rows.tolist(), raw.open_stream(rows))
 
         def work(pair: tuple[int, np.ndarray]) -> np.ndarray:
-            return mender(pair[1], rows_of[pair[0]]) if changed[pair[0]] else pair[1]
+            return mend(pair[1], rows_of[pair[0]]) if changed[pair[0]] else pair[1]
 
         with contextlib.closing(bounded_map(work, pairs, workers)) as mended:
             yield from mended

@@ -174,4 +174,4 @@ def reason_from_models(z: Mapping[str, np.ndarray], row: int) -> str:
     if not z:
         return ""
     name = max(z, key=lambda m: (float(z[m][row]), m))
-    return f"{model_explain(name)} ({model_title(name)}, {float(z[name][row]):.1f} deviations above normal)"
+    return f"{model_explain(name)} ({model_title(name)})"

@@ -24,7 +24,7 @@ from pixelplay.visual import error_maps, overlays, repair_sheet, scores, style
 from pixelplay.visual import memory_map as bank_map
 from pixelplay.visual import training as losses
 from pixelplay.visual.actors import Comparison, actors_figure, crop, nearest_figure
-from pixelplay.visual.annotate import ACTOR_NOTE
+from pixelplay.visual.people import ACTOR_NOTE
 from pixelplay.visual.predictions import predictions
 from pixelplay.visual.report_tables import METRICS, SUBMISSIONS, metric_tables
 from pixelplay.visual.run_folder import EXTRACTION, RunFolder
@@ -194,7 +194,7 @@ def actors(run: Folder, *, count: int = 3) -> Figure | None:
     people = run.people
     if people is None:
         return _nothing("the local memory has not scored the test frames yet")
-    row = people.loudest()
+    row = people.highest()
     if row is None:
         return _nothing("no actor was found in any test frame")
     boxes = people.boxes(row)

@@ -153,6 +153,20 @@ def spans(frames: np.ndarray, mask: np.ndarray, max_gap: int = 3) -> list[tuple[
     return out
 
 
+def highest_a_column(numbers: np.ndarray, scores: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Frame numbers and scores of the highest frame of each column of a drawing, where several frames share one.
+
+    Args:
+        numbers: (N,) frame numbers, increasing; scale: columns a frame number.
+    """
+    if scale >= 1 or len(numbers) < 2:
+        return numbers, scores
+    column = (numbers * scale).astype(np.int64)
+    order = np.lexsort((scores, column))
+    last = np.sort(order[np.append(np.diff(column[order]) > 0, True)])
+    return numbers[last], scores[last]
+
+
 def side_by_side(figures: Sequence[Figure]) -> HouseFigure:
     """Several finished figures next to each other in one, pixel by pixel."""
     drawn = []
@@ -181,9 +195,14 @@ def save_picture(image: np.ndarray, path: Path | str, *, quality: int = 82, widt
     if width and image.shape[1] > width:
         height = max(1, round(image.shape[0] * width / image.shape[1]))
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    with atomic_path(path) as part:
+        part.write_bytes(jpeg(image, quality))
+    return Path(path)
+
+
+def jpeg(image: np.ndarray, quality: int = 82) -> bytes:
+    """An RGB uint8 image (H, W, 3) as JPEG."""
     done, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
-        raise OSError(f"cannot encode {path}")
-    with atomic_path(path) as part:
-        part.write_bytes(data.tobytes())
-    return Path(path)
+        raise OSError(f"cannot encode an image of shape {image.shape}")
+    return data.tobytes()
