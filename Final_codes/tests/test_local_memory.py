@@ -186,7 +186,7 @@ def test_no_training_frame_is_a_users_mistake(tmp_path):
 def test_grey_footage_and_large_frames(tmp_path):
     train = footage(2, 4, full_size=(1080, 1920))
     grey = np.repeat(train.pixels.mean(3, keepdims=True).astype(np.uint8), 3, axis=3)
-    train = dataclasses.replace(train, pixels=grey)
+    train = train.with_pixels(grey)
     scene = probe_scene(train, fit_background(train, (90, 160)), tolerance=2, directions=1)
     table = actor_table(train, tmp_path, scene, [], True, ActorRules())
     assert len(table) and (table.boxes <= [1920, 1080, 1920, 1080]).all() and table.boxes[:, 2].max() > 160

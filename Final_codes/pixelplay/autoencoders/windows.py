@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixelplay.data.footage import Footage, segments
+from pixelplay.data.subsample import spread
 from pixelplay.flow.speed import CELL, speed_maps
 
 log = logging.getLogger(__name__)
@@ -147,11 +148,6 @@ def to_network(frames: np.ndarray | Tensor, size: tuple[int, int], channels: int
     return pixels.round_().clamp_(0, 255).to(torch.uint8)
 
 
-def spread(count: int, most: int) -> np.ndarray:
-    """At most `most` positions of 0..count-1, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)) if count else np.zeros(0, np.int64)
-
-
 def background_median(train: Footage, size: tuple[int, int], channels: int, most: int = 200) -> Tensor:
     """(C, H, W) float32 in [0, 1]: per-pixel median of at most `most` training frames; rows read in chunks."""
     picks = spread(len(train), most)
@@ -165,7 +161,7 @@ def noise_floor(train: Footage, size: tuple[int, int], max_gap: int, most: int =
     Swaying trees and compression flicker get a large value, pavement a small one. Zeros for fewer than two frames.
     """
     pairs = np.flatnonzero((train.videos[1:] == train.videos[:-1]) & (np.diff(train.frames) <= max_gap))
-    pairs = pairs[spread(len(pairs), most)]
+    pairs = spread(pairs, most)
     if not len(pairs):
         return torch.zeros(1, *size)
     found = []
@@ -242,7 +238,7 @@ class Clips:
                 picks: np.ndarray | None = None) -> Iterator[tuple[Clip, np.ndarray]]:
         """Yield (clip, window positions (B,)) in order; at most `limit` windows, evenly spread."""
         picks = np.arange(len(self)) if picks is None else np.asarray(picks)
-        picks = picks[spread(len(picks), limit)] if limit else picks
+        picks = spread(picks, limit) if limit else picks
         parts = [picks[i:i + batch] for i in range(0, len(picks), batch)]
         yield from zip(self.ahead(self.take, [self.windows.rows[p] for p in parts]), parts)
 

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from pixelplay.data.footage import Stream
+from pixelplay.data.subsample import spread
 from pixelplay.repair import geometry
 from pixelplay.repair.orientation import distinguishable, edges, features, thumbnail, turned_features
 
@@ -71,7 +72,7 @@ def learn_scenes(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray) -> li
         At least one scene unless there are no frames; usable ones and others, most frames first.
     """
     samples = _samples(videos)
-    scenes = [_learn(pixels, rows, names, spread(np.concatenate([samples[v] for v in names]), SAMPLES))
+    scenes = [_learn(pixels, rows, names, spread(np.concatenate([samples[v] for v in names]), SAMPLES, rounded=True))
               for names in by_camera(pixels, rows, videos)]
     return sorted(scenes, key=lambda s: -sum(int((videos == v).sum()) for v in s.videos))
 
@@ -92,14 +93,7 @@ def by_camera(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray) -> list[
 
 def _samples(videos: np.ndarray) -> dict[str, np.ndarray]:
     """Video name -> positions of the frames its background is told by."""
-    return {v: spread(np.flatnonzero(videos == v), SAMPLES // 4) for v in dict.fromkeys(videos.tolist())}
-
-
-def spread(positions: np.ndarray, most: int) -> np.ndarray:
-    """At most `most` of the positions, evenly spread."""
-    if len(positions) <= most:
-        return positions
-    return positions[np.linspace(0, len(positions) - 1, most).round().astype(np.int64)]
+    return {v: spread(np.flatnonzero(videos == v), SAMPLES // 4, rounded=True) for v in dict.fromkeys(videos.tolist())}
 
 
 def _learn(pixels: np.ndarray, rows: np.ndarray, names: list[str], picks: np.ndarray) -> Scene:
@@ -139,8 +133,8 @@ def full_picture(scene: Scene, readable: np.ndarray, stream: Stream, size: tuple
         (H, W, 3) uint8 RGB.
     """
     height, width = size
-    rows = spread(readable[scene.rows], min(most, max(9, MEMORY // (height * width * 3))))
-    picture = median_picture(np.stack(list(stream(np.unique(rows)))))
+    rows = spread(readable[scene.rows], min(most, max(9, MEMORY // (height * width * 3))), rounded=True)
+    picture = median_picture(np.stack(list(stream(rows))))
     if picture.shape[:2] != (height, width):
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     return picture

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from pixelplay.data.footage import Footage
-from pixelplay.repair.background import KNOWN, SAMPLES, by_camera, learn_scenes, spread
+from pixelplay.data.subsample import spread
+from pixelplay.repair.background import KNOWN, SAMPLES, by_camera, learn_scenes
 from pixelplay.repair.orientation import THUMB, edges, features, thumbnail
 
 FEWEST = 100
@@ -40,7 +41,7 @@ def recognise(footage: Footage, templates: np.ndarray) -> np.ndarray:
     for video in footage.video_names() if len(templates) else ():
         rows = np.flatnonzero(footage.videos == video)
         likeness = np.median([edges(templates, features(thumbnail(frame)))
-                              for frame in footage.batch(spread(rows, SAMPLES // 4))], axis=0)
+                              for frame in footage.batch(spread(rows, SAMPLES // 4, rounded=True))], axis=0)
         if likeness.max() >= KNOWN:
             found[rows] = likeness.argmax()
     return found

@@ -25,6 +25,7 @@ from pixelplay.arrays import read_arrays, write_arrays
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage, segments
 from pixelplay.data.reading import bounded_map
+from pixelplay.data.subsample import spread
 from pixelplay.files import damaged
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.partners import later_partners, partners, with_partners
@@ -105,7 +106,7 @@ def probe_scene(train: Footage, background: Background, *, tolerance: int, direc
     rows = np.flatnonzero((train.videos[1:] == train.videos[:-1]) & (np.diff(train.frames) <= tolerance))
     if not len(rows):
         return Scene(background, 1, 0.1, tolerance, directions)
-    rows = np.unique(rows[np.linspace(0, len(rows) - 1, min(pairs, len(rows))).astype(int)])
+    rows = spread(rows, pairs)
     wanted = np.unique(np.concatenate([rows, rows + 1]))
     greys: dict[int, np.ndarray] = {}
     flow, actors, empty = DenseFlow(), [], []

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from pixelplay.data.footage import Footage
+from pixelplay.data.subsample import spread
 
 THUMB = (48, 27)
 """(width, height) of the thumbnails that tell cameras and lightings apart."""
@@ -74,9 +75,9 @@ def fit_background(train: Footage, size: tuple[int, int], *, samples: int = 80) 
     medians, thresholds = [], []
     for member in members:
         positions = np.flatnonzero(np.isin(train.videos.astype(str), [videos[i] for i in member]))
-        positions = positions[np.linspace(0, len(positions) - 1, min(samples, len(positions))).astype(int)]
+        positions = spread(positions, samples)
         stack = np.stack([cv2.GaussianBlur(shrink(frame, size), (0, 0), 1.0)
-                          for _, frame in train.full_frames(np.unique(positions))])
+                          for _, frame in train.full_frames(positions)])
         median, threshold = _median_and_threshold(stack)
         medians.append(median)
         thresholds.append(threshold)
@@ -116,8 +117,7 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 
 
 def _video_thumbnail(train: Footage, video: str) -> np.ndarray:
-    positions = np.flatnonzero(train.videos == video)
-    positions = positions[np.linspace(0, len(positions) - 1, min(15, len(positions))).astype(int)]
+    positions = spread(np.flatnonzero(train.videos == video), 15)
     return np.median([thumbnail(f) for f in train.batch(positions)], axis=0).astype(np.float32)
 
 
