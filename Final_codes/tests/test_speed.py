@@ -1,6 +1,8 @@
 """Speed maps: pixels per frame whatever the gap, no ghosts of uncovered background, one baseline for a dataset."""
 
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
