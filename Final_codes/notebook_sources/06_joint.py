@@ -75,9 +75,8 @@ run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT
 # Walkers move like walkers. One encoder sees a single frame, one sees recent frames; decoders give the frame back, the
 # motion back, and, the telling one, the motion *from the appearance alone*: what speed does a thing that looks like
 # this usually have here? Motion keeps its speed (nothing is normalised per frame), and the same target is used in
-# training and at test. After [Nguyen and Meunier, ICCV 2019](https://arxiv.org/abs/1908.06351) and
-# [AMMC-Net](https://doi.org/10.1609/aaai.v35i2.16177): the patch is chosen where motion fails most, and a
-# density of the joint code adds how rare the combination is. **What it misses:** loitering, except through the density.
+# training and at test. After [Nguyen and Meunier, ICCV 2019](https://arxiv.org/abs/1908.06351): the patch is chosen
+# where motion fails most. **What it misses:** loitering.
 
 # %%
 scores = run.model("joint")

@@ -203,7 +203,7 @@ class Autoencoder(Model):
                 "noise": noise_floor(train, size, self.config.max_gap), **(by_scene if len(templates) else {})}
 
     def after_fit(self, net: nn.Module, clips: Clips, prior: dict[str, Tensor]) -> dict[str, Tensor]:
-        """More tensors for `prior`, learnt with the trained network (a density of its codes, say). Iterate with
+        """More tensors for `prior`, learnt with the trained network (its skill, say). Iterate with
         `for clip, _ in clips.batches(limit=...)`. Called before the location errors are measured."""
         return {}
 
