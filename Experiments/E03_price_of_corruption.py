@@ -37,12 +37,11 @@ from pixelplay.environment import hardware, limit_threads
 from pixelplay.evaluation.bootstrap import frame_intervals
 from pixelplay.evaluation.labels import Labels, read_labels
 from pixelplay.flow.speed import choose_baseline, speed_maps
-from pixelplay.fusion.calibrated import calibrated, without_noise
+from pixelplay.fusion.calibrated import calibrated
 from pixelplay.fusion.ensemble import FAMILIES, find_files, merge_all, read_members, spearman
 from pixelplay.fusion.recipe import Frames, load_recipe
-from pixelplay.fusion.scores import Rehearsed, ScoreFile, write_rehearsed, write_scores
+from pixelplay.fusion.scores import ScoreFile, write_scores
 from pixelplay.registry import MODELS, model_class
-from pixelplay.repair.rehearsal import open_rehearsal, rehearse
 from pixelplay.repair.stage import RepairConfig, open_footage, prepare
 
 TABLE = Path(__file__).with_suffix(".csv")
@@ -79,7 +78,7 @@ def compressed_copy(clean: Manifest, damaged: Manifest, plan: pd.DataFrame, fold
         path = folder / frame_path("test", plan["Id"][k], ".jpg")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode(frame))
-    return dataclasses.replace(damaged, fingerprint=damaged.fingerprint + "clean",
+    return dataclasses.replace(damaged, fingerprints={s: f"{p} clean" for s, p in damaged.fingerprints.items()},
                                roots={"train": clean.roots["train"], "test": folder / "testing_videos"})
 
 
@@ -90,11 +89,11 @@ def make_conditions(data: Path, scratch: Path) -> None:
     copy = find_dataset(None, test=scratch / "copy" / "testing_videos")
     table = pd.concat([clean.split("train"), copy.split("test")], ignore_index=True)
     roots = {"train": clean.roots["train"], "test": scratch / "copy" / "testing_videos"}
-    damaged = dataclasses.replace(clean, table=table, fingerprint=copy.fingerprint, roots=roots)
+    damaged = dataclasses.replace(clean, table=table, fingerprints=clean.fingerprints | copy.fingerprints,
+                                  roots=roots)
     prepare(clean, scratch / CLEAN, RepairConfig(enabled=False))
     prepare(damaged, scratch / CORRUPTED, RepairConfig(enabled=False))
     prepare(damaged, scratch / REPAIRED)
-    rehearse(scratch / REPAIRED)
     prepare(compressed_copy(clean, damaged, plan, scratch / "jpeg"), scratch / COMPRESSED, RepairConfig(enabled=False))
 
 
@@ -137,13 +136,8 @@ def score(name: str, scratch: Path, profile: str, weights: Path | None, conditio
     for condition in wanted:
         judges_speed = name in MODELS and model_class(name).family == "quad"
         test = measured(scratch, condition) if judges_speed else open_footage(scratch / condition, "test")
-        path = write_scores(scratch / condition / "scores", name, test.ids, values(test, folder / condition),
-                            train=(train.ids, held_out), about=about)
-        rehearsal = open_rehearsal(scratch / condition)
-        if rehearsal:
-            before, after = (model.score_seen(f, train, folder).values if name in MODELS else rule(f)
-                             for f in (rehearsal.before, rehearsal.after))
-            write_rehearsed(path, Rehearsed(rehearsal.before.ids, rehearsal.sigma, before, after))
+        write_scores(scratch / condition / "scores", name, test.ids, values(test, folder / condition),
+                     train=(train.ids, held_out), about=about)
 
 
 def merged(scratch: Path, condition: str, models: list[str], *, trust: bool = True
@@ -173,7 +167,7 @@ def table(scratch: Path, models: list[str], labels: Labels, profile: str) -> pd.
         there = [m for m in models if (scratch / condition / "scores" / f"{m}.csv").exists()]
         frames, members, found = merged(scratch, condition, there, trust=trust)
         truth = labels.align(frames.ids, frames.ids).values
-        raw[label] = {m: pd.Series(calibrated(without_noise(f, frames)[0])[0], frames.ids) for m, f in members.items()}
+        raw[label] = {m: pd.Series(calibrated(f)[0], frames.ids) for m, f in members.items()}
         for name, values in found.items():
             row = {"model": name, "condition": label, "frames": len(truth)}
             around = frame_intervals(truth, values, frames.videos)

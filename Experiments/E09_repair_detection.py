@@ -47,7 +47,7 @@ def halves(folder: Path) -> Manifest:
     rows = [("train" if f else "test", r.video, r.frame, r.path) for f, r in zip(first, table.itertuples())]
     roots = dict.fromkeys(("train", "test"), whole.roots["train"])
     return dataclasses.replace(whole, table=make_table(rows), roots=roots,
-                               fingerprint=whole.fingerprint + "halves")
+                               fingerprints=dict.fromkeys(("train", "test"), whole.fingerprint + "halves"))
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -66,7 +66,8 @@ def run(name: str, manifest: Manifest, recipe: str, scratch: Path) -> tuple[list
         test["split"] = "test"
         damaged = dataclasses.replace(
             manifest, table=pd.concat([manifest.split("train"), test], ignore_index=True),
-            roots={"train": manifest.roots["train"], "test": copy / "testing_videos"}, fingerprint=f"{name}{recipe}9")
+            roots={"train": manifest.roots["train"], "test": copy / "testing_videos"},
+            fingerprints=manifest.fingerprints | {"test": f"{name}{recipe}9"})
     repaired = prepare(damaged, out).split("test").set_index("Id")
     found = repaired.loc[truth["Id"], "flags"].str.split("|").map(set).tolist()
     true = [{flag_of(k) for k in kind.split("|") if k} for kind in truth["kind"]]

@@ -27,7 +27,7 @@ from pixelplay.environment import hardware, limit_threads
 from pixelplay.evaluation.labels import read_labels
 from pixelplay.evaluation.metrics import average_precision, macro_auc, roc_auc
 from pixelplay.files import atomic_path
-from pixelplay.flow.speed import choose_baseline, measure_speeds, with_speeds
+from pixelplay.flow.speed import choose_baseline, learn_baselines, measure_speeds, with_speeds
 from pixelplay.fusion.smoothing import smooth
 from pixelplay.registry import model_class
 from pixelplay.repair.stage import open_footage, prepare
@@ -41,7 +41,9 @@ def stage_one(manifest, folder: Path):
     """The manifest of a finished stage 1, its training and its test footage."""
     manifest = prepare(manifest, folder)
     found = [open_footage(folder, split) for split in ("train", "test")]
-    measure_speeds(folder, found)
+    baselines = learn_baselines(folder, found[0])
+    for footage in found:
+        measure_speeds(folder, footage, baselines)
     return manifest, *(with_speeds(footage, folder) for footage in found)
 
 

@@ -34,7 +34,7 @@ from pixelplay.data.layouts import find_dataset
 from pixelplay.data.manifest import Manifest
 from pixelplay.environment import limit_threads
 from pixelplay.evaluation.bootstrap import frame_intervals
-from pixelplay.flow.speed import choose_baseline, measure_speeds, speed_maps, with_speeds
+from pixelplay.flow.speed import choose_baseline, learn_baselines, measure_speeds, speed_maps, with_speeds
 from pixelplay.fusion.scores import write_scores
 from pixelplay.model import Model, Scores
 from pixelplay.registry import MODELS, model_class
@@ -47,9 +47,10 @@ SHARE, SEED = 0.25, 0
 
 def normal_footage(folder: Path, stage: Path) -> Footage:
     """All normal footage of a set, with speeds."""
-    if not (stage / "speed.json").exists():
+    if not (stage / "train.speed.json").exists():
         prepare(find_dataset(None, folder, None), stage, RepairConfig(enabled=False))
-        measure_speeds(stage, [open_footage(stage, "train")])
+        train = open_footage(stage, "train")
+        measure_speeds(stage, train, learn_baselines(stage, train))
     return with_speeds(open_footage(stage, "train"), stage)
 
 
@@ -83,7 +84,8 @@ def injected(whole: Manifest, train: Footage, test: Footage, folder: Path, seed:
     shown["path"] = [frame_path("test", i, ".png").split("/", 1)[1] for i in shown["Id"]]
     table = pd.concat([known[known["Id"].isin(train.ids)], shown], ignore_index=True)
     return dataclasses.replace(whole, table=table, labels=None,
-                               fingerprint=f"{whole.fingerprint} injected {seed} {len(test)}",
+                               fingerprints=dict.fromkeys(("train", "test"),
+                                                          f"{whole.fingerprint} injected {seed} {len(test)}"),
                                roots={"train": whole.roots["train"], "test": folder / "testing_videos"})
 
 
@@ -95,7 +97,8 @@ def make_conditions(whole: Manifest, train: Footage, test: Footage, scratch: Pat
     kept, table = pd.read_csv(copy / "corruption.csv").set_index("Id")["dropped"], clean.table
     table = table[(table["split"] == "train") | ~table["Id"].map(kept).fillna(False).astype(bool)].copy()
     table["path"] = np.where(table["split"] == "test", table["path"].str.replace(".png", ".jpg"), table["path"])
-    damaged = dataclasses.replace(clean, table=table.reset_index(drop=True), fingerprint=clean.fingerprint + " copy",
+    damaged = dataclasses.replace(clean, table=table.reset_index(drop=True),
+                                  fingerprints={s: f"{p} copy" for s, p in clean.fingerprints.items()},
                                   roots={**clean.roots, "test": copy / "testing_videos"})
     prepare(clean, scratch / CLEAN, RepairConfig(enabled=False))
     prepare(damaged, scratch / CORRUPTED, RepairConfig(enabled=False))

@@ -27,7 +27,7 @@ from pixelplay.environment import hardware, limit_threads
 from pixelplay.evaluation.labels import read_labels
 from pixelplay.evaluation.metrics import average_precision, roc_auc
 from pixelplay.files import atomic_path
-from pixelplay.flow.speed import measure_speeds, with_speeds
+from pixelplay.flow.speed import learn_baselines, measure_speeds, with_speeds
 from pixelplay.fusion.smoothing import smooth
 from pixelplay.registry import model_class
 from pixelplay.repair.stage import open_footage, prepare
@@ -48,7 +48,9 @@ def footage(data: Path, name: str, scratch: Path):
         manifest = find_dataset(None, data / "avenue_train" / "training_videos", data / "ped2" / "testing" / "frames")
     manifest = prepare(manifest, scratch / name)
     parts = [open_footage(scratch / name, split) for split in ("train", "test")]
-    measure_speeds(scratch / name, parts)
+    baselines = learn_baselines(scratch / name, parts[0])
+    for part in parts:
+        measure_speeds(scratch / name, part, baselines)
     return manifest, *(with_speeds(part, scratch / name) for part in parts)
 
 

@@ -98,22 +98,23 @@ class DenseJoint(Joint):
 
     powers = (1.0, 0.2, 0.2)
 
-    def after_fit(self, net, clips, prior):
-        codes = torch.cat([self.codes(clip, prior).flatten(0, 2) for clip, _ in clips.batches(limit=200)])
+    def after_fit(self, net, clips, statistics):
+        codes = torch.cat([self.codes(clip, statistics).flatten(0, 2) for clip, _ in clips.batches(limit=200)])
         density = fit_density(codes, CLUSTERS, self.seed)
         nll = negative_log_likelihood(codes.cpu(), density)
         return {**density, "density_centre": nll.mean(), "density_scale": nll.std().clamp_min(1e-3)}
 
-    def errors(self, net, clip, prior):
-        found = super().errors(net, clip, prior)
-        nll = negative_log_likelihood(self.codes(clip, prior), prior)
-        z = ((nll - prior["density_centre"]) / prior["density_scale"]).clamp(-3, 10)
+    def errors(self, net, clip, statistics):
+        found = super().errors(net, clip, statistics)
+        own = statistics.own
+        nll = negative_log_likelihood(self.codes(clip, statistics), own)
+        z = ((nll - own["density_centre"]) / own["density_scale"]).clamp(-3, 10)
         thin = F.interpolate(z.exp()[:, None], size=found.shape[-2:], mode="nearest")
         return torch.cat([found, thin[:, None]], 2)
 
-    def codes(self, clip, prior) -> Tensor:
+    def codes(self, clip, statistics) -> Tensor:
         """(B, h', w', D) appearance and motion codes side by side."""
-        frame, past = frame_and_past(clip, prior["background"])
+        frame, past = frame_and_past(clip, statistics.background)
         appearance = self.net.appearance(torch.cat([frame, blocks.places(frame)], 1))[-1]
         return torch.cat([appearance, self.net.motion(past)[-1]], 1).float().movedim(1, -1)
 

@@ -96,15 +96,15 @@ flag_counts(manifest)
 # *reliability*: later its score leans on its neighbours, so that corruption alone never looks like an anomaly.
 
 # %%
-from pixelplay.visual import look
+from pixelplay.visual import plots
 
-look.repairs(run.output)
+plots.repairs(run.output)
 
 # %% [markdown]
 # ## What the models will see
 
 # %%
-look.frames(run.output)
+plots.frames(run.output)
 
 # %% [markdown]
 # ## How fast every place moves
@@ -114,7 +114,7 @@ look.frames(run.output)
 # how far apart the compared frames lie is chosen on training video.
 
 # %%
-look.speeds(run.output)
+plots.speeds(run.output)
 
 # %% [markdown]
 # ## Check and artifacts

@@ -87,15 +87,15 @@ global_scores = run.model("global_memory")
 # Training frames, the picks among them, and the test frames, on the two axes along which they differ most.
 
 # %%
-from pixelplay.visual import look
+from pixelplay.visual import plots
 
-look.memory(run.output, "global_memory")
+plots.memory(run.output, "global_memory")
 
 # %% [markdown]
 # How the largest distance from any training frame to its nearest pick (the covering radius) falls as picks are added.
 
 # %%
-look.radius(run.output, "global_memory")
+plots.radius(run.output, "global_memory")
 
 # %% [markdown]
 # ## Local stream: does each actor look and move as actors do here?
@@ -115,19 +115,19 @@ local_scores = run.model("local_memory")
 # The highest actors of this run with the reason in words, and what the memory compared them with.
 
 # %%
-look.actors(run.output)
+plots.actors(run.output)
 
 # %% [markdown]
 # The loudest actor of each event above the training actor its crop was nearest to.
 
 # %%
-look.nearest(run.output)
+plots.nearest(run.output)
 
 # %% [markdown]
 # How far normal and anomalous frames lie apart, beside training frames scored without their own video.
 
 # %%
-look.histograms(run.output, ["global_memory", "local_memory"])
+plots.histograms(run.output, ["global_memory", "local_memory"])
 
 # %% [markdown]
 # ## Check and artifacts

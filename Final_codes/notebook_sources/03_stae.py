@@ -91,23 +91,23 @@ scores = run.model("stae")
 # average over the last steps.
 
 # %%
-from pixelplay.visual import look
+from pixelplay.visual import plots
 
-look.training(run.output, "stae")
+plots.training(run.output, "stae")
 
 # %% [markdown]
 # ## What it could not rebuild
 # Input, the network's version, the error, and the error over the picture, for a normal frame and the highest one.
 
 # %%
-look.errors(run.output, "stae")
+plots.errors(run.output, "stae")
 
 # %% [markdown]
 # ## The score over time
 # Raw, as the model gives it: smoothing and calibration belong to the ensemble. Shaded: true anomalies, where known.
 
 # %%
-look.timeline(run.output, models=["stae"])
+plots.timeline(run.output, models=["stae"])
 
 # %% [markdown]
 # ## Check and artifacts

@@ -90,23 +90,23 @@ scores = run.model("roadmap")
 # average over the last steps.
 
 # %%
-from pixelplay.visual import look
+from pixelplay.visual import plots
 
-look.training(run.output, "roadmap")
+plots.training(run.output, "roadmap")
 
 # %% [markdown]
 # ## What it could not predict
 # Input, prediction, what exceeds the noise floor, and the same over the picture.
 
 # %%
-look.errors(run.output, "roadmap")
+plots.errors(run.output, "roadmap")
 
 # %% [markdown]
 # ## The score over time
 # Raw, as the model gives it: smoothing and calibration belong to the ensemble. Shaded: true anomalies, where known.
 
 # %%
-look.timeline(run.output, models=["roadmap"])
+plots.timeline(run.output, models=["roadmap"])
 
 # %% [markdown]
 # ## Check and artifacts

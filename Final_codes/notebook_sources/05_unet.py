@@ -89,23 +89,23 @@ scores = run.model("unet")
 # average over the last steps.
 
 # %%
-from pixelplay.visual import look
+from pixelplay.visual import plots
 
-look.training(run.output, "unet")
+plots.training(run.output, "unet")
 
 # %% [markdown]
 # ## What it could not fill in
 # Input, the filled-in frame, the error, and the same over the picture.
 
 # %%
-look.errors(run.output, "unet")
+plots.errors(run.output, "unet")
 
 # %% [markdown]
 # ## The score over time
 # Raw, as the model gives it: smoothing and calibration belong to the ensemble. Shaded: true anomalies, where known.
 
 # %%
-look.timeline(run.output, models=["unet"])
+plots.timeline(run.output, models=["unet"])
 
 # %% [markdown]
 # ## Check and artifacts

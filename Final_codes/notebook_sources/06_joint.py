@@ -87,23 +87,23 @@ scores = run.model("joint")
 # average over the last steps.
 
 # %%
-from pixelplay.visual import look
+from pixelplay.visual import plots
 
-look.training(run.output, "joint")
+plots.training(run.output, "joint")
 
 # %% [markdown]
 # ## What it could not match
 # Input, the expected motion, the mismatch, and the same over the picture.
 
 # %%
-look.errors(run.output, "joint")
+plots.errors(run.output, "joint")
 
 # %% [markdown]
 # ## The score over time
 # Raw, as the model gives it: smoothing and calibration belong to the ensemble. Shaded: true anomalies, where known.
 
 # %%
-look.timeline(run.output, models=["joint"])
+plots.timeline(run.output, models=["joint"])
 
 # %% [markdown]
 # ## Check and artifacts

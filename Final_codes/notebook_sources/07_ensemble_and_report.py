@@ -86,9 +86,9 @@ print(*submissions.values(), sep="\n")
 # Rank correlation of the models: two that agree completely are one model paid for twice.
 
 # %%
-from pixelplay.visual import look
+from pixelplay.visual import plots
 
-look.correlation(run.output)
+plots.correlation(run.output)
 
 # %% [markdown]
 # ## How good is it?
@@ -97,22 +97,22 @@ look.correlation(run.output)
 
 # %%
 metrics = run.evaluate()
-look.metrics_table(run.output)
+plots.metrics_table(run.output)
 
 # %%
-look.models(run.output)
+plots.models(run.output)
 
 # %% [markdown]
 # What these numbers stand for: the whole trade between alarms missed and false alarms raised.
 
 # %%
-look.curves(run.output)
+plots.curves(run.output)
 
 # %% [markdown]
 # ## Every video at a glance
 
 # %%
-look.timelines(run.output)
+plots.timelines(run.output)
 
 # %% [markdown]
 # ## The report

@@ -1,7 +1,51 @@
 """Pixel Play: semi-supervised video anomaly detection.
 
-Rooms, in the order data flows through them: data, repair, two_stream | autoencoders, fusion, evaluation,
-visual. A later room may import an earlier one, never the other way round.
+    import pixelplay
+    detector = pixelplay.fit("normal_videos")      # or pixelplay.load("Final_codes/Final_models/avenue")
+    result = detector.score("new_videos")
+    result.frames, result.events, result.report("report")
+
+Subpackages, in the order data flows through them: data, repair, flow, two_stream | autoencoders, fusion, evaluation,
+visual. A later one may import an earlier one, never the other way round; `pixelplay/README.md` draws it.
 """
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pixelplay.version import VERSION
+
+if TYPE_CHECKING:
+    from pixelplay.detector import Detector
+
+__version__ = VERSION
+__all__ = ["fit", "load"]
+
+
+def fit(normal_videos: Path | str, output: Path | str | None = None, *, profile: str = "lite", **options: Any
+        ) -> Detector:
+    """Learn what is normal from anomaly-free footage of one camera, or of several.
+
+    Args:
+        normal_videos: folder of videos or of frame folders, one video, or a known dataset (its training split).
+        output: folder of the detector; ./outputs/detector (/kaggle/working/detector on Kaggle) when None. While it is
+            being learnt, frames and checkpoints lie beside it in <output>.work: the same call goes on from there.
+        profile: 'lite' (two CPU cores), 'full' (a GPU), 'smoke' (wiring only).
+        options: further fields of `pixelplay.pipeline.Options`: models, settings, seed, hours, force.
+    Returns:
+        The detector: a folder of a few MB (see `pixelplay.detector`), ready to score.
+    Raises:
+        PixelPlayError: no footage there, footage that cannot be read, packages or weights that are missing.
+    """
+    from pixelplay.fit_command import fit_detector
+
+    return fit_detector(normal_videos, output, profile=profile, **options)
+
+
+def load(folder: Path | str) -> Detector:
+    """Open a detector (or that of a finished run). Raises PixelPlayError where a file is missing, damaged or of another
+    version."""
+    from pixelplay.detector import Detector
+
+    return Detector.find(folder)

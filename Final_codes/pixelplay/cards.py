@@ -23,23 +23,29 @@ C = TypeVar("C")
 AGAIN = "fit the model again, or copy its folder again"
 
 
-def write_weights_and_card(weights: Path, content: bytes, card: Path, about: dict[str, Any]) -> None:
+WEIGHTS, CARD = "weights.safetensors", "card.json"
+
+
+def write_weights_and_card(folder: Path, content: bytes, about: dict[str, Any]) -> None:
     """Write safetensors bytes and, last, the card with their sha256 and size, each in one step."""
+    weights = Path(folder) / WEIGHTS
     with sealed(weights) as part:
         part.write_bytes(content)  # safetensors' own save_file would make the file unreadable for others
-    write_json(card, {**about, "sha256": sha256_of(weights), "bytes": weights.stat().st_size}, seal=True)
+    write_json(Path(folder) / CARD, {**about, "sha256": sha256_of(weights), "bytes": weights.stat().st_size},
+               seal=True)
 
 
-def read_card(card: Path, weights: Path, *, model: str, version: int, mend: str = AGAIN) -> dict[str, Any]:
-    """The card of a weights file.
+def read_card(folder: Path, *, model: str, version: int, mend: str = AGAIN) -> dict[str, Any]:
+    """The card of a folder's weights.
 
     Raises:
         PixelPlayError: either file is missing; the card is no object, of another model or version, or without whole
             numbers for seeds; the weights are not those it describes.
     """
+    card, weights = Path(folder) / CARD, Path(folder) / WEIGHTS
     if not card.exists() or not weights.exists():
-        raise PixelPlayError(f"{card.parent} holds no weights of {model}", expected=f"{weights.name} and {card.name}",
-                             mend="name a folder such as Final_codes/Final_models/ped2, or train without --weights")
+        raise PixelPlayError(f"{folder} holds no weights of {model}", expected=f"{WEIGHTS} and {CARD}",
+                             mend="name a detector such as Final_codes/Final_models/ped2, or fit one")
     about = read_json(card)
     if not isinstance(about, dict):
         raise PixelPlayError(f"{card} holds no object", expected='{"model": ..., "version": ..., ...}', mend=mend)
@@ -65,8 +71,9 @@ def config_of(about: dict[str, Any], default: C) -> C:
 
 
 @contextlib.contextmanager
-def well_formed(card: Path, weights: Path, *, mend: str = AGAIN) -> Iterator[None]:
+def well_formed(folder: Path, *, mend: str = AGAIN) -> Iterator[None]:
     """Around what takes a card and its tensors apart: what is absent or of another kind is a PixelPlayError."""
+    card, weights = Path(folder) / CARD, Path(folder) / WEIGHTS
     try:
         yield
     except PixelPlayError as cause:

@@ -1,6 +1,6 @@
 """The command line: `pixelplay COMMAND ...` or `python -m pixelplay COMMAND ...`.
 
-Each command lives in its own room as two functions, one that declares arguments and one that runs; only the
+Each command lives in its own subpackage as two functions, one that declares arguments and one that runs; only the
 chosen one is imported. Exit status: 0 done, 2 a mistake the user can mend, 130 interrupted.
 """
 
@@ -12,11 +12,13 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from pixelplay import __version__
 from pixelplay.errors import PixelPlayError
+from pixelplay.version import VERSION
 
 COMMANDS = {
-    "run": ("pixelplay.run_command", "add_arguments", "run", "all stages: data in, submission and report out"),
+    "run": ("pixelplay.run_command", "add_arguments", "run", "fit, then score: data in, submission and report out"),
+    "fit": ("pixelplay.fit_command", "add_arguments", "run", "learn a camera from its normal footage: a detector out"),
+    "score": ("pixelplay.score_command", "add_arguments", "run", "score new footage with a detector"),
     "sample": ("pixelplay.sample.command", "add_arguments", "run", "write the embedded sample dataset"),
     "repair": ("pixelplay.repair.command", "add_repair_arguments", "run_repair", "find and repair corrupted frames"),
     "corrupt": ("pixelplay.repair.command", "add_corrupt_arguments", "run_corrupt",
@@ -35,14 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run one command; returns the exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="pixelplay", description="Semi-supervised video anomaly detection.")
-    parser.add_argument("--version", action="version", version=f"pixelplay {__version__}")
+    parser.add_argument("--version", action="version", version=f"pixelplay {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (module, declare, run, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         if argv[:1] == [name]:
-            room = importlib.import_module(module)
-            getattr(room, declare)(command)
-            command.set_defaults(action=getattr(room, run))
+            module_ = importlib.import_module(module)
+            getattr(module_, declare)(command)
+            command.set_defaults(action=getattr(module_, run))
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:

@@ -1,17 +1,17 @@
 """Live scoring: frames of a camera in, final scores out, a few seconds later and in constant memory.
 
-Reads full-size frames one by one and the models of a finished run (weights, calibration, weights of the ensemble);
-gives each frame its score once. The newest frames wait in a buffer: whenever a chunk is complete the models score the
-buffer, and the frames that have all they need on both sides leave it. A model may look ahead (STAE asks how well a
-frame was predicted from several moments), so a score comes `LiveScorer.delay` frames after its frame; in return it is
-the one that the same model would give to the same video in a file. Smoothing uses past frames alone (recipe 'causal').
-Frames are taken as they come: nothing is repaired.
+Reads full-size frames one by one and a detector; gives each frame its score once. The newest frames wait in a buffer:
+whenever a chunk is complete the models score the buffer, and the frames that have all they need on both sides leave it.
+A model may look ahead (STAE asks how well a frame was predicted from several moments), so a score comes
+`LiveScorer.delay` frames after its frame; in return it is the one that the same model would give to the same video in a
+file. Smoothing uses past frames alone (recipe 'causal'). Frames are taken as they come: nothing is repaired.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,33 +19,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pixelplay.autoencoders.base import Autoencoder
 from pixelplay.data.extraction import to_working
 from pixelplay.data.footage import Footage, segments
 from pixelplay.data.ids import frame_id
-from pixelplay.errors import PixelPlayError
-from pixelplay.flow.speed import MAX_BASELINE, Baselines, cell_size, measure
+from pixelplay.detector import Detector
+from pixelplay.flow.speed import cell_size, measure
 from pixelplay.fusion.levels import WINDOW
-from pixelplay.fusion.prior import prior_weights
 from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import SIGMA, fuse
-from pixelplay.fusion.scores import ScoreFile
 from pixelplay.fusion.smoothing import TRUNCATE
-from pixelplay.model import Model
-from pixelplay.registry import MODELS, model_class
-from pixelplay.two_stream.actor_files import load_actors
-from pixelplay.two_stream.local_memory import LocalMemory
 from pixelplay.visual.annotate import Box
-from pixelplay.visual.events import Threshold, reason_from_models, threshold_from_training
+from pixelplay.visual.events import reason_from_models
 from pixelplay.visual.overlays import blend_heat
 from pixelplay.visual.people import People
-from pixelplay.visual.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
 VIDEO = "live"
-UNKNOWN_REACH = 25
-"""Frames a model of somebody else's is assumed to look to either side."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,34 +58,27 @@ class Scored:
 
 
 class LiveScorer:
-    """Scores a stream of frames with a run's models.
+    """Scores a stream of frames with a detector's models.
 
     Args:
-        run: a finished run.
-        names: models to use; all of the run's when None. Fewer are faster.
-        weights: folder of released weights for models the run did not train itself; what its receipt names when None.
+        detector: learnt from this camera's normal footage.
+        names: models to use; all of the detector's when None. Fewer are faster.
         chunk: frames scored together. Larger is faster and later: every chunk is scored with `reach` frames around it.
     Raises:
-        PixelPlayError: a model without weights, or without held-out training scores to calibrate by.
+        PixelPlayError: a model the detector does not have.
     """
 
-    def __init__(self, run: RunFolder, names: Sequence[str] | None = None, *, weights: Path | None = None,
-                 chunk: int = 50):
-        self.files = _members(run, names)
-        self.models = {n: _load(run, n, weights) for n in self.files}
-        train = run.footage("train")
-        self.full_size, self.size, self.fps = train.full_size, train.size, run.fps
-        self.train_ids = train.ids.tolist()
-        known = {n: run.weights.get(n, 0.0) for n in self.files}
-        self.weights = known if sum(known.values()) > 0 else prior_weights(self.files)
-        self.threshold = _threshold(run, self.files, self.weights)
-        self.chunk, self.reach = chunk, max(reach(m) for m in self.models.values())
-        # crops are embedded in every n-th frame of the buffer: it must begin where an n-th frame of the stream is
-        self.stride = max((m.config.stride for m in self.models.values() if isinstance(m, LocalMemory)), default=1)
-        self.tolerance = max((m.config.tolerance for m in self.models.values() if isinstance(m, LocalMemory)),
-                             default=1)
-        judging = any(isinstance(m, Autoencoder) for m in self.models.values())
-        self.baselines = Baselines.learn(train) if judging else None
+    def __init__(self, detector: Detector, names: Sequence[str] | None = None, *, chunk: int = 50):
+        self.files = detector.members(names)
+        self.models = {n: detector.model(n) for n in self.files}
+        norms = detector.norms
+        self.full_size, self.size, self.fps = norms.full_size, norms.size, norms.fps
+        self.weights, self.threshold = detector.weights(names), detector.threshold(names, live=True)
+        self.chunk, self.reach = chunk, max(m.reach for m in self.models.values())
+        # the buffer must begin where a model that leaves frames out looks
+        self.stride = math.lcm(*(m.stride for m in self.models.values()))
+        self.tolerance = max(m.max_gap for m in self.models.values())
+        self.baselines = detector.baselines if any(m.reads_speed for m in self.models.values()) else None
         self._numbers: list[int] = []
         self._frames: list[np.ndarray] = []
         self._small: list[np.ndarray] = []
@@ -145,9 +128,8 @@ class LiveScorer:
                 raw[name] = found.values[new]
                 if found.maps is not None and model.kind == "error":
                     maps.append(np.array(found.maps[new]))
-                if isinstance(model, LocalMemory):
-                    people = People(load_actors(folder, VIDEO), footage.ids.tolist(), footage.videos, footage.frames,
-                                    self.train_ids)
+                if found.actors is not None:
+                    people = People(found.actors, footage.ids.tolist(), footage.videos, footage.frames)
         numbers = footage.frames[new]
         z = self._calibrated(numbers, raw)
         final = sum(w * z[n] for n, w in self.weights.items()) / sum(self.weights.values())
@@ -206,51 +188,3 @@ class LiveScorer:
         for kept in (self._numbers, self._frames, self._small):
             del kept[:first]
         self._given = given - first
-
-
-def reach(model: Model) -> int:
-    """Frames to either side of a frame that its score can depend on."""
-    if isinstance(model, Autoencoder):
-        # a speed is measured towards frames up to two baselines away
-        return model.offsets[-1] - model.offsets[0] + 2 * MAX_BASELINE
-    if isinstance(model, LocalMemory):
-        c = model.config
-        return max(c.stride, (2 + c.track_reach) * model.fitted.scene.baseline) * c.tolerance
-    return 0 if model.name == "global_memory" else UNKNOWN_REACH
-
-
-def _members(run: RunFolder, names: Sequence[str] | None) -> dict[str, ScoreFile]:
-    """The score files whose calibration live scores are read by."""
-    own = {n: f for n, f in run.members.items() if n in MODELS}
-    absent = [n for n in names or () if n not in own]
-    if absent or not own:
-        raise PixelPlayError(f"{run.folder} holds no scores of {', '.join(absent) or 'any model'}",
-                             expected="some of " + ", ".join(own or MODELS),
-                             mend=f"run the models first: run_all.py --output {run.folder}")
-    chosen = {n: f for n, f in own.items() if not names or n in names}
-    for name, file in chosen.items():
-        if file.train_values is None:
-            raise PixelPlayError(f"{run.folder}/scores/{name}.train.csv is missing: live scores cannot be calibrated",
-                                 mend=f"run {name} again, or leave it out with --models")
-    return chosen
-
-
-def _load(run: RunFolder, name: str, weights: Path | None) -> Model:
-    """A model's weights from the run's own folder, or released ones."""
-    named = weights or run.receipt.get("options", {}).get("weights")
-    places = [run.model_folder(name), *([Path(named) / name] if named else [])]
-    for place in places[::-1] if weights else places:
-        if any((place / card).exists() for card in ("card.json", f"{name}.json")):
-            return model_class(name).load(place)
-    raise PixelPlayError(f"no weights of {name} in {' or '.join(map(str, places))}",
-                         mend="name the released weights the run was made with: --weights DIR; or leave the model out "
-                         "with --models")
-
-
-def _threshold(run: RunFolder, files: dict[str, ScoreFile], weights: dict[str, float]) -> Threshold:
-    """When an event begins and ends, from held-out training scores smoothed like the live ones."""
-    table = run.manifest.split("train")
-    frames = Frames.of_ids(table["Id"].tolist(), dict(zip(table["Id"], table["reliability"].astype(float))))
-    as_test = {n: dataclasses.replace(f, ids=f.train_ids, values=f.train_values) for n, f in files.items()}
-    z = fuse(as_test, frames, weights, causal=True).processed
-    return threshold_from_training(sum(w * z[n] for n, w in weights.items()) / sum(weights.values()))

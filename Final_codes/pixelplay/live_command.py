@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from pixelplay.detector import Detector
 from pixelplay.environment import default_output, hardware, limit_threads
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import clear_errors
@@ -28,7 +29,6 @@ from pixelplay.live import VIDEO, LiveScorer, Scored
 from pixelplay.live_source import Source
 from pixelplay.visual.events import Event, EventStream
 from pixelplay.visual.live_video import LiveVideo
-from pixelplay.visual.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare SOURCE and the options."""
     parser.add_argument("source", metavar="CAMERA|ADDRESS|FILE", help="a camera's number (0 is the first), a stream's "
                         "address (rtsp://..., http://...), or a video file")
-    parser.add_argument("--run", type=Path, metavar="DIR", help="a finished run's output folder, trained on this "
-                        "camera's normal footage (default: outputs, /kaggle/working on Kaggle)")
+    parser.add_argument("--detector", type=Path, metavar="DIR", help="a detector of this camera, made by fit, or the "
+                        "folder of a finished run (default: the run in outputs, /kaggle/working on Kaggle)")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="models to use; fewer are faster (default: all "
-                        "of the run's)")
-    parser.add_argument("--weights", type=Path, metavar="DIR", help="released weights the run was made with (default: "
-                        "what the run recorded)")
+                        "of the detector's)")
     parser.add_argument("--chunk", type=int, default=50, metavar="N", help="frames scored together: larger is faster "
                         "and later (default: 50)")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after so much footage (default: the end, or "
@@ -76,13 +74,13 @@ def run(args: argparse.Namespace) -> int:
     limit_threads(hardware().threads)
     source = Source(args.source, timeout=args.timeout, give_up=args.give_up)
     names = [m for name in args.models or () for m in name.split(",")]
-    scorer = LiveScorer(RunFolder(args.run or default_output()), names or None, weights=args.weights, chunk=args.chunk)
+    scorer = LiveScorer(Detector.find(args.detector or default_output()), names or None, chunk=args.chunk)
     with _no_bars(), source:
         log.info("%s: %.3g frames a second; models %s; a score comes %.1f s after its frame, or later where the "
                  "machine is slower", source.shown, source.fps, ", ".join(scorer.models), scorer.delay / scorer.fps)
         log.info("an event %s", scorer.threshold.words)
         if abs(source.fps / scorer.fps - 1) > 0.02:
-            log.info("the run learned at %.3g frames a second: frames are numbered at that rate", scorer.fps)
+            log.info("the detector learned at %.3g frames a second: frames are numbered at that rate", scorer.fps)
         frames = source.frames()
         first = next(frames, None)
         if first is None:

@@ -1,7 +1,7 @@
-"""What a model is: the few verbs all of them share, and what scoring gives back.
+"""What a model is: the verbs all of them share, what each says about itself, and what scoring gives back.
 
 Reads `Footage`; makes `Scores`. A model never sees a file name, a label or the other split. To add one: write
-a class like this in one file of one room, and add one line to `pixelplay.registry`.
+a class like this in one file of one subpackage, and add one line to `pixelplay.registry`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ class Scores:
         filled: (N,) bool, True where no window reached the frame and the nearest valid score was taken.
         parts: named partial scores (N,) worth keeping (e.g. appearance, motion); written beside the score file.
         maps: (N, h, w) float16 memory map of where the anomaly is, in the same unit, or None.
+        actors: what was found out about every actor of the frames, or None; arrays as
+            `pixelplay.two_stream.actor_files.actor_arrays` describes them.
     """
 
     values: np.ndarray
     filled: np.ndarray
     parts: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     maps: np.ndarray | None = None
+    actors: dict[str, np.ndarray] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,15 +80,21 @@ def extrapolate(quarter_seconds: float, seconds: float, frames: int, count: int)
 
 
 class Model(abc.ABC):
-    """One anomaly detector.
+    """One way to learn what is normal.
 
     Class attributes:
         name: registry name, score file's stem.
         family: 'two_stream' or 'quad' (which submission it belongs to), or 'other'.
-        stage: artifact folder and notebook, e.g. '03_stae'.
+        stage: work folder and notebook, e.g. '03_stae'.
         kind: what a raw score is (see `pixelplay.fusion.scores.KINDS`).
-        sigma: standard deviation of the Gaussian the ensemble smooths it with, in frames; fixed a priori.
-        version: raised when the same settings no longer give the same scores; older scores are then made again.
+        sigma: standard deviation of the Gaussian the ensemble smooths it with, in frames. Those of the six models were
+            chosen on labelled sets (Experiments/README.md, E06 and E15).
+        weight: its share of its family in the ensemble (see `pixelplay.fusion.prior`).
+        title: name in figures, reports and tables; follows from `name` where it is ''.
+        colour: '#rrggbb' of its curves, at least 3:1 on white and on near-black; a spare one where it is ''.
+        explain: why a high score of this model means something, in words, for a report.
+        reads_speed: True where it uses the footage's speed maps.
+        version: raised when the same settings no longer give the same scores; older models are then fitted again.
         Config: frozen dataclass of settings, with `Config.profile(name)` for 'smoke', 'lite' and 'full'.
 
     Each verb takes a `folder` it may keep resumable state in; calling it again after a kill goes on from there
@@ -97,6 +106,11 @@ class Model(abc.ABC):
     stage: ClassVar[str]
     kind: ClassVar[str]
     sigma: ClassVar[float]
+    weight: ClassVar[float] = 1.0
+    title: ClassVar[str] = ""
+    colour: ClassVar[str] = ""
+    explain: ClassVar[str] = ""
+    reads_speed: ClassVar[bool] = False
     version: ClassVar[int] = 1
     Config: ClassVar[type]
 
@@ -120,15 +134,21 @@ class Model(abc.ABC):
     def held_out(self, train: Footage, folder: Path) -> Scores:
         """Score the training frames, each by a model that did not train on its video (for calibration)."""
 
-    def score_seen(self, footage: Footage, train: Footage, folder: Path) -> Scores:
-        """Score footage whose videos the model was trained on, as it would score unseen footage (for what noise does to
-        scores). Here: as they are; a model that remembers single training frames overrides it.
+    @property
+    @abc.abstractmethod
+    def reach(self) -> int:
+        """Frames to either side of a frame that its score can depend on; known once the model is fitted."""
 
-        Args:
-            footage: frames of the training videos, perhaps changed, under a name of its own.
-            train: all that `fit` saw. folder: as for `fit`.
-        """
-        return self.score(footage, folder)
+    @property
+    def stride(self) -> int:
+        """Distance in frames between those it looks at, where it does not look at all: footage cut out of a longer one
+        gets the same scores where the cut lies at a multiple of it."""
+        return 1
+
+    @property
+    def max_gap(self) -> int:
+        """Largest step of the frame number that it does not take for a gap."""
+        return 1
 
     def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
         """Run on a few frames, and say from that what a whole run takes. What fails here fails in the run, too.
@@ -152,9 +172,14 @@ class Model(abc.ABC):
         return Forecast(rest=sum(extrapolate(*times, len(footage), count)
                                  for *times, footage, count in zip(*seconds, (train, test), frames)))
 
+    def expected_picture(self, footage: Footage, position: int) -> np.ndarray | None:
+        """What the model expected to see at a frame: (h, w[, 3]) uint8; None where it expects no picture."""
+        return None
+
     @abc.abstractmethod
     def save(self, folder: Path) -> None:
-        """Write weights (safetensors) and a card (JSON) that `load` understands."""
+        """Write what `score` needs and nothing else: weights (safetensors) and a card (JSON) that `load` understands.
+        A loaded model gives the scores of the fitted one to the bit."""
 
     @classmethod
     @abc.abstractmethod

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pixelplay.environment import KAGGLE_INPUT, hardware, on_kaggle
 from pixelplay.files import atomic_path
-from pixelplay.pipeline import EXTRACTION, Options, Run
+from pixelplay.paths import EXTRACTION
+from pixelplay.pipeline import Options, Run
 from pixelplay.preflight import preflight
 from pixelplay.registry import MODELS, model_class
 from pixelplay.schedule import in_words
@@ -30,7 +31,7 @@ def open_run(**parameters: object) -> Run:
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     given = {k.lower(): v for k, v in parameters.items() if v not in (None, "")}
-    for key in ("data", "train", "test", "output", "labels", "weights"):
+    for key in ("data", "train", "test", "output", "labels", "detector"):
         if key in given:
             given[key] = Path(str(given[key]))
     given.setdefault("profile", "lite" if hardware().device == "cpu" else "full")
@@ -74,8 +75,9 @@ def adopt_earlier(run: Run) -> list[str]:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.symlink_to(earlier, target_is_directory=True)
             adopted.append(stage)
-    for earlier in _attached("scores", run.smoke):
-        adopted += _copy_missing(earlier, run.output / "scores")
+    for name in ("scores", "detector"):
+        for earlier in _attached(name, run.smoke):
+            adopted += _copy_missing(earlier, run.output / name)
     logging.info("adopted from earlier notebooks: %s", ", ".join(adopted) or "nothing")
     return adopted
 
@@ -105,7 +107,7 @@ def contract_check(run: Run) -> None:
 
     expected = run.manifest().split("test")["Id"].tolist()
     for name in run.models:
-        path = run.scores_folder / f"{name}.csv"
+        path = run.paths.score_file(name)
         if path.exists():
             scores = read_scores(path, expected)
             logging.info("%s: %d Ids, finite, in manifest order", path, len(scores.ids))

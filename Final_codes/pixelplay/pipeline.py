@@ -1,51 +1,67 @@
-"""The seven stages, each once: what the notebooks call cell by cell and `run_all.py` calls in a row.
+"""A run: frames -> footage -> detector -> scores -> submission and report, stage by stage in one output folder.
 
-Reads a dataset (or makes the embedded sample); writes one output folder:
+Reads a dataset (or makes the embedded sample) or, to score alone, a finished detector and new footage; writes
 
     01_frame_extraction/     manifest, repaired frames at working size, speed maps
-    02_two_stream_memory/    features, banks          (03_stae ... 06_joint: weights, curves)
-    scores/                  <model>.csv, .train.csv, .json; parts/ and maps/ beside them
+    02_two_stream_memory/    caches (03_stae ... 06_joint: checkpoints, curves)
+    detector/                the bundle: all that is needed to score new footage (see `pixelplay.detector`)
+    scores/                  <model>.csv, .train.csv, .json; parts/, maps/ and actors/ beside them
     submission*.csv          two-stream, quad, all
     metrics.json, run.json, report/index.html
 
-A stage is skipped where what it makes is there and was made from the same input with the same settings. A model that
-fails does not take the others with it: the submission is merged from those that finished. On several GPUs whole models
-run side by side, a process each (see `workers`). Under `torchrun` or `accelerate launch` every process calls the same
-stages instead: models share their work, the main process alone extracts, writes score files and merges, and the others
-wait for it.
+A stage is skipped where what it makes is there and was made from the same input with the same settings; nothing of the
+test footage enters what is learnt or the key it is kept under. A model that fails does not take the others with it:
+the submission is merged from those that finished. On several GPUs whole models run side by side, a process each (see
+`workers`). Under `torchrun` or `accelerate launch` every process calls the same stages instead: models share their
+work, the main process alone extracts, writes score files and merges, and the others wait for it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import logging
+import shutil
 import subprocess
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pixelplay import __version__, distributed, workers
+from pixelplay import distributed, workers
 from pixelplay.arrays import write_array
 from pixelplay.config import PROFILES, config_hash, override
 from pixelplay.data.footage import Footage
 from pixelplay.data.manifest import Manifest
+from pixelplay.detector import (
+    FIT,
+    TRAIN_SCORES,
+    Detector,
+    about_model,
+    copy_detector,
+    fitted,
+    write_detector,
+    write_model,
+    write_training,
+)
 from pixelplay.environment import default_output, hardware, limit_threads, on_kaggle, set_seed, usable_gpus
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path, damaged, read_json, remove, sealed_files, write_json, write_text
-from pixelplay.fusion.scores import Rehearsed, ScoreFile, read_scores, write_rehearsed, write_scores
+from pixelplay.files import atomic_path, damaged, read_json, remove, sealed_files, sha256_of, write_json, write_text
+from pixelplay.fusion.scores import ScoreFile, read_scores, read_table, write_scores
 from pixelplay.lock import locked
-from pixelplay.model import Forecast, Model, Scores
+from pixelplay.model import Forecast, Model, Scores, extrapolate, quarter, whole
+from pixelplay.paths import EXTRACTION, REPORT, RunPaths
 from pixelplay.registry import MODELS, model_class
 from pixelplay.schedule import LAST_MINUTE, OutOfTime, alarm
+from pixelplay.version import VERSION
 
 log = logging.getLogger(__name__)
 
-EXTRACTION = "01_frame_extraction"
-REPORT = "07_ensemble_and_report"
+SPLITS = {"run": ("train", "test"), "fit": ("train",), "score": ("test",)}
+"""What is done -> the splits it needs."""
 
 Finished = Callable[[str, str], None]
 """Told after a stage or model: its name, and why it failed ('' where it did not)."""
@@ -56,13 +72,14 @@ class Options:
     """What a run is asked to do.
 
     Attributes:
+        verb: 'run' learns from training footage and scores test footage; 'fit' only learns, 'score' only scores.
         data: folder that holds a known dataset somewhere below it; or give `train` and `test`, each a folder of
             videos or of frame folders. Without any: Kaggle's input on Kaggle, the embedded sample elsewhere.
+        detector: the bundle to score with; needed by 'score', and 'run' then learns nothing, too.
         output: where everything is written; /kaggle/working or ./outputs when None.
         profile: 'smoke' (wiring only), 'lite' (two CPU cores) or 'full' (a GPU).
         models: names from the registry, in any order.
         labels: ground truth for the final table; what lies beside the data when None.
-        weights: folder of trained weights to use instead of training (e.g. Final_models/ped2).
         repair: False leaves corrupted frames as they are (for comparisons).
         recipe: how the ensemble merges (see pixelplay/fusion).
         settings: 'model.setting' -> value, checked against the model's Config.
@@ -70,14 +87,15 @@ class Options:
         hours: budget of the whole run; training steps are scaled to fit it. None = no limit.
     """
 
+    verb: str = "run"
     data: Path | None = None
+    detector: Path | None = None
     train: Path | None = None
     test: Path | None = None
     output: Path | None = None
     profile: str = "lite"
     models: tuple[str, ...] = tuple(MODELS)
     labels: Path | None = None
-    weights: Path | None = None
     seed: int = 0
     repair: bool = True
     recipe: str = "default"
@@ -93,7 +111,7 @@ class Options:
     def read(cls, plain: dict[str, Any]) -> Options:
         """Options from what `plain` gave."""
         paths = {k: Path(v) if plain[k] else None for k, v in plain.items()
-                 if k in ("data", "train", "test", "output", "labels", "weights")}
+                 if k in ("data", "detector", "train", "test", "output", "labels")}
         return cls(**plain | paths | {"models": tuple(plain["models"])})
 
 
@@ -123,14 +141,21 @@ class Run:
     def __init__(self, options: Options):
         if options.profile not in PROFILES:
             raise PixelPlayError(f"there is no profile '{options.profile}'", expected=" or ".join(PROFILES))
-        self.options = options
-        self.models = {name: model_class(name) for name in MODELS if name in options.models}
+        if options.detector is not None and options.verb == "run":
+            options = dataclasses.replace(options, verb="score")
+        self.options, self.splits = options, SPLITS[options.verb]
+        self.source = Detector.load(options.detector) if options.detector is not None else None
         for name in options.models:
             model_class(name)
-        self.smoke = options.profile == "smoke"
+        names = [n for n in MODELS if n in options.models]
+        if self.source is not None:
+            wanted = names if set(names) != set(MODELS) else None
+            names, self.options = self.source.choose(wanted), dataclasses.replace(options, profile=self.source.profile)
+        self.models = {name: model_class(name) for name in names}
+        self.smoke = self.options.profile == "smoke"
         base = Path(options.output) if options.output else default_output()
         # a smoke run is kept apart, so that its numbers can never be taken for a result
-        self.output = base / "smoke" if self.smoke else base
+        self.paths = RunPaths(base / "smoke" if self.smoke and options.verb == "run" else base)
         self.configs = {name: self._config(cls) for name, cls in self.models.items()}
         self.seconds: dict[str, float] = {}
         self.failed: dict[str, str] = {}
@@ -139,102 +164,164 @@ class Run:
         limit_threads(hardware().threads)
         set_seed(options.seed)
 
+    @property
+    def output(self) -> Path:
+        """The output folder."""
+        return self.paths.root
+
+    @property
+    def learns(self) -> bool:
+        """False where a finished detector scores."""
+        return self.source is None
+
     # ---- stage 1 ------------------------------------------------------------------------------------------
 
     def find_data(self) -> Manifest:
-        """Recognise the dataset, or make the embedded sample where none was named outside Kaggle.
+        """Recognise the footage of this run's splits, or make the embedded sample where none was named outside Kaggle.
 
         Raises:
-            PixelPlayError: nothing recognised, or only one of the two splits.
+            PixelPlayError: nothing recognised, or a split is missing.
         """
-        from pixelplay.data.layouts import find_dataset
+        from pixelplay.data.layouts import find_dataset, find_split
 
         o = self.options
+        if len(self.splits) == 1:
+            place = (o.train if self.splits[0] == "train" else o.test) or o.data
+            if place:
+                return find_split(Path(place).resolve(), self.splits[0])
         if o.data or o.train or o.test or on_kaggle():
             # absolute, because the manifest outlives the folder this was started in
-            return require_both(find_dataset(*(Path(p).resolve() if p else None for p in (o.data, o.train, o.test))))
+            found = find_dataset(*(Path(p).resolve() if p else None for p in (o.data, o.train, o.test)))
+            return require_both(found) if len(self.splits) == 2 else found.only(self.splits[0])
         from pixelplay.sample.dataset import make_sample
 
         log.info("no --data given: using the embedded sample scene")
-        return find_dataset(make_sample(self.output / "sample").resolve())
+        found = find_dataset(make_sample(self.output / "sample").resolve())
+        return found if len(self.splits) == 2 else found.only(self.splits[0])
 
     @exclusive
     def extract(self) -> Manifest:
         """Stage 1: manifest, repaired frames at working size, how fast every place of them moves."""
-        from pixelplay.flow.speed import measure_speeds
-        from pixelplay.repair.rehearsal import open_rehearsal, rehearse
+        from pixelplay.flow.speed import learn_baselines, measure_speeds
         from pixelplay.repair.stage import RepairConfig, open_footage, prepare
 
         with self._timed(EXTRACTION):
             if distributed.is_main():
-                folder = self.output / EXTRACTION
-                prepare(self.find_data(), folder, RepairConfig(enabled=self.options.repair))
-                rehearse(folder)
-                rehearsed = open_rehearsal(folder)
-                # without the speeds that may lie there: a damaged map must not stop the run that makes it again
-                measure_speeds(folder, [open_footage(folder, "train"), open_footage(folder, "test"),
-                                        *([rehearsed.after] if rehearsed else [])])
+                self.paths.claim()
+                folder, bundle = self.paths.extraction, self.paths.detector
+                norms = None
+                if self.source is not None:
+                    copy_detector(self.source, bundle)
+                    norms = self.source.norms
+                manifest = prepare(self.find_data(), folder, RepairConfig(enabled=self.options.repair), norms=norms)
+                if self.learns:
+                    baselines = learn_baselines(folder, open_footage(folder, "train"))
+                    self._keep_norms(manifest, baselines)
+                else:
+                    baselines = self.source.baselines
+                for split in self.splits:
+                    # without the speeds that may lie there: a damaged map must not stop the run that makes it again
+                    measure_speeds(folder, open_footage(folder, split), baselines)
             distributed.barrier()
         return self.manifest()
+
+    def _keep_norms(self, manifest: Manifest, baselines: Any) -> None:
+        """Put what stage 1 learnt of the training footage into the bundle."""
+        from pixelplay.repair.norms import TrainingNorms
+
+        TrainingNorms.load(self.paths.extraction).save(self.paths.detector)
+        baselines.save(self.paths.detector)
+        write_training(self.paths.detector, manifest.split("train"))
 
     def footage(self, split: str) -> Footage:
         """The frames of a split as the models see them. Raises PixelPlayError where stage 1 has not run."""
         from pixelplay.flow.speed import with_speeds
         from pixelplay.repair.stage import open_footage
 
-        self.require(EXTRACTION, self.output / EXTRACTION / "manifest.csv")
-        return with_speeds(open_footage(self.output / EXTRACTION, split), self.output / EXTRACTION)
+        self.require(EXTRACTION, self.paths.manifest)
+        return with_speeds(open_footage(self.paths.extraction, split), self.paths.extraction)
 
     def manifest(self) -> Manifest:
         """The manifest of stage 1."""
-        self.require(EXTRACTION, self.output / EXTRACTION / "manifest.csv")
-        return Manifest.load(self.output / EXTRACTION)
+        self.require(EXTRACTION, self.paths.manifest)
+        return Manifest.load(self.paths.extraction)
 
     # ---- stages 2 to 6 ------------------------------------------------------------------------------------
 
     @exclusive
-    def model(self, name: str) -> ScoreFile:
-        """Train (or load) one model and write its score files; skipped where they are there and still right."""
+    def model(self, name: str) -> ScoreFile | None:
+        """Fit one model where this run learns, and score the test footage where it has some; what is there and still
+        right is kept. Returns the scores of the test frames."""
         if name not in self.models:
             raise PixelPlayError(f"model '{name}' is not part of this run", expected=", ".join(self.models))
-        train, test = self.footage("train"), self.footage("test")
-        key = self.model_key(name, train, test)
-        if self._scored(name, key):
-            log.info("%s: scores are there", name)
-            return read_scores(self.scores_folder / f"{name}.csv", test.ids)
-        cls, folder = self.models[name], self.model_folder(name)
-        folder.mkdir(parents=True, exist_ok=True)
+        self.seconds[name] = 0.0
+        if self.learns:
+            self.fit_model(name)
+        return self.score_model(name) if "test" in self.splits else None
+
+    @exclusive
+    def fit_model(self, name: str) -> None:
+        """Fit one model on the training footage, score the training frames held out, put both into the bundle."""
+        train = self.footage("train")
+        key, place, work = self.fit_key(name, train), self.paths.trained(name), self.paths.work(name)
+        if self._is_fitted(name, key):
+            log.info("%s: fitted already", name)
+            return
+        work.mkdir(parents=True, exist_ok=True)
         if distributed.is_main():
-            self._forget_other_key(folder, key)
-            self._forget_scores(name)
+            self._forget_other_key(work, key)
+            shutil.rmtree(place, ignore_errors=True)
         distributed.barrier()
         start = time.perf_counter()
-        weights = self._weights_for(name)
-        if weights:
-            model = cls.load(weights)
-        else:
-            model = cls(self.configs[name], seed=self.options.seed)
-            model.fit(train, folder)
-        held_out = model.held_out(train, folder)
-        if not weights and distributed.is_main():
-            model.save(folder)
-        scores = model.score(test, folder)
-        rehearsed = self._rehearse(model, train, folder)
-        self.seconds[name] = time.perf_counter() - start
+        model = self.models[name](self.configs[name], seed=self.options.seed)
+        model.fit(train, work)
+        held_out = model.held_out(train, work)
+        seconds = time.perf_counter() - start
         if distributed.is_main():
-            if rehearsed is not None:
-                write_rehearsed(self.scores_folder / f"{name}.csv", rehearsed)
-            self._write(name, model, key, train, test, held_out, scores, weights)
+            write_model(self.paths.detector, model, train.ids, held_out, self._receipt_of(name) | {
+                "key": key, "train_fingerprint": train.fingerprint, "frames": len(train), "seconds": round(seconds, 3)})
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
         distributed.barrier()
-        return read_scores(self.scores_folder / f"{name}.csv", test.ids)
+
+    @exclusive
+    def score_model(self, name: str) -> ScoreFile:
+        """Score the test footage with a model of the bundle and write its score files."""
+        test = self.footage("test")
+        key, path = self.score_key(name, test), self.paths.score_file(name)
+        if self._is_scored(name, key):
+            log.info("%s: scores are there", name)
+            return read_scores(path, test.ids)
+        if distributed.is_main():
+            self._forget_scores(name)
+        distributed.barrier()
+        work = self.paths.work(name)
+        work.mkdir(parents=True, exist_ok=True)
+        start = time.perf_counter()
+        # what was just fitted is read back, so that a later call with the bundle alone gives the very same scores
+        model = self.models[name].load(self.paths.trained(name))
+        scores = model.score(test, work)
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        if distributed.is_main():
+            self._write(name, model, key, test, scores)
+        distributed.barrier()
+        return read_scores(path, test.ids)
 
     def forecast(self, name: str, frames: tuple[int, int]) -> Forecast:
-        """What a model will take, measured on the footage of this run: a few frames of a footage of `frames`."""
-        weights = self._weights_for(name)
-        model = self.models[name].load(weights) if weights else self.models[name](self.configs[name])
-        folder = self.model_folder(name)
+        """What a model will take, measured on this run's footage: a few frames of a footage of so many training and
+        test frames."""
+        folder = self.paths.work(name)
         folder.mkdir(parents=True, exist_ok=True)
-        return model.forecast(self.footage("train"), self.footage("test"), folder, frames)
+        if self.learns:
+            train = self.footage("train")
+            test = self.footage("test") if "test" in self.splits else train
+            return self.models[name](self.configs[name]).forecast(train, test, folder, frames)
+        model, test, seconds = self.models[name].load(self.paths.trained(name)), self.footage("test"), []
+        model.score(quarter(test), folder / "first")  # the first call also loads
+        for part in (quarter, whole):
+            start = time.perf_counter()
+            model.score(part(test), folder / part.__name__)
+            seconds.append(time.perf_counter() - start)
+        return Forecast(rest=extrapolate(*seconds, len(test), frames[1]))
 
     def kept_steps(self) -> dict[str, int] | None:
         """The steps that an earlier call with the same budget, settings and models trained with; None without one."""
@@ -247,13 +334,14 @@ class Run:
 
         They are written down, because estimates differ from call to call: an interrupted run goes on with the same.
         """
+        self.paths.claim()
         write_json(self.output / "hours.json", {"key": self._hours_key(), "steps": steps})
         self.steps = dict(steps)
         self.configs |= {name: override(self.configs[name], {"steps": count}) for name, count in steps.items()}
 
     @exclusive
     def run_models(self, names: Sequence[str], finished: Finished = lambda name, reason: None) -> None:
-        """Train and score some models; what fails is noted in `failed`, and the others go on.
+        """Fit and score some models; what fails is noted in `failed`, and the others go on.
 
         On several usable GPUs they run side by side, in the order given; else one after another.
 
@@ -283,7 +371,7 @@ class Run:
             self.seconds[name] = seconds
             finished(name, reason)
 
-        self.failed |= workers.side_by_side({name: options.plain() for name in names}, lanes, self.output / "logs",
+        self.failed |= workers.side_by_side({name: options.plain() for name in names}, lanes, self.paths.logs,
                                             deadline=self.deadline, done=done)
 
     def _contained(self, name: str) -> str:
@@ -300,31 +388,24 @@ class Run:
             log.error("%s failed: %s", name, mistake)
             return mistake.problem
         except Exception as defect:  # noqa: BLE001  one model's defect must not cost the hours of the others
-            path = self.output / "logs" / f"{name}.txt"
+            path = self.paths.logs / f"{name}.txt"
             write_text(path, traceback.format_exc())
             log.error("%s failed, see %s: %s: %s", name, path, type(defect).__name__, defect)
             return f"{type(defect).__name__}: {defect}".splitlines()[0] + f" (see {path})"
         return ""
 
-    def model_key(self, name: str, train: Footage, test: Footage) -> str:
-        """Hash of everything a model's scores depend on: settings, seed, weights, input, code version."""
-        weights = self._weights_for(name)
-        stamp = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(weights.iterdir())] if weights else ""
-        # what stage 1 makes beside the frames: its keys change when speeds or rehearsals are made in another way
-        made = [self.output / EXTRACTION / f"{n}.json" for n in ("speed", "rehearsal")]
+    def fit_key(self, name: str, train: Footage) -> str:
+        """Hash of everything a fitted model depends on: settings, seed, training footage, code version."""
         cls = self.models[name]
-        return config_hash(name, cls.version, cls.sigma, self.configs[name], self.options.seed, train.fingerprint,
-                           test.fingerprint, stamp, __version__, *(read_json(p)["key"] for p in made if p.exists()))
+        return config_hash("fit", name, cls.version, self.configs[name], self.options.seed, train.fingerprint,
+                           sha256_of(self.paths.detector / "flow.npz") if cls.reads_speed else "", VERSION)
 
-    def model_folder(self, name: str) -> Path:
-        """Where a model keeps weights, caches and curves: the stage's folder, or one of its own in a shared stage."""
-        stage = self.models[name].stage
-        return self.output / stage if name in stage else self.output / stage / name
-
-    @property
-    def scores_folder(self) -> Path:
-        """Folder of the score files."""
-        return self.output / "scores"
+    def score_key(self, name: str, test: Footage) -> str:
+        """Hash of everything a model's scores depend on: the fitted model and its calibration, the test footage."""
+        place = self.paths.trained(name)
+        self.require(self.models[name].stage, place / FIT)
+        return config_hash("score", *(sha256_of(place / n) for n in ("card.json", TRAIN_SCORES)), test.fingerprint,
+                           about_model(self.models[name]), VERSION)
 
     # ---- stage 7 ------------------------------------------------------------------------------------------
 
@@ -355,21 +436,24 @@ class Run:
 
     def plan(self) -> list[Step]:
         """What the run will do, in order; `done` where the result is there and still right."""
-        extracted = (self.output / EXTRACTION / "manifest.csv").exists()
+        extracted = self.paths.manifest.exists()
         steps = [Step(EXTRACTION, "", "find, decode and repair the frames", extracted)]
+        words = {"run": "fit and score", "fit": "fit", "score": "score"}[self.options.verb]
         for name, cls in self.models.items():
-            verb = "load and score" if self._weights_for(name) else "train and score"
-            steps.append(Step(cls.stage, name, f"{verb} {name}", extracted and self._is_scored(name)))
-        return [*steps, Step(REPORT, "", "merge, evaluate, report", False)]
+            steps.append(Step(cls.stage, name, f"{words} {name}", extracted and self._is_done(name)))
+        last = "close the detector" if self.options.verb == "fit" else "merge, evaluate, report"
+        return [*steps, Step(REPORT, "", last, False)]
 
     def _hours_key(self) -> str:
         o = self.options
-        return config_hash(o.hours, o.profile, o.models, o.settings, o.seed, str(o.data), str(o.train), __version__)
+        return config_hash(o.hours, o.profile, o.models, o.settings, o.seed, str(o.data), str(o.train), VERSION)
 
-    def _is_scored(self, name: str) -> bool:
+    def _is_done(self, name: str) -> bool:
         try:
-            return self._scored(name, self.model_key(name, self.footage("train"), self.footage("test")))
-        except PixelPlayError:  # stage 1 is not finished or damaged: it will say so itself
+            return ((not self.learns or self._is_fitted(name, self.fit_key(name, self.footage("train"))))
+                    and ("test" not in self.splits
+                         or self._is_scored(name, self.score_key(name, self.footage("test")))))
+        except (PixelPlayError, FileNotFoundError):  # stage 1 is not finished or damaged: it will say so itself
             return False
 
     @exclusive
@@ -393,17 +477,23 @@ class Run:
 
     @exclusive
     def finish(self) -> dict[str, Any]:
-        """Stage 7: submissions, metrics (None without labels), receipt and report, from the scores that are there.
+        """The last stage: close the bundle, then submissions, metrics (None without labels), receipt and report, from
+        the models that are there.
 
         Returns {} in every process but the main one.
         """
         if not distributed.is_main():
             distributed.barrier()
             return {}
-        if self.failed and not any(self.scores_folder.glob("*.csv")):
+        if self.failed and set(self.failed) >= set(self.models):
             raise PixelPlayError("no model finished, so there is nothing to merge: "
                                  + "; ".join(f"{name}: {reason}" for name, reason in self.failed.items()),
                                  mend="mend what failed and run the same command again: what is finished is kept")
+        if self.learns:
+            self.close_detector()
+        if self.options.verb == "fit":
+            distributed.barrier()
+            return {"detector": self.paths.detector, "seconds": dict(self.seconds), "failed": dict(self.failed)}
         submissions = self.ensemble()
         metrics = self.evaluate()
         self._write_receipt(submissions)
@@ -411,6 +501,22 @@ class Run:
         distributed.barrier()
         return {"submissions": submissions, "metrics": metrics, "report": report, "seconds": dict(self.seconds),
                 "failed": dict(self.failed)}
+
+    def close_detector(self) -> Detector:
+        """Write the bundle's index over the models that were fitted on this footage."""
+        train = self.footage("train")
+        names = [n for n in fitted(self.paths.detector) if n not in self.failed
+                 and read_json(self.paths.trained(n) / FIT)["train_fingerprint"] == train.fingerprint]
+        if not names:
+            raise PixelPlayError("no model has been fitted on this footage", expected="stages 2 to 6",
+                                 mend="run their notebooks, or python Final_codes/run_all.py")
+        about = [read_json(self.paths.trained(n) / FIT) for n in names]
+        return write_detector(self.paths.detector, names, {
+            "profile": about[0]["profile"], "smoke": self.smoke, "seed": self.options.seed,
+            "settings": self.options.settings, "train_fingerprint": train.fingerprint,
+            "training_videos": train.video_names(), "training_frames": len(train), "fps": train.fps,
+            "full_size": list(train.full_size), "size": list(train.size), "versions": versions(),
+            "git": git_revision()})
 
     def require(self, stage: str, artifact: Path) -> None:
         """Raise PixelPlayError where an earlier stage's artifact is missing."""
@@ -421,6 +527,11 @@ class Run:
     # ---- inside -------------------------------------------------------------------------------------------
 
     def _config(self, cls: type[Model]) -> Any:
+        if self.source is not None:
+            if self.options.settings:
+                raise PixelPlayError(f"--set {next(iter(self.options.settings))} changes nothing: the detector is "
+                                     "finished", mend="leave --set out, or fit a detector with it")
+            return self.source.config(cls.name)
         config = cls.Config.profile(self.options.profile)
         mine = {k.split(".", 1)[1]: v for k, v in self.options.settings.items() if k.split(".", 1)[0] == cls.name}
         for key in self.options.settings:
@@ -428,23 +539,20 @@ class Run:
                 raise PixelPlayError(f"setting '{key}' names no model", expected="MODEL.SETTING=VALUE")
         return override(config, mine)
 
-    def _weights_for(self, name: str) -> Path | None:
-        """Folder of released weights of a model; None where the run trains it itself."""
-        if not self.options.weights:
-            return None
-        root = Path(self.options.weights)
-        if not root.is_dir():
-            raise PixelPlayError(f"{root} is no folder of weights", expected="e.g. Final_codes/Final_models/ped2")
-        return root / name if (root / name).is_dir() else None
+    def _is_fitted(self, name: str, key: str) -> bool:
+        place = self.paths.trained(name)
+        return (not damaged(sealed_files(place)) and not damaged(sealed_files(self.paths.work(name)))
+                and (place / FIT).exists() and read_json(place / FIT).get("key") == key)
 
-    def _scored(self, name: str, key: str) -> bool:
-        about, folder = self.scores_folder / f"{name}.json", self.scores_folder
-        mine = [folder / f"{name}{end}" for end in (".csv", ".train.csv", ".json")]
-        mine += [folder / "rehearsal" / f"{name}.csv", folder / "maps" / f"{name}.npy"]
-        mine += [p for p in sealed_files(folder / "parts") if p.name.startswith(f"{name}.")]
-        if damaged([*mine, *sealed_files(self.model_folder(name))]):
+    def _is_scored(self, name: str, key: str) -> bool:
+        path = self.paths.score_file(name)
+        mine = [path, path.with_suffix(".train.csv"), path.with_suffix(".json"), self.paths.maps(name),
+                self.paths.actors(name)]
+        mine += [p for p in sealed_files(self.paths.scores / "parts") if p.name.startswith(f"{name}.")]
+        if damaged([*mine, *sealed_files(self.paths.work(name))]):
             return False
-        return (about.exists() and (self.scores_folder / f"{name}.csv").exists() and read_json(about).get("key") == key)
+        about = path.with_suffix(".json")
+        return about.exists() and path.exists() and read_json(about).get("key") == key
 
     def _forget_other_key(self, folder: Path, key: str) -> None:
         """Mark the folder with the key its half-finished state belongs to; state of another key is removed."""
@@ -458,62 +566,50 @@ class Run:
 
     def _forget_scores(self, name: str) -> None:
         """Remove a model's scores of other settings or footage: if it fails now, they must not enter the ensemble."""
-        for old in (*self.scores_folder.glob(f"{name}.*"), *self.scores_folder.glob(f"*/{name}.*")):
+        for old in (*self.paths.scores.glob(f"{name}.*"), *self.paths.scores.glob(f"*/{name}.*")):
             remove(old)
 
-    def _rehearse(self, model: Model, train: Footage, folder: Path) -> Rehearsed | None:
-        """What noise does to the model's scores, where test frames are noisy; None elsewhere."""
-        from pixelplay.flow.speed import with_speeds
-        from pixelplay.repair.rehearsal import open_rehearsal
+    def _receipt_of(self, name: str) -> dict[str, Any]:
+        """Settings and machine that a model is fitted with."""
+        config = self.configs[name]
+        return {"model": name, "config": dataclasses.asdict(config), "config_hash": config_hash(config),
+                "profile": self.options.profile, "smoke": self.smoke, "seed": self.options.seed,
+                "hardware": hardware().name, "dtype": hardware().dtype, "git": git_revision(), "versions": versions()}
 
-        found = open_rehearsal(self.output / EXTRACTION)
-        if found is None:
-            return None
-        parts = (dataclasses.replace(found.before, speeds=train.speeds),
-                 with_speeds(found.after, self.output / EXTRACTION))
-        before, after = (model.score_seen(part, train, folder).values for part in parts)
-        return Rehearsed(found.before.ids, found.sigma, before, after)
+    def _write(self, name: str, model: Model, key: str, test: Footage, scores: Scores) -> None:
+        from pixelplay.two_stream.actor_files import write_actors
 
-    def _write(self, name: str, model: Model, key: str, train: Footage, test: Footage, held_out: Scores,
-               scores: Scores, weights: Path | None) -> None:
-        parts = self.scores_folder / "parts"
+        place, fit = self.paths.trained(name), read_json(self.paths.trained(name) / FIT)
         for part, values in scores.parts.items():
-            trained = held_out.parts.get(part)
-            write_scores(parts, f"{name}.{part}", test.ids, values,
-                         train=(train.ids, trained) if trained is not None else None, about={"part_of": name})
+            write_scores(self.paths.scores / "parts", f"{name}.{part}", test.ids, values, about={"part_of": name})
         if scores.maps is not None:
-            write_array(self.scores_folder / "maps" / f"{name}.npy", scores.maps)
-        write_scores(self.scores_folder, name, test.ids, scores.values, train=(train.ids, held_out.values), about={
-            "model": name, "family": model.family, "kind": model.kind, "sigma": model.sigma, "key": key,
-            "config": dataclasses.asdict(model.config), "config_hash": config_hash(model.config),
-            "profile": self.options.profile, "smoke": self.smoke, "seed": self.options.seed,
-            "weights": str(weights.name) if weights else "trained in this run",
-            "data_fingerprint": test.fingerprint, "train_fingerprint": train.fingerprint,
+            write_array(self.paths.maps(name), scores.maps)
+        if scores.actors is not None:
+            write_actors(self.paths.actors(name), scores.actors)
+        write_scores(self.paths.scores, name, test.ids, scores.values, train=read_table(place / TRAIN_SCORES), about={
+            **about_model(type(model)), "key": key, "config": dataclasses.asdict(model.config),
+            "config_hash": config_hash(model.config), "profile": fit["profile"], "smoke": fit["smoke"],
+            "seed": fit["seed"], "data_fingerprint": test.fingerprint, "train_fingerprint": fit["train_fingerprint"],
             "filled": {"rule": "nearest valid score", "ids": test.ids[scores.filled].tolist()},
             "seconds": round(self.seconds[name], 3), "hardware": hardware().name, "dtype": hardware().dtype,
             "git": git_revision(), "versions": versions()})
 
     def _write_receipt(self, submissions: dict[str, Path]) -> None:
-        write_json(self.output / "run.json", {
+        write_json(self.paths.receipt, {
             "options": self.options.plain(), "smoke": self.smoke, "seconds": self.seconds, "failed": self.failed,
             "steps_scaled_to_hours": self.steps,
             "hardware": dataclasses.asdict(hardware()),
+            "detector": Detector.load(self.paths.detector).digest,
             "configs": {n: dataclasses.asdict(c) for n, c in self.configs.items()},
             "hashes": {n: config_hash(c) for n, c in self.configs.items()},
             "submissions": {k: str(v.name) for k, v in submissions.items()},
             "git": git_revision(), "versions": versions()})
 
-    def _timed(self, stage: str):
-        run = self
-
-        class Clock:
-            def __enter__(self):
-                self.start = time.perf_counter()
-
-            def __exit__(self, *_):
-                run.seconds[stage] = time.perf_counter() - self.start
-
-        return Clock()
+    @contextlib.contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - start
 
 
 def flag_counts(manifest: Manifest) -> dict[str, int]:
@@ -548,7 +644,7 @@ def git_revision() -> str:
 
 def versions(names: Sequence[str] = ("torch", "numpy", "opencv-python", "timm", "accelerate")) -> dict[str, str]:
     """Versions of the libraries that decide numbers."""
-    found = {"pixelplay": __version__}
+    found = {"pixelplay": VERSION}
     for name in names:
         try:
             found[name] = metadata.version(name)

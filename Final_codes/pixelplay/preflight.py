@@ -29,7 +29,8 @@ from pixelplay.distributed import world
 from pixelplay.environment import hardware
 from pixelplay.errors import PixelPlayError
 from pixelplay.model import Forecast, extrapolate
-from pixelplay.pipeline import EXTRACTION, REPORT, Run
+from pixelplay.paths import EXTRACTION, REPORT
+from pixelplay.pipeline import Run
 from pixelplay.pretrained import Needs
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ def _data(run: Run, needed: bool) -> Manifest | None:
     try:
         return run.find_data()
     except PixelPlayError:
-        if needed and not (run.output / EXTRACTION / "manifest.csv").exists():
+        if needed and not (run.paths.manifest).exists():
             raise
         log.info("preflight: no trial, because the dataset is not here")
         return None
@@ -202,7 +203,8 @@ def few_frames(manifest: Manifest, chunk: int = CHUNK) -> Manifest:
             keep += rows[start:start + chunk].tolist()
     table = manifest.table.iloc[sorted(set(keep))].reset_index(drop=True)
     return dataclasses.replace(manifest, table=table, labels=None,
-                               fingerprint=config_hash(manifest.fingerprint, table["Id"].tolist()))
+                               fingerprints={split: config_hash(known, table["Id"][table["split"] == split].tolist())
+                                             for split, known in manifest.fingerprints.items()})
 
 
 def _trial(run: Run, manifest: Manifest, models: list[str]
@@ -223,7 +225,7 @@ def _trial(run: Run, manifest: Manifest, models: list[str]
             return {}, {}, [_failure(EXTRACTION, cause)]
         total = sum(count.values())
         stages = {EXTRACTION: extrapolate(*seconds, len(small.table), total), REPORT: REPORT_SECONDS * total}
-        size = mini.footage("train").size
+        size = mini.footage(run.splits[0]).size
         for name in models:
             try:
                 forecasts[name] = mini.forecast(name, (count["train"], count["test"]))

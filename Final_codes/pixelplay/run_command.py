@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 from pixelplay import distributed
 from pixelplay.config import PROFILES
 from pixelplay.environment import hardware, usable_gpus
 from pixelplay.errors import PixelPlayError
-from pixelplay.pipeline import EXTRACTION, REPORT, Options, Run
+from pixelplay.paths import EXTRACTION, REPORT
+from pixelplay.pipeline import Options, Run
 from pixelplay.preflight import Preflight, preflight
 from pixelplay.registry import MODELS
 from pixelplay.schedule import Schedule, fit_steps, in_words
@@ -25,18 +27,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--data", type=Path, metavar="DIR", help="folder with a known dataset somewhere below it")
     data.add_argument("--train", type=Path, metavar="DIR", help="own anomaly-free videos or frame folders")
     data.add_argument("--test", type=Path, metavar="DIR", help="own videos or frame folders to score")
-    data.add_argument("--labels", type=Path, metavar="PATH", help="ground truth, for the final table only")
-    data.add_argument("--no-repair", action="store_true", help="leave corrupted frames as they are")
+    add_scoring_arguments(data)
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: outputs, /kaggle/working on Kaggle")
+    parser.add_argument("--detector", type=Path, metavar="DIR", help="learn nothing, score with a finished detector, "
+                        "e.g. Final_codes/Final_models/ped2")
+    add_fitting_arguments(parser)
+    add_time_arguments(parser)
+
+
+def add_fitting_arguments(parser: argparse._ActionsContainer) -> None:
+    """What and how to learn."""
     parser.add_argument("--profile", choices=PROFILES, default="lite",
                         help="smoke: seconds, wiring only; lite: two CPU cores; full: a GPU (default: lite)")
     parser.add_argument("--models", nargs="+", metavar="NAME", default=list(MODELS),
                         help="default: " + " ".join(MODELS))
-    parser.add_argument("--weights", type=Path, metavar="DIR",
-                        help="use trained weights, e.g. Final_codes/Final_models/ped2")
-    parser.add_argument("--recipe", default="default", help="how the ensemble merges (default: default)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="MODEL.SETTING=VALUE", help="change a model's setting")
+
+
+def add_scoring_arguments(parser: argparse._ActionsContainer) -> None:
+    """How to score."""
+    parser.add_argument("--labels", type=Path, metavar="PATH", help="ground truth, for the final table only")
+    parser.add_argument("--no-repair", action="store_true", help="leave corrupted frames as they are")
+    parser.add_argument("--recipe", default="default", help="how the ensemble merges (default: default)")
+
+
+def add_time_arguments(parser: argparse.ArgumentParser) -> None:
+    """Checks before the run, and its budget."""
     time_ = parser.add_argument_group("before and during the run")
     time_.add_argument("--preflight", action="store_true", help="only check that everything is there, in seconds")
     time_.add_argument("--force", action="store_true", help="go on in spite of what the preflight finds")
@@ -45,52 +62,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read_options(args: argparse.Namespace) -> Options:
-    """The options of a command line. Raises PixelPlayError for a setting without a value or a budget of no time."""
-    pairs = [s.partition("=") for s in args.set]
+    """The options of a command line; those it does not have keep their defaults.
+
+    Raises:
+        PixelPlayError: a setting without a value, or a budget of no time.
+    """
+    given = vars(args)
+    pairs = [s.partition("=") for s in given.get("set", [])]
     for key, equals, _ in pairs:
         if not equals:
             raise PixelPlayError(f"--set {key} has no value", expected="MODEL.SETTING=VALUE, e.g. stae.epochs=4")
-    if args.hours is not None and not 0 < args.hours < 1000:
-        raise PixelPlayError(f"--hours cannot be {args.hours}", expected="hours, e.g. --hours 8.5")
-    return Options(
-        data=args.data, train=args.train, test=args.test, output=args.output, profile=args.profile,
-        models=tuple(m for name in args.models for m in name.split(",")), labels=args.labels,
-        # the receipt names the weights, and `watch` reads it wherever it is started
-        weights=args.weights.resolve() if args.weights else None, seed=args.seed, repair=not args.no_repair,
-        recipe=args.recipe, settings={k: v for k, _, v in pairs}, force=args.force, hours=args.hours)
+    hours = given.get("hours")
+    if hours is not None and not 0 < hours < 1000:
+        raise PixelPlayError(f"--hours cannot be {hours}", expected="hours, e.g. --hours 8.5")
+    plain = {k: given[k] for k in ("verb", "data", "train", "test", "detector", "output", "labels", "seed", "recipe",
+                                   "profile", "force") if given.get(k) is not None}
+    models = [m for name in given.get("models") or MODELS for m in name.split(",")]
+    return Options(**plain, models=tuple(models), repair=not given.get("no_repair", False),
+                   settings={k: v for k, _, v in pairs}, hours=hours)
 
 
 def run(args: argparse.Namespace) -> int:
     """Check, plan, run all stages and print the summary."""
     job = Run(read_options(args))
-    print(f"{hardware().name}, {hardware().dtype}; profile {args.profile}; writing to {job.output}")
+    print(f"{hardware().name}, {hardware().dtype}; profile {job.options.profile}; writing to {job.output}")
     if job.smoke:
         print("smoke run: it proves the wiring and is kept apart from real runs, whose folder it never touches; "
               "nothing it scores is a result")
-    found = check(job, download=not args.preflight)
-    if args.preflight:
-        if not found.problems:
-            print("preflight: nothing stands in the way")
-        tell_plan(job, make_schedule(job, found))
+    done = carry_out(job, preflight_only=args.preflight)
+    if not done:  # a preflight, or another process than the main one
         return 0
+    print()
+    print(summary(job, done))
+    return UNFINISHED if done["failed"] else 0
+
+
+def carry_out(job: Run, *, preflight_only: bool = False) -> dict[str, Any]:
+    """Check, plan and run all stages, and say so; returns what `Run.finish` returns, {} after a mere preflight."""
+    found = check(job, download=not preflight_only)
     schedule = make_schedule(job, found)
+    if preflight_only and not found.problems:
+        print("preflight: nothing stands in the way")
     tell_plan(job, schedule)
-    started = {"": time.perf_counter()}
+    if preflight_only:
+        return {}
+    started = time.perf_counter()
 
     def finished(stage: str, reason: str) -> None:
-        seconds = job.seconds.get(stage, time.perf_counter() - started[""])
+        seconds = job.seconds.get(stage, time.perf_counter() - started)
         schedule.finish(stage, seconds)
         print(f"== {stage}: " + (f"FAILED: {reason}" if reason else f"done in {in_words(seconds)}")
               + (f"; about {in_words(schedule.left())} left" if schedule.expected else ""), flush=True)
 
     longest_first = sorted(job.models, key=lambda name: -schedule.expected.get(name, 0.0))
-    done = job.all(progress=lambda text: print(f"== {text}", flush=True), order=order_of(job, longest_first),
+    return job.all(progress=lambda text: print(f"== {text}", flush=True), order=order_of(job, longest_first),
                    finished=finished)
-    if not done:  # another process than the main one
-        return 0
-    print()
-    print(summary(job, done))
-    return UNFINISHED if done["failed"] else 0
 
 
 def order_of(job: Run, longest_first: list[str]) -> list[str]:
@@ -117,7 +143,7 @@ def make_schedule(job: Run, found: Preflight) -> Schedule:
     """
     lanes = max(1, min(len(usable_gpus()), len(found.models)))
     other, models = sum(found.stages.values()), found.models
-    if job.options.hours is not None:
+    if job.options.hours is not None and job.learns:
         kept = job.kept_steps()
         steps = fit_steps(models, other, 3600 * job.options.hours, lanes=lanes) if kept is None else kept
         job.train_shorter(steps)
@@ -142,8 +168,8 @@ def tell_plan(job: Run, schedule: Schedule) -> None:
 
 def summary(job: Run, done: dict) -> str:
     """The last thing a run prints: a row a model and a submission, what failed, then the paths written."""
-    metrics = (done["metrics"] or {}).get("rows", {})
-    names = ["frame_difference", *job.models, *done["submissions"]]
+    metrics = (done.get("metrics") or {}).get("rows", {})
+    names = ["frame_difference", *job.models, *done.get("submissions", {})]
     lines = [f"{'':26}{'seconds':>9}{'AP':>9}{'AUC':>9}"]
     for name in names:
         row = metrics.get(name)
@@ -153,14 +179,14 @@ def summary(job: Run, done: dict) -> str:
         cells = [f"{seconds:9.1f}" if seconds is not None else " " * 9]
         cells += [f"{100 * row[k]:9.2f}" if row else f"{'':9}" for k in ("ap", "micro_auc")]
         lines.append(f"{name:26}" + "".join(cells) + ("   FAILED" if name in done["failed"] else ""))
-    if not metrics:
+    if not metrics and "submissions" in done:
         lines.append("(no labels: AP and AUC unknown)")
     for name, reason in done["failed"].items():
         lines.append(f"{name} is not part of the submission: {reason}")
     if done["failed"]:
         lines.append("the same command runs what is missing, and keeps the rest")
-    lines += ["", *(f"{name + ':':26}{path}" for name, path in done["submissions"].items()),
-              f"{'report:':26}{done['report']}"]
+    lines += ["", *(f"{name + ':':26}{path}" for name, path in done.get("submissions", {}).items())]
+    lines += [f"{name + ':':26}{done[name]}" for name in ("detector", "report") if name in done]
     if job.smoke:
         lines.append("(smoke run: not for submission; for a result run again with --profile lite or full)")
     return "\n".join(lines)

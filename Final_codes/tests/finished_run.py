@@ -50,7 +50,7 @@ def make_run(folder: Path, *, videos: int = 3, frames: int = 100, labels: bool =
         label_path = folder / "labels.csv"
         with atomic_path(label_path) as part:
             pd.DataFrame({"Id": test.ids, "label": odd.astype(int)}).to_csv(part, index=False)
-    Manifest(table, {"train": folder, "test": folder}, "synthetic", 25.0, "feed", label_path).save(
+    Manifest(table, {"train": folder, "test": folder}, "synthetic", {"test": 25.0}, {"test": "feed"}, label_path).save(
         folder / "01_frame_extraction")
     rng = np.random.default_rng(seed)
     for name in models:

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
+import torch
 
+from pixelplay.autoencoders.statistics import TrainingStatistics
 from pixelplay.data.footage import Footage
 from pixelplay.data.ids import frame_id
 
@@ -78,3 +80,8 @@ def _footage(name: str, pixels: np.ndarray, names: list[str], numbers: list[int]
         rows=np.arange(count), full_size=full_size, fps=25.0,
         fingerprint=hashlib.sha256(pixels.tobytes() + repr((names, numbers)).encode()).hexdigest()[:16],
         open_stream=stream)
+
+
+def grey(shape: tuple[int, int, int]) -> TrainingStatistics:
+    """Statistics of an even grey scene of (C, H, W) without noise."""
+    return TrainingStatistics(torch.full(shape, 0.5), torch.zeros(1, *shape[1:]), torch.tensor(1), torch.tensor(1.0))

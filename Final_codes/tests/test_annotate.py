@@ -13,7 +13,7 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.scores import write_scores
 from pixelplay.repair.stage import prepare
 from pixelplay.sample.dataset import make_sample
-from pixelplay.visual import look
+from pixelplay.visual import plots
 from pixelplay.visual.annotate import Box, annotate_video, draw_frame, overlay_heat, put_text
 from pixelplay.visual.events import Event, Threshold
 
@@ -174,5 +174,5 @@ def test_watch_file_mistakes_end_with_status_2_and_no_file(sample_run, tmp_path,
 
 
 def test_a_contact_sheet_of_real_repairs(sample_run):
-    figure = look.repairs(sample_run[1])
+    figure = plots.repairs(sample_run[1])
     assert figure.photo and any("flip" in a.get_title() or "noise" in a.get_title() for a in figure.axes)

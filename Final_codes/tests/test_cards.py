@@ -35,7 +35,7 @@ def test_a_wrong_card_is_one_clear_error_or_says_nothing_that_counts(tmp_path, n
             shutil.copy(path, tmp_path)
     else:
         memory(tmp_path)
-    card = tmp_path / ("card.json" if name == "unet" else "global_memory.json")
+    card = tmp_path / "card.json"
     (tmp_path / f".{card.name}.digest").unlink(missing_ok=True)
     cls, good = model_class(name), json.loads(card.read_text())
     loaded, refused = [], 0
@@ -54,7 +54,7 @@ def test_a_wrong_card_is_one_clear_error_or_says_nothing_that_counts(tmp_path, n
 
 def test_flipped_bits_of_a_memory_are_refused_without_a_seal_too(tmp_path):
     memory(tmp_path)
-    path = tmp_path / "global_memory.safetensors"
+    path = tmp_path / "weights.safetensors"
     path.with_name(f".{path.name}.digest").unlink()
     content = bytearray(path.read_bytes())
     content[-5] ^= 1

@@ -10,10 +10,9 @@ from test_files import flip, lose_last_line, truncate
 
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import damaged, sealed_files
-from pixelplay.flow.speed import with_speeds
+from pixelplay.flow.speed import Baselines, with_speeds
 from pixelplay.fusion.stage import merge
 from pixelplay.pipeline import EXTRACTION, Options, Run
-from pixelplay.repair.rehearsal import open_rehearsal
 from pixelplay.repair.stage import open_footage
 from pixelplay.sample.dataset import make_sample
 from pixelplay.two_stream.global_memory import GlobalMemory
@@ -71,8 +70,9 @@ def test_a_run_with_every_file_damaged_ends_in_the_same_submission(copy, finishe
 
 @pytest.mark.parametrize("name", [
     f"{EXTRACTION}/test.npy", f"{EXTRACTION}/manifest.csv", f"{EXTRACTION}/test.speed.npy",
-    f"{EXTRACTION}/rehearsal.csv", "scores/unet.csv", "scores/unet.train.csv", "scores/unet.json",
-    "scores/rehearsal/global_memory.csv", "02_two_stream_memory/global_memory/global_memory.safetensors"])
+    f"{EXTRACTION}/norms.npz", f"{EXTRACTION}/flow.npz", f"{EXTRACTION}/repair.csv",
+    "scores/unet.csv", "scores/unet.train.csv", "scores/unet.json",
+    "02_two_stream_memory/global_memory/global_memory.safetensors"])
 def test_one_damaged_file_is_named_and_made_again(copy, finished, caplog, name):
     caplog.set_level(logging.WARNING)
     path = copy / "smoke" / name
@@ -89,14 +89,15 @@ def test_one_damaged_file_is_named_and_made_again(copy, finished, caplog, name):
     ("extraction.json", lambda f: open_footage(f / EXTRACTION, "test")),
     ("manifest.csv", lambda f: open_footage(f / EXTRACTION, "test")),
     ("test.speed.npy", lambda f: with_speeds(open_footage(f / EXTRACTION, "test"), f / EXTRACTION)),
-    ("rehearsal.npy", lambda f: open_rehearsal(f / EXTRACTION)),
+    ("norms.npz", lambda f: open_footage(f / EXTRACTION, "test")),
+    ("flow.npz", lambda f: Baselines.load(f / EXTRACTION)),
     *[(f"unet.{end}", lambda f: merge(f, smoke=True)) for end in ("csv", "train.csv", "json")],
     ("global_memory.json", lambda f: GlobalMemory.load(f / "02_two_stream_memory/global_memory")),
 ])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_whoever_reads_a_damaged_file_says_so(copy, name, use, damage):
     folder = copy / "smoke"
-    path = next(p for p in sealed_files(folder, "**") if p.name == name and p.parent.name != "rehearsal")
+    path = next(p for p in sealed_files(folder, "**") if p.name == name)
     DAMAGES[damage](path)
     with pytest.raises(PixelPlayError, match=f"{name} is damaged"):
         use(folder)

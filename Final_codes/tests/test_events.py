@@ -92,18 +92,37 @@ def test_no_models_no_words():
     assert reason_from_models({}, 0) == ""
 
 
+def alarms(frames, scores, *, min_frames, join, max_gap):
+    """The definition, written over whole arrays: (first, last, peak frame) of each event, in time order."""
+    found = []
+    for part in np.split(np.arange(len(frames)), np.flatnonzero(np.diff(frames) > max_gap) + 1):
+        joined = []
+        for run in np.split(part, np.flatnonzero(np.diff(scores[part] >= RULE.low)) + 1):
+            if scores[run].max() < RULE.high:
+                continue
+            if joined and frames[run[0]] - frames[joined[-1][1]] <= join:
+                joined[-1] = (joined[-1][0], run[-1])
+            else:
+                joined.append((run[0], run[-1]))
+        found += [(frames[a], frames[b], frames[a + np.argmax(scores[a:b + 1])]) for a, b in joined
+                  if frames[b] - frames[a] + 1 >= min_frames]
+    return found
+
+
 @pytest.mark.parametrize("seed", range(20))
-def test_a_stream_finds_the_events_that_the_whole_has(seed):
+def test_files_and_streams_find_the_events_of_the_definition(seed):
     rng = np.random.default_rng(seed)
     frames = np.cumsum(rng.choice([1, 1, 1, 1, 2, 30], 400))
     scores = np.convolve(rng.normal(1.0, 1.5, 404), np.full(5, 0.4), mode="valid")
     rules = {"min_frames": 4, "join": 6, "max_gap": 12}
-    stream, found = EventStream("v", RULE, **rules), []
+    stream, told = EventStream("v", RULE, **rules), []
     for frame, score in zip(frames.tolist(), scores.tolist()):
-        found += stream.push(frame, score)
-    found += stream.finish()
-    expected = sorted(one_video(scores, frames, **rules), key=lambda e: e.first_frame)
-    assert found == expected and expected
+        told += stream.push(frame, score)
+    told += stream.finish()
+    assert [(e.first_frame, e.last_frame, e.peak_frame) for e in told] == alarms(frames, scores, **rules) != []
+    whole = one_video(scores, frames, **rules)
+    assert sorted(whole, key=lambda e: e.first_frame) == told
+    assert all(scores[e.peak_row] == e.peak_score and frames[e.peak_row] == e.peak_frame for e in whole)
 
 
 def test_a_stream_tells_an_alarm_while_it_lasts():

@@ -191,9 +191,9 @@ def test_extract_gives_every_frame_its_row(dataset, tmp_path):
     assert result.observed("test").tolist() == [[i, 48] for i in range(7)]
     assert result.observed("train").dtype == np.float32
     assert result.full_size == {"train": (48, 64), "test": (48, 64)}
-    assert result.fps == 10.0
     assert Extraction.load(tmp_path / "out") == result
     footage = open_raw_footage(tmp_path / "out", "train")
+    assert (footage.fps, open_raw_footage(tmp_path / "out", "test").fps) == (25.0, 10.0)
     assert footage.frames.tolist() == [4, 5, 6, 9, 11, 0, 1, 2]
     assert [(p, number_of(f)) for p, f in footage.select(np.array([1, 3, 6])).full_frames()] == [(0, 1), (1, 3), (2, 1)]
     assert footage.fingerprint != open_raw_footage(tmp_path / "out", "test").fingerprint

@@ -15,7 +15,8 @@ from pixelplay.data.manifest import Manifest
 from pixelplay.errors import PixelPlayError
 from pixelplay.evaluation.labels import read_labels
 from pixelplay.evaluation.report import Scored, evaluate
-from pixelplay.visual import look, style
+from pixelplay.registry import MODELS, model_class
+from pixelplay.visual import plots, style
 from pixelplay.visual.actors import Comparison, actors_figure, crop, nearest_figure, square
 from pixelplay.visual.annotate import Box, label
 from pixelplay.visual.command import find_video, run_folder_of
@@ -78,9 +79,16 @@ def test_pictures_are_made_smaller_never_larger(tmp_path):
 
 
 def test_a_model_keeps_its_colour_and_others_get_their_own():
-    assert style.model_colour("stae") == style.MODEL_COLOURS["stae"]
+    colours = {name: style.model_colour(name, MODELS) for name in MODELS}
+    assert all(colours[name] == model_class(name).colour for name in MODELS)
+    assert len(set(colours.values())) == len(MODELS)
     assert style.model_colour("a", ["a", "b"]) != style.model_colour("b", ["a", "b"])
-    assert len(set(style.MODEL_COLOURS.values())) == 6
+    assert style.model_title("someone_elses") == "someone elses" and style.model_title("stae") == "STAE"
+
+
+@pytest.mark.parametrize("colour", [*(model_class(name).colour for name in MODELS), *style.SPARE_COLOURS])
+def test_lines_of_models_are_seen_on_light_and_on_dark(colour):
+    assert min(style.contrast(colour, "#FFFFFF"), style.contrast(colour, "#14171C")) >= 3
 
 
 # ---- timelines ----------------------------------------------------------------------------------------------
@@ -250,21 +258,21 @@ def test_loss_curves_are_read_from_csv_and_card(tmp_path):
 
 
 def test_every_notebook_figure_of_a_run(run):
-    for figure in (look.timeline(run), look.timeline(run, models=["stae"]), look.timelines(run), look.histograms(run),
-                   look.correlation(run), look.errors(run, "stae"), look.frames(run)):
+    for figure in (plots.timeline(run), plots.timeline(run, models=["stae"]), plots.timelines(run),
+                   plots.histograms(run), plots.correlation(run), plots.errors(run, "stae"), plots.frames(run)):
         assert isinstance(figure, Figure)
         figure.canvas.draw()
 
 
 def test_error_maps_are_shown_at_frames_that_a_window_reached(run, monkeypatch):
     shown = []
-    monkeypatch.setattr(look, "predictions", lambda run, model, rows: shown.extend(rows) or [None] * len(rows))
+    monkeypatch.setattr(plots, "predictions", lambda run, model, rows: shown.extend(rows) or [None] * len(rows))
     file = run.members["stae"]
     odd = np.flatnonzero(run.labels)
     loudest = odd[np.argmax(file.values[odd])]
     filled = {"filled": {"ids": [run.test["Id"].iloc[loudest]]}}
     monkeypatch.setitem(run.members, "stae", dataclasses.replace(file, about=file.about | filled))
-    look.errors(run, "stae")
+    plots.errors(run, "stae")
     assert loudest not in shown and run.labels[shown[1]] and not run.labels[shown[0]]
 
 
@@ -272,10 +280,10 @@ def test_curves_name_the_submissions_in_words_below_the_axes(run, monkeypatch):
     ids = run.test["Id"].to_numpy(object)
     found = evaluate([Scored(n, ids, run.final + i) for i, n in enumerate(("submission", "stae", "frame_difference"))],
                      read_labels(run.label_path), draws=5)
-    monkeypatch.setattr(look, "evaluation", lambda run: found)
+    monkeypatch.setattr(plots, "evaluation", lambda run: found)
     drawn = []
     monkeypatch.setattr(style, "side_by_side", lambda figures: drawn.extend(figures) or figures[0])
-    look.curves(run), look.videos(run)
+    plots.curves(run), plots.videos(run)
     for figure in drawn:
         figure.canvas.draw()
         words = " ".join(t.get_text() for t in figure.legends[0].get_texts())
@@ -285,7 +293,7 @@ def test_curves_name_the_submissions_in_words_below_the_axes(run, monkeypatch):
 
 
 def test_models_and_their_intervals(run, tmp_path):
-    assert look.models(run) is None  # nothing was evaluated
+    assert plots.models(run) is None  # nothing was evaluated
     rows = {"submission": {"ap": 0.7, "ap_low": 0.5, "ap_high": 0.8, "micro_auc": 0.9}, "stae": {"ap": None}}
     figure = metric_intervals(rows, (("ap", "average precision"), ("micro_auc", "micro AUC")), base_rate=0.3)
     figure.canvas.draw()
@@ -294,16 +302,16 @@ def test_models_and_their_intervals(run, tmp_path):
 
 
 def test_what_a_run_lacks_is_no_figure_but_no_error_either(run, tmp_path):
-    assert look.repairs(run) is None and look.training(run) is None and look.memory(run) is None
-    assert look.actors(run) is None and look.metrics_table(run) is None and look.errors(run, "joint") is None
-    assert look.timeline(run, models=["joint"]) is None
+    assert plots.repairs(run) is None and plots.training(run) is None and plots.memory(run) is None
+    assert plots.actors(run) is None and plots.metrics_table(run) is None and plots.errors(run, "joint") is None
+    assert plots.timeline(run, models=["joint"]) is None
     folder, footage = make_run(tmp_path, models=(), frames=6)
     empty = RunFolder(folder, footage=footage)
-    assert look.timelines(empty) is None and look.histograms(empty) is None and look.correlation(empty) is None
+    assert plots.timelines(empty) is None and plots.histograms(empty) is None and plots.correlation(empty) is None
 
 
 def test_a_single_model_is_shown_raw(run):
-    figure = look.timeline(run, models=["stae"], video="2")
+    figure = plots.timeline(run, models=["stae"], video="2")
     assert "raw score of STAE" in figure.axes[0].get_ylabel()
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata()[-10:], run.members["stae"].values[190:200])
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pixelplay.autoencoders.weights import write_weights
 
 from pixelplay import files
 from pixelplay.arrays import new_array, read_array, read_arrays, scratch_array, write_array, write_arrays
-from pixelplay.autoencoders.weights import write_weights
 from pixelplay.cli import main
 from pixelplay.data.extraction import create_array, write_rows
 from pixelplay.errors import PixelPlayError

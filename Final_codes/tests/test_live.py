@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from pixelplay.cli import main
+from pixelplay.detector import Detector
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import fuse
@@ -73,7 +74,7 @@ def fed(scorer, footage, numbers=None):
 @pytest.mark.parametrize("chunk", [1000, 12, 5])
 def test_a_stream_gets_the_scores_its_file_got(finished, chunk):
     numbers, expected, footage = offline(finished)
-    found = fed(LiveScorer(RunFolder(finished[0]), chunk=chunk), footage)
+    found = fed(LiveScorer(Detector.find(finished[0]), chunk=chunk), footage)
     assert [s.number for s in found] == numbers.tolist()
     for name, values in expected.items():
         np.testing.assert_allclose([s.models[name] for s in found], values, atol=2e-2, err_msg=name)
@@ -81,7 +82,7 @@ def test_a_stream_gets_the_scores_its_file_got(finished, chunk):
 
 def test_scores_come_late_and_the_buffer_stays_small(finished):
     _, _, footage = offline(finished)
-    scorer, sizes = LiveScorer(RunFolder(finished[0]), ["stae"], chunk=7), []
+    scorer, sizes = LiveScorer(Detector.find(finished[0]), ["stae"], chunk=7), []
     for count, (_, frame) in enumerate(footage.full_frames()):
         ready = scorer.push(count, frame)
         sizes.append(len(scorer._frames))
@@ -92,8 +93,8 @@ def test_scores_come_late_and_the_buffer_stays_small(finished):
 def test_a_gap_is_no_border_of_the_stream_but_no_model_looks_across_it(finished):
     numbers, _, footage = offline(finished)
     numbers = numbers + np.where(np.arange(len(numbers)) >= 25, 500, 0)
-    whole = fed(LiveScorer(RunFolder(finished[0]), chunk=1000), footage, numbers)
-    pieces = fed(LiveScorer(RunFolder(finished[0]), chunk=9), footage, numbers)
+    whole = fed(LiveScorer(Detector.find(finished[0]), chunk=1000), footage, numbers)
+    pieces = fed(LiveScorer(Detector.find(finished[0]), chunk=9), footage, numbers)
     assert [s.number for s in pieces] == numbers.tolist()
     np.testing.assert_allclose([s.score for s in pieces], [s.score for s in whole], atol=2e-2)
 
@@ -111,7 +112,7 @@ def fed_one(scorer, frame):
 
 
 def test_numbers_must_rise(finished):
-    scorer = LiveScorer(RunFolder(finished[0]), ["unet"])
+    scorer = LiveScorer(Detector.find(finished[0]), ["unet"])
     frame = np.zeros((48, 64, 3), np.uint8)
     scorer.push(3, frame)
     with pytest.raises(ValueError, match="frame 3 after frame 3"):

@@ -12,7 +12,7 @@ def example(tmp_path):
     table = make_table([("test", "10", 3, "10/3.jpg"), ("test", "2", 7, "2/7.jpg"), ("train", "1", 0, "1/0.jpg"),
                         ("test", "2", 5, "2/5.jpg")])
     roots = {"train": tmp_path / "a", "test": tmp_path / "b"}
-    return Manifest(table, roots, "competition", 12.5, "abc", tmp_path / "gt")
+    return Manifest(table, roots, "competition", {"test": 12.5}, {"train": "abc", "test": "def"}, tmp_path / "gt")
 
 
 def test_order_is_split_video_frame_by_number(tmp_path):
@@ -24,8 +24,8 @@ def test_round_trip(tmp_path):
     manifest.save(tmp_path / "out")
     again = Manifest.load(tmp_path / "out")
     assert again.table.equals(manifest.table)
-    assert (again.roots, again.layout, again.fps, again.fingerprint, again.labels) == (
-        manifest.roots, "competition", 12.5, "abc", tmp_path / "gt")
+    assert (again.roots, again.layout, again.fps, again.fingerprints, again.labels) == (
+        manifest.roots, "competition", 12.5, {"train": "abc", "test": "def"}, tmp_path / "gt")
     assert tuple(again.table.columns) == COLUMNS
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import test_trainer
 import torch
-from footage import make_footage
+from footage import grey, make_footage
 from torch import nn
 
 from pixelplay.autoencoders import trainer
@@ -159,9 +159,9 @@ def test_unet_learns_from_a_picture_too_narrow_for_two_blocks():
     """A mask may then hide nothing of a window: nothing is to be learnt from it, and 0 / 0 is no loss."""
     model, size = UNet(UNet.Config.profile("smoke")), (192, 16)
     net, clip = model.network(size), Clip(torch.rand(1, 3, 1, *size), torch.rand(1, 3, 1, 48, 4))
-    prior, hidden = {"background": torch.full((1, *size), 0.5)}, []
+    statistics, hidden = grey((1, *size)), []
     for seed in range(40):
-        losses = model.loss(net, clip, clip, torch.Generator().manual_seed(seed), prior)
+        losses = model.loss(net, clip, clip, torch.Generator().manual_seed(seed), statistics)
         assert all(torch.isfinite(v) for v in losses.values())
         hidden.append(float(losses["hidden"].detach()))
     assert min(hidden) == 0 < max(hidden)

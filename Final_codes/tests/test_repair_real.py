@@ -20,7 +20,8 @@ def ped2(real_data):
     table = whole.table
     keep = ((table["split"] == "train") & (table["frame"] % 20 == 0)) | (
         (table["split"] == "test") & (table["video"] == "1") & (table["frame"] < 150))
-    return dataclasses.replace(whole, table=table[keep].reset_index(drop=True), labels=None, fingerprint="part of ped2")
+    return dataclasses.replace(whole, table=table[keep].reset_index(drop=True), labels=None,
+                               fingerprints={"train": "part", "test": "of ped2"})
 
 
 @pytest.mark.real_data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -73,10 +74,10 @@ def test_a_perfect_prediction_scores_nothing_and_one_too_slow_or_wrong_does(fitt
     def network(speed, shade=0.0):
         return lambda past: (past[:, -1] + shade, torch.full((1, 1, 8, 12), speed))
 
-    assert fitted.errors(network(2.0), clip, fitted.prior).max() == 0
-    motion, appearance = fitted.errors(network(1.0), clip, fitted.prior)[0, 0]
+    assert fitted.errors(network(2.0), clip, fitted.statistics).max() == 0
+    motion, appearance = fitted.errors(network(1.0), clip, fitted.statistics)[0, 0]
     assert (motion == 3).all() and appearance.max() == 0
-    assert fitted.errors(network(2.0, 0.3), clip, fitted.prior)[0, 0, 1].min() > 0
+    assert fitted.errors(network(2.0, 0.3), clip, fitted.statistics)[0, 0, 1].min() > 0
 
 
 def test_tolerance_lies_between_its_bounds_and_grows_with_the_clips_noise():
@@ -91,15 +92,15 @@ def test_tolerance_lies_between_its_bounds_and_grows_with_the_clips_noise():
 
 def test_noise_below_the_floor_costs_nothing_in_the_score(fitted):
     clip = clip_of(fitted)
-    prior = {**fitted.prior, "noise": torch.full_like(fitted.prior["noise"], 10.0)}
-    wide = fitted.errors(fitted.net, clip, prior)
-    narrow = fitted.errors(fitted.net, clip, {**prior, "noise": torch.zeros_like(prior["noise"])})
+    noise, replace = fitted.statistics.noise, functools.partial(dataclasses.replace, fitted.statistics)
+    wide = fitted.errors(fitted.net, clip, replace(noise=torch.full_like(noise, 10.0)))
+    narrow = fitted.errors(fitted.net, clip, replace(noise=torch.zeros_like(noise)))
     assert (wide[:, 0, 1] <= narrow[:, 0, 1]).all() and wide[:, 0, 1].sum() < narrow[:, 0, 1].sum()
 
 
 def test_loss_parts_are_finite_and_add_up(fitted):
     clip = clip_of(fitted)
-    losses = fitted.loss(fitted.net, clip, clip, torch.Generator(), fitted.prior)
+    losses = fitted.loss(fitted.net, clip, clip, torch.Generator(), fitted.statistics)
     assert all(torch.isfinite(v) for v in losses.values())
     assert losses["total"].item() == pytest.approx(sum(v.item() for k, v in losses.items() if k != "total"))
 
@@ -116,8 +117,8 @@ def test_skill_is_one_for_a_network_that_copies_and_less_for_one_that_knows(fitt
         goals = torch.cat([futures[round(float(p.sum()), 3)] for p in past])
         return (past[:, -1] + goals) / 2, None
 
-    assert float(fitted.after_fit(copy, clips, fitted.prior)["skill"]) == pytest.approx(1)
-    assert float(fitted.after_fit(halfway, clips, fitted.prior)["skill"]) == pytest.approx(0.25)
+    assert float(fitted.after_fit(copy, clips, fitted.statistics)["skill"]) == pytest.approx(1)
+    assert float(fitted.after_fit(halfway, clips, fitted.statistics)["skill"]) == pytest.approx(0.25)
 
 
 def test_scores_are_finite_complete_and_repeatable(fitted, tmp_path):
@@ -142,4 +143,4 @@ def test_saved_and_loaded_it_scores_the_same(fitted, tmp_path):
     loaded = Roadmap.load(tmp_path / "weights")
     test = make_footage(videos=1, frames=20, seed=5, name="test")
     one, two = fitted.score(test, tmp_path / "a").values, loaded.score(test, tmp_path / "b").values
-    assert np.allclose(one, two, rtol=0.05)
+    assert np.array_equal(one, two)

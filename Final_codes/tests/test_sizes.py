@@ -23,7 +23,7 @@ from pixelplay.config import PROFILES, override
 from pixelplay.data.extraction import working_size
 from pixelplay.data.layouts import find_dataset
 from pixelplay.errors import PixelPlayError
-from pixelplay.flow.speed import measure_speeds
+from pixelplay.flow.speed import learn_baselines, measure_speeds
 from pixelplay.registry import MODELS, model_class
 from pixelplay.repair.stage import open_footage, prepare
 from pixelplay.two_stream import backbones
@@ -67,7 +67,7 @@ def learns_and_scores(name: str, config, source: tuple[int, int], folder) -> Non
     height, width = network_size(size, config.height)
     assert model.about["size"] == [height, width]
     clip = model.clips(train).take(model.clips(train).windows.rows[:1])
-    assert model.expected(model.net, clip, model.prior).shape[-2:] == (height, width)
+    assert model.expected(model.net, clip, model.statistics).shape[-2:] == (height, width)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -162,7 +162,9 @@ def test_stage_one_takes_any_size(source, tmp_path):
         return
     prepare(find_dataset(data), tmp_path / "made", workers=1)
     parts = [open_footage(tmp_path / "made", split, workers=1) for split in ("train", "test")]
-    measure_speeds(tmp_path / "made", parts, workers=1)
+    baselines = learn_baselines(tmp_path / "made", parts[0])
+    for part in parts:
+        measure_speeds(tmp_path / "made", part, baselines, workers=1)
     for part in parts:
         assert len(part) == frames and part.size == working_size(source) and part.full_size == source
         assert next(iter(part.open_stream(np.array([4])))).shape == (*source, 3)

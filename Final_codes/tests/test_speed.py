@@ -7,8 +7,18 @@ import numpy as np
 import pytest
 from footage import make_footage
 
-from pixelplay.files import read_json
-from pixelplay.flow.speed import SpeedMaps, choose_baseline, measure_speeds, speed_maps, usual_speed, with_speeds
+from pixelplay.errors import PixelPlayError
+from pixelplay.flow import speed
+from pixelplay.flow.speed import (
+    Baselines,
+    SpeedMaps,
+    choose_baseline,
+    learn_baselines,
+    measure_speeds,
+    speed_maps,
+    usual_speed,
+    with_speeds,
+)
 
 
 def sliding(shift, frames=12, size=(96, 144), numbers=None):
@@ -72,19 +82,50 @@ def test_stage_one_keeps_them_and_a_part_of_the_footage_gets_its_own(tmp_path):
     train, test = make_footage(videos=2, frames=6, size=(64, 96)), make_footage(videos=2, frames=5, size=(64, 96),
                                                                                  seed=3, name="test")
     assert with_speeds(train, tmp_path).speeds is None
-    measure_speeds(tmp_path, [train, test])
-    (baseline,) = read_json(tmp_path / "speed.json")["baselines"]
+    baselines = learn_baselines(tmp_path, train)
+    measure_speeds(tmp_path, test, baselines)
+    (baseline,) = baselines.steps.tolist()
     kept = with_speeds(test, tmp_path)
     second = kept.of_videos(kept.video_names()[1:])
     fresh = speed_maps(test.of_videos(test.video_names()[1:]), baseline).batch(np.arange(5))
     assert np.array_equal(speed_maps(second, baseline).batch(np.arange(5)), fresh)
     stamp = (tmp_path / "test.speed.npy").stat().st_mtime_ns
-    measure_speeds(tmp_path, [train, test])
+    measure_speeds(tmp_path, test, baselines)
     assert (tmp_path / "test.speed.npy").stat().st_mtime_ns == stamp
     other = make_footage(videos=2, frames=5, size=(64, 96), seed=4, name="test")
     other = dataclasses.replace(other, fingerprint="another")
-    measure_speeds(tmp_path, [train, other])
+    assert with_speeds(other, tmp_path).speeds is None
+    measure_speeds(tmp_path, other, baselines)
     assert not np.array_equal(np.load(tmp_path / "test.speed.npy"), kept.speeds)
+
+
+def test_baselines_come_back_to_the_bit_and_are_refused_where_they_do_not_fit(tmp_path, monkeypatch):
+    train = make_footage(videos=2, frames=6, size=(64, 96))
+    learnt = learn_baselines(tmp_path, train)
+    kept = Baselines.load(tmp_path)
+    assert (kept.key, kept.digest) == (learnt.key, learnt.digest)
+    for name in ("templates", "steps"):
+        one, other = getattr(kept, name), getattr(learnt, name)
+        assert (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
+    with monkeypatch.context() as patch:
+        patch.setattr(Baselines, "learn", None)
+        assert learn_baselines(tmp_path, train).steps.tolist() == learnt.steps.tolist()
+        patch.setattr(speed, "VERSION", speed.VERSION + 1)
+        with pytest.raises(PixelPlayError, match=r"flow\.npz does not fit this version"):
+            Baselines.load(tmp_path)
+    slower = dataclasses.replace(train, pixels=train.pixels[::-1], fingerprint="slower")
+    assert learn_baselines(tmp_path, slower).key != learnt.key
+    (tmp_path / "flow.npz").unlink()
+    with pytest.raises(PixelPlayError, match=r"flow\.npz is missing"):
+        Baselines.load(tmp_path)
+
+
+def test_other_baselines_measure_the_test_footage_again(tmp_path):
+    test = make_footage(videos=1, frames=8, size=(64, 96), name="test")
+    for steps in ([1], [3]):
+        baselines = Baselines(np.zeros((0, 3), np.float32), np.array(steps))
+        measure_speeds(tmp_path, test, baselines)
+        assert np.array_equal(with_speeds(test, tmp_path).speeds, speed_maps(test, steps[0]).cells)
 
 
 def test_threads_do_not_change_a_speed():

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import torch
 from footage import make_footage
+from safetensors.torch import load_file, save
 
-from pixelplay.autoencoders import trainer, weights
+from pixelplay.autoencoders import trainer
 from pixelplay.autoencoders.base import folds
 from pixelplay.autoencoders.stae import STAE, STAEConfig
 from pixelplay.autoencoders.windows import Clip
+from pixelplay.cards import CARD, WEIGHTS, write_weights_and_card
 from pixelplay.config import override
 from pixelplay.errors import PixelPlayError
+from pixelplay.files import read_json
 from pixelplay.registry import model_class
 
 CONFIG = override(STAEConfig.profile("smoke"), {"length": 4, "step": 1, "steps": 30, "epoch_steps": 15})
@@ -28,7 +31,6 @@ def fitted(train, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stae")
     model = STAE(CONFIG, seed=2)
     model.fit(train, folder)
-    model.held_out(train, folder)
     model.save(folder / "released")
     return model, folder
 
@@ -57,7 +59,7 @@ def test_the_future_is_never_seen(fitted):
     other = Clip(clip.frames.clone(), clip.speed.clone())
     other.frames[:, 4:], other.speed[:, 4:] = torch.rand(2, 4, 1, 32, 48), torch.rand(2, 4, 1, 8, 12)
     with torch.no_grad():
-        for one, two in zip(model._make(model.net, clip, model.prior), model._make(model.net, other, model.prior)):
+        for one, two in zip(*(model._make(model.net, c, model.statistics) for c in (clip, other))):
             assert torch.equal(one, two)
 
 
@@ -66,8 +68,8 @@ def test_training_lowers_the_loss_below_that_of_the_bare_background(train, tmp_p
     model.fit(train, tmp_path)
     clips = model.clips(train)
     clip = clips.take(clips.windows.rows[::3])
-    speed, made = model.errors(model.net, clip, model.prior).unbind(2)
-    bare = ((clip.frames - model.prior["background"]) ** 2).mean(dim=2)
+    speed, made = model.errors(model.net, clip, model.statistics).unbind(2)
+    bare = ((clip.frames - model.statistics.background) ** 2).mean(dim=2)
     assert made[:, :4].mean() < 0.9 * bare[:, :4].mean()
     assert speed[:, :4].mean() < 0.9 * (clip.speed[:, :4] ** 2).mean()
 
@@ -86,12 +88,13 @@ def test_scores_cover_every_frame_and_rise_where_an_odd_thing_is(fitted, tmp_pat
 
 def test_held_out_scores_come_from_models_that_did_not_see_the_video(fitted, train):
     model, folder = fitted
+    held_out = model.held_out(train, folder)
     parts = folds(train, 2)
     assert np.array_equal(parts[0] | parts[1], np.ones(len(train), bool)) and not (parts[0] & parts[1]).any()
     for name in train.video_names():
         assert len({part[train.videos == name].all() for part in parts}) == 2
     assert (folder / "fold0" / "checkpoint.pt").exists() and (folder / "fold1" / "checkpoint.pt").exists()
-    assert model.train_scores[0] is train.ids and np.isfinite(model.train_scores[1]).all()
+    assert np.isfinite(held_out.values).all() and len(held_out.values) == len(train)
 
 
 def test_one_video_is_held_out_in_halves_and_one_frame_by_itself(tmp_path):
@@ -104,26 +107,27 @@ def test_one_video_is_held_out_in_halves_and_one_frame_by_itself(tmp_path):
     assert np.isfinite(model.score(lone, tmp_path).values).all()
 
 
-def test_released_weights_score_without_training_and_bring_their_calibration(fitted, train, tmp_path):
+def test_a_loaded_model_scores_to_the_bit(fitted, tmp_path):
     model, folder = fitted
     loaded = STAE.load(folder / "released")
     test = make_footage(videos=1, frames=16, size=(32, 48), seed=4, name="test")
-    mine, theirs = model.score(test, tmp_path / "a").values, loaded.score(test, tmp_path / "b").values
-    assert np.allclose(mine, theirs, rtol=2e-2)
-    assert np.allclose(loaded.held_out(train, tmp_path).values, model.train_scores[1], rtol=1e-5)
-    other = make_footage(videos=1, frames=12, size=(32, 48), seed=7)
-    assert np.isfinite(loaded.held_out(other, tmp_path).values).all()
-    assert not (tmp_path / "fold0").exists()
-    _, card = weights.read_weights(folder / "released", model="stae", version=STAE.version)
+    mine, theirs = model.score(test, tmp_path / "a"), loaded.score(test, tmp_path / "b")
+    assert np.array_equal(mine.values, theirs.values) and np.array_equal(mine.maps, theirs.maps)
+    card = read_json(folder / "released" / CARD)
     assert card["size"] == [32, 48] and card["steps"] == 30 and card["curve"] and len(card["sha256"]) == 64
 
 
-def test_weights_of_another_shape_are_refused(fitted, tmp_path):
+def test_weights_that_are_not_what_they_should_be_are_refused(fitted, tmp_path):
     _, folder = fitted
-    tensors, card = weights.read_weights(folder / "released", model="stae", version=STAE.version)
-    short = {k: v for k, v in tensors.items() if "predict" not in k}
-    weights.write_weights(tmp_path, short, {k: v for k, v in card.items() if k != "train_scores_sha256"})
-    with pytest.raises(PixelPlayError, match="do not fit"):
+    tensors, card = load_file(folder / "released" / WEIGHTS), read_json(folder / "released" / CARD)
+    for part, words in (("net.predict", "do not fit"), ("statistics.speed", "do not describe a model")):
+        short = {k: v for k, v in tensors.items() if part not in k}
+        assert len(short) < len(tensors)
+        write_weights_and_card(tmp_path, save(short), card)
+        with pytest.raises(PixelPlayError, match=words):
+            STAE.load(tmp_path)
+    write_weights_and_card(tmp_path, b"not a weight file", card)
+    with pytest.raises(PixelPlayError, match="cannot be read"):
         STAE.load(tmp_path)
     with pytest.raises(PixelPlayError, match="call fit"):
         STAE(CONFIG).score(make_footage(videos=1, frames=2), tmp_path)

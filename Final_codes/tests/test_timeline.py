@@ -10,9 +10,8 @@ from pixelplay.data.corruption import corrupt_frame, frame_rng
 from pixelplay.data.manifest import FLAGS
 from pixelplay.repair import geometry
 from pixelplay.repair.background import learn_scenes
-from pixelplay.repair.plan import changes
 from pixelplay.repair.reliability import OF_FLAG, reliability
-from pixelplay.repair.timeline import RepeatModel, judge, repetitions, run_lengths
+from pixelplay.repair.timeline import RepeatModel, changes, judge, repetitions, run_lengths
 
 
 @functools.lru_cache

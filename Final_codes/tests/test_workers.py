@@ -33,14 +33,14 @@ def test_two_processes_write_what_one_writes(options, tmp_path):
     run.run_side_by_side(["unet", "joint"], LANES, lambda name, reason: said.append((name, reason)))
     assert run.failed == {} and sorted(said) == [("joint", ""), ("unet", "")]
     assert set(run.seconds) == {"unet", "joint"} and run.finish()["failed"] == {}
-    beside = {name: (run.scores_folder / f"{name}.csv").read_bytes() for name in ("unet", "joint")}
+    beside = {name: (run.paths.score_file(name)).read_bytes() for name in ("unet", "joint")}
     # one thread in either case: another number of threads rounds sums in another order
     alone = dataclasses.replace(options, output=tmp_path)
     Run(alone).extract()
     one = Run(alone)
     one.run_side_by_side(["unet", "joint"], LANES[:1])
     assert one.failed == {}
-    assert beside == {name: (one.scores_folder / f"{name}.csv").read_bytes() for name in beside}
+    assert beside == {name: (one.paths.score_file(name)).read_bytes() for name in beside}
 
 
 def test_a_process_that_fails_is_told_and_the_others_go_on(options, tmp_path):
@@ -81,5 +81,5 @@ def test_every_gpu_gets_its_own_lane_and_its_share_of_the_cpus(monkeypatch):
 
 def test_options_survive_the_way_to_another_process(options):
     assert Options.read(options.plain()) == options
-    rich = dataclasses.replace(options, settings={"unet.steps": "4"}, hours=2.5, weights=options.data)
+    rich = dataclasses.replace(options, settings={"unet.steps": "4"}, hours=2.5, detector=options.data)
     assert Options.read(rich.plain()) == rich

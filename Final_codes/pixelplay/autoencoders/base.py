@@ -18,17 +18,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from pixelplay.autoencoders import scorer, trainer, weights
+from pixelplay.autoencoders import scorer, trainer
 from pixelplay.autoencoders.parts import InParts
+from pixelplay.autoencoders.statistics import TrainingStatistics
 from pixelplay.autoencoders.windows import Clip, Clips, background_median, network_size, noise_floor
-from pixelplay.cards import well_formed
+from pixelplay.cards import WEIGHTS, read_card, well_formed, write_weights_and_card
 from pixelplay.config import config_hash, override
 from pixelplay.data.footage import Footage
 from pixelplay.distributed import local_hardware
 from pixelplay.errors import PixelPlayError
-from pixelplay.flow.speed import Baselines, SpeedMaps, speed_maps, usual_speed
+from pixelplay.flow.speed import MAX_BASELINE, Baselines, SpeedMaps, speed_maps, usual_speed
 from pixelplay.model import Forecast, Model, Scores, extrapolate, quarter
 from pixelplay.repair.scenes import recognise
 
@@ -108,6 +110,7 @@ class Autoencoder(Model):
     family: ClassVar[str] = "quad"
     kind: ClassVar[str] = "error"
     sigma: ClassVar[float] = 5.0
+    reads_speed: ClassVar[bool] = True
     version: ClassVar[int] = 2
     """Raise it when the network changes so that older weights no longer mean the same."""
     powers: ClassVar[tuple[float, ...]] = (1.0, 0.2)
@@ -116,9 +119,8 @@ class Autoencoder(Model):
     def __init__(self, config: Any = None, *, seed: int = 0):
         super().__init__(config if config is not None else self.Config(), seed=seed)
         self._parts: InParts | None = None
-        self.prior: dict[str, Tensor] = {}
+        self.statistics: TrainingStatistics = {}
         self.about: dict[str, Any] = {}
-        self.train_scores: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def net(self) -> nn.Module | None:
@@ -129,6 +131,17 @@ class Autoencoder(Model):
     def net(self, net: nn.Module) -> None:
         # scoring goes on with smaller batches where memory is short
         self._parts = InParts(net, self.name)
+
+    @property
+    def reach(self) -> int:
+        """A window's length, and as far again as the speeds in it are measured: towards frames up to two baselines
+        away."""
+        return self.offsets[-1] - self.offsets[0] + 2 * MAX_BASELINE
+
+    @property
+    def max_gap(self) -> int:
+        """See the settings."""
+        return self.config.max_gap
 
     def planned_steps(self, frames: int) -> int:
         """Optimiser steps `fit` takes on so many training frames, unless it stops early.
@@ -164,7 +177,7 @@ class Autoencoder(Model):
 
     @abc.abstractmethod
     def loss(self, net: nn.Module, clip: Clip, target: Clip, generator: torch.Generator,
-             prior: dict[str, Tensor]) -> dict[str, Tensor]:
+             statistics: TrainingStatistics) -> dict[str, Tensor]:
         """Losses of a batch; 'total' is minimised, the others are logged. Each is a mean of per-window values, so
         that two processes with half the batch each give the same gradient.
 
@@ -173,37 +186,33 @@ class Autoencoder(Model):
             clip: augmented: what the network may see.
             target: clean and at normal speed: what it should give.
             generator: CPU generator for masks and the like, seeded by (seed, step, process).
-            prior: see `prepare`.
+            statistics: see `prepare`.
         """
 
     @abc.abstractmethod
-    def errors(self, net: nn.Module, clip: Clip, prior: dict[str, Tensor]) -> Tensor:
+    def errors(self, net: nn.Module, clip: Clip, statistics: TrainingStatistics) -> Tensor:
         """Clean windows -> (B, F, M, h, w) non-negative error maps of F judged frames in M measures (any h, w), the
         error of motion first. The scorer divides them by the size training errors have near the same place."""
 
     @abc.abstractmethod
-    def expected(self, net: nn.Module, clip: Clip, prior: dict[str, Tensor]) -> Tensor:
+    def expected(self, net: nn.Module, clip: Clip, statistics: TrainingStatistics) -> Tensor:
         """Windows -> (B, F, C, H, W) in [0, 1]: how the network expected the judged frames to look."""
 
-    def prepare(self, train: Footage, size: tuple[int, int]) -> dict[str, Tensor]:
-        """Tensors learnt from the training frames before training, saved with the weights and handed to `loss` and
-        `errors` on the device. Here: 'background' (C, H, W), the per-pixel median, and 'noise' (1, H, W), the robust
-        standard deviation of |x_t - x_{t-1}| per pixel, both in [0, 1] units; 'baseline' () frames between those a
-        speed is measured on, and 'speed' () the usual speed of what moves, in working-size pixels per frame. Where the
-        training videos show several scenes, 'scenes' (K, D) by which they are recognised, and the last two of each
-        in 'scene_baseline' and 'scene_speed' (K,). Extend it with super()."""
+    def prepare(self, train: Footage, size: tuple[int, int]) -> TrainingStatistics:
+        """What is learnt from the training frames before training and handed to `loss` and `errors`."""
         baselines = Baselines.learn(train)
         templates, scene = baselines.templates, recognise(train, baselines.templates)
         maps = speed_maps(train, baselines.steps[scene])
         speeds = [usual_speed(SpeedMaps(maps.cells, maps.rows[scene == k])) for k in range(len(templates))]
         by_scene = {"scenes": torch.as_tensor(templates), "scene_baseline": torch.as_tensor(baselines.steps[:-1]),
                     "scene_speed": torch.tensor(speeds)}
-        return {"baseline": torch.tensor(int(baselines.steps[-1])), "speed": torch.tensor(usual_speed(maps)),
-                "background": background_median(train, size, self.config.channels),
-                "noise": noise_floor(train, size, self.config.max_gap), **(by_scene if len(templates) else {})}
+        return TrainingStatistics(
+            background_median(train, size, self.config.channels), noise_floor(train, size, self.config.max_gap),
+            torch.tensor(int(baselines.steps[-1])), torch.tensor(usual_speed(maps)),
+            **(by_scene if len(templates) else {}))
 
-    def after_fit(self, net: nn.Module, clips: Clips, prior: dict[str, Tensor]) -> dict[str, Tensor]:
-        """More tensors for `prior`, learnt with the trained network (its skill, say). Iterate with
+    def after_fit(self, net: nn.Module, clips: Clips, statistics: TrainingStatistics) -> dict[str, Tensor]:
+        """Tensors of its own to keep in the statistics, learnt with the trained network. Iterate with
         `for clip, _ in clips.batches(limit=...)`. Called before the location errors are measured."""
         return {}
 
@@ -220,17 +229,7 @@ class Autoencoder(Model):
         return self._score(footage, Path(folder) / "maps" / f"{footage.name}.npy", f"{self.name}: score {footage.name}")
 
     def held_out(self, train: Footage, folder: Path) -> Scores:
-        """Score the training frames by models that did not train on their videos; state is kept in folder/fold<i>.
-
-        Released weights bring these scores along; they are used where they belong to the same frames. Where they do
-        not, the released model itself scores `train`, which it has not seen.
-        """
-        if self.train_scores is not None and np.array_equal(self.train_scores[0], train.ids):
-            return Scores(self.train_scores[1], np.zeros(len(train), bool))
-        if self.about.get("released"):
-            log.warning("%s: the weights were not trained on these frames; they are scored by the released model",
-                        self.name)
-            return self._score(train, None, f"{self.name}: score train")
+        """Score the training frames by models that did not train on their videos; state is kept in folder/fold<i>."""
         values, filled = np.full(len(train), np.nan), np.zeros(len(train), bool)
         for i, part in enumerate(folds(train, self.config.folds)):
             if part.all():
@@ -238,20 +237,34 @@ class Autoencoder(Model):
             other = self if part.all() else self.without_fold(train, i, folder)
             found = other._score(train.select(part), None, f"{self.name}: score fold {i + 1}")
             values[part], filled[part] = found.values, found.filled
-        self.train_scores = (train.ids, values)
         return Scores(values, filled)
+
+    def expected_picture(self, footage: Footage, position: int) -> np.ndarray | None:
+        """The network run once on one window of the frame: STAE's reconstruction, Roadmap-lite's prediction, U-Net's
+        in-painted frame, Joint's rebuilt frame; None where no window reaches it."""
+        clips = self.clips(footage)
+        # the middle of the judged frames: for STAE the end of the reconstructed half, for the others their only one;
+        # near a video's ends only others of them reach a frame
+        middle = (len(self.scored) - 1) // 2
+        for judged in sorted(range(len(self.scored)), key=lambda j: (abs(j - middle), j)):
+            found = np.flatnonzero(clips.windows.rows[:, self.scored[judged]] == position)
+            if len(found):
+                break
+        else:
+            return None
+        with torch.no_grad():
+            made = self.expected(self.net, clips.take(clips.windows.rows[found[:1]]), self.statistics)[0, judged]
+        made = made.float().clamp(0, 1).mul(255).round().byte().cpu().numpy()
+        return made[0] if len(made) == 1 else np.ascontiguousarray(made.transpose(1, 2, 0))
 
     def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
         """A few steps of training and the scores of `test`. Main and fold models together take `folds` times the
-        steps of the main one; released weights (see `load`) only score."""
-        model, training, steps = self, 0.0, 0
-        if self.net is None:
-            steps, config = self.planned_steps(frames[0]), self.config
-            model = type(self)(dataclasses.replace(config, batch=self._trial_batch(train), epoch_steps=1),
-                               seed=self.seed)
-            model._learn(train, Path(folder), TRIAL_STEPS, title=f"{self.name}: trial")
-            pace = max(row["clips_per_second"] or 0.0 for row in model.about["curve"])
-            training = steps * config.batch * config.folds / pace
+        steps of the main one."""
+        steps, config = self.planned_steps(frames[0]), self.config
+        model = type(self)(dataclasses.replace(config, batch=self._trial_batch(train), epoch_steps=1), seed=self.seed)
+        model._learn(train, Path(folder), TRIAL_STEPS, title=f"{self.name}: trial")
+        pace = max(row["clips_per_second"] or 0.0 for row in model.about["curve"])
+        training = steps * config.batch * config.folds / pace
         model._score(quarter(train), None, f"{self.name}: trial")  # the first call also loads and plans
         seconds = []
         for few in (quarter(train), train):
@@ -279,28 +292,28 @@ class Autoencoder(Model):
         return other
 
     def save(self, folder: Path) -> None:
-        """Write weights.safetensors, card.json and, where known, train_scores.csv."""
+        """Write weights.safetensors (float32, so that a loaded network scores like the trained one) and card.json."""
         if self.net is None:
             raise PixelPlayError(f"{self.name} has no weights to save", mend="call fit first")
         tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
-        tensors |= {f"prior.{k}": v for k, v in self.prior.items()}
-        weights.write_weights(folder, tensors, {
+        tensors |= {f"statistics.{k}": v for k, v in self.statistics.tensors().items()}
+        write_weights_and_card(folder, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}), {
             "model": self.name, "version": self.version, "seed": self.seed, "config": dataclasses.asdict(self.config),
-            "config_hash": config_hash(dataclasses.asdict(self.config)), **self.about}, train_scores=self.train_scores)
+            "config_hash": config_hash(dataclasses.asdict(self.config)), **self.about})
 
     @classmethod
     def load(cls, folder: Path) -> Autoencoder:
         """Read what `save` wrote, ready to score. Raises PixelPlayError for another model, version or content."""
-        tensors, card = weights.read_weights(folder, model=cls.name, version=cls.version)
-        with well_formed(Path(folder) / weights.CARD, Path(folder) / weights.WEIGHTS):
+        card = read_card(folder, model=cls.name, version=cls.version)
+        with well_formed(folder):
+            tensors = load_file(Path(folder) / WEIGHTS)
             if config_hash(card["config"]) != card["config_hash"]:
                 raise PixelPlayError(f"{folder}: the card's settings do not match their hash", mend="copy it again")
             model, size = cls(override(cls.Config(), card["config"]), seed=card["seed"]), tuple(card["size"])
             if len(size) != 2 or not all(type(side) is int and 0 < side <= MOST_SIDE for side in size):
                 raise ValueError(f"the size is {card['size']!r}")
         model.about = {k: v for k, v in card.items() if k not in
-                       ("model", "version", "seed", "config", "config_hash", "sha256", "bytes", "train_scores_sha256")}
-        model.about["released"] = True
+                       ("model", "version", "seed", "config", "config_hash", "sha256", "bytes")}
         device = local_hardware().device
         try:
             model.net = model.network(size).to(device).eval().requires_grad_(False)
@@ -309,8 +322,9 @@ class Autoencoder(Model):
             raise PixelPlayError(f"{folder}: the weights do not fit the network: {str(cause).splitlines()[-1].strip()}",
                                  expected=f"a {cls.name} of size {card['size']}",
                                  mend="use weights and settings of one release") from cause
-        model.prior = {k[6:]: v.to(device) for k, v in tensors.items() if k.startswith("prior.")}
-        model.train_scores = weights.read_train_scores(folder, card)
+        with well_formed(folder):
+            found = {k.removeprefix("statistics."): v for k, v in tensors.items() if k.startswith("statistics.")}
+            model.statistics = TrainingStatistics.of_tensors(found).to(device)
         return model
 
     # ---- inside ---------------------------------------------------------------------------------------------
@@ -320,23 +334,28 @@ class Autoencoder(Model):
         device = machine.device
         size = network_size(train.size, config.height)
         key = config_hash(self.name, self.version, config, self.seed, steps, train.fingerprint, train.ids.tolist())
-        prior = self.prior = {k: v.to(device) for k, v in self.prepare(train, size).items()}
+        statistics = self.prepare(train, size).to(device)
+        # the clips of training see speeds by the statistics known so far
+        self.statistics = statistics
         clips = self.clips(train, size)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             net = self.network(size)
-        done = trainer.train(net, lambda n, clip, target, generator: self.loss(n, clip, target, generator, prior),
+        done = trainer.train(net, lambda n, clip, target, generator: self.loss(n, clip, target, generator, statistics),
                              clips, config, folder, steps=steps, seed=self.seed, key=key, title=title)
-        self.net, self.prior = done.net, prior
+        self.net = done.net
         with torch.no_grad():
-            self.prior |= {k: v.to(device) for k, v in self.after_fit(self._parts, clips, prior).items()}
+            own = self.after_fit(self._parts, clips, statistics)
+        self.statistics = dataclasses.replace(statistics, own=own).to(device)
         location, level = scorer.usual_errors(self._errors, self.powers, clips, config.patch)
-        self.prior |= {"location": location.to(device), "level": level.to(device)}
-        if "scenes" in self.prior:
-            scene = recognise(train, self.prior["scenes"].cpu().numpy())[clips.windows.anchors]
-            levels = [scorer.usual_scores(self._errors, self.powers, clips, config.patch, location,
-                                          np.flatnonzero(scene == k)) for k in range(len(self.prior["scenes"]))]
-            self.prior["scene_level"] = torch.stack(levels).to(device)
+        scene_level = None
+        if statistics.scenes is not None:
+            scene = recognise(train, statistics.scenes.cpu().numpy())[clips.windows.anchors]
+            scene_level = torch.stack([
+                scorer.usual_scores(self._errors, self.powers, clips, config.patch, location,
+                                    np.flatnonzero(scene == k)) for k in range(len(statistics.scenes))])
+        self.statistics = dataclasses.replace(self.statistics, location=location, level=level, scene_level=scene_level
+                                              ).to(device)
         self.about = {
             "size": list(size), "frames": len(train), "videos": train.video_names(),
             "data_fingerprint": train.fingerprint, "working_size": list(train.size), "hardware": machine.name,
@@ -349,7 +368,9 @@ class Autoencoder(Model):
     def clips(self, footage: Footage, size: tuple[int, int] | None = None) -> Clips:
         """The footage as this fitted or loaded model sees it; `size` = (H, W), by default that of the weights."""
         size = size or tuple(self.about["size"])
-        baseline, unit = (t.cpu().numpy() for t in self._by_scene(footage, "baseline", "speed"))
+        s = self.statistics
+        baseline = self._by_scene(footage, s.baseline, s.scene_baseline).cpu().numpy()
+        unit = self._by_scene(footage, s.speed, s.scene_speed).cpu().numpy()
         return Clips(footage, self.offsets, size, self.config.channels, baseline=baseline, unit=unit,
                      max_gap=self.config.max_gap, device=local_hardware().device)
 
@@ -358,23 +379,23 @@ class Autoencoder(Model):
         dtype = machine.torch_dtype if precision == "auto" else getattr(torch, precision)
         kind = torch.device(machine.device).type
         with torch.autocast(kind, dtype, enabled=dtype != torch.float32), torch.no_grad():
-            return self.errors(self._parts, clip, self.prior)
+            return self.errors(self._parts, clip, self.statistics)
 
-    def _by_scene(self, footage: Footage, *names: str) -> list[Tensor]:
-        """(N, ...) each, what `prior` holds under the names for every frame: that of its scene, or of all training
-        frames where there is one scene or the model does not know it."""
-        usual = [self.prior[name][None] for name in names]
-        if "scenes" not in self.prior:
-            return [u.expand(len(footage), *u.shape[1:]) for u in usual]
-        scene = torch.as_tensor(recognise(footage, self.prior["scenes"].cpu().numpy()))
-        return [torch.cat([self.prior[f"scene_{name}"], u])[scene] for name, u in zip(names, usual)]
+    def _by_scene(self, footage: Footage, usual: Tensor, of_scenes: Tensor | None) -> Tensor:
+        """(N, ...) a statistic for every frame: that of its scene (K, ...), or the usual one where the training videos
+        show one scene or the frame's is none of them."""
+        if of_scenes is None:
+            return usual[None].expand(len(footage), *usual.shape)
+        scene = torch.as_tensor(recognise(footage, self.statistics.scenes.cpu().numpy()))
+        return torch.cat([of_scenes, usual[None]])[scene]
 
     def _score(self, footage: Footage, maps: Path | None, title: str) -> Scores:
         if not len(footage):
             return Scores(np.zeros(0), np.zeros(0, bool))
-        clips, (level,) = self.clips(footage), self._by_scene(footage, "level")
-        return scorer.score_footage(self._errors, self.powers, clips, self.scored, self.prior["location"],
-                                    self.config.patch, levels=level, weights=self.shares, maps=maps, title=title)
+        s = self.statistics
+        clips, level = self.clips(footage), self._by_scene(footage, s.level, s.scene_level)
+        return scorer.score_footage(self._errors, self.powers, clips, self.scored, s.location, self.config.patch,
+                                    levels=level, weights=self.shares, maps=maps, title=title)
 
 
 def folds(train: Footage, count: int) -> list[np.ndarray]:

@@ -63,6 +63,10 @@ class Joint(Autoencoder):
 
     name = "joint"
     stage = "06_joint"
+    weight = 0.3
+    title = "Joint"
+    colour = "#D55E00"
+    explain = "motion does not fit the appearance"
     Config = JointConfig
     version = 3
 
@@ -78,8 +82,8 @@ class Joint(Autoencoder):
     def scored(self) -> tuple[int, ...]:
         return (self.config.history,)
 
-    def loss(self, net, clip, target, generator, prior):
-        background = prior["background"]
+    def loss(self, net, clip, target, generator, statistics):
+        background = statistics.background
         out = net(*frame_and_past(clip, background))
         frame, goal, speed = out.frame + background, target.frames[:, -1], target.speed[:, -1]
         losses = {
@@ -89,17 +93,17 @@ class Joint(Autoencoder):
         }
         return {"total": sum(losses.values()), **losses}
 
-    def errors(self, net, clip, prior):
+    def errors(self, net, clip, statistics):
         """Of the last frame: how far the squared speed is from what this appearance usually has and from what the past
         foretold, and how badly the appearance is rebuilt."""
-        background, speed = prior["background"], clip.speed[:, -1]
+        background, speed = statistics.background, clip.speed[:, -1]
         out = net(*frame_and_past(clip, background))
         motion = blocks.speed_error(out.usual_speed, speed) + blocks.speed_error(out.next_speed, speed)
         appearance = blocks.cells((out.frame + background - clip.frames[:, -1]) ** 2)
         return torch.cat([motion, appearance], 1)[:, None]
 
-    def expected(self, net, clip, prior):
-        background = prior["background"]
+    def expected(self, net, clip, statistics):
+        background = statistics.background
         return (net(*frame_and_past(clip, background)).frame + background)[:, None]
 
 

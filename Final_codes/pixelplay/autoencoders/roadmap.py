@@ -68,6 +68,10 @@ class Roadmap(Autoencoder):
 
     name = "roadmap"
     stage = "04_roadmap_lite"
+    weight = 0.1
+    title = "Roadmap-lite"
+    colour = "#B97F00"
+    explain = "the next frame was not the one predicted"
     Config = RoadmapConfig
 
     def network(self, size: tuple[int, int]) -> nn.Module:
@@ -82,8 +86,8 @@ class Roadmap(Autoencoder):
     def scored(self) -> tuple[int, ...]:
         return (self.config.history,)
 
-    def loss(self, net, clip, target, generator, prior):
-        goal, tau = target.frames[:, -1], tolerance(prior["noise"])
+    def loss(self, net, clip, target, generator, statistics):
+        goal, tau = target.frames[:, -1], tolerance(statistics.noise)
         made, made_speed = net(clip.frames[:, :-1])
         weight = blocks.moving_weight(goal, target.frames[:, -2], tau, self.config.motion)
         error = blocks.dead_zone(made - goal, tau)
@@ -97,17 +101,17 @@ class Roadmap(Autoencoder):
         }
         return {"total": sum(losses.values()), **losses}
 
-    def errors(self, net, clip, prior):
+    def errors(self, net, clip, statistics):
         """Of the last frame: the squared speed, and the tolerated error, squared."""
         made, made_speed = net(clip.frames[:, :-1])
-        tau = tolerance(prior["noise"], prior.get("grain"), clip.frames)
+        tau = tolerance(statistics.noise, statistics.own.get("grain"), clip.frames)
         error = blocks.dead_zone(made - clip.frames[:, -1], tau)
         return torch.cat([blocks.speed_error(made_speed, clip.speed[:, -1]), blocks.cells(error)], 1)[:, None]
 
-    def expected(self, net, clip, prior):
+    def expected(self, net, clip, statistics):
         return net(clip.frames[:, :-1])[0][:, None]
 
-    def after_fit(self, net, clips, prior):
+    def after_fit(self, net, clips, statistics):
         """'grain': usual noise level of a training frame; 'skill': error on moving pixels over that of copying the last
         frame (below 1 = the network predicts motion)."""
         grain, model, copy = [], 0.0, 0.0
@@ -115,7 +119,7 @@ class Roadmap(Autoencoder):
             frames = clip.frames
             (made, _), goal, last = net(frames[:, :-1]), frames[:, -1], frames[:, -2]
             grain.append(blocks.noise_level(frames.flatten(0, 1)).flatten())
-            moving = (blocks.moving_weight(goal, last, tolerance(prior["noise"]), 1.0) - 1).float()
+            moving = (blocks.moving_weight(goal, last, tolerance(statistics.noise), 1.0) - 1).float()
             model += (moving * (made - goal) ** 2).sum()
             copy += (moving * (last - goal) ** 2).sum()
         return {"grain": torch.cat(grain).median(),
@@ -124,7 +128,7 @@ class Roadmap(Autoencoder):
     @property
     def skill(self) -> float:
         """Error on moving pixels of normal frames over that of copying the last frame; NaN before `fit`."""
-        return float(self.prior.get("skill", torch.tensor(float("nan"))))
+        return float(self.statistics.own.get("skill", torch.tensor(float("nan"))) if self.statistics else float("nan"))
 
 
 def tolerance(noise: Tensor, grain: Tensor | None = None, clip: Tensor | None = None) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pixelplay.autoencoders import blocks
 from pixelplay.autoencoders.base import Autoencoder, TrainConfig
+from pixelplay.autoencoders.statistics import TrainingStatistics
 from pixelplay.autoencoders.windows import Clip
 from pixelplay.errors import PixelPlayError
 from pixelplay.flow.speed import CELL
@@ -63,6 +64,10 @@ class STAE(Autoencoder):
 
     name = "stae"
     stage = "03_stae"
+    weight = 0.5
+    title = "STAE"
+    colour = "#009E73"
+    explain = "the short clip could not be rebuilt from normal ones"
     Config = STAEConfig
 
     def network(self, size: tuple[int, int]) -> nn.Module:
@@ -86,8 +91,8 @@ class STAE(Autoencoder):
         length = self.config.length
         return (*(0.1,) * length, *((i + 1) / length for i in range(length)))
 
-    def loss(self, net, clip, target, generator, prior):
-        made, made_speed = self._make(net, clip, prior)
+    def loss(self, net, clip, target, generator, statistics):
+        made, made_speed = self._make(net, clip, statistics)
         length, frames = self.config.length, target.frames
         motion = (frames[:, 1:] - frames[:, :-1]).abs()
         motion = torch.cat([motion[:, :1], motion], dim=1)
@@ -103,19 +108,19 @@ class STAE(Autoencoder):
         rebuilt, predicted = of_frame[:length].mean(), (of_frame[length:] * nearness).sum() / nearness.sum()
         return {"total": rebuilt + predicted, "reconstruction": rebuilt, "prediction": predicted}
 
-    def errors(self, net, clip, prior):
+    def errors(self, net, clip, statistics):
         """Of every frame: the squared speed it should have, and how it should look, squared."""
-        made, made_speed = self._make(net, clip, prior)
+        made, made_speed = self._make(net, clip, statistics)
         appearance = blocks.cells(((made - clip.frames) ** 2).flatten(0, 1)).unflatten(0, made.shape[:2])
         return torch.cat([blocks.speed_error(made_speed, clip.speed), appearance], 2)
 
-    def expected(self, net, clip, prior):
-        return self._make(net, clip, prior)[0]
+    def expected(self, net, clip, statistics):
+        return self._make(net, clip, statistics)[0]
 
-    def _make(self, net: nn.Module, clip: Clip, prior: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _make(self, net: nn.Module, clip: Clip, statistics: TrainingStatistics) -> tuple[Tensor, Tensor]:
         """Frames (B, 2 length, C, H, W) and speeds (B, 2 length, 1, H / 4, W / 4): the reconstructed, then the
         predicted ones, from the first half of the clip."""
-        background, length = prior["background"], self.config.length
+        background, length = statistics.background, self.config.length
         frames, speed = net(clip.frames[:, :length] - background, clip.speed[:, :length])
         return frames + background, speed
 

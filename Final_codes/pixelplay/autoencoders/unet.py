@@ -63,6 +63,10 @@ class UNet(Autoencoder):
 
     name = "unet"
     stage = "05_unet"
+    weight = 0.1
+    title = "U-Net"
+    colour = "#C2689A"
+    explain = "a masked region was not what its surroundings suggest"
     Config = UNetConfig
 
     def network(self, size: tuple[int, int]) -> nn.Module:
@@ -83,8 +87,8 @@ class UNet(Autoencoder):
     def _block(self, size: tuple[int, int]) -> int:
         return max(CELL, round(self.config.block * size[0] / 192 / CELL) * CELL)
 
-    def loss(self, net, clip, target, generator, prior):
-        background, goal, size = prior["background"], target.frames[:, 1], tuple(clip.frames.shape[-2:])
+    def loss(self, net, clip, target, generator, statistics):
+        background, goal, size = statistics.background, target.frames[:, 1], tuple(clip.frames.shape[-2:])
         # a new grid each step, by whole cells: no place is only ever seen at a block's border
         places = 2 * self._block(size) // CELL
         shift = (CELL * torch.randint(0, places, (2,), generator=generator)).tolist()
@@ -106,14 +110,14 @@ class UNet(Autoencoder):
         }
         return {"total": sum(losses.values()), **losses}
 
-    def errors(self, net, clip, prior):
+    def errors(self, net, clip, statistics):
         """Of the middle frame: the squared speed, and the appearance, squared."""
-        made, made_speed = self.in_paint(net, clip, prior["background"])
+        made, made_speed = self.in_paint(net, clip, statistics.background)
         motion = blocks.speed_error(made_speed, clip.speed[:, 1])
         return torch.cat([motion, blocks.cells((made - clip.frames[:, 1]) ** 2)], 1)[:, None]
 
-    def expected(self, net, clip, prior):
-        return self.in_paint(net, clip, prior["background"])[0][:, None]
+    def expected(self, net, clip, statistics):
+        return self.in_paint(net, clip, statistics.background)[0][:, None]
 
     def in_paint(self, net: nn.Module, clip: Clip, background: Tensor) -> tuple[Tensor, Tensor]:
         """Middle frame (B, C, H, W) and its speed (B, 1, H / 4, W / 4), every place rebuilt by the mask that hid it."""

@@ -1,10 +1,11 @@
 """Frame extraction: every frame is decoded once into a memory-mapped cache at working size.
 
-Reads a `Manifest` and its files. Writes, in one folder: `manifest.csv` and `manifest.json`; for either split
+Reads a `Manifest` and its files. Writes, in one folder: `manifest.csv` and `manifest.json`; for each split it has
 `<split>.npy` (N, h, w, 3) uint8 RGB, `<split>.state.npy` (N,) uint8 (1 = decoded, 2 = unreadable) and, where
-frames are observed, `<split>.observed.npy` (N, k) float32; `extraction.json` last. Memory does not grow with N:
-rows are written through a plain file, and only a bounded number of frames is held. A killed extraction goes on
-after the last finished chunk.
+frames are observed, `<split>.observed.npy` (N, k) float32; `extraction.json` last. A split's cache depends on that
+split's files, the size and the observation alone: another test split leaves the training cache as it is. Memory does
+not grow with N: rows are written through a plain file, and only a bounded number of frames is held. A killed
+extraction goes on after the last finished chunk.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import contextlib
 import dataclasses
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -24,8 +25,16 @@ from pixelplay import environment
 from pixelplay.arrays import read_array
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage
-from pixelplay.data.manifest import SPLITS, Manifest
-from pixelplay.data.reading import Frame, bounded_map, full_size, open_frames, open_stream, queue_length
+from pixelplay.data.manifest import RATE, Manifest
+from pixelplay.data.reading import (
+    UNKNOWN_SIZE,
+    Frame,
+    bounded_map,
+    full_size,
+    open_frames,
+    open_stream,
+    queue_length,
+)
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import adopt, atomic_path, clear_errors, damaged, flush, read_json, remove, write_json
 
@@ -51,17 +60,15 @@ class Extraction:
 
     Attributes:
         folder: where it lies.
-        size: (h, w) working size, the same for both splits.
+        size: (h, w) working size, the same for all splits.
         full_size: split -> (H, W) of its original frames.
-        fps: frames a second.
-        key: hash of the manifest, the size and the observation; a cache made from it keys on this.
+        keys: split -> hash of its files, the size and the observation; a cache made from it keys on this.
     """
 
     folder: Path
     size: tuple[int, int]
     full_size: dict[str, tuple[int, int]]
-    fps: float
-    key: str
+    keys: dict[str, str]
 
     def pixels(self, split: str) -> np.ndarray:
         """(N, h, w, 3) uint8 RGB memory map."""
@@ -89,8 +96,12 @@ class Extraction:
         if not (folder / "extraction.json").exists():
             raise PixelPlayError(f"{folder} holds no finished extraction", mend="run stage 01_frame_extraction")
         about = read_json(folder / "extraction.json")
-        return cls(folder, tuple(about["size"]), {k: tuple(v) for k, v in about["full_size"].items()}, about["fps"],
-                   about["key"])
+        try:
+            return cls(folder, tuple(about["size"]), {k: tuple(v) for k, v in about["full_size"].items()},
+                       dict(about["keys"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as cause:
+            raise PixelPlayError(f"{folder / 'extraction.json'} is no extraction of this version: {cause!r}",
+                                 mend=AGAIN) from cause
 
 
 def working_size(original: tuple[int, int]) -> tuple[int, int]:
@@ -121,16 +132,19 @@ def to_working(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def extract(manifest: Manifest, folder: Path, *, size: tuple[int, int] | None = None, observe: Observe | None = None,
-            observe_key: str | None = None, workers: int | None = None) -> Extraction:
-    """Decode every frame of both splits once.
+            observe_key: str | None = None, made_from: Mapping[str, Sequence[str]] | None = None,
+            workers: int | None = None) -> Extraction:
+    """Decode every frame of the manifest's splits once.
 
     Args:
         manifest: from `find_dataset`.
         folder: where the cache goes; an extraction of the same input and settings found there is returned at once,
-            an interrupted one is gone on with, any other one is replaced.
-        size: (h, w) working size; `working_size` of the training frames when None.
+            an interrupted one is gone on with, any other one is replaced, split by split.
+        size: (h, w) working size; `working_size` of the training frames (else of the test frames) when None.
         observe: measures every raw full-size frame; called from several threads.
         observe_key: names `observe` and its settings; its module and name when None.
+        made_from: split -> names of files in the folder that were made from its cache, or say that it was changed in
+            place: they are removed before the split is decoded anew.
         workers: threads; one a CPU when None.
     Raises:
         PixelPlayError: empty manifest, or no frame of a split can be read.
@@ -138,47 +152,49 @@ def extract(manifest: Manifest, folder: Path, *, size: tuple[int, int] | None = 
     folder = Path(folder)
     if len(manifest.table) == 0:
         raise PixelPlayError("the manifest holds no frames", mend="check the dataset's folder")
-    full = {split: full_size(manifest, split) for split in SPLITS if len(manifest.split(split))}
-    known = {split: s for split, s in full.items() if s is not None}
-    if not known:
-        raise PixelPlayError(f"not one frame of {', '.join(str(manifest.roots[s]) for s in full)} can be read",
+    known = {split: full_size(manifest, split) for split in manifest.splits()}
+    if not any(known.values()):
+        raise PixelPlayError(f"not one frame of {', '.join(str(manifest.roots[s]) for s in known)} can be read",
                              mend="check that the download or the unpacking finished")
-    full = {split: s or next(iter(known.values())) for split, s in full.items()}
+    # the size of one split must not depend on the other
+    full = {split: s or UNKNOWN_SIZE for split, s in known.items()}
     size = tuple(size or working_size(next(iter(full.values()))))
     if observe_key is None and observe is not None:
         observe_key = f"{observe.__module__}.{observe.__qualname__}"
-    key = config_hash(manifest.fingerprint, size, observe_key or "")
-    extraction = Extraction(folder, size, full, manifest.fps, key)
-    done = not damaged([folder / "extraction.json"]) and (folder / "extraction.json").exists()
-    if done and read_json(folder / "extraction.json").get("key") == key and not damaged(extraction.files()):
+    keys = {split: config_hash(split, manifest.fingerprints.get(split, ""), size, observe_key or "") for split in full}
+    extraction = Extraction(folder, size, full, keys)
+    last = [folder / name for name in ("extraction.json", "manifest.json", "manifest.csv")]
+    done = not damaged(last) and all(path.exists() for path in last)
+    if done and read_json(folder / "extraction.json").get("keys") == keys and not damaged(extraction.files()):
         log.info("frames are extracted already: %s", folder)
         return extraction
     remove(folder / "extraction.json")
     for split in full:
-        _extract_split(manifest, split, extraction, observe, workers or environment.cpu_count())
+        _extract_split(manifest, split, extraction, observe, (made_from or {}).get(split, ()),
+                       workers or environment.cpu_count())
         if extraction.unreadable(split).all():
             raise PixelPlayError(f"not one {split} frame below {manifest.roots[split]} can be decoded",
                                  expected="footage to learn from" if split == "train" else "footage to score",
                                  mend="check that the download or the unpacking finished")
     _flag_unreadable(manifest, extraction).save(folder)
-    write_json(folder / "extraction.json", {"key": key, "size": size, "full_size": full, "fps": manifest.fps,
+    write_json(folder / "extraction.json", {"keys": keys, "size": size, "full_size": full,
                                             "observed": observe_key or ""}, seal=True)
     return extraction
 
 
-def _extract_split(manifest: Manifest, split: str, extraction: Extraction, observe: Observe | None, workers: int
-                   ) -> None:
+def _extract_split(manifest: Manifest, split: str, extraction: Extraction, observe: Observe | None,
+                   made_from: Sequence[str], workers: int) -> None:
     """Fill one split's arrays from the first pending row on, then give them their final names."""
-    total, folder = len(manifest.split(split)), extraction.folder
+    total, folder, key = len(manifest.split(split)), extraction.folder, extraction.keys[split]
     # the key is in the name, so what another input or size left behind is never gone on with
-    partial = {kind: folder / f".{split}.{kind}.{extraction.key}.part" for kind in KINDS}
+    partial = {kind: folder / f".{split}.{kind}.{key}.part" for kind in KINDS}
     final = {kind: folder / f"{split}.{kind}" for kind in partial}
     mark = folder / f".{split}.key.json"
     if not partial["state.npy"].exists():
         there = not damaged([mark]) and mark.exists() and final["state.npy"].exists()
-        if there and read_json(mark)["key"] == extraction.key and not damaged(final.values()):
+        if there and read_json(mark)["key"] == key and not damaged(final.values()):
             return
-        for old in [mark, *final.values(), *folder.glob(f".{split}.*.part")]:
+        for old in [*(folder / name for name in made_from), mark, *final.values(), *folder.glob(f".{split}.*.part")]:
             remove(old)
         _check_space(folder, total * extraction.size[0] * extraction.size[1] * 3)
         create_array(partial["npy"], (total, *extraction.size, 3), np.uint8)
@@ -202,7 +218,7 @@ def _extract_split(manifest: Manifest, split: str, extraction: Extraction, obser
                 done += len(chunk)
                 bar.update(len(chunk))
                 chunk = []
-    write_json(mark, {"key": extraction.key}, seal=True)
+    write_json(mark, {"key": key}, seal=True)
     for kind in KINDS:
         if partial[kind].exists():
             adopt(partial[kind], final[kind])
@@ -299,5 +315,6 @@ def open_raw_footage(folder: Path, split: str, workers: int | None = None) -> Fo
         name=split, ids=table["Id"].to_numpy(object), videos=table["video"].to_numpy(object),
         frames=table["frame"].to_numpy(np.int64), reliability=(~unreadable).astype(np.float32),
         flags=np.where(unreadable, "unreadable", "").astype(object), pixels=pixels,
-        rows=np.arange(len(table)), full_size=extraction.full_size[split], fps=extraction.fps,
-        fingerprint=config_hash(extraction.key, split, "raw"), open_stream=open_stream(manifest, split, workers))
+        rows=np.arange(len(table)), full_size=extraction.full_size[split],
+        fps=manifest.rates.get(split, RATE), fingerprint=config_hash(extraction.keys[split], "raw"),
+        open_stream=open_stream(manifest, split, workers))

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pixelplay import environment
+from pixelplay.config import config_hash
 from pixelplay.data.listing import Listing, describe, left_out, list_videos
 from pixelplay.data.manifest import Manifest, make_table, validate
 from pixelplay.errors import PixelPlayError
@@ -141,6 +142,22 @@ def find_dataset(root: Path | str | None, train: Path | str | None = None, test:
                                          labels=found.labels if test is None else _labels_of(test)))
 
 
+def find_split(place: Path | str, split: str) -> Manifest:
+    """Find footage for one split alone and list its frames.
+
+    Args:
+        place: a known dataset, of which the split is taken; else anything that `train=` of `find_dataset` takes.
+        split: 'train' or 'test'.
+    Raises:
+        PixelPlayError: as `find_dataset`.
+    """
+    place = Path(place)
+    known = _candidates(place)[0] if place.is_dir() else []
+    if any(getattr(found, split) is not None for found in known):
+        return _manifest(_search(place, partial=True)).only(split)
+    return find_dataset(None, **{split: place})
+
+
 def _search(root: Path | None, *, partial: bool) -> Found:
     """The one dataset below `root`; with `partial` a single split will do."""
     looked = root if root is not None else environment.KAGGLE_INPUT
@@ -194,7 +211,7 @@ def _choose_copy(whole: list[Found], looked: Path) -> Found:
 
 def _manifest(found: Found) -> Manifest:
     """List both splits of a found dataset."""
-    rows, roots, prints, rates = [], {}, [], []
+    rows, roots, prints, rates = [], {}, {}, {}
     for split, place in (("train", found.train), ("test", found.test)):
         if place is None:
             continue
@@ -204,22 +221,22 @@ def _manifest(found: Found) -> Manifest:
             raise PixelPlayError(f"{place} holds no videos and no folders of frames ({split} split)",
                                  expected="videos (mp4, avi, mov, mkv) or folders of images (jpg, png, tif, bmp)",
                                  mend="check that the download or the unpacking finished")
-        for video in videos:
-            rows += [(split, video.name, frame, path) for frame, path in video.frames()]
-            prints += [(split, path, content) for path, content in video.file_prints()]
-            rates += [video.fps] if video.fps else []
+        own = [(split, video.name, frame, path) for video in videos for frame, path in video.frames()]
+        rows += own
+        prints[split] = _fingerprint(own, [p for video in videos for p in video.file_prints()])
+        stated = [video.fps for video in videos if video.fps]
+        if stated:
+            rates[split] = float(stated[0])
         for why, paths in left_out(place).items():
             log.warning("%s split: %d %s left out (first: %s)", split, len(paths), why, ascii(str(paths[0])))
     table = make_table(rows)
     validate(table)
-    fps = float(rates[0]) if rates else 25.0
-    return Manifest(table, roots, found.layout, fps, _fingerprint(table, prints), found.labels)
+    return Manifest(table, roots, found.layout, rates, prints, found.labels)
 
 
-def _fingerprint(table, prints: list[tuple[str, str, str]]) -> str:
-    """Hash of every frame's Id and every file's relative name, size and sampled content."""
-    from pixelplay.config import config_hash
-    return config_hash(list(table["split"] + "/" + table["Id"]), sorted(prints))
+def _fingerprint(rows: list[tuple[str, str, int, str]], prints: list[tuple[str, str]]) -> str:
+    """Hash of every frame's video and number and every file's relative name, size and sampled content."""
+    return config_hash(sorted(f"{video}/{number}" for _, video, number, _ in rows), sorted(prints))
 
 
 def _inner(folder: Path | None) -> Path | None:

@@ -1,7 +1,7 @@
 """The manifest: one row a frame, written once by stage 1; every later table joins to it by Id.
 
 Reads and writes `manifest.csv` (Id, split, video, frame, path, flags, reliability), in (split, video, frame)
-order with train before test, and `manifest.json` beside it (roots, layout, fps, fingerprint, number of rows).
+order with train before test, and `manifest.json` beside it (roots, layout, frame rates, fingerprints, number of rows).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pixelplay.config import config_hash
 from pixelplay.data.ids import frame_id, natural_key
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import check, read_json, sealed, write_json
@@ -20,6 +21,8 @@ COLUMNS = ("Id", "split", "video", "frame", "path", "flags", "reliability")
 SPLITS = ("train", "test")
 FLAGS = ("vflip", "hflip", "rot180", "noise", "impulse", "duplicate", "frozen", "blank", "exposure", "blur",
          "shift", "unreadable")
+RATE = 25.0
+"""Frames a second where the footage does not say."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,21 +34,44 @@ class Manifest:
             frames share its path and differ in `frame` (0-based index in the file).
         roots: split -> folder its paths are relative to.
         layout: name of the recognised layout, e.g. 'competition'.
-        fps: frames a second (25.0 where the source does not say).
-        fingerprint: hash of every frame's name and every file's size and sampled content: changes when the input does.
+        rates: split -> frames a second, for splits whose files name a rate.
+        fingerprints: split -> hash of every frame's name and every file's size and sampled content. It changes when
+            that split's input does, and with nothing else.
         labels: where ground truth was found beside the data, or None. Evaluation alone reads it.
     """
 
     table: pd.DataFrame
     roots: dict[str, Path]
     layout: str
-    fps: float = 25.0
-    fingerprint: str = ""
+    rates: dict[str, float] = dataclasses.field(default_factory=dict)
+    fingerprints: dict[str, str] = dataclasses.field(default_factory=dict)
     labels: Path | None = None
+
+    @property
+    def fps(self) -> float:
+        """Frames a second: of the training videos, else of the test videos, else `RATE`."""
+        return next((self.rates[s] for s in SPLITS if s in self.rates), RATE)
+
+    @property
+    def fingerprint(self) -> str:
+        """One hash of all splits' fingerprints."""
+        return config_hash(self.fingerprints)
+
+    def splits(self) -> list[str]:
+        """Names of the splits that have frames, training first."""
+        return [s for s in SPLITS if (self.table["split"] == s).any()]
 
     def split(self, name: str) -> pd.DataFrame:
         """Rows of one split, index reset."""
         return self.table[self.table["split"] == name].reset_index(drop=True)
+
+    def only(self, name: str) -> Manifest:
+        """The manifest of one split alone."""
+        def own(by_split: dict) -> dict:
+            return {split: value for split, value in by_split.items() if split == name}
+
+        return dataclasses.replace(self, table=self.split(name), roots=own(self.roots), rates=own(self.rates),
+                                   fingerprints=own(self.fingerprints), labels=self.labels if name == "test" else None)
 
     def save(self, folder: Path) -> None:
         """Write manifest.csv and manifest.json, each in one step."""
@@ -53,8 +79,8 @@ class Manifest:
         with sealed(Path(folder) / "manifest.csv") as part:
             self.table.to_csv(part, index=False, float_format="%.6g", lineterminator="\n")
         write_json(Path(folder) / "manifest.json", {
-            "roots": {k: str(v) for k, v in self.roots.items()}, "layout": self.layout, "fps": self.fps,
-            "fingerprint": self.fingerprint, "labels": str(self.labels) if self.labels else None,
+            "roots": {k: str(v) for k, v in self.roots.items()}, "layout": self.layout,
+            "rates": self.rates, "fingerprints": self.fingerprints, "labels": str(self.labels) if self.labels else None,
             "rows": len(self.table)}, seal=True)
 
     @classmethod
@@ -69,7 +95,8 @@ class Manifest:
         check(folder / "manifest.csv")
         try:
             rows, roots = int(about["rows"]), {k: Path(v) for k, v in about["roots"].items()}
-            rest = (str(about["layout"]), float(about["fps"]), str(about["fingerprint"]),
+            rest = (str(about["layout"]), {k: float(v) for k, v in about["rates"].items()},
+                    {k: str(v) for k, v in about["fingerprints"].items()},
                     Path(about["labels"]) if about["labels"] else None)
         except (KeyError, TypeError, ValueError, AttributeError) as cause:
             raise PixelPlayError(f"{folder / 'manifest.json'} is no manifest of this version: {cause!r}", mend=mend

@@ -39,6 +39,8 @@ MOST_BYTES = 256 << 20
 
 SAMPLES = 5
 """Images of every folder that vote on the split's size and tell how many bits its values have."""
+UNKNOWN_SIZE = (240, 320)
+"""(H, W) of the frames of a split none of whose sampled headers can be read."""
 LEAST_SIDE = 8
 """Pixels; in smaller frames there is nothing to see."""
 DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
@@ -131,7 +133,7 @@ def open_frames(manifest: Manifest, split: str, workers: int | None = None
     def frames(rows: np.ndarray) -> Iterator[Frame]:
         nonlocal size, bits
         rows = np.asarray(rows, dtype=np.int64)
-        size = size or full_size(manifest, split) or (240, 320)
+        size = size or full_size(manifest, split) or UNKNOWN_SIZE
         bits = bits or value_bits(manifest, split)
 
         def read(row: int) -> np.ndarray | None:

@@ -20,8 +20,8 @@ from pixelplay.evaluation.metrics import PADDING_RULES, PADDINGS
 from pixelplay.evaluation.report import Scored, evaluate, plain, read_scored, rows_as_json, table_lines
 from pixelplay.files import write_json
 from pixelplay.fusion.recipe import Frames
+from pixelplay.paths import RunPaths
 
-EXTRACTION = "01_frame_extraction"
 AT_LABELS = Path("the labels' place")
 """--regions without a value: the regions lie at the labels."""
 
@@ -146,8 +146,5 @@ def score_files(place: Path) -> list[Path]:
 
 def manifest_beside(files: Sequence[Path]) -> Path | None:
     """Stage 1's folder of the run that a score file or a file of maps belongs to."""
-    for path in files:
-        for folder in list(path.resolve().parents)[:3]:
-            if (folder / EXTRACTION / "manifest.csv").is_file():
-                return folder / EXTRACTION
-    return None
+    runs = [run for run in map(RunPaths.around, files) if run is not None]
+    return runs[0].extraction if runs else None

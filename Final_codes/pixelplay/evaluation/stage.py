@@ -25,8 +25,8 @@ from pixelplay.fusion.recipe import Frames, load_recipe
 from pixelplay.fusion.recipes.default import SIGMA
 from pixelplay.fusion.scores import ScoreFile, read_scores
 from pixelplay.fusion.smoothing import smooth
+from pixelplay.paths import RunPaths
 
-EXTRACTION = "01_frame_extraction"
 BASELINE = "frame_difference"
 
 
@@ -42,7 +42,7 @@ def evaluate_run(output: Path, labels: Path | Labels, *, padding: str = "exclude
     output = Path(output)
     processed, raw = scored_of_run(output)
     truth = labels if isinstance(labels, Labels) else read_labels(labels)
-    known = Manifest.load(output / EXTRACTION).split("test")["Id"].tolist()
+    known = Manifest.load(RunPaths(output).extraction).split("test")["Id"].tolist()
     extra, regions = regions_of_run(output, truth, draws=draws, seed=seed)
     found = evaluate(processed, truth, known_ids=known, padding=padding, draws=draws, seed=seed, extra=extra,
                      regions=regions)
@@ -55,7 +55,7 @@ def evaluate_run(output: Path, labels: Path | Labels, *, padding: str = "exclude
 def evaluation_of_run(output: Path, labels: Path | Labels, *, draws: int = DRAWS) -> Evaluation:
     """The same as an `Evaluation`, for figures; nothing is written."""
     truth = labels if isinstance(labels, Labels) else read_labels(labels)
-    known = Manifest.load(Path(output) / EXTRACTION).split("test")["Id"].tolist()
+    known = Manifest.load(RunPaths(Path(output)).extraction).split("test")["Id"].tolist()
     return evaluate(scored_of_run(Path(output))[0], truth, known_ids=known, draws=draws)
 
 
@@ -63,8 +63,8 @@ def scored_of_run(output: Path) -> tuple[list[Scored], list[Scored]]:
     """(models alone through the default recipe, the baseline and the submissions; the models' raw scores)."""
     from pixelplay.repair.stage import open_footage
 
-    test = open_footage(output / EXTRACTION, "test")
-    frames = Frames.of_stage(output / EXTRACTION)
+    test = open_footage(RunPaths(output).extraction, "test")
+    frames = Frames.of_stage(RunPaths(output).extraction)
     difference = frame_difference_scores(test)
     smoothed = smooth(difference, test.videos, test.frames, test.reliability, sigma=SIGMA)
     processed = [Scored(BASELINE, test.ids, smoothed)]
@@ -89,7 +89,7 @@ def regions_of_run(output: Path, labels: Labels, *, draws: int = DRAWS,
     masks = find_masks(Path(labels.source)) if maps else None
     if masks is None:
         return {}, ""
-    ids, rows, words = Manifest.load(output / EXTRACTION).split("test")["Id"].tolist(), {}, ""
+    ids, rows, words = Manifest.load(RunPaths(output).extraction).split("test")["Id"].tolist(), {}, ""
     for path in maps:
         rows[path.stem], words = region_intervals(np.load(path, mmap_mode="r"), ids, masks, draws=draws, seed=seed,
                                                   source=str(path))

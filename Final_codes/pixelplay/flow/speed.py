@@ -1,19 +1,20 @@
 """Speed maps: how fast every place of every frame moves, measured once for all models that judge speed.
 
-Reads `Footage` (repaired working-size frames); writes `<name>.speed.npy` (float16) and, last, `speed.json` into the
-folder of stage 1. Dense flow towards an earlier and towards a later frame (towards two on one side at a video's ends);
-the slower of both counts, pixel by pixel, because a false match or an uncovered background seldom shows towards both
-sides. How far these frames lie from the judged one is chosen on the training footage, by scene where it shows several:
-a step long enough to stand out of sub-pixel noise, short enough to be followed.
+Reads `Footage` (repaired working-size frames); writes `<name>.speed.npy` (float16) and, last, `<name>.speed.json` into
+the folder of stage 1, and `flow.npz` (`Baselines`) for the training footage. Dense flow towards an earlier and towards
+a later frame (towards two on one side at a video's ends); the slower of both counts, pixel by pixel, because a false
+match or an uncovered background seldom shows towards both sides. How far these frames lie from the judged one is chosen
+on the training footage, by scene where it shows several: a step long enough to stand out of sub-pixel noise, short
+enough to be followed. Test footage is measured with the same `Baselines`, with or without the training footage at hand.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import logging
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -21,10 +22,11 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from pixelplay import environment
-from pixelplay.arrays import new_array, read_array, scratch_array
+from pixelplay.arrays import new_array, read_array, read_arrays, scratch_array, write_arrays
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage
 from pixelplay.data.reading import bounded_map
+from pixelplay.errors import PixelPlayError
 from pixelplay.files import damaged, read_json, remove, write_json
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.partners import later_partners, partners
@@ -42,7 +44,8 @@ TOLERANCE = 3
 STILL = 0.1
 """Pixels per frame below which a cell counts as still."""
 PROBES = 48
-VERSION = 2
+FILE = "flow.npz"
+VERSION = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +72,12 @@ class Baselines:
     Attributes:
         templates: (K, D) from `scene_templates`; K = 0 for one scene.
         steps: (K + 1,) int64; the last one, from all training frames, is for footage of none of the scenes.
+        key: names the training footage they were learnt from; '' where nobody asked.
     """
 
     templates: np.ndarray
     steps: np.ndarray
+    key: str = ""
 
     @classmethod
     def learn(cls, train: Footage) -> Baselines:
@@ -85,6 +90,29 @@ class Baselines:
     def of(self, footage: Footage) -> np.ndarray:
         """(N,) of every frame of a footage."""
         return self.steps[recognise(footage, self.templates)]
+
+    @property
+    def digest(self) -> str:
+        """Hash of what decides a speed."""
+        return hashlib.blake2b(self.templates.tobytes() + self.steps.tobytes(), digest_size=16).hexdigest()
+
+    def save(self, folder: Path) -> Path:
+        """Write `flow.npz`, sealed; returns its path."""
+        path = Path(folder) / FILE
+        write_arrays(path, compress=True, templates=self.templates, steps=self.steps, key=np.array(self.key),
+                     version=np.array(VERSION))
+        return path
+
+    @classmethod
+    def load(cls, folder: Path) -> Baselines:
+        """Read what `save` wrote, to the bit. Raises PixelPlayError: missing, damaged, or of another version."""
+        path = Path(folder) / FILE
+        mend = "fit the detector again, or copy its folder again, whole"
+        stored = read_arrays(path, mend=mend)
+        if set(stored) != {"templates", "steps", "key", "version"} or stored["version"].tolist() != VERSION:
+            raise PixelPlayError(f"{path} does not fit this version", expected=f"baselines of version {VERSION}",
+                                 mend=mend)
+        return cls(stored["templates"], stored["steps"], str(stored["key"]))
 
 
 def speed_maps(footage: Footage, baseline: int | np.ndarray) -> SpeedMaps:
@@ -185,32 +213,37 @@ def usual_speed(maps: SpeedMaps, most: int = 400) -> float:
 
 # ---- stage 1 --------------------------------------------------------------------------------------------------
 
-def measure_speeds(folder: Path, footages: Sequence[Footage], workers: int | None = None) -> None:
-    """Write the speed maps of a finished stage 1; returns at once where they are there already.
+def learn_baselines(folder: Path, train: Footage) -> Baselines:
+    """The training footage's baselines: those in the folder where they are its, else learnt and kept there."""
+    path, key = Path(folder) / FILE, config_hash(VERSION, train.fingerprint)
+    if path.exists() and not damaged([path]):
+        try:
+            kept = Baselines.load(folder)
+        except PixelPlayError as mistake:
+            log.warning("%s; it is made again", mistake.problem)
+        else:
+            if kept.key == key:
+                return kept
+    found = dataclasses.replace(Baselines.learn(train), key=key)
+    found.save(folder)
+    return found
 
-    Args:
-        footages: training footage first, each of a name of its own.
-    """
-    folder, key = Path(folder), _key(footages)
-    made = [folder / "speed.json", *(folder / f"{f.name}.speed.npy" for f in footages)]
-    if not damaged(made) and made[0].exists() and read_json(made[0])["key"] == key:
+
+def measure_speeds(folder: Path, footage: Footage, baselines: Baselines, workers: int | None = None) -> None:
+    """Write the speed maps of a footage of stage 1; returns at once where they are there already."""
+    maps, about = (Path(folder) / f"{footage.name}.speed.{end}" for end in ("npy", "json"))
+    key = config_hash(VERSION, footage.fingerprint, baselines.digest)
+    if not damaged([about, maps]) and about.exists() and maps.exists() and read_json(about)["key"] == key:
         return
-    remove(made[0])
-    baselines = Baselines.learn(footages[0])
-    for footage in footages:
-        with new_array(folder / f"{footage.name}.speed.npy", (len(footage), *cell_size(*footage.size)),
-                       np.float16) as cells:
-            measure(footage, baselines.of(footage), cells, workers)
-    write_json(made[0], {"key": key, "baselines": baselines.steps.tolist()}, seal=True)
+    remove(about)
+    with new_array(maps, (len(footage), *cell_size(*footage.size)), np.float16) as cells:
+        measure(footage, baselines.of(footage), cells, workers)
+    write_json(about, {"key": key, "footage": footage.fingerprint}, seal=True)
 
 
 def with_speeds(footage: Footage, folder: Path) -> Footage:
-    """The footage with the speed maps of its stage 1; without, where that has none."""
-    path = Path(folder) / f"{footage.name}.speed.npy"
-    if not (Path(folder) / "speed.json").exists() or not path.exists():
+    """The footage with the speed maps of its stage 1; without, where that has none of this footage."""
+    maps, about = (Path(folder) / f"{footage.name}.speed.{end}" for end in ("npy", "json"))
+    if not about.exists() or read_json(about)["footage"] != footage.fingerprint:
         return footage
-    return dataclasses.replace(footage, speeds=read_array(path, mapped=True, mend="run stage 01_frame_extraction"))
-
-
-def _key(footages: Sequence[Footage]) -> str:
-    return config_hash(VERSION, *(f.fingerprint for f in footages))
+    return dataclasses.replace(footage, speeds=read_array(maps, mapped=True, mend="run stage 01_frame_extraction"))

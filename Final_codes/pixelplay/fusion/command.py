@@ -15,7 +15,8 @@ from pixelplay.fusion.ensemble import Merged, Quality, Row
 from pixelplay.fusion.formats import mend
 from pixelplay.fusion.recipe import RECIPES, load_recipe
 from pixelplay.fusion.scores import check, read_strings, write_table
-from pixelplay.fusion.stage import EXTRACTION, WEIGHTINGS, find_sample, merge_files, read_sample
+from pixelplay.fusion.stage import WEIGHTINGS, find_sample, merge_files, read_sample
+from pixelplay.paths import RunPaths
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,11 +81,8 @@ def _line(row: Row, width: int, metrics: Sequence[str]) -> str:
 
 def _manifest_beside(places: Sequence[Path]) -> Path | None:
     """The manifest of the run that a scores folder (or a file in it) belongs to."""
-    for place in places:
-        for folder in (place.parent, place.parent.parent):
-            if (folder / EXTRACTION / "manifest.csv").is_file():
-                return folder / EXTRACTION
-    return None
+    runs = [run for run in map(RunPaths.around, places) if run is not None]
+    return runs[0].extraction if runs else None
 
 
 def _mend(args: argparse.Namespace, manifest: Path | None) -> int:

@@ -18,7 +18,6 @@ from pixelplay.data.ids import canonical_id, natural_key, split_id
 from pixelplay.data.manifest import Manifest
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.scores import ScoreFile
-from pixelplay.repair.stage import noise_levels
 
 RECIPES = {
     "default": "pixelplay.fusion.recipes.default",
@@ -36,18 +35,15 @@ class Frames:
         ids, videos: (N,) object arrays.
         frames: (N,) int64 frame numbers.
         reliability: (N,) float64 in [0, 1], from the manifest; 1 where there is none.
-        sigma: (N,) float64 noise repair found in each frame, in grey levels; 0 where there is none or nothing known.
     """
 
     ids: np.ndarray
     videos: np.ndarray
     frames: np.ndarray
     reliability: np.ndarray
-    sigma: np.ndarray
 
     @classmethod
-    def of_ids(cls, ids: Sequence[str], reliability: Mapping[str, float] | None = None,
-               sigma: Mapping[str, float] | None = None) -> Frames:
+    def of_ids(cls, ids: Sequence[str], reliability: Mapping[str, float] | None = None) -> Frames:
         """Take unpadded Ids apart and bring them into manifest order.
 
         Raises:
@@ -63,19 +59,17 @@ class Frames:
         for a, b in itertools.pairwise(rows):
             if a[1:] == b[1:]:
                 raise PixelPlayError(f"Id {canonical_id(b[0])} appears more than once", expected="each Id exactly once")
-        trust, noise = reliability or {}, sigma or {}
+        trust = reliability or {}
         return cls(np.array([r[0] for r in rows], dtype=object), np.array([r[1] for r in rows], dtype=object),
                    np.array([r[2] for r in rows], dtype=np.int64),
-                   np.array([trust.get(r[0], 1.0) for r in rows], dtype=np.float64),
-                   np.array([noise.get(r[0], 0.0) for r in rows], dtype=np.float64))
+                   np.array([trust.get(r[0], 1.0) for r in rows], dtype=np.float64))
 
     @classmethod
     def of_stage(cls, folder: Path, ids: Sequence[str] | None = None) -> Frames:
         """The test frames of a finished stage 1 with what repair found of them; `ids` where they are known already."""
         test = Manifest.load(folder).split("test")
         own = test["Id"].tolist()
-        return cls.of_ids(own if ids is None else ids, dict(zip(own, test["reliability"].astype(float))),
-                          noise_levels(folder))
+        return cls.of_ids(own if ids is None else ids, dict(zip(own, test["reliability"].astype(float))))
 
     def __len__(self) -> int:
         return len(self.ids)

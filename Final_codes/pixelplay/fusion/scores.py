@@ -24,24 +24,6 @@ KINDS = ("error", "distance", "zscore", "other")
 """What a raw score is: 'error' and 'distance' are logged before calibration, 'zscore' and 'other' are not."""
 LARGEST_SIGMA = 10_000
 """Frames: the kernel's length, and the memory it takes, follow sigma."""
-REHEARSAL = "rehearsal"
-"""Sub-folder of the scores for what noise does to each model."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Rehearsed:
-    """Raw scores of M rehearsed training frames (see `pixelplay.repair.rehearsal`).
-
-    Attributes:
-        ids: (M,) object array.
-        sigma: (M,) noise of each in grey levels, 0 = none.
-        before, after: (M,) raw scores of the frame as it was, and of the noised and repaired one.
-    """
-
-    ids: np.ndarray
-    sigma: np.ndarray
-    before: np.ndarray
-    after: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +36,7 @@ class ScoreFile:
         values: (N,) float64, raw.
         train_ids, train_values: the same for training frames, each scored by a model that did not train on
             its video; None where there is no such file.
-        about: the sidecar JSON ({} where there is none). Keys the ensemble reads: kind, family, smoke, sigma.
-        rehearsed: what noise does to this model's scores; None where it was not measured.
+        about: the sidecar JSON ({} where there is none). Keys the ensemble reads: kind, family, weight, smoke, sigma.
     """
 
     name: str
@@ -64,7 +45,6 @@ class ScoreFile:
     train_ids: np.ndarray | None = None
     train_values: np.ndarray | None = None
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
-    rehearsed: Rehearsed | None = None
 
 
 def check(values: np.ndarray, ids: Sequence[str], expected_ids: Sequence[str] | None, source: str) -> None:
@@ -166,7 +146,7 @@ def read_scores(path: Path, expected_ids: Sequence[str] | None = None, *, any_or
         train_ids, train_values = read_table(train_path)
         check(train_values, train_ids, None, str(train_path))
     about = read_about(about_path) if about_path.exists() else {}
-    return ScoreFile(path.stem, ids, values, train_ids, train_values, about, read_rehearsed(path))
+    return ScoreFile(path.stem, ids, values, train_ids, train_values, about)
 
 
 def read_about(path: Path) -> dict[str, Any]:
@@ -181,49 +161,9 @@ def read_about(path: Path) -> dict[str, Any]:
         raise PixelPlayError(f"{path}: kind is {about['kind']!r}", expected="one of " + ", ".join(KINDS))
     if not isinstance(about.get("smoke", False), bool):
         raise PixelPlayError(f"{path}: smoke is {about['smoke']!r}", expected="true or false")
-    sigma = about.get("sigma", 0)
-    # bool is a number to Python; NaN fails the comparison
-    if isinstance(sigma, bool) or not isinstance(sigma, (int, float)) or not 0 <= sigma <= LARGEST_SIGMA:
-        raise PixelPlayError(f"{path}: sigma is {sigma!r}",
-                             expected=f"frames to smooth over, from 0 (none) to {LARGEST_SIGMA}")
+    for key, most, words in (("sigma", LARGEST_SIGMA, "frames to smooth over"), ("weight", 1, "a share of its family")):
+        value = about.get(key, 0)
+        # bool is a number to Python; NaN fails the comparison
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+            raise PixelPlayError(f"{path}: {key} is {value!r}", expected=f"{words}, from 0 to {most}")
     return about
-
-
-def write_rehearsed(path: Path, found: Rehearsed) -> Path:
-    """Write `rehearsal/<model>.csv` beside the score file at `path`: Id, sigma, before, after; returns its path.
-
-    Raises:
-        PixelPlayError: a score that is not finite. (They may all be equal: nobody may walk through a rehearsal.)
-    """
-    target = Path(path).parent / REHEARSAL / Path(path).name
-    for values in (found.before, found.after):
-        if not np.isfinite(values).all():
-            raise PixelPlayError(f"{target}: score of Id {found.ids[~np.isfinite(values)][0]} is not finite",
-                                 expected="finite numbers only", mend="run the model again")
-    with sealed(target) as part:
-        pd.DataFrame({"Id": found.ids, "sigma": found.sigma, "before": found.before, "after": found.after}).to_csv(
-            part, index=False, lineterminator="\n")
-    return target
-
-
-def read_rehearsed(path: Path) -> Rehearsed | None:
-    """What `write_rehearsed` wrote beside the score file at `path`; None where there is nothing.
-
-    Raises:
-        PixelPlayError: other columns, or anything but finite numbers in them.
-    """
-    source = Path(path).parent / REHEARSAL / Path(path).name
-    if not source.exists():
-        return None
-    check_content(source)
-    table = read_strings(source)
-    if list(table.columns) != ["Id", "sigma", "before", "after"]:
-        raise PixelPlayError(f"{source} has the header {','.join(table.columns)}", expected="Id,sigma,before,after",
-                             mend="run the model again")
-    ids = table["Id"].to_numpy(object)
-    sigma, before, after = (as_numbers(table[c].to_numpy(object), ids, str(source)) for c in table.columns[1:])
-    for values in (sigma, before, after):
-        if not np.isfinite(values).all():
-            raise PixelPlayError(f"{source}: value of Id {ids[~np.isfinite(values)][0]} is not finite",
-                                 expected="finite numbers only", mend="run the model again")
-    return Rehearsed(ids, sigma, before, after)

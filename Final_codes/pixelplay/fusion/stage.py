@@ -23,10 +23,10 @@ from pixelplay.fusion.ensemble import FAMILIES, Merged, Quality, find_files, kee
 from pixelplay.fusion.prior import equal_weights, prior_weights
 from pixelplay.fusion.recipe import Frames, load_recipe
 from pixelplay.fusion.scores import ScoreFile, check_ids, read_strings
+from pixelplay.paths import RunPaths
 
 log = logging.getLogger(__name__)
 
-EXTRACTION = "01_frame_extraction"
 SAMPLE = "sample_submission.csv"
 WEIGHTINGS = {"prior": prior_weights, "equal": equal_weights}
 
@@ -48,10 +48,9 @@ def merge(output: Path, *, recipe: str = "default", smoke: bool = False, weights
     Returns:
         submission name -> path, e.g. {'submission': output/submission.csv}.
     """
-    output = Path(output)
-    manifest = output / EXTRACTION
-    return merge_files([output / "scores"], output / "submission.csv", recipe=recipe, weights=weights,
-                       manifest=manifest if (manifest / "manifest.csv").exists() else None, allow_smoke=smoke,
+    paths = RunPaths(Path(output))
+    return merge_files([paths.scores], paths.root / "submission.csv", recipe=recipe, weights=weights,
+                       manifest=paths.extraction if paths.manifest.exists() else None, allow_smoke=smoke,
                        quality=quality)[0]
 
 
@@ -92,7 +91,6 @@ def merge_files(places: Sequence[Path], target: Path, *, recipe: str = "default"
     write_json(about, {
         "recipe": rule.name, "about": rule.about, "weights": weights or "the recipe's own", "sample": wanted.source,
         "frames": len(frames), "unreliable_frames": int((frames.reliability < 1).sum()),
-        "noisy_frames": int((frames.sigma > 0).sum()),
         "submissions": {ends[m.ending].stem: [dataclasses.asdict(r) for r in m.rows] for m in merged}})
     return made, merged
 

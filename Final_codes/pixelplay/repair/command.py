@@ -24,11 +24,12 @@ def run_repair(args: argparse.Namespace) -> int:
 
     manifest = find_dataset(args.data, args.train, args.test)
     prepare(manifest, args.output, RepairConfig(enabled=not args.off), workers=args.workers)
-    about = read_json(args.output / "repair.json")
-    for note in about["notes"]:
-        print(f"note: {note}")
-    found = ", ".join(f"{n} {flag}" for flag, n in about["flags"].items()) or "nothing wrong"
-    print(f"{about['test_frames']} test frames: {found}; {about['mended']} mended")
+    if "test" in manifest.splits():
+        about = read_json(args.output / "repair.json")
+        for note in about["notes"]:
+            print(f"note: {note}")
+        found = ", ".join(f"{n} {flag}" for flag, n in about["flags"].items()) or "nothing wrong"
+        print(f"{about['test_frames']} test frames: {found}; {about['mended']} mended")
     print(args.output / "manifest.csv")
     return 0
 

@@ -14,9 +14,9 @@ from tqdm.auto import tqdm
 
 from pixelplay.data.manifest import FLAGS
 from pixelplay.repair import geometry
-from pixelplay.repair.background import FEWEST, KNOWN, Scene
+from pixelplay.repair.background import KNOWN, Scene
 from pixelplay.repair.noise import COLUMNS as NOISE_COLUMNS
-from pixelplay.repair.noise import NoiseModel
+from pixelplay.repair.norms import TrainingNorms
 from pixelplay.repair.orientation import (
     IDENTITY_BONUS,
     ORIENTATIONS,
@@ -28,7 +28,7 @@ from pixelplay.repair.orientation import (
     turned_features,
 )
 from pixelplay.repair.reliability import reliability
-from pixelplay.repair.timeline import LARGEST_STEP, RepeatModel, judge, repetitions
+from pixelplay.repair.timeline import LARGEST_STEP, change, judge, repetitions
 
 COLUMNS = ("scene", "orientation", "sigma", "impulse", "noise", "gain", "offset", "dx", "dy", "flags", "reliability")
 NO_CONTRAST = 2.0
@@ -56,28 +56,6 @@ class Seen:
     change: np.ndarray
     geometry: np.ndarray
     guess: np.ndarray
-
-
-def changes(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray, most: int = 4000) -> np.ndarray:
-    """Mean absolute difference of frames to the frame before: (N,) float64, NaN at a video's first frame.
-
-    Args:
-        pixels: (N_all, h, w, 3) working-size frames.
-        rows, videos: (N,) positions and video names in order.
-        most: frames looked at, from the start of each video evenly; the others are NaN.
-    """
-    out = np.full(len(rows), np.nan)
-    step = max(1, -(-len(rows) // most))
-    for i in range(1, len(rows)):
-        # runs of eight, so that repetitions in a row are seen as such
-        if videos[i] == videos[i - 1] and (i // 8) % step == 0:
-            out[i] = change(pixels[rows[i]], pixels[rows[i - 1]])
-    return out
-
-
-def change(frame: np.ndarray, before: np.ndarray) -> float:
-    """Mean absolute difference of two (h, w, 3) uint8 frames on every second row and column, in grey levels."""
-    return float(np.abs(frame[::2, ::2].astype(np.int16) - before[::2, ::2]).mean())
 
 
 def references(scenes: list[Scene]) -> list[geometry.Reference | None]:
@@ -118,30 +96,8 @@ def look(pixels: np.ndarray, videos: np.ndarray, frames: np.ndarray, scenes: lis
     return seen
 
 
-def noise_models(observed: np.ndarray, videos: np.ndarray, scenes: list[Scene]) -> list[NoiseModel]:
-    """Normal noise of every scene from the training frames' measurements (N, 4), and of all together as the last one.
-
-    A scene with few frames gets the noise of all.
-    """
-    models = []
-    for scene in scenes:
-        own = np.isin(videos.astype(str), np.array(scene.videos, dtype=str))
-        models.append(NoiseModel.of(observed[own] if own.sum() >= FEWEST else observed))
-    return [*models, NoiseModel.of(observed)]
-
-
-def repeat_models(change: np.ndarray, videos: np.ndarray, scenes: list[Scene]) -> list[RepeatModel]:
-    """Normal repetitions of every scene from the training frames' (N,) `changes`, and of all as the last one.
-
-    A scene with few frames gets those of all.
-    """
-    own = [np.isin(videos.astype(str), np.array(s.videos, dtype=str)) for s in scenes]
-    return [*(RepeatModel.of(change[o] if o.sum() >= FEWEST else change) for o in own), RepeatModel.of(change)]
-
-
 def make_plan(seen: Seen, pixels: np.ndarray, observed: np.ndarray, unreadable: np.ndarray, videos: np.ndarray,
-              frames: np.ndarray, scenes: list[Scene], noise: list[NoiseModel], repeats: list[RepeatModel]
-              ) -> pd.DataFrame:
+              frames: np.ndarray, norms: TrainingNorms) -> pd.DataFrame:
     """Decide about every test frame.
 
     Args:
@@ -150,12 +106,12 @@ def make_plan(seen: Seen, pixels: np.ndarray, observed: np.ndarray, unreadable: 
         observed: (N, 4) `noise.COLUMNS`.
         unreadable: (N,) bool.
         videos, frames: (N,) video names and frame numbers.
-        scenes, noise, repeats: what is normal, from the training footage.
+        norms: what is normal, from the training footage.
     Returns:
         DataFrame of N rows with `COLUMNS`: scene is -1 where nothing can be decided or repaired; orientation is an
         index into `ORIENTATIONS`; shifts are in pixels of the working-size frame.
     """
-    n = len(videos)
+    n, scenes, noise = len(videos), norms.scenes, norms.noise
     scene, orientation = np.full(n, -1), np.zeros(n, np.int64)
     for video in dict.fromkeys(videos.tolist()):
         rows = np.flatnonzero(videos == video)
@@ -194,7 +150,7 @@ def make_plan(seen: Seen, pixels: np.ndarray, observed: np.ndarray, unreadable: 
     for k in {int(s) for s in scene}:
         rows = scene == k
         found["duplicate"][rows], found["frozen"][rows] = repetitions(
-            seen.change[rows], videos[rows], frames[rows], hidden[rows], damaged[rows], repeats[k])
+            seen.change[rows], videos[rows], frames[rows], hidden[rows], damaged[rows], norms.repeats[k])
     for name in set(FLAGS) - {"unreadable", "blank"}:
         found[name] &= ~hidden
     saturated = np.maximum(observed[:, NOISE_COLUMNS.index("saturated")] - max(m.saturated for m in noise), 0)

@@ -49,6 +49,28 @@ class RepeatModel:
         return cls(limit, float(changes_around(change, repeated)[repeated].max()), int(run_lengths(repeated).max()))
 
 
+def changes(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray, most: int = 4000) -> np.ndarray:
+    """Mean absolute difference of frames to the frame before: (N,) float64, NaN at a video's first frame.
+
+    Args:
+        pixels: (N_all, h, w, 3) working-size frames.
+        rows, videos: (N,) positions and video names in order.
+        most: frames looked at, from the start of each video evenly; the others are NaN.
+    """
+    out = np.full(len(rows), np.nan)
+    step = max(1, -(-len(rows) // most))
+    for i in range(1, len(rows)):
+        # runs of eight, so that repetitions in a row are seen as such
+        if videos[i] == videos[i - 1] and (i // 8) % step == 0:
+            out[i] = change(pixels[rows[i]], pixels[rows[i - 1]])
+    return out
+
+
+def change(frame: np.ndarray, before: np.ndarray) -> float:
+    """Mean absolute difference of two (h, w, 3) uint8 frames on every second row and column, in grey levels."""
+    return float(np.abs(frame[::2, ::2].astype(np.int16) - before[::2, ::2]).mean())
+
+
 def run_lengths(flags: np.ndarray) -> np.ndarray:
     """(N,) bool -> (N,) int64: length of the run of True a row lies in, 0 where it is False."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))

@@ -1,10 +1,11 @@
 """What the local stream found out about every actor, for the report, the annotated video and localisation.
 
-Writes and reads `actors.<split>.npz`.
+Makes, writes and reads one table of arrays.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,32 +16,32 @@ from pixelplay.two_stream.actor_table import ActorTable
 from pixelplay.two_stream.scoring import reason
 
 
-def write_actors(folder: Path, footage: Footage, table: ActorTable, z: dict[str, np.ndarray], ratio: np.ndarray,
-                 nearest: np.ndarray, train_ids: np.ndarray, train_boxes: np.ndarray) -> None:
-    """Write the M actors of a split; see `load_actors`.
+def actor_arrays(footage: Footage, table: ActorTable, z: Mapping[str, np.ndarray], ratio: np.ndarray,
+                 nearest: np.ndarray, train_ids: np.ndarray, train_boxes: np.ndarray) -> dict[str, np.ndarray]:
+    """The M actors of a footage.
 
     Args:
         z: part -> (M,) deviations above normal, NaN = not measured; ratio: (M,) speed over the usual top speed.
-    """
-    actors = zip(z["motion"], z["appearance"], ratio, table.classes)
-    words = np.array([reason(*actor) for actor in actors], dtype=np.str_)
-    write_arrays(folder / f"actors.{footage.name}.npz", Id=footage.ids[table.position].astype(np.str_),
-                 boxes=table.boxes, classes=table.classes, detector_score=table.scores, speed=table.motion[:, 0],
-                 **{f"{part}_z": v for part, v in z.items()}, reason=words, nearest=nearest,
-                 train_Id=train_ids.astype(np.str_), train_boxes=train_boxes)
-
-
-def load_actors(folder: Path, split: str) -> dict[str, np.ndarray]:
-    """Per-actor results of a split, as `LocalMemory` wrote them.
-
+        nearest: (M,) row of the most similar of T training crops; train_ids, train_boxes: theirs.
     Returns:
         M actors in frame order: Id (M,) str; boxes (M, 4) xyxy, original pixels; classes (M,) COCO number, -1 =
         foreground; detector_score (M,); appearance_z (M,) NaN where the crop was not embedded (see `stride`);
         motion_z (M,) NaN where no flow could be measured; speed (M,) mean, original pixels per frame;
         reason (M,) words, '' where nothing stands out; nearest (M,) row of the most similar training crop in
         train_Id (T,) and train_boxes (T, 4), -1 where there is none.
-    Raises:
-        PixelPlayError: the model has not scored that split yet.
     """
-    path = Path(folder) / f"actors.{split}.npz"
+    actors = zip(z["motion"], z["appearance"], ratio, table.classes)
+    words = np.array([reason(*actor) for actor in actors], dtype=np.str_)
+    return {"Id": footage.ids[table.position].astype(np.str_), "boxes": table.boxes, "classes": table.classes,
+            "detector_score": table.scores, "speed": table.motion[:, 0], **{f"{part}_z": v for part, v in z.items()},
+            "reason": words, "nearest": nearest, "train_Id": train_ids.astype(np.str_), "train_boxes": train_boxes}
+
+
+def write_actors(path: Path, actors: Mapping[str, np.ndarray]) -> None:
+    """Write what `actor_arrays` made."""
+    write_arrays(path, **actors)
+
+
+def read_actors(path: Path) -> dict[str, np.ndarray]:
+    """Read what `write_actors` wrote. Raises PixelPlayError where it is missing or damaged."""
     return read_arrays(path, mend="run stage 02_two_stream_memory with model local_memory")

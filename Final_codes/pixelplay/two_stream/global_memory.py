@@ -3,8 +3,7 @@
 Reads `Footage`; embeds every frame once (`features`), keeps a coreset of the training frames in three memory banks
 that differ in start, subsample and projection. A frame's distance to each bank is calibrated on the distances of
 held-out training videos to banks made the same way; the score is the mean of these z-scores, so that a bank with
-larger distances has no larger say. Writes `global_memory.safetensors` and its card; the raw distances are kept as
-parts seed0, seed1, seed2.
+larger distances has no larger say. The raw distances are kept as parts seed0, seed1, seed2.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 import torch
+from safetensors.numpy import load_file, save
 
 from pixelplay import distributed
 from pixelplay.calibration import Calibration, calibrate
-from pixelplay.cards import config_of, read_card, well_formed, write_weights_and_card
+from pixelplay.cards import WEIGHTS, config_of, read_card, well_formed, write_weights_and_card
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.model import Forecast, Model, Scores
@@ -30,7 +29,7 @@ from pixelplay.two_stream.backbones import Backbone, backbone_needs, load_backbo
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
 from pixelplay.two_stream.features import frame_features
 from pixelplay.two_stream.greedy import Chosen
-from pixelplay.two_stream.memory import MemoryBank, folds, leave_one_video_out
+from pixelplay.two_stream.memory import MemoryBank, leave_one_video_out
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +94,12 @@ class GlobalMemory(Model):
     name: ClassVar[str] = "global_memory"
     family: ClassVar[str] = "two_stream"
     stage: ClassVar[str] = "02_two_stream_memory"
+    title: ClassVar[str] = "global memory"
+    colour: ClassVar[str] = "#2E8FC6"
+    explain: ClassVar[str] = "the whole scene looks unlike any training frame"
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 8.0
+    weight: ClassVar[float] = 0.05
     version: ClassVar[int] = 3
     Config = GlobalMemoryConfig
 
@@ -112,6 +115,11 @@ class GlobalMemory(Model):
         self.about: dict[str, Any] = {}
         self._held_out: tuple[str, list[np.ndarray]] | None = None
         self._backbone: Backbone | None = None
+
+    @property
+    def reach(self) -> int:
+        """A frame is judged by itself."""
+        return 0
 
     def fit(self, train: Footage, folder: Path) -> None:
         """Embed the training frames, build and calibrate the banks. Features in `folder` are kept and used again."""
@@ -159,20 +167,6 @@ class GlobalMemory(Model):
                 leave_one_video_out(features, train.videos, self._builder(features, train, member),
                                     limit=self.config.folds) for member in range(self.config.seeds)]
         return self._held_out[1]
-
-    def score_seen(self, footage: Footage, train: Footage, folder: Path) -> Scores:
-        """Every frame by banks built without its video: a bank remembers its own frames."""
-        features, queries = self._features(train, folder), self._features(footage, folder)
-        group = folds(train.videos, self.config.folds)
-        mine = pd.Series(group, train.ids).loc[footage.ids].to_numpy()
-        distances = np.zeros((self.config.seeds, len(footage)))
-        for member in range(self.config.seeds):
-            build = self._builder(features, train, member)
-            for g in np.unique(mine):
-                others = np.flatnonzero(group != g)
-                bank = build(others if len(others) else np.arange(len(train)))
-                distances[member, mine == g] = bank.score(queries[mine == g])
-        return self._scores(list(distances))
 
     def _scores(self, distances: list[np.ndarray]) -> Scores:
         """One (N,) array of distances a bank -> the mean of their z-scores, with the distances kept as parts."""
@@ -235,11 +229,8 @@ class GlobalMemory(Model):
         return self.backbone.hardware.device
 
     def save(self, folder: Path) -> None:
-        """Write global_memory.safetensors and, last, its card."""
-        from safetensors.numpy import save
-
-        content = save({f"bank{i}": bank.vectors for i, bank in enumerate(self.banks)})
-        write_weights_and_card(Path(folder) / f"{self.name}.safetensors", content, Path(folder) / f"{self.name}.json", {
+        """Write the banks (weights.safetensors) and, last, the card."""
+        write_weights_and_card(folder, save({f"bank{i}": bank.vectors for i, bank in enumerate(self.banks)}), {
             "model": self.name, "version": self.version, "config": dataclasses.asdict(self.config), "seed": self.seed,
             **self.about, "banks": [{"vectors": len(b), **b.about} for b in self.banks],
             "calibrations": [dataclasses.asdict(c) for c in self.calibrations]})
@@ -247,12 +238,9 @@ class GlobalMemory(Model):
     @classmethod
     def load(cls, folder: Path) -> GlobalMemory:
         """Read what `save` wrote; the backbone's weights are checked when they are first needed."""
-        from safetensors.numpy import load_file
-
-        path, weights = Path(folder) / f"{cls.name}.json", Path(folder) / f"{cls.name}.safetensors"
-        card = read_card(path, weights, model=cls.name, version=cls.version)
-        with well_formed(path, weights):
-            tensors = load_file(weights)
+        card = read_card(folder, model=cls.name, version=cls.version)
+        with well_formed(folder):
+            tensors = load_file(Path(folder) / WEIGHTS)
             model = cls(config_of(card, GlobalMemoryConfig()), seed=card["seed"])
             own = ("model", "version", "config", "seed", "banks", "calibrations", "sha256", "bytes")
             model.about = {k: card[k] for k in card if k not in own}

@@ -28,6 +28,8 @@ class LocalMemoryConfig:
         seeds, subsample, projection, outliers: see `GlobalMemoryConfig`.
         common: factor for the rarity of looks that a tenth of the training frames reach (see `Rarity`): clothes and
             groups differ from day to day, and a sum of ordinary rarities would rank frames by them.
+        thumbnails: keep small pictures of the crops with the model, so that a report can show what an actor was
+            compared with; off where training footage must not be shown.
     """
 
     detectors: tuple[str, ...] = ("foreground",)
@@ -55,6 +57,7 @@ class LocalMemoryConfig:
     projection: int = 256
     outliers: float = 0.005
     common: float = 0.3
+    thumbnails: bool = True
 
     @classmethod
     def profile(cls, name: str) -> LocalMemoryConfig:

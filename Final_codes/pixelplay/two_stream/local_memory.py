@@ -3,8 +3,8 @@
 Reads `Footage`; finds actors (`actor_table`), embeds their crops, measures each crop's distance to memory banks of
 training crops, and compares distance and speed with what is usual where the actor stands (`usual.py`). Each part is
 calibrated on held-out training videos; the score is the sum of their rarities there (see `scoring.Rarity`), in which
-looks that are common there count for little. Writes `local_memory.safetensors` and its card; `actors.<split>.npz`
-(boxes, z-scores, reasons, nearest training crop) beside them for the report.
+looks that are common there count for little. With the scores comes what was found out about every actor (boxes,
+z-scores, reasons, nearest training crop), for the report.
 
 After Reiss and Hoshen, arXiv 2212.00789 (attributes, per-attribute maxima, held-out calibration).
 """
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 import torch
 
 from pixelplay import distributed
@@ -29,7 +28,7 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.flow.partners import partners
 from pixelplay.model import Forecast, Model, Scores
 from pixelplay.pretrained import Needs
-from pixelplay.two_stream.actor_files import write_actors
+from pixelplay.two_stream.actor_files import actor_arrays
 from pixelplay.two_stream.actor_table import ActorTable, Scene, actor_table, evaluated_frames, probe_scene
 from pixelplay.two_stream.actors import ActorRules, crop
 from pixelplay.two_stream.backbones import Backbone, backbone_needs, load_backbone
@@ -43,6 +42,7 @@ from pixelplay.two_stream.local_files import LocalFit, read_memory, write_memory
 from pixelplay.two_stream.memory import folds, nearest
 from pixelplay.two_stream.motion import SpeedModel, fit_speeds
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima
+from pixelplay.two_stream.thumbnails import Thumbnails
 from pixelplay.two_stream.tracks import link_actors, track_mean
 from pixelplay.two_stream.usual import ANYWHERE, NEARBY, fit_usual
 
@@ -61,9 +61,13 @@ class LocalMemory(Model):
     name: ClassVar[str] = "local_memory"
     family: ClassVar[str] = "two_stream"
     stage: ClassVar[str] = "02_two_stream_memory"
+    title: ClassVar[str] = "local memory"
+    colour: ClassVar[str] = "#0072B2"
+    explain: ClassVar[str] = "an actor looks or moves unlike any in training"
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 5.0
-    version: ClassVar[int] = 6
+    weight: ClassVar[float] = 0.95
+    version: ClassVar[int] = 7
     Config = LocalMemoryConfig
 
     @classmethod
@@ -78,7 +82,24 @@ class LocalMemory(Model):
         super().__init__(config, seed=seed)
         self.fitted: LocalFit | None = None
         self.about: dict[str, Any] = {}
+        self.thumbnails: Thumbnails | None = None
         self._held_out: tuple[str, Scores] | None = None
+
+    @property
+    def reach(self) -> int:
+        """Frames to the next embedded one, or to the ends of an actor's track and of the flow measured there."""
+        c = self.config
+        return max(c.stride, (2 + c.track_reach) * self._require().scene.baseline) * c.tolerance
+
+    @property
+    def stride(self) -> int:
+        """Crops are embedded in every n-th frame."""
+        return self.config.stride
+
+    @property
+    def max_gap(self) -> int:
+        """See the settings."""
+        return self.config.tolerance
 
     # ---- verbs --------------------------------------------------------------------------------------------
 
@@ -109,55 +130,39 @@ class LocalMemory(Model):
         raw = self._frames(train, table, by_actor)
         calibrations = {part: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1),
                                         log=True, high=HIGH) for part, values in raw.items()}
-        self.fitted = LocalFit(scene, speeds, usual, crops, picks, calibrations, {},
-                               train.ids[table.position[rows]], table.boxes[rows])
+        kept = np.unique(np.concatenate(picks))
+        self.fitted = LocalFit(scene, speeds, usual, features[kept], [np.searchsorted(kept, p) for p in picks],
+                               calibrations, {}, train.ids[table.position[rows[kept]]], table.boxes[rows[kept]])
         z = self._parts(train, raw)[1]
         self.fitted = dataclasses.replace(self.fitted, rarities={part: Rarity.fit(z[part]) for part in z})
         self.about = self._card(train, table, scene, speeds)
         self._held_out = (self._stamp(train), self._scores(train, raw, self._distances(train, table, rows, near)))
-        self._write_actors(train, folder, table, by_actor, np.full(len(table), -1, np.int64))
+        if c.thumbnails:
+            first = kept[self.fitted.members[0]]
+            self.thumbnails = Thumbnails.cut(train, table.position[rows[first]], table.boxes[rows[first]])
         log.info("local memory: %d actors in %d training frames, flow over %d frames, kernels of speed %s, of crops %s",
                  len(table), len(train), scene.baseline, speeds.bandwidths, usual.bandwidths)
 
     def score(self, footage: Footage, folder: Path) -> Scores:
-        """Sum of the parts' rarities in every frame. Also writes `actors.<split>.npz` into `folder`."""
-        crops = len(self._require().train_ids)
-        return self._score(footage, Path(folder), np.full(len(footage), -1), np.zeros(crops, np.int64))
-
-    def score_seen(self, footage: Footage, train: Footage, folder: Path) -> Scores:
-        """As `score`, but a crop is not compared with those of its own video: the banks may hold it itself.
-
-        What is usual where stays as it is: quantiles of all actors remember none.
-        """
-        at = pd.Index(train.ids).get_indexer(self._require().train_ids)
-        if len(at) == 0 or (at < 0).any():  # fitted on other footage, and so has not seen this
-            return self.score(footage, folder)
-        fold = folds(train.videos[at])
-        # the fold of the crop that is next in time: of one video alone the parts are held out, not the whole
-        place = pd.Index(train.ids).get_indexer(footage.ids)
-        right = np.searchsorted(at, place).clip(0, len(at) - 1)
-        left = np.maximum(right - 1, 0)
-        far = [np.where(train.videos[at[k]] == footage.videos, abs(at[k] - place), np.inf) for k in (left, right)]
-        mine = np.where(np.isinf(far).all(0), -1, fold[np.where(far[0] <= far[1], left, right)])
-        return self._score(footage, Path(folder), mine, fold)
-
-    def _score(self, footage: Footage, folder: Path, frame_fold: np.ndarray, crop_fold: np.ndarray) -> Scores:
-        """Scores of (N,) frames by the training crops of other folds (T,) than each frame's own."""
-        fitted = self._require()
+        """Sum of the parts' rarities in every frame, and what was found out about every actor."""
+        fitted, folder = self._require(), Path(folder)
         table = self._table(footage, folder, fitted.scene)
         actors, motion = table.actors(footage.full_size), np.full(len(table), np.nan)
         motion[table.measured] = fitted.speeds.score(actors.take(table.measured))
         motion = self._steady(motion, table, footage, fitted.scene)
         rows, features = self._features(footage, folder, table)
-        own = frame_fold[table.position[rows]]
-        near, which = self._nearest(features, own, fitted.banks, fitted.members, crop_fold)
+        crops, nobody = len(fitted.train_ids), np.full(len(rows), -1)
+        near, which = self._nearest(features, nobody, fitted.banks, fitted.members, np.zeros(crops, np.int64))
         strange = fitted.usual.score(near.T, actors.take(rows))
         by_actor = {"motion": motion, "appearance": _at(rows, strange, table)}
+        found = self._scores(footage, self._frames(footage, table, by_actor),
+                             self._distances(footage, table, rows, near))
+        z = {part: np.where(np.isfinite(v), fitted.calibrations[part](np.nan_to_num(v)), np.nan)
+             for part, v in by_actor.items()}
         nearest_crop = np.full(len(table), -1, np.int64)
         nearest_crop[rows] = which
-        self._write_actors(footage, folder, table, by_actor, nearest_crop)
-        return self._scores(footage, self._frames(footage, table, by_actor),
-                            self._distances(footage, table, rows, near))
+        return dataclasses.replace(found, actors=actor_arrays(footage, table, z, motion, nearest_crop,
+                                                              fitted.train_ids, fitted.train_boxes))
 
     def held_out(self, train: Footage, folder: Path) -> Scores:
         """Scores of the training frames: speeds and crops are compared with those of other videos only.
@@ -326,16 +331,11 @@ class LocalMemory(Model):
                          "tolerance": scene.tolerance},
                 "speed_kernels": [list(b) for b in speeds.bandwidths]}
 
-    def _write_actors(self, footage: Footage, folder: Path, table: ActorTable, actors: dict[str, np.ndarray],
-                      nearest_crop: np.ndarray) -> None:
-        fitted = self._require()
-        z = {part: np.where(np.isfinite(actors[part]), fitted.calibrations[part](np.nan_to_num(actors[part])), np.nan)
-             for part in PARTS}
-        write_actors(folder, footage, table, z, actors["motion"], nearest_crop, fitted.train_ids, fitted.train_boxes)
-
     def save(self, folder: Path) -> None:
-        """Write local_memory.safetensors and, last, its card."""
-        write_memory(folder, self.name, self._require(), {
+        """Write banks and what is usual where, small pictures of the crops where there are any, and the card last."""
+        if self.thumbnails is not None:
+            self.thumbnails.save(folder)
+        write_memory(folder, self._require(), {
             "model": self.name, "version": self.version, "config": dataclasses.asdict(self.config), "seed": self.seed,
             **self.about})
 
@@ -343,7 +343,7 @@ class LocalMemory(Model):
     def load(cls, folder: Path) -> LocalMemory:
         """Read what `save` wrote; backbone and detector weights are checked when they are first needed."""
         fitted, card = read_memory(folder, cls.name, cls.version)
-        with well_formed(Path(folder) / f"{cls.name}.json", Path(folder) / f"{cls.name}.safetensors"):
+        with well_formed(folder):
             model = cls(config_of(card, LocalMemoryConfig()), seed=card["seed"])
         model.fitted = fitted
         model.about = {k: v for k, v in card.items()

@@ -15,10 +15,11 @@ from pixelplay.data.ids import video_name
 from pixelplay.data.reading import is_video
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path
+from pixelplay.paths import EXTRACTION, RunPaths
 from pixelplay.visual import overlays
 from pixelplay.visual.events import Event
 from pixelplay.visual.report import render_video
-from pixelplay.visual.run_folder import EXTRACTION, RunFolder
+from pixelplay.visual.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
 
 def run_folder_of(place: Path) -> Path:
     """The run's output folder from itself, its scores folder or a score file. Raises PixelPlayError otherwise."""
-    for folder in (place, *list(place.resolve().parents)[:3]):
-        if (folder / EXTRACTION / "manifest.csv").exists():
-            return folder
+    run = RunPaths.around(place)
+    if run is not None:
+        return run.root
     raise PixelPlayError(f"{place} belongs to no finished run",
                          expected=f"a folder that holds {EXTRACTION}/manifest.csv and scores/",
                          mend="name the folder given to run_all.py as --output")

@@ -13,16 +13,7 @@ import numpy as np
 
 from pixelplay.data.footage import segments
 from pixelplay.data.ids import frame_id
-from pixelplay.visual.style import model_title
-
-WHY = {
-    "global_memory": "the whole scene looks unlike any training frame",
-    "local_memory": "an actor looks or moves unlike any in training",
-    "stae": "the short clip could not be rebuilt from normal ones",
-    "roadmap": "the next frame was not the one predicted",
-    "unet": "a masked region was not what its surroundings suggest",
-    "joint": "motion does not fit the appearance",
-}
+from pixelplay.visual.style import model_explain, model_title
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,14 +85,15 @@ def find_events(videos: np.ndarray, frames: np.ndarray, scores: np.ndarray, thre
     videos, frames, scores = np.asarray(videos), np.asarray(frames, dtype=np.int64), np.asarray(scores, np.float64)
     if not len(videos) == len(frames) == len(scores):
         raise ValueError(f"{len(videos)} videos, {len(frames)} frames and {len(scores)} scores do not belong together")
-    events = []
+    events: list[Event] = []
     for part in segments(videos, frames, max_gap):
-        for first, last in _alarms(frames[part], scores[part], threshold, min_frames, join):
-            rows = slice(part.start + first, part.start + last + 1)
-            peak = rows.start + int(np.argmax(scores[rows]))
-            events.append(Event(str(videos[peak]), int(frames[rows.start]), int(frames[rows.stop - 1]),
-                                int(frames[peak]), float(scores[peak]), peak, rows.stop - rows.start,
-                                reason(peak) if reason else ""))
+        stream = EventStream(str(videos[part.start]), threshold, min_frames=min_frames, join=join, max_gap=max_gap)
+        found: list[Event] = []
+        for frame, score in zip(frames[part].tolist(), scores[part].tolist()):
+            found += stream.push(frame, score)
+        events += [dataclasses.replace(e, peak_row=part.start + e.peak_row) for e in found + stream.finish()]
+    if reason is not None:
+        events = [dataclasses.replace(e, reason=reason(e.peak_row)) for e in events]
     return sorted(events, key=lambda e: (-e.peak_score, e.peak_row))
 
 
@@ -172,21 +164,6 @@ class EventStream:
         return [alarm.event] if long else []
 
 
-def _alarms(frames: np.ndarray, scores: np.ndarray, threshold: Threshold, min_frames: int,
-            join: int) -> list[tuple[int, int]]:
-    above = scores >= threshold.low
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], above, [False])).astype(np.int8)))
-    alarms: list[tuple[int, int]] = []
-    for first, stop in zip(edges[::2].tolist(), edges[1::2].tolist()):
-        if scores[first:stop].max() < threshold.high:
-            continue
-        if alarms and frames[first] - frames[alarms[-1][1]] <= join:
-            alarms[-1] = (alarms[-1][0], stop - 1)
-        else:
-            alarms.append((first, stop - 1))
-    return [(a, b) for a, b in alarms if frames[b] - frames[a] + 1 >= min_frames]
-
-
 def reason_from_models(z: Mapping[str, np.ndarray], row: int) -> str:
     """Say which model stood out most at a row, and what that means.
 
@@ -197,5 +174,4 @@ def reason_from_models(z: Mapping[str, np.ndarray], row: int) -> str:
     if not z:
         return ""
     name = max(z, key=lambda m: (float(z[m][row]), m))
-    words = WHY.get(name, "scored high by this model")
-    return f"{words} ({model_title(name)}, {float(z[name][row]):.1f} deviations above normal)"
+    return f"{model_explain(name)} ({model_title(name)}, {float(z[name][row]):.1f} deviations above normal)"

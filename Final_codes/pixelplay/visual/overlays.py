@@ -46,10 +46,11 @@ def bank(run: RunFolder, model: str) -> tuple[np.ndarray, np.ndarray, np.ndarray
     from pixelplay.two_stream.global_memory import GlobalMemory
     from pixelplay.two_stream.memory import nearest
 
-    folder = run.model_folder(model)
-    if model != GlobalMemory.name or not (folder / f"{model}.json").exists() or not (folder / "features").is_dir():
+    folder, trained = run.paths.work(model), run.paths.trained(model)
+    if (model != GlobalMemory.name or not run.has_training or not (trained / "card.json").exists()
+            or not (folder / "features").is_dir()):
         return None
-    memory = GlobalMemory.load(folder)
+    memory = GlobalMemory.load(trained)
     train, test = (np.asarray(frame_features(run.footage(split), memory.backbone, folder / "features",
                                              source=memory.config.source, fit=memory.config.fit,
                                              batch_size=memory.config.batch), dtype=np.float32)

@@ -1,6 +1,6 @@
 """Actors as boxes: what the local memory found in each test frame.
 
-Reads `actors.test.npz` of the local memory (through `load_actors`); makes boxes by row, with their reasons and the
+Reads the actors that a model found (`pixelplay.two_stream.actor_files`); makes boxes by row, with their reasons and the
 training actor each was compared with. Crops are embedded every few frames only: between them an actor keeps the
 appearance of the box it overlaps in the frame before, so that colours do not blink.
 """
@@ -24,12 +24,11 @@ class People:
     """Actors of the test frames.
 
     Args:
-        found: what `load_actors` returns.
-        ids, videos, frames: (N,) of the test frames, in manifest order; train_ids: Ids of the training frames.
+        found: what `actor_arrays` describes.
+        ids, videos, frames: (N,) of the test frames, in manifest order.
     """
 
-    def __init__(self, found: Mapping[str, np.ndarray], ids: Sequence[str], videos: np.ndarray, frames: np.ndarray,
-                 train_ids: Sequence[str]):
+    def __init__(self, found: Mapping[str, np.ndarray], ids: Sequence[str], videos: np.ndarray, frames: np.ndarray):
         row_of = {i: r for r, i in enumerate(ids)}
         known = np.array([row_of.get(str(i), -1) for i in found["Id"]], dtype=np.int64)
         keep = known >= 0
@@ -43,20 +42,17 @@ class People:
         self.starts = np.searchsorted(self.rows, np.arange(len(ids) + 1))
         appearance = self._carry(appearance, np.asarray(videos), np.asarray(frames))
         self.scores = np.nan_to_num(np.fmax(appearance, motion), nan=0.0)
-        train_row = {i: r for r, i in enumerate(train_ids)}
-        self._train_rows = [train_row.get(str(i), -1) for i in found["train_Id"]]
+        self._train_ids = [str(i) for i in found["train_Id"]]
         self._train_boxes = np.asarray(found["train_boxes"], dtype=np.float64)
 
     def boxes(self, row: int) -> list[Box]:
         """Boxes of a test frame."""
         return [Box(tuple(self.boxes_xyxy[a].tolist()), float(self.scores[a]), self.words[a]) for a in self._of(row)]
 
-    def nearest(self, row: int, box: int) -> tuple[int, tuple[float, float, float, float]] | None:
-        """(training row, xyxy) of the training actor most like a box of a frame; None where none is known."""
+    def nearest(self, row: int, box: int) -> tuple[str, np.ndarray] | None:
+        """(Id of its frame, (4,) xyxy) of the training actor most like a box of a frame; None where none is known."""
         entry = self._nearest[self._of(row)[box]]
-        if entry < 0 or self._train_rows[entry] < 0:
-            return None
-        return self._train_rows[entry], tuple(self._train_boxes[entry].tolist())
+        return (self._train_ids[entry], self._train_boxes[entry]) if entry >= 0 else None
 
     def loudest(self) -> int | None:
         """Row of the frame with the highest actor that has a reason and a training actor beside it."""

@@ -17,16 +17,15 @@ from urllib.parse import quote
 import numpy as np
 from tqdm.auto import tqdm
 
-from pixelplay import __version__
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage
 from pixelplay.environment import installed
 from pixelplay.files import read_json, write_json, write_text
-from pixelplay.visual import look, overlays, style
+from pixelplay.version import VERSION
+from pixelplay.visual import overlays, plots, style
 from pixelplay.visual.actors import crop
 from pixelplay.visual.annotate import Strip, annotate_video, draw_frame
 from pixelplay.visual.events import Event
-from pixelplay.visual.nearest import NearestFrame
 from pixelplay.visual.people import People
 from pixelplay.visual.report_page import Card, Page, render
 from pixelplay.visual.report_tables import config_sections, lead_and_tiles, metric_tables, quality_tables
@@ -40,7 +39,7 @@ VIDEO_FRAMES = 16_000
 
 
 def write_report(output_folder: Path | str, *, footage: dict[str, Footage] | None = None, cards: int = CARDS,
-                 video_frames: int = VIDEO_FRAMES) -> Path:
+                 video_frames: int = VIDEO_FRAMES, folder: Path | None = None) -> Path:
     """Write the report of a run.
 
     Args:
@@ -48,13 +47,14 @@ def write_report(output_folder: Path | str, *, footage: dict[str, Footage] | Non
         footage: split -> Footage to use instead of the cache of stage 1.
         cards: events that get a card with pictures.
         video_frames: most frames to render as annotated video.
+        folder: where it goes; `report` in the output folder when None.
     Returns:
         path of index.html.
     Raises:
         PixelPlayError: no run in the folder, or one whose files are broken.
     """
     run = RunFolder(output_folder, footage=footage)
-    folder = run.folder / "report"
+    folder = folder or run.folder / "report"
     heat, people = overlays.heat_function(run), run.people
     notes = _notes(run, heat is not None, people is not None)
     posters, videos = _videos(run, folder, heat, people, video_frames, notes)
@@ -130,7 +130,7 @@ def render_video(run: RunFolder, name: str, rows: slice, path: Path, heat: Any =
     events = [e for e in run.events if e.video == name]
     footage = run.footage("test")
     boxes = [people.boxes(r) for r in range(rows.start, rows.stop)] if people else []
-    key = config_hash(__version__, footage.fingerprint, track.final.round(6).tolist(), run.threshold, events,
+    key = config_hash(VERSION, footage.fingerprint, track.final.round(6).tolist(), run.threshold, events,
                       [m for m in run.members if run.maps(m) is not None], str(boxes), track.labels is not None)
     mark = path.with_suffix(".json")
     if side_files and path.exists() and mark.exists() and read_json(mark) == key:
@@ -162,39 +162,28 @@ def _cards(run: RunFolder, folder: Path, events: Sequence[Event], heat: Any,
     """Cards with a thumbnail, what was scored and its nearest normal example."""
     if not events:
         return []
-    test, train = run.footage("test"), run.footage("train")
-    alike = NearestFrame(train)
     order = sorted(range(len(events)), key=lambda i: events[i].peak_row)
     cards: dict[int, Card] = {}
-    wanted: list[tuple[int, int, str, tuple | None]] = []
-    for i, (_, frame) in zip(order, test.full_frames([events[i].peak_row for i in order])):
+    for i, (_, frame) in zip(order, run.footage("test").full_frames([events[i].peak_row for i in order])):
         event, stem = events[i], f"event-{i + 1:02d}"
         boxes = people.boxes(event.peak_row) if people else []
         drawn = draw_frame(frame, 0, None, run.fps, boxes, heat(event.peak_row) if heat else None)
         style.save_picture(drawn, folder / "events" / f"{stem}.jpg", width=480)
         loudest = max(range(len(boxes)), key=lambda b: boxes[b].score) if boxes else None
-        found = people.nearest(event.peak_row, loudest) if people and loudest is not None else None
-        if found is not None:
-            style.save_picture(crop(frame, boxes[loudest].xyxy), folder / "events" / f"{stem}-crop.jpg", width=240)
-            row, xyxy = found
-        else:
-            row, xyxy = alike(test.pixels[test.rows[event.peak_row]]), None
-        wanted.append((row, i, stem, xyxy))
-        kind, part = ("actor", f"events/{stem}-crop.jpg") if xyxy is not None else ("frame", "")
-        cards[i] = Card(event, f"events/{stem}.jpg", part, f"events/{stem}-normal.jpg",
-                        f"the training {kind} most like it, video {train.videos[row]}, frame {train.frames[row]}")
-    rows = sorted({w[0] for w in wanted})
-    for row, frame in train.full_frames(rows):
-        for place, _, stem, xyxy in wanted:
-            if place == row:
-                shown = frame if xyxy is None else crop(frame, xyxy)
-                style.save_picture(shown, folder / "events" / f"{stem}-normal.jpg", width=240)
+        near = run.nearest_normal(event.peak_row, loudest) if loudest is not None else None
+        if near is None:
+            cards[i] = Card(event, f"events/{stem}.jpg", "", "", "")
+            continue
+        style.save_picture(crop(frame, boxes[loudest].xyxy), folder / "events" / f"{stem}-crop.jpg", width=240)
+        style.save_picture(near[0], folder / "events" / f"{stem}-normal.jpg", width=240)
+        cards[i] = Card(event, f"events/{stem}.jpg", f"events/{stem}-crop.jpg", f"events/{stem}-normal.jpg",
+                        f"the training actor most like it, {near[1]}")
     return [cards[i] for i in range(len(events))]
 
 
 def _sheet(run: RunFolder, folder: Path) -> tuple[str, str]:
     """The before/after contact sheet; ('', '') where no frame was repaired."""
-    figure = look.repairs(run)
+    figure = plots.repairs(run)
     if figure is None:
         return "", ""
     style.save_figure(figure, folder / "repairs.jpg")

@@ -18,7 +18,9 @@ import pandas as pd
 
 from pixelplay.arrays import read_array
 from pixelplay.data.footage import Footage, segments
+from pixelplay.data.ids import split_id
 from pixelplay.data.manifest import Manifest
+from pixelplay.detector import TRAINING, read_training
 from pixelplay.errors import PixelPlayError
 from pixelplay.evaluation.labels import read_labels
 from pixelplay.files import read_json
@@ -27,13 +29,14 @@ from pixelplay.fusion.prior import prior_weights
 from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import fuse
 from pixelplay.fusion.scores import ScoreFile
-from pixelplay.registry import MODELS, model_class
-from pixelplay.two_stream.actor_files import load_actors
+from pixelplay.paths import EXTRACTION, RunPaths
+from pixelplay.registry import MODELS
+from pixelplay.two_stream.actor_files import read_actors
+from pixelplay.two_stream.thumbnails import Thumbnails
 from pixelplay.visual.events import Event, Threshold, find_events, reason_from_models, threshold_from_training
 from pixelplay.visual.people import People
 from pixelplay.visual.timeline import Track
 
-EXTRACTION = "01_frame_extraction"
 NO_TRAINING = Threshold(3.0, 2.0, "begins three deviations above the middle of the test scores and ends below two "
                                   "(no training scores are known)")
 
@@ -47,10 +50,11 @@ class RunFolder:
     """
 
     def __init__(self, folder: Path | str, *, footage: Mapping[str, Footage] | None = None):
-        self.folder = Path(folder)
-        if not (self.folder / EXTRACTION / "manifest.csv").exists():
+        self.folder, self.paths = Path(folder), RunPaths(Path(folder))
+        if not self.paths.manifest.exists():
             raise PixelPlayError(f"{self.folder} holds no {EXTRACTION}/manifest.csv", expected="a run's output folder",
                                  mend="name the folder given to run_all.py as --output, or run it first")
+        self.paths.require_layout()
         self._footage = dict(footage or {})
 
     # ---- frames -------------------------------------------------------------------------------------------------
@@ -58,7 +62,7 @@ class RunFolder:
     @functools.cached_property
     def manifest(self) -> Manifest:
         """The manifest of stage 1."""
-        return Manifest.load(self.folder / EXTRACTION)
+        return Manifest.load(self.paths.extraction)
 
     @functools.cached_property
     def test(self) -> pd.DataFrame:
@@ -70,13 +74,18 @@ class RunFolder:
         """Frames a second."""
         return float(self.manifest.fps) or 25.0
 
+    @property
+    def has_training(self) -> bool:
+        """Whether the run holds frames of the training footage; one that only scored does not."""
+        return bool((self.manifest.table["split"] == "train").any())
+
     def footage(self, split: str) -> Footage:
         """Repaired frames of a split (opens the cache of stage 1)."""
         if split not in self._footage:
             from pixelplay.flow.speed import with_speeds
             from pixelplay.repair.stage import open_footage
 
-            self._footage[split] = with_speeds(open_footage(self.folder / EXTRACTION, split), self.folder / EXTRACTION)
+            self._footage[split] = with_speeds(open_footage(self.paths.extraction, split), self.paths.extraction)
         return self._footage[split]
 
     def videos(self) -> list[tuple[str, slice]]:
@@ -89,25 +98,37 @@ class RunFolder:
     @functools.cached_property
     def members(self) -> dict[str, ScoreFile]:
         """Score files by model, registered models first; empty where no model has run."""
-        folder = self.folder / "scores"
+        folder = self.paths.scores
         if not folder.is_dir() or not any(p for p in folder.glob("*.csv") if not p.name.endswith(".train.csv")):
             return {}
         paths = {p.stem: p for p in find_files([folder])}
         order = [n for n in MODELS if n in paths] + [n for n in paths if n not in MODELS]
-        return read_members({n: paths[n] for n in order}, self._frames("test"), allow_smoke=True)
+        return read_members({n: paths[n] for n in order}, Frames.of_stage(self.paths.extraction), allow_smoke=True)
 
     @functools.cached_property
     def z(self) -> dict[str, np.ndarray]:
         """model -> (N,) calibrated and smoothed scores: robust deviations above normal."""
-        return fuse(self.members, self._frames("test")).processed if self.members else {}
+        return fuse(self.members, Frames.of_stage(self.paths.extraction)).processed if self.members else {}
 
     @functools.cached_property
     def train_z(self) -> dict[str, np.ndarray]:
         """model -> (M,) the same for held-out training frames; only models that have them."""
-        train_ids = self.manifest.split("train")["Id"].to_numpy(object)
+        if self.training is None:
+            return {}
         as_test = {n: dataclasses.replace(f, ids=f.train_ids, values=f.train_values) for n, f in self.members.items()
-                   if f.train_values is not None and np.array_equal(f.train_ids, train_ids)}
-        return fuse(as_test, self._frames("train")).processed if as_test else {}
+                   if f.train_values is not None and np.array_equal(f.train_ids, self.training.ids)}
+        return fuse(as_test, self.training).processed if as_test else {}
+
+    @functools.cached_property
+    def training(self) -> Frames | None:
+        """Training frames of the run's detector: names, numbers and reliabilities; None where there is none yet."""
+        path = self.paths.detector / TRAINING
+        return read_training(self.paths.detector) if path.exists() else None
+
+    @functools.cached_property
+    def crops(self) -> Thumbnails | None:
+        """Pictures of the training crops that actors were compared with; None where the detector keeps none."""
+        return Thumbnails.load(self.paths.trained("local_memory"))
 
     @functools.cached_property
     def weights(self) -> dict[str, float]:
@@ -202,16 +223,26 @@ class RunFolder:
 
     @functools.cached_property
     def people(self) -> People | None:
-        """Actors of the test frames; None where the local memory has not scored them."""
-        folder = self.model_folder("local_memory")
-        if "local_memory" not in self.members or not (folder / "actors.test.npz").exists():
+        """Actors of the test frames; None where no model that finds them has scored."""
+        path = next((self.paths.actors(n) for n in self.members if self.paths.actors(n).exists()), None)
+        if path is None:
             return None
-        return People(load_actors(folder, "test"), self.test["Id"].tolist(), self.test["video"].to_numpy(object),
-                      self.test["frame"].to_numpy(), self.manifest.split("train")["Id"].tolist())
+        return People(read_actors(path), self.test["Id"].tolist(), self.test["video"].to_numpy(object),
+                      self.test["frame"].to_numpy())
+
+    def nearest_normal(self, row: int, box: int) -> tuple[np.ndarray, str] | None:
+        """(picture (h, w, 3) uint8, 'video V, frame F') of the training actor most like an actor of a test frame; None
+        where none is known or the detector keeps no pictures."""
+        found = self.people.nearest(row, box) if self.people is not None else None
+        picture = self.crops.find(*found) if found is not None and self.crops is not None else None
+        if picture is None:
+            return None
+        video, frame = split_id(found[0])
+        return picture, f"video {video}, frame {frame}"
 
     def maps(self, name: str) -> np.ndarray | None:
         """(N, h, w) float16 error maps of the test frames (memory-mapped), or None."""
-        path = self.folder / "scores" / "maps" / f"{name}.npy"
+        path = self.paths.maps(name)
         if not path.exists():
             return None
         maps = read_array(path, mapped=True, mend=f"run {name} again")
@@ -220,22 +251,10 @@ class RunFolder:
                                  mend=f"run {name} again")
         return maps
 
-    def model_folder(self, name: str) -> Path:
-        """Where a model keeps its state."""
-        stage = model_class(name).stage
-        shared = sum(model_class(n).stage == stage for n in MODELS) > 1
-        return self.folder / stage / name if shared else self.folder / stage
-
     # ---- inside -------------------------------------------------------------------------------------------------
 
     def _json(self, name: str) -> dict[str, Any]:
         return read_json(self.folder / name) if (self.folder / name).exists() else {}
-
-    def _frames(self, split: str) -> Frames:
-        if split == "test":
-            return Frames.of_stage(self.folder / EXTRACTION)
-        table = self.manifest.split(split)
-        return Frames.of_ids(table["Id"].tolist(), dict(zip(table["Id"], table["reliability"].astype(float))))
 
     def _mean(self, scores: Mapping[str, np.ndarray]) -> np.ndarray | None:
         if not scores or not self.weights:

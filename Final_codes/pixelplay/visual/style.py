@@ -19,28 +19,36 @@ from PIL import Image
 
 from pixelplay.data.footage import segments
 from pixelplay.files import atomic_path
+from pixelplay.registry import MODELS, model_class
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE, GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#767676"
 
-MODEL_COLOURS = {"global_memory": SKY, "local_memory": BLUE, "stae": GREEN, "roadmap": ORANGE, "unet": PURPLE,
-                 "joint": VERMILLION}
-MODEL_TITLES = {"global_memory": "global memory", "local_memory": "local memory", "stae": "STAE",
-                "roadmap": "Roadmap-lite", "unet": "U-Net", "joint": "Joint"}
-SPARE_COLOURS = (GREY, "#8C510A", "#01665E", "#762A83")
+SPARE_COLOURS = (GREY, "#A6611A", "#35978F", "#9970AB")
+"""For models that name no colour. Like those of the six, at least 3:1 on white and on near-black."""
+UNEXPLAINED = "scored high by this model"
 
 
 def model_colour(name: str, names: Iterable[str] = ()) -> str:
-    """The colour of a model: fixed for the six, then a spare one by its place among the others of `names`."""
-    if name in MODEL_COLOURS:
-        return MODEL_COLOURS[name]
-    others = sorted(n for n in {*names, name} if n not in MODEL_COLOURS)
+    """The colour a model names, or else a spare one by its place among the others of `names`."""
+    if named := _registered(name, "colour"):
+        return named
+    others = sorted(n for n in {*names, name} if not _registered(n, "colour"))
     return SPARE_COLOURS[others.index(name) % len(SPARE_COLOURS)]
 
 
 def model_title(name: str) -> str:
-    """A model's name for people."""
-    return MODEL_TITLES.get(name, name.replace("_", " "))
+    """A model's name for people; a score file of another maker's keeps its own."""
+    return _registered(name, "title") or name.replace("_", " ")
+
+
+def model_explain(name: str) -> str:
+    """What a high score of a model means, in words."""
+    return _registered(name, "explain") or UNEXPLAINED
+
+
+def _registered(name: str, attribute: str) -> str:
+    return getattr(model_class(name), attribute) if name in MODELS else ""
 
 
 def alarm_colour(score: float, low: float, high: float) -> str:
@@ -51,6 +59,15 @@ def alarm_colour(score: float, low: float, high: float) -> str:
 def rgb(colour: str) -> tuple[int, int, int]:
     """'#D55E00' -> (213, 94, 0)."""
     return tuple(int(colour[i:i + 2], 16) for i in (1, 3, 5))
+
+
+def contrast(a: str, b: str) -> float:
+    """Contrast ratio of two colours ('#rrggbb') by WCAG 2.2, from 1 to 21."""
+    lights = []
+    for colour in (a, b):
+        parts = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (c / 255 for c in rgb(colour))]
+        lights.append(0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2])
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
 
 
 class HouseFigure(Figure):

@@ -48,13 +48,11 @@ def loss_curves(models: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]
     return figure
 
 
-def find_curve(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
-    """The loss curve of a model that was trained in `folder` or below it (main/curve.csv first), or read from the
-    card of its weights; None where there is neither."""
-    for name in ("main/curve.csv", "curve.csv"):
-        if (folder / name).exists():
-            return read_losses(folder / name)
-    card = read_json(folder / "card.json") if (folder / "card.json").exists() else {}
+def find_curve(work: Path, trained: Path) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
+    """The loss curve of a model from its work folder, or from the card of its weights; None where there is neither."""
+    if (work / "main" / "curve.csv").exists():
+        return read_losses(work / "main" / "curve.csv")
+    card = read_json(trained / "card.json") if (trained / "card.json").exists() else {}
     rows = pd.DataFrame(card.get("curve", []))
     return _curves(rows) if "step" in rows.columns else None
 

@@ -22,7 +22,7 @@ from pixelplay.environment import default_output
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import write_text
 from pixelplay.registry import MODELS, model_class
-from pixelplay.visual import look, overlays, style
+from pixelplay.visual import overlays, plots, style
 from pixelplay.visual.report import render_video, write_report
 from pixelplay.visual.run_folder import RunFolder
 
@@ -45,38 +45,38 @@ def pictures() -> list[Picture]:
     """All figures a run can give, in the gallery's order."""
     found = [
         Picture("timeline.png", "Scores", "The loudest test video: each model thin, the final score bold, the labelled "
-                "anomaly shaded, repaired frames marked below, and what the camera saw at the peaks.", look.timeline),
+                "anomaly shaded, repaired frames marked below, and what the camera saw at the peaks.", plots.timeline),
         Picture("timelines.png", "Scores", "Every test video on one scale: where the black line leaves the dashed "
-                "threshold, an event begins.", look.timelines),
+                "threshold, an event begins.", plots.timelines),
         Picture("curves.png", "Scores", "ROC and precision-recall on the sample, all frames pooled, with the base rate "
-                "that a constant score would reach.", look.curves),
+                "that a constant score would reach.", plots.curves),
         Picture("models.png", "Scores", "Every model alone and all together: points are the values, bars their 95 % "
-                "intervals over videos.", look.models),
+                "intervals over videos.", plots.models),
         Picture("videos.png", "Scores", "How well the final score separates the frames of each video on its own.",
-                look.videos),
+                plots.videos),
         Picture("histograms.png", "Scores", "Calibrated scores: held-out training frames lie around 0 for every model, "
-                "anomalous frames to the right.", look.histograms),
+                "anomalous frames to the right.", plots.histograms),
         Picture("correlation.png", "Scores", "How far the models rank the frames alike: an ensemble gains from members "
-                "that disagree.", look.correlation),
+                "that disagree.", plots.correlation),
         Picture("actors.jpg", "Why", "The loudest actor of the sample with its reason, beside the training actor it "
-                "was compared with.", look.actors),
+                "was compared with.", plots.actors),
         Picture("nearest.jpg", "Why", "The loudest actor of each event above the training actor it was nearest to: "
-                "it is odd because nothing in the memory is nearer.", look.nearest),
+                "it is odd because nothing in the memory is nearer.", plots.nearest),
         Picture("memory.png", "Why", "What the global memory remembers: training features, the coreset picked from "
-                "them, and test features by their score.", look.memory),
+                "them, and test features by their score.", plots.memory),
         Picture("radius.png", "Why", "How far the most distant training feature lies from the bank, by the size of the "
-                "bank.", look.radius),
+                "bank.", plots.radius),
         Picture("repairs.jpg", "Repair", "Test frames as they came (above) and as every model sees them (below).",
-                look.repairs),
+                plots.repairs),
         Picture("speeds.jpg", "Why", "How fast every place moves, measured once for all models: calm ground stays "
-                "black, a walker shows faintly, a cyclist glows.", look.speeds),
-        Picture("frames.jpg", "Repair", "The embedded sample: a scene made by the project itself.", look.frames),
-        Picture("losses.png", "Training", "Loss on training clips and on held-out ones.", look.training),
+                "black, a walker shows faintly, a cyclist glows.", plots.speeds),
+        Picture("frames.jpg", "Repair", "The embedded sample: a scene made by the project itself.", plots.frames),
+        Picture("losses.png", "Training", "Loss on training clips and on held-out ones.", plots.training),
     ]
     for name in MODELS:
         found.append(Picture(f"errors_{name}.jpg", "Why", f"{style.model_title(name)}: a normal and an anomalous "
                              "frame, what the model expected, its error on one scale, and where it lies.",
-                             lambda run, name=name: look.errors(run, name)))
+                             lambda run, name=name: plots.errors(run, name)))
     found.append(Picture("pipeline.png", "Architecture", "The whole way, drawn from the registry.",
                          lambda run: diagrams.pipeline_diagram()))
     for name in MODELS:
@@ -93,12 +93,12 @@ def pictures() -> list[Picture]:
 
 
 NUMBERS = (
-    ("timelines", "scores of every test video", look.timelines),
-    ("models", "every model alone and all together, with 95 % intervals over videos", look.models),
-    ("videos", "each video on its own, by the area under its ROC curve", look.videos),
-    ("curves", "ROC and precision-recall, all frames pooled", look.curves),
-    ("histograms", "calibrated scores of held-out training, normal and anomalous frames", look.histograms),
-    ("correlation", "rank correlation of the models", look.correlation),
+    ("timelines", "scores of every test video", plots.timelines),
+    ("models", "every model alone and all together, with 95 % intervals over videos", plots.models),
+    ("videos", "each video on its own, by the area under its ROC curve", plots.videos),
+    ("curves", "ROC and precision-recall, all frames pooled", plots.curves),
+    ("histograms", "calibrated scores of held-out training, normal and anomalous frames", plots.histograms),
+    ("correlation", "rank correlation of the models", plots.correlation),
 )
 """Figures that show no frame, for runs on data that is not ours to publish: (name, words, how)."""
 

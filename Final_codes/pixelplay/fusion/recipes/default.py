@@ -1,7 +1,6 @@
 """The default recipe, for recorded videos: calibrate on held-out training scores, smooth in frame time, weighted mean.
 
-1. raw score, less what noise around the frame adds to it on rehearsed training frames -> log where it is an error or
-   a distance -> robust z from held-out training scores;
+1. raw score -> log where it is an error or a distance -> robust z from held-out training scores;
 2. values far above normal are compressed by a logarithm, so that no single model can explode;
 3. less the video's own quiet level, within what training videos differ by (`pixelplay.fusion.levels`);
 4. Gaussian smoothing within the video, in frame time, weighted by reliability, with the model's own sigma;
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from pixelplay.data.ids import split_id
-from pixelplay.fusion.calibrated import calibrated, without_noise
+from pixelplay.fusion.calibrated import calibrated
 from pixelplay.fusion.levels import video_offsets
 from pixelplay.fusion.prior import prior_weights
 from pixelplay.fusion.recipe import Frames, Fused, Recipe
@@ -38,9 +37,7 @@ def fuse(members: Mapping[str, ScoreFile], frames: Frames, weights: Mapping[str,
     """See the module; `weights` need not sum to 1, prior ones when None. `causal`: past frames alone."""
     words, processed = {}, {}
     for name, file in members.items():
-        clean, less = without_noise(file, frames)
-        z, words[name] = calibrated(clean)
-        words[name] += less
+        z, words[name] = calibrated(file)
         levels = own_levels(file, z, frames, causal)
         if levels.any():
             z = z - levels

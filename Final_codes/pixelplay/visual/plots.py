@@ -18,6 +18,8 @@ from matplotlib.figure import Figure
 from pixelplay.evaluation import figures
 from pixelplay.evaluation.report import Evaluation
 from pixelplay.evaluation.stage import BASELINE, evaluation_of_run
+from pixelplay.paths import EXTRACTION
+from pixelplay.registry import MODELS
 from pixelplay.repair.contact_sheet import before_after
 from pixelplay.visual import error_maps, overlays, repair_sheet, scores, style
 from pixelplay.visual import memory_map as bank_map
@@ -26,7 +28,7 @@ from pixelplay.visual.actors import Comparison, actors_figure, crop, nearest_fig
 from pixelplay.visual.annotate import ACTOR_NOTE
 from pixelplay.visual.predictions import predictions
 from pixelplay.visual.report_tables import METRICS, SUBMISSIONS, metric_tables
-from pixelplay.visual.run_folder import EXTRACTION, RunFolder
+from pixelplay.visual.run_folder import RunFolder
 from pixelplay.visual.speed_maps import SpeedRow, speed_maps
 from pixelplay.visual.timeline import score_timeline, timeline_page
 
@@ -154,7 +156,7 @@ def training(run: Folder, model: str | None = None) -> Figure | None:
     run = opened(run)
     curves = {}
     for name in [model] if model else list(run.members):
-        found = losses.find_curve(run.model_folder(name)) if name in style.MODEL_TITLES else None
+        found = losses.find_curve(run.paths.work(name), run.paths.trained(name)) if name in MODELS else None
         if found is not None:
             curves[name] = found
     return losses.loss_curves(curves, x="step") if curves else _nothing("no loss curve lies in the model's folder")
@@ -214,7 +216,7 @@ def nearest(run: Folder, *, count: int = 5) -> Figure | None:
     for event in [*run.events, *run.moments]:
         near = range(max(0, event.peak_row - 5), min(event.peak_row + 6, len(run.test)))
         known = [(people.boxes(r)[b].score, r, b) for r in near for b in range(len(people.boxes(r)))
-                 if people.nearest(r, b) is not None]
+                 if run.nearest_normal(r, b) is not None]
         if known and not any(run.test["video"].iloc[r] == event.video for r, _ in found):
             found.append(max(known)[1:])
     if not found:
@@ -225,18 +227,14 @@ def nearest(run: Folder, *, count: int = 5) -> Figure | None:
 
 def _comparisons(run: RunFolder, wanted: Sequence[tuple[int, int]], *, where: bool = False) -> list[Comparison]:
     """Crops of (test row, box) actors beside their nearest training actors; `where` names their frames."""
-    people, train = run.people, run.footage("train")
-    rows = sorted({r for r, _ in wanted})
-    frames = dict(run.footage("test").full_frames(rows))
-    found = [people.nearest(r, b) for r, b in wanted]
-    pictures = dict(train.full_frames(sorted({f[0] for f in found if f is not None})))
+    frames = dict(run.footage("test").full_frames(sorted({r for r, _ in wanted})))
     out = []
-    for (row, b), near in zip(wanted, found):
-        box = people.boxes(row)[b]
+    for row, b in wanted:
+        box, near = run.people.boxes(row)[b], run.nearest_normal(row, b)
         words = (f"{run.test['Id'].iloc[row]}, " if where else "") + f"{box.score:.1f}" + (f": {box.words}" if box.words
                                                                                         else "")
-        out.append(Comparison(crop(frames[row], box.xyxy), crop(pictures[near[0]], near[1]) if near else None, words,
-                              f"video {train.videos[near[0]]}, frame {train.frames[near[0]]}" if near else ""))
+        picture, place = near or (None, "")
+        out.append(Comparison(crop(frames[row], box.xyxy), picture, words, place))
     return out
 
 

@@ -1,0 +1,280 @@
+"""A detector: everything that is needed to score new footage of a camera, learnt from normal footage of it.
+
+Reads and writes one folder, the bundle:
+
+    detector.json     models, weights of the ensemble, thresholds, what it was learnt from; digests of all other files
+    norms.npz         what is normal in the scenes (backgrounds, noise, repetitions), for repair
+    flow.npz          how far apart in time motion is measured in each scene
+    training.csv      Id and reliability of the training frames
+    <model>/          weights.safetensors, card.json, train_scores.csv (held-out scores), fit.json (how it was fitted)
+
+No training frame is in it. Copied to another machine it gives the same scores, to the bit on the same hardware.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pixelplay.cards import config_of, read_card, well_formed
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import atomic_path, check, read_json, sealed, sha256_of, write_json
+from pixelplay.flow.speed import Baselines
+from pixelplay.fusion.prior import prior_weights
+from pixelplay.fusion.recipe import Frames
+from pixelplay.fusion.recipes.default import fuse
+from pixelplay.fusion.scores import ScoreFile, read_table, write_table
+from pixelplay.model import Model, Scores
+from pixelplay.paths import RunPaths
+from pixelplay.registry import MODELS, model_class
+from pixelplay.repair.norms import TrainingNorms
+from pixelplay.visual.events import Threshold, threshold_from_training
+
+if TYPE_CHECKING:
+    from pixelplay.result import Result
+
+BUNDLE = 1
+"""Version of the bundle's layout."""
+ABOUT, TRAINING, TRAIN_SCORES, FIT = "detector.json", "training.csv", "train_scores.csv", "fit.json"
+AGAIN = "copy the whole folder again, or fit it again: pixelplay fit NORMAL_VIDEOS --output DETECTOR"
+
+
+def about_model(cls: type[Model]) -> dict[str, Any]:
+    """What the ensemble has to know of a model, as it stands beside its scores."""
+    return {"model": cls.name, "family": cls.family, "kind": cls.kind, "sigma": cls.sigma, "weight": cls.weight}
+
+
+def mean_score(members: Mapping[str, ScoreFile], frames: Frames, weights: Mapping[str, float], *, causal: bool
+               ) -> np.ndarray:
+    """(N,) weighted mean of the members' calibrated and smoothed scores, in deviations above normal."""
+    z = fuse(members, frames, weights, causal=causal).processed
+    return sum(w * z[m] for m, w in weights.items()) / sum(weights.values())
+
+
+class Detector:
+    """A bundle that was checked. Make one with `load` (or `pixelplay.load`, `pixelplay.fit`).
+
+    Attributes:
+        folder: where it lies.
+        about: what detector.json holds.
+    """
+
+    def __init__(self, folder: Path, about: Mapping[str, Any]):
+        self.folder, self.about = Path(folder), about
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Detector:
+        """Open a bundle and check every file of it.
+
+        Raises:
+            PixelPlayError: no bundle, one of another version, or a file that is missing, damaged or not of it; each
+                says which.
+        """
+        folder = Path(folder)
+        if not (folder / ABOUT).exists():
+            raise PixelPlayError(f"{folder} holds no {ABOUT}", expected="a detector that pixelplay fit made",
+                                 mend="pixelplay fit NORMAL_VIDEOS --output DETECTOR, or name "
+                                 "Final_codes/Final_models/avenue")
+        about = read_json(folder / ABOUT)
+        found = about.get("bundle") if isinstance(about, dict) else None
+        if found != BUNDLE:
+            raise PixelPlayError(f"{folder} is a detector of version {found}", expected=f"version {BUNDLE}",
+                                 mend="fit it again with this release, or use the release it was made with")
+        try:
+            for name, digest in about["files"].items():
+                if not (folder / name).is_file() or sha256_of(folder / name) != digest:
+                    raise PixelPlayError(f"{folder / name} is missing or is not the file that {ABOUT} names",
+                                         mend=AGAIN)
+            unknown = [m for m in about["models"] if m not in MODELS]
+            versions = {m: v for m, v in about["models"].items() if m in MODELS and model_class(m).version != v}
+        except (KeyError, TypeError, AttributeError) as cause:
+            raise PixelPlayError(f"{folder / ABOUT} is no detector of this version: {cause!r}", mend=AGAIN) from cause
+        if unknown or versions:
+            raise PixelPlayError(f"{folder} was fitted with " + ", ".join(
+                [*(f"'{m}', which this release does not know" for m in unknown),
+                 *(f"version {v} of {m}" for m, v in versions.items())]),
+                expected=", ".join(f"version {model_class(m).version} of {m}" for m in versions) or ", ".join(MODELS),
+                mend="fit it again with this release, or use the release it was made with")
+        return cls(folder, about)
+
+    @classmethod
+    def find(cls, place: Path | str) -> Detector:
+        """Open the bundle in a folder, or the one of the run whose output folder it is."""
+        place = Path(place)
+        return cls.load(place if (place / ABOUT).exists() or not RunPaths(place).detector.is_dir()
+                        else RunPaths(place).detector)
+
+    # ---- what it holds ------------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its models, in the registry's order."""
+        return tuple(m for m in MODELS if m in self.about["models"])
+
+    @property
+    def profile(self) -> str:
+        """The profile its models were fitted with."""
+        return self.about["profile"]
+
+    @property
+    def digest(self) -> str:
+        """Names this detector: differs where any file of it does."""
+        return sha256_of(self.folder / ABOUT)
+
+    def choose(self, names: Sequence[str] | None) -> tuple[str, ...]:
+        """Some of its models, all where none are named. Raises PixelPlayError for one it does not have."""
+        absent = [n for n in names or () if n not in self.names]
+        if absent:
+            raise PixelPlayError(f"{self.folder} has no model {', '.join(absent)}", expected=", ".join(self.names))
+        return tuple(n for n in self.names if not names or n in names)
+
+    def model(self, name: str) -> Model:
+        """One of its models, loaded and ready to score."""
+        return model_class(name).load(self.folder / name)
+
+    def config(self, name: str) -> Any:
+        """The settings one of its models was fitted with."""
+        cls = model_class(name)
+        with well_formed(self.folder / name):
+            return config_of(read_card(self.folder / name, model=name, version=cls.version), cls.Config())
+
+    @functools.cached_property
+    def norms(self) -> TrainingNorms:
+        """What is normal in its scenes."""
+        return TrainingNorms.load(self.folder)
+
+    @functools.cached_property
+    def baselines(self) -> Baselines:
+        """How far apart in time motion is measured."""
+        return Baselines.load(self.folder)
+
+    @functools.cached_property
+    def training(self) -> Frames:
+        """Its training frames: names, numbers and reliabilities, no pictures."""
+        return read_training(self.folder)
+
+    def members(self, names: Sequence[str] | None = None) -> dict[str, ScoreFile]:
+        """Held-out scores of the training frames by model, in the form of score files: what new scores are
+        calibrated by, and what an alarm threshold is taken from."""
+        found = {}
+        for name in self.choose(names):
+            ids, values = read_table(self.folder / name / TRAIN_SCORES, self.training.ids)
+            found[name] = ScoreFile(name, ids, values, ids, values, about_model(model_class(name)))
+        return found
+
+    def weights(self, names: Sequence[str] | None = None) -> dict[str, float]:
+        """Weights of (some of) its models in the ensemble; they sum to 1."""
+        chosen = {n: self.about["weights"][n] for n in self.choose(names)}
+        return {n: w / sum(chosen.values()) for n, w in chosen.items()}
+
+    def threshold(self, names: Sequence[str] | None = None, *, live: bool = False) -> Threshold:
+        """When an event begins and ends, from held-out training scores."""
+        if self.choose(names) == self.names:
+            return Threshold(**self.about["thresholds"]["live" if live else "recorded"])
+        return threshold_from_training(mean_score(self.members(names), self.training, self.weights(names), causal=live))
+
+    # ---- what it does -------------------------------------------------------------------------------------------
+
+    def score(self, videos: Path | str, output: Path | str | None = None, *, models: Sequence[str] | None = None,
+              labels: Path | str | None = None, repair: bool = True) -> Result:
+        """Score new footage of the same camera. Nothing is trained, and no training frame is read.
+
+        Args:
+            videos: folder of videos or of frame folders, one video, or a known dataset (its test split is scored).
+            output: where frames, scores, submission and report go; a folder named after the videos below ./outputs
+                (/kaggle/working on Kaggle) when None. Called again, it keeps what is finished.
+            models: some of the detector's models; all when None.
+            labels: ground truth, for the report's metrics alone.
+            repair: False leaves corrupted frames as they are.
+        Returns:
+            `Result`: scores of N frames, events, report.
+        Raises:
+            PixelPlayError: no footage there, footage that cannot be read, or an output that cannot be written.
+        """
+        from pixelplay.environment import default_output
+        from pixelplay.pipeline import Options, Run
+        from pixelplay.result import Result
+
+        videos = Path(videos)
+        run = Run(Options(verb="score", detector=self.folder, test=videos, repair=repair,
+                          output=Path(output) if output else default_output() / (videos.stem or "scored"),
+                          labels=Path(labels) if labels else None, models=self.choose(models)))
+        run.all()
+        return Result(run.output)
+
+
+# ---- making one ---------------------------------------------------------------------------------------------------
+
+
+def write_training(folder: Path, table: pd.DataFrame) -> None:
+    """Keep Id and reliability of the training frames (rows of a manifest)."""
+    with sealed(Path(folder) / TRAINING) as part:
+        table[["Id", "reliability"]].to_csv(part, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def read_training(folder: Path) -> Frames:
+    """The training frames of a bundle. Raises PixelPlayError where the table is damaged."""
+    path = Path(folder) / TRAINING
+    check(path)
+    table = pd.read_csv(path, dtype={"Id": str})
+    return Frames.of_ids(table["Id"].tolist(), dict(zip(table["Id"], table["reliability"].astype(float))))
+
+
+def write_model(folder: Path, model: Model, ids: np.ndarray, held_out: Scores, about: Mapping[str, Any]) -> None:
+    """Put a fitted model into a bundle's folder: weights, held-out scores and, last, how it was fitted."""
+    place = Path(folder) / model.name
+    model.save(place)
+    write_table(place / TRAIN_SCORES, ids, held_out.values)
+    write_json(place / FIT, dict(about), seal=True)
+
+
+def fitted(folder: Path) -> list[str]:
+    """Models of which a bundle's folder holds everything."""
+    return [name for name in MODELS if (Path(folder) / name / FIT).exists()]
+
+
+def write_detector(folder: Path, names: Sequence[str], about: Mapping[str, Any]) -> Detector:
+    """Close a bundle: weights of the ensemble, thresholds and the digests of all its files.
+
+    Args:
+        folder: holds norms, baselines, training frames and the fitted models.
+        names: models that are part of it; folders of others are removed.
+        about: what else is to be known (profile, seed, versions, training footage).
+    """
+    folder = Path(folder)
+    for other in fitted(folder):
+        if other not in names:
+            shutil.rmtree(folder / other)
+    unfinished = Detector(folder, {"models": {n: model_class(n).version for n in names}})
+    members = unfinished.members()
+    weights = prior_weights(members)
+    thresholds = {key: threshold_from_training(mean_score(members, unfinished.training, weights, causal=key == "live"))
+                  for key in ("recorded", "live")}
+    files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*")
+                   if p.is_file() and not p.name.startswith(".") and p.name != ABOUT)
+    write_json(folder / ABOUT, {
+        **about, "bundle": BUNDLE, "models": unfinished.about["models"], "weights": weights,
+        "thresholds": {k: dataclasses.asdict(t) for k, t in thresholds.items()},
+        "files": {name: sha256_of(folder / name) for name in files}}, seal=True)
+    return Detector.load(folder)
+
+
+def copy_detector(detector: Detector, target: Path) -> Detector:
+    """Copy a bundle, its index last; returns the copy. Nothing is done where the same one is there already."""
+    target = Path(target)
+    if (target / ABOUT).exists() and sha256_of(target / ABOUT) == detector.digest:
+        return Detector.load(target)
+    if target.exists():
+        shutil.rmtree(target)
+    for name in (*detector.about["files"], ABOUT):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(target / name) as part:
+            shutil.copyfile(detector.folder / name, part)
+    return Detector.load(target)

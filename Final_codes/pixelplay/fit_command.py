@@ -1,0 +1,89 @@
+"""`pixelplay fit` (and `pixelplay.fit`): normal footage in, a detector out."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pixelplay.detector import Detector, copy_detector
+from pixelplay.environment import default_output, hardware
+from pixelplay.errors import PixelPlayError
+from pixelplay.pipeline import Options, Run
+from pixelplay.run_command import (
+    UNFINISHED,
+    add_fitting_arguments,
+    add_time_arguments,
+    carry_out,
+    check,
+    make_schedule,
+    read_options,
+    summary,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare NORMAL and the options."""
+    parser.add_argument("train", type=Path, metavar="NORMAL", help="anomaly-free footage of one camera or of "
+                        "several: a folder of videos or frame folders, one video, or a known dataset (its training "
+                        "split)")
+    parser.add_argument("--output", type=Path, metavar="DETECTOR", help="folder of the detector; frames and "
+                        "checkpoints lie in DETECTOR.work until it is finished (default: outputs/detector)")
+    add_fitting_arguments(parser)
+    add_time_arguments(parser)
+    parser.set_defaults(verb="fit")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, plan, fit and print the summary."""
+    target = place_of(args.output)
+    job = open_fit(target, read_options(args))
+    print(f"{hardware().name}, {hardware().dtype}; profile {job.options.profile}; writing to {target}")
+    done = carry_out(job, preflight_only=args.preflight)
+    if not done:
+        return 0
+    print()
+    print(summary(job, done | {"detector": finish(job, target).folder}))
+    return UNFINISHED if done["failed"] else 0
+
+
+def fit_detector(normal_videos: Path | str, output: Path | str | None, **options: Any) -> Detector:
+    """See `pixelplay.fit`."""
+    target = place_of(output)
+    unknown = set(options) - {"profile", "models", "settings", "seed", "hours", "force"}
+    if unknown:
+        raise TypeError(f"fit() got unexpected options {sorted(unknown)}")
+    if "settings" in options:
+        options["settings"] = {k: str(v) for k, v in options["settings"].items()}
+    if "models" in options:
+        options["models"] = tuple(options["models"])
+    job = open_fit(target, Options(verb="fit", train=Path(normal_videos), **options))
+    make_schedule(job, check(job))
+    failed = job.all()["failed"]
+    if failed:
+        raise PixelPlayError("; ".join(f"{name} could not be fitted: {reason}" for name, reason in failed.items()),
+                             mend="mend what failed and call again (what is finished is kept), or leave these models "
+                             "out")
+    return finish(job, target)
+
+
+def place_of(output: Path | str | None) -> Path:
+    """Where a detector goes."""
+    return Path(output) if output else default_output() / "detector"
+
+
+def open_fit(target: Path, options: Options) -> Run:
+    """A run that fits, in a folder beside the detector's. Raises PixelPlayError where another thing lies there."""
+    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / "detector.json").exists())):
+        raise PixelPlayError(f"{target} is there and is no detector", expected="a new folder, or a detector to replace",
+                             mend="choose another --output DETECTOR")
+    return Run(dataclasses.replace(options, output=target.with_name(f"{target.name}.work")))
+
+
+def finish(job: Run, target: Path) -> Detector:
+    """Put the finished bundle into its place, and remove frames and checkpoints."""
+    found = copy_detector(Detector.load(job.paths.detector), target)
+    shutil.rmtree(job.output)
+    return found
