@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": ("pixelplay.evaluation.command", "add_arguments", "run", "metrics of score files against labels"),
     "watch": ("pixelplay.live_command", "add_arguments", "run", "score a live camera, a stream or a file as it comes"),
     "watch-file": ("pixelplay.visual.command", "add_arguments", "run", "annotated video of a finished run"),
+    "report": ("pixelplay.visual.report_command", "add_arguments", "run", "write a finished run's report, and open it"),
     "fetch": ("pixelplay.fetch_command", "add_arguments", "run",
               "make the dataset that lets Kaggle run without internet: weights, wheels, this code"),
     "verify": ("pixelplay.verify_command", "add_arguments", "run", "check that the files of a run are undamaged"),

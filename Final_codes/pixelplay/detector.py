@@ -27,6 +27,7 @@ from pixelplay.cards import config_of, read_card, well_formed
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, check, read_json, sealed, sha256_of, write_json
 from pixelplay.flow.speed import Baselines
+from pixelplay.fusion.events import Threshold, threshold_from_training
 from pixelplay.fusion.prior import prior_weights
 from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import fuse
@@ -35,7 +36,6 @@ from pixelplay.model import Model, Scores
 from pixelplay.paths import RunPaths
 from pixelplay.registry import MODELS, model_class
 from pixelplay.repair.norms import TrainingNorms
-from pixelplay.visual.events import Threshold, threshold_from_training
 
 if TYPE_CHECKING:
     from pixelplay.result import Result

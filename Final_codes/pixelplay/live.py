@@ -24,12 +24,12 @@ from pixelplay.data.footage import Footage, segments
 from pixelplay.data.ids import frame_id
 from pixelplay.detector import Detector
 from pixelplay.flow.speed import cell_size, measure
+from pixelplay.fusion.events import reason_from_models
 from pixelplay.fusion.levels import WINDOW
 from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import SIGMA, fuse
 from pixelplay.fusion.smoothing import TRUNCATE
 from pixelplay.visual.annotate import Box
-from pixelplay.visual.events import reason_from_models
 from pixelplay.visual.overlays import blend_heat
 from pixelplay.visual.people import People
 

@@ -25,9 +25,9 @@ from pixelplay.detector import Detector
 from pixelplay.environment import default_output, hardware, limit_threads
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import clear_errors
+from pixelplay.fusion.events import Event, EventStream
 from pixelplay.live import VIDEO, LiveScorer, Scored
 from pixelplay.live_source import Source
-from pixelplay.visual.events import Event, EventStream
 from pixelplay.visual.live_video import LiveVideo
 
 log = logging.getLogger(__name__)

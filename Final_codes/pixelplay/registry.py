@@ -7,6 +7,7 @@ import importlib
 from pixelplay.errors import PixelPlayError
 from pixelplay.model import Model
 
+UNEXPLAINED = "scored high by this model"
 MODELS = {
     "global_memory": "pixelplay.two_stream.global_memory:GlobalMemory",
     "local_memory": "pixelplay.two_stream.local_memory:LocalMemory",
@@ -23,3 +24,18 @@ def model_class(name: str) -> type[Model]:
         raise PixelPlayError(f"there is no model '{name}'", expected="one of " + ", ".join(MODELS))
     module, _, attribute = MODELS[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def model_title(name: str) -> str:
+    """A model's name for people; a score file of another maker's keeps its own."""
+    return registered(name, "title") or name.replace("_", " ")
+
+
+def model_explain(name: str) -> str:
+    """What a high score of a model means, in words."""
+    return registered(name, "explain") or UNEXPLAINED
+
+
+def registered(name: str, attribute: str) -> str:
+    """What a registered model says of itself; '' for a score file of another maker's."""
+    return getattr(model_class(name), attribute) if name in MODELS else ""

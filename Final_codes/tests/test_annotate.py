@@ -10,12 +10,13 @@ from pixelplay.cli import main
 from pixelplay.data.layouts import find_dataset
 from pixelplay.data.manifest import Manifest
 from pixelplay.errors import PixelPlayError
+from pixelplay.fusion.events import Event, Threshold
 from pixelplay.fusion.scores import write_scores
 from pixelplay.repair.stage import prepare
 from pixelplay.sample.dataset import make_sample
-from pixelplay.visual import plots
-from pixelplay.visual.annotate import Box, annotate_video, draw_frame, overlay_heat, put_text
-from pixelplay.visual.events import Event, Threshold
+from pixelplay.visual import plots, style
+from pixelplay.visual.annotate import Strip, annotate_video, draw_frame, overlay_heat, put_text
+from pixelplay.visual.people import Box
 
 RULE = Threshold(2.0, 1.0, "")
 
@@ -62,7 +63,9 @@ def test_a_hole_in_the_numbers_stays_a_hole_in_time(tmp_path):
     np.testing.assert_allclose(times, np.arange(30) / 10, atol=1e-3)
     middle = [f[32, 60].mean() for _, f in frames]
     assert middle[5] == pytest.approx(200, abs=8)
-    assert middle[15] == pytest.approx(200 / 3, abs=10)  # nothing was seen: the last picture, darkened
+    assert middle[15] == pytest.approx(200, abs=8)  # nothing was seen: the last picture stands, and does not flash
+    corner = [f[6:16, 40:90].astype(int) for _, f in frames]
+    assert np.abs(corner[15] - corner[5]).mean() > 20  # and says so
     assert middle[25] == pytest.approx(80, abs=8)
 
 
@@ -102,19 +105,54 @@ def test_frames_are_taken_one_at_a_time(tmp_path):
     assert most[0] <= 12  # views made on the way count as well; forty would mean the video is held in memory
 
 
-def test_marks_follow_score_event_and_heat():
+def test_only_unusual_actors_are_drawn():
     frame = np.full((120, 160, 3), 100, np.uint8)
-    calm = draw_frame(frame, 0, None, 25.0, [Box((40, 40, 60, 80), 0.0)])
-    loud = draw_frame(frame, 0, None, 25.0, [Box((40, 40, 60, 80), 5.0, "fast")])
+    calm = draw_frame(frame, [Box((40, 40, 60, 80), 1.9, "", 1, ((10, 60), (40, 60)))])
+    assert (calm == frame).all() and calm is not frame
+    high = draw_frame(frame, [Box((40, 40, 60, 80), 5.0, "fast", 1, ((10, 60), (40, 60)))])
+    assert tuple(high[60, 40]) == tuple(high[60, 20]) == (213, 94, 0)  # its box, and the way it came
     assert (frame == 100).all()
-    assert tuple(calm[60, 40]) != tuple(loud[60, 40])
-    assert tuple(loud[60, 40]) == (213, 94, 0)
+
+
+def test_heat_tints_and_outlines_but_hides_nothing():
+    frame = np.full((120, 160, 3), 100, np.uint8)
+    frame[70:90, 80:100:4] = 30  # an object with stripes
     hot = np.zeros((6, 8), np.float32)
-    hot[3, 4] = 1.0
+    hot[3:5, 4:6] = 1.0
     warm = overlay_heat(frame, hot)
-    assert (warm[70, 90] != frame[70, 90]).any() and (warm[5, 5] == frame[5, 5]).all()
+    assert (warm[5, 5] == frame[5, 5]).all()
+    inside, before = warm[76:84, 86:94].astype(int), frame[76:84, 86:94].astype(int)
+    assert np.ptp(inside[..., 0]) >= 0.69 * np.ptp(before[..., 0])  # the stripes are still seen
+    assert (warm == style.rgb(style.YELLOW)).all(axis=2).sum() > 40  # the contour
     assert (overlay_heat(frame, np.zeros((6, 8))) == frame).all()
     assert overlay_heat(frame, np.full((6, 8), np.nan)).shape == frame.shape
+
+
+def test_a_strip_marks_both_thresholds_and_dims_what_comes():
+    frame, numbers = np.full((200, 300, 3), 100, np.uint8), np.arange(60)
+    scores = np.where(numbers > 40, 4.0, 0.5)
+    Strip.of_video(scores, RULE).draw(frame, numbers, scores, 30, (0, 59))
+    yellow = (frame[-28:] == style.rgb(style.YELLOW)).all(axis=2).sum(axis=1)
+    assert (yellow > 60).sum() == 2
+    bright = (frame[-28:] >= 250).all(axis=2).any(axis=0)
+    assert bright[:140].all() and not bright[170:].any()
+
+
+def test_a_strip_of_a_long_video_keeps_every_peak():
+    numbers, scores = np.arange(50_000), np.zeros(50_000)
+    scores[30_003] = 9.0
+    frame = np.zeros((100, 200, 3), np.uint8)
+    Strip.of_video(scores, None).draw(frame, numbers, scores, 49_999, (0, 49_999))
+    assert (frame[-26:-20, 118:122] >= 200).all(axis=2).any()
+
+
+def test_notes_are_written_and_not_held_over_a_gap(tmp_path):
+    numbers = np.r_[0:5, 10:12]
+    path = annotate_video(grey(7, (120, 320)), np.zeros(7), tmp_path / "o.mp4", fps=25, numbers=numbers,
+                          notes=lambda row: "noisy" if row == 4 else "")
+    frames = [f for _, f in read_back(path)[2]]
+    corner = [f[8:20, 260:314].astype(int).mean() for f in frames]
+    assert abs(corner[3] - 120) < 6 and corner[4] > 150 and len(frames) == 12
 
 
 def test_an_event_frames_the_picture(tmp_path):
@@ -129,8 +167,9 @@ def test_an_event_frames_the_picture(tmp_path):
 
 def test_text_stays_inside_a_small_frame():
     frame = np.zeros((30, 40, 3), np.uint8)
-    put_text(frame, "a very long line of words with unicode \u00e9", (38, 28), 0.4, (255, 255, 255), (9, 9, 9))
+    put_text(frame, "a very long line of words with unicode \u00e9", (38, 28), 11, (255, 255, 255), (9, 9, 9))
     assert frame.any()
+    put_text(np.zeros((6, 5, 3), np.uint8), "words", (0, 0), 11, (255, 255, 255), (9, 9, 9))
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +198,7 @@ def test_watch_file_of_a_folder_of_the_run(sample_run, tmp_path):
     assert (codec.name, codec.width, codec.height, rate) == ("h264", 320, 180, 25)
     assert len(frames) == numbers.max() - numbers.min() + 1
     events = (tmp_path / "out.events.csv").read_text().splitlines()
-    assert events[0].startswith("video,first_frame") and len(events) == 2 and "STAE" in events[1]
+    assert events[0].startswith("event,video,first_frame") and len(events) == 2 and "STAE" in events[1]
 
 
 @pytest.mark.parametrize(("video", "scores", "output", "words"), [

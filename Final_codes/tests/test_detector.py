@@ -17,11 +17,11 @@ from pixelplay.cli import main
 from pixelplay.detector import Detector
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import sha256_of
+from pixelplay.fusion.events import threshold_from_training
 from pixelplay.pipeline import Options, Run
 from pixelplay.registry import MODELS, model_class
 from pixelplay.sample.dataset import make_sample
 from pixelplay.two_stream.local_memory import LocalMemory
-from pixelplay.visual.events import threshold_from_training
 
 pytestmark = pytest.mark.slow
 NAMES = ("local_memory", "unet", "stae")

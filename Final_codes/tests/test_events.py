@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pixelplay.visual.events import EventStream, Threshold, find_events, reason_from_models, threshold_from_training
+from pixelplay.fusion.events import EventStream, Threshold, find_events, reason_from_models, threshold_from_training
+from pixelplay.registry import model_class
 
 RULE = Threshold(2.0, 1.0, "")
 
@@ -55,7 +56,7 @@ def test_loudest_first_and_reasons_belong_to_the_peak():
     z = {"stae": scores.copy(), "unet": scores * 0.5}
     events = one_video(scores, reason=lambda row: reason_from_models(z, row))
     assert [e.peak_frame for e in events] == [44, 5]
-    assert "STAE" in events[0].reason and "6.0" in events[0].reason
+    assert events[0].reason == f"{model_class('stae').explain} (STAE)"
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

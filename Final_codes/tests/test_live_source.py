@@ -22,9 +22,9 @@ from mjpeg_server import MjpegServer, picture
 from pixelplay import live_command, live_source
 from pixelplay.cli import main
 from pixelplay.errors import PixelPlayError
+from pixelplay.fusion.events import Threshold
 from pixelplay.live import Scored
 from pixelplay.live_source import Lost, Source, masked
-from pixelplay.visual.events import Threshold
 
 GOOD = [picture(10 * i) for i in range(20)]
 MEASURED = Source._measure

@@ -38,11 +38,7 @@ class Mender:
         frame = turn(frame, int(row.orientation))
         if row.impulse:
             frame = cv2.medianBlur(frame, 3)
-        if row.dx or row.dy:
-            height, width = frame.shape[:2]
-            back = np.float32([[1, 0, -row.dx * width / self.working_size[1]],
-                               [0, 1, -row.dy * height / self.working_size[0]]])
-            frame = cv2.warpAffine(frame, back, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        frame = self._moved_back(frame, row)
         exposed = row.gain != 1.0 or row.offset != 0.0
         if exposed and row.gain > 0.1:
             frame = cv2.convertScaleAbs(np.maximum((frame.astype(np.float32) - row.offset) / row.gain, 0))
@@ -50,6 +46,18 @@ class Mender:
             sigma = IMPULSE_RESIDUE if row.impulse else row.sigma / (row.gain if row.gain > 0.1 else 1.0)
             return self._denoiser(int(row.scene))(frame, float(sigma))
         return frame
+
+    def upright(self, frame: np.ndarray, row) -> np.ndarray:
+        """The raw frame turned and moved back, so that places fit; its pixels are those that were filmed."""
+        return frame if row.scene < 0 else self._moved_back(turn(frame, int(row.orientation)), row)
+
+    def _moved_back(self, frame: np.ndarray, row) -> np.ndarray:
+        if not (row.dx or row.dy):
+            return frame
+        height, width = frame.shape[:2]
+        back = np.float32([[1, 0, -row.dx * width / self.working_size[1]],
+                           [0, 1, -row.dy * height / self.working_size[0]]])
+        return cv2.warpAffine(frame, back, (width, height), borderMode=cv2.BORDER_REPLICATE)
 
     def _denoiser(self, scene: int) -> Denoiser:
         known = self._local.__dict__.setdefault("denoisers", {})

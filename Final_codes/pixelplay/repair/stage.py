@@ -118,9 +118,11 @@ def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None
     return repaired
 
 
-def open_footage(folder: Path, split: str, workers: int | None = None) -> Footage:
+def open_footage(folder: Path, split: str, workers: int | None = None, *, as_filmed: bool = False) -> Footage:
     """The footage of a finished stage 1: repaired working-size frames, and full-size frames repaired on the fly.
 
+    Args:
+        as_filmed: full-size frames are only turned and moved back, for people to look at.
     Raises:
         PixelPlayError: stage 1 is not finished, or the split is not there.
     """
@@ -143,13 +145,14 @@ def open_footage(folder: Path, split: str, workers: int | None = None) -> Footag
     if not changed.any():
         return footage
     mender = _mender(TrainingNorms.load(folder), raw.full_size)
+    mend = mender.upright if as_filmed else mender
 
     def stream(rows: np.ndarray) -> Iterator[np.ndarray]:
         rows = np.asarray(rows, dtype=np.int64)
         pairs = zip(rows.tolist(), raw.open_stream(rows))
 
         def work(pair: tuple[int, np.ndarray]) -> np.ndarray:
-            return mender(pair[1], rows_of[pair[0]]) if changed[pair[0]] else pair[1]
+            return mend(pair[1], rows_of[pair[0]]) if changed[pair[0]] else pair[1]
 
         with contextlib.closing(bounded_map(work, pairs, workers)) as mended:
             yield from mended

@@ -13,7 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
 from pixelplay.visual import style
-from pixelplay.visual.annotate import Box, draw_boxes, text_size
+from pixelplay.visual.annotate import draw_boxes
+from pixelplay.visual.people import Box
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ def actors_figure(frame: np.ndarray, boxes: Sequence[Box], comparisons: Sequence
                   title: str = "") -> Figure:
     """The frame with its boxes coloured by score, and beside it the loudest actors with their nearest training crop."""
     drawn, shown = np.ascontiguousarray(frame).copy(), list(comparisons)[:3]
-    draw_boxes(drawn, boxes, text_size(frame.shape[0]))
+    draw_boxes(drawn, boxes)
     figure = style.new_figure(11 if shown else 6.5, 4.2, photo=True)
     left, right = figure.subfigures(1, 2, width_ratios=[2.1, 1]) if shown else (figure, None)
     style.picture(left.subplots(), drawn, title or "actors by score")
@@ -93,11 +94,16 @@ def square(image: np.ndarray) -> np.ndarray:
     return out
 
 
-def crop(frame: np.ndarray, xyxy: Sequence[float], *, margin: float = 0.15) -> np.ndarray:
-    """The part of a frame (H, W, 3) in a box and a margin around it; at least one pixel, never outside."""
+def crop(frame: np.ndarray, xyxy: Sequence[float], *, context: float = 2.0, least: int = 96) -> np.ndarray:
+    """The part of a frame (H, W, 3) around a box, so much larger that one sees where it is; never outside the frame.
+
+    Args:
+        context: side of the square over the longer side of the box; least: of the square, in pixels of the frame.
+    """
     x0, y0, x1, y1 = (float(v) for v in xyxy)
-    dx, dy = margin * (x1 - x0), margin * (y1 - y0)
     height, width = frame.shape[:2]
-    left, top = int(np.clip(x0 - dx, 0, width - 1)), int(np.clip(y0 - dy, 0, height - 1))
-    right, bottom = int(np.clip(np.ceil(x1 + dx), left + 1, width)), int(np.clip(np.ceil(y1 + dy), top + 1, height))
-    return frame[top:bottom, left:right]
+    side = max(least, round(context * max(x1 - x0, y1 - y0)))
+    sides = min(side, height), min(side, width)
+    top = int(np.clip(round((y0 + y1 - sides[0]) / 2), 0, height - sides[0]))
+    left = int(np.clip(round((x0 + x1 - sides[1]) / 2), 0, width - sides[1]))
+    return frame[top:top + sides[0], left:left + sides[1]]

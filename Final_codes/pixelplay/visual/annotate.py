@@ -1,14 +1,15 @@
-"""Annotated video: picture, heat map, boxes with reasons, running score strip, events.
+"""Annotated video: what is unusual in each frame, where the scores stand, and when an event lasts.
 
 Reads an iterator of RGB frames and arrays of the same length; writes one H.264 MP4 that plays in any browser
 (yuv420p, index at the front), at the frames' own size and rate. One frame is held at a time, so memory does not grow
-with the video. A hole in the frame numbers stays a hole in time: the last picture stands still, darkened, for as long,
-so frame n of the output always lies (n - first number) / fps seconds from its start.
+with the video. A hole in the frame numbers stays a hole in time: the last picture stands still, with a note in its
+corner, for as long, so frame n of the output always lies (n - first number) / fps seconds from its start.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
@@ -16,34 +17,31 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import matplotlib
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from pixelplay.data.decoding import import_av
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path
+from pixelplay.fusion.events import Event, Threshold
 from pixelplay.visual import style
-from pixelplay.visual.events import Event, Threshold
+from pixelplay.visual.people import ACTOR_ALARM, ACTOR_NOTE, Box
 
-FONT = cv2.FONT_HERSHEY_SIMPLEX
-ACTOR_ALARM, ACTOR_NOTE = 3.0, 2.0
-"""Deviations above normal from which an actor is called unusual, and from which its number is shown."""
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 ALARM_GROUND = (150, 66, 0)  # vermillion, dark enough for a white curve on it
-
-
-@dataclasses.dataclass(frozen=True)
-class Box:
-    """One actor of one frame: xyxy in pixels of the frame, calibrated score, reason in words."""
-
-    xyxy: tuple[float, float, float, float]
-    score: float
-    words: str = ""
+CONTOUR = 0.5
+"""Heat from which a place is inside the contour."""
+TINT = 0.3
+"""Most of a pixel's colour that the tint of the heat takes."""
 
 
 def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: Path | str, *, fps: float,
                    numbers: np.ndarray | None = None, threshold: Threshold | None = None,
                    boxes: Callable[[int], Sequence[Box]] | None = None,
-                   heat: Callable[[int], np.ndarray | None] | None = None, events: Sequence[Event] = (),
-                   labels: np.ndarray | None = None, quality: int = 23) -> Path:
+                   heat: Callable[[int], np.ndarray | None] | None = None,
+                   notes: Callable[[int], str] | None = None, events: Sequence[Event] = (),
+                   labels: np.ndarray | None = None, strip: bool = True, quality: int = 23) -> Path:
     """Write the annotated video of one video.
 
     Args:
@@ -54,8 +52,10 @@ def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: P
         threshold: of the final score, drawn on the strip.
         boxes: row -> the boxes of that frame.
         heat: row -> (h, w) float in [0, 1] of any size, 0 = nothing to see; or None.
+        notes: row -> what was done to that frame, shown in its corner; '' = nothing.
         events: those of this video, for the banner and the marks on the strip.
         labels: (N,) bool ground truth, drawn as a yellow line on the strip where known.
+        strip: draw the curve of the scores over the bottom of the picture.
         quality: x264's constant rate factor; lower is better and larger.
     Raises:
         PixelPlayError: no frames, fewer or more frames than scores, or frames of different sizes.
@@ -69,7 +69,8 @@ def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: P
         raise PixelPlayError(f"{out_path.name}: there are no frames to annotate",
                              mend="check that the video belongs to the run whose scores were given")
     height, width = first.shape[:2]
-    strip = Strip(width, height, numbers, scores, threshold, events, labels)
+    curve = Strip.of_video(scores, threshold)
+    span = (int(numbers[0]), int(numbers[-1]))
     rate = Fraction(fps).limit_denominator(1001)
     with atomic_path(out_path) as part, import_av().open(str(part), "w", format="mp4",
                                                 options={"movflags": "+faststart"}) as container:
@@ -87,18 +88,35 @@ def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: P
                 raise PixelPlayError(f"{out_path.name}: frame {numbers[row]} is {frame.shape[1]}x{frame.shape[0]}",
                                      expected=f"{width}x{height} like the first frame")
             for missing in range(int(numbers[row - 1]) + 1 if row else int(numbers[0]), int(numbers[row])):
-                blank = draw_missing(frame_before, missing)
-                container.mux(stream.encode(yuv_picture(blank, missing - int(numbers[0]), rate)))
-            drawn = draw_frame(frame, row, strip, fps, boxes(row) if boxes else (),
-                               heat(row) if heat else None)
+                held = draw_note(frame_before.copy(), f"frame {missing} is missing")
+                container.mux(stream.encode(yuv_picture(held, missing - int(numbers[0]), rate)))
+            event = event_at(events, int(numbers[row]))
+            drawn = draw_frame(frame, boxes(row) if boxes else (), heat(row) if heat else None, words=event is None)
+            if strip:
+                curve.draw(drawn, numbers, scores, int(numbers[row]), span, events=events, labels=labels)
+            draw_state(drawn, f"frame {numbers[row]}   {(numbers[row] - numbers[0]) / fps:.1f} s   score "
+                              f"{scores[row]:.1f}", None if event is None else event_words(event))
+            # what is held while frames are missing carries no note of another frame
             frame_before = drawn
-            container.mux(stream.encode(yuv_picture(drawn, int(numbers[row] - numbers[0]), rate)))
+            note = notes(row) if notes else ""
+            shown = draw_note(drawn.copy(), note) if note else drawn
+            container.mux(stream.encode(yuv_picture(shown, int(numbers[row] - numbers[0]), rate)))
         container.mux(stream.encode())
         if count != len(scores):
             raise PixelPlayError(f"{out_path.name}: {count}{'+' if count > len(scores) else ''} frames but "
                                  f"{len(scores)} scores", expected="one score for each frame",
                                  mend="score this video again, or name the folder that holds its scores")
     return out_path
+
+
+def event_at(events: Sequence[Event], number: int) -> Event | None:
+    """The event a frame number lies in, or None."""
+    return next((e for e in events if e.first_frame <= number <= e.last_frame), None)
+
+
+def event_words(event: Event) -> str:
+    """What an event is called in a picture: its reason without the model that gave it."""
+    return event.reason.split(" (")[0]
 
 
 def yuv_picture(image: np.ndarray, place: int, rate: Fraction) -> Any:
@@ -111,127 +129,152 @@ def yuv_picture(image: np.ndarray, place: int, rate: Fraction) -> Any:
     return picture
 
 
-def draw_missing(before: np.ndarray, number: int) -> np.ndarray:
-    """What is shown where a frame number is missing: the last picture, darkened, saying so."""
-    drawn = before // 3
-    size = text_size(drawn.shape[0])
-    put_text(drawn, f"no frame {number}", (4, 4), size, (255, 255, 255), (0, 0, 0))
-    return drawn
-
-
-def draw_frame(frame: np.ndarray, row: int, strip: Strip | None, fps: float,
-               boxes: Sequence[Box] = (), heat: np.ndarray | None = None) -> np.ndarray:
-    """One annotated frame: a new (H, W, 3) uint8 array; without a strip only heat and boxes."""
+def draw_frame(frame: np.ndarray, boxes: Sequence[Box] = (), heat: np.ndarray | None = None, *,
+               words: bool = True) -> np.ndarray:
+    """One annotated frame: a new (H, W, 3) uint8 array. `words`: say why the highest actor is unusual."""
     drawn = np.ascontiguousarray(frame).copy()
     if heat is not None:
         drawn = overlay_heat(drawn, heat)
-    size = text_size(drawn.shape[0])
-    draw_boxes(drawn, boxes, size)
-    if strip is None:
-        return drawn
-    strip.draw(drawn, row)
-    event = strip.event_at(row)
-    text = f"frame {strip.numbers[row]}  {(strip.numbers[row] - strip.numbers[0]) / fps:.1f} s  " \
-           f"score {strip.scores[row]:.2f}"
-    put_text(drawn, text, (4, 4), size, (255, 255, 255), (0, 0, 0))
-    if event is not None:
-        number, of = event
-        cv2.rectangle(drawn, (0, 0), (drawn.shape[1] - 1, drawn.shape[0] - 1), style.rgb(style.VERMILLION),
-                      max(2, drawn.shape[0] // 120))
-        words = strip.events[number].reason.split(" (")[0]
-        put_text(drawn, f"EVENT {number + 1} of {of}" + (f": {words}" if words else ""),
-                 (4, 8 + line_height(size)), size, (0, 0, 0), style.rgb(style.ORANGE))
+    draw_boxes(drawn, boxes, words=words)
     return drawn
 
 
-class Strip:
-    """The running score strip over the bottom of the picture: what was in full colour, what comes dimmed.
+def draw_state(frame: np.ndarray, text: str, event: str | None) -> np.ndarray:
+    """Write where the video is; in an event, its words below and a frame around the picture; in place.
 
-    Both pictures of the curve are drawn once; a frame costs one blend.
+    Args:
+        event: the event's words ('' = it has none); None outside of events.
+    """
+    size = text_size(frame.shape[0])
+    if event is not None:
+        cv2.rectangle(frame, (0, 0), (frame.shape[1] - 1, frame.shape[0] - 1), style.rgb(style.VERMILLION),
+                      max(3, frame.shape[0] // 90))
+    put_text(frame, text, (6, 6), size, WHITE, BLACK)
+    if event is not None:
+        put_text(frame, f"EVENT: {event}" if event else "EVENT", (6, 8 + line_height(size)), size, BLACK,
+                 style.rgb(style.ORANGE))
+    return frame
+
+
+def draw_note(frame: np.ndarray, text: str) -> np.ndarray:
+    """Write a note on a frame into its upper right corner; in place."""
+    size = text_size(frame.shape[0])
+    put_text(frame, text, (frame.shape[1] - text_width(text, size) - 6, 6), size, BLACK, (235, 235, 235))
+    return frame
+
+
+@dataclasses.dataclass(frozen=True)
+class Strip:
+    """The curve of the scores over the bottom of a picture, of a whole video or of the last seconds of a stream.
+
+    Attributes:
+        low, top: scores at the lower and the upper edge; fixed, so that the curve does not jump.
+        threshold: both its lines are drawn, the one where events begin and the one where they end.
     """
 
-    def __init__(self, width: int, height: int, numbers: np.ndarray, scores: np.ndarray,
-                 threshold: Threshold | None, events: Sequence[Event] = (), labels: np.ndarray | None = None):
-        self.numbers, self.scores = numbers, scores
-        self.events = sorted(events, key=lambda e: e.first_frame)
-        self.width, self.height = width, min(height, max(24, round(0.14 * height)))
+    low: float
+    top: float
+    threshold: Threshold | None = None
+
+    @classmethod
+    def of_video(cls, scores: np.ndarray, threshold: Threshold | None) -> Strip:
+        """For a video whose (N,) scores are all known."""
+        if len(scores) == 0:
+            return cls(0.0, 1.0, threshold)
         low = min(float(scores.min()), 0.0)
-        top = max(float(scores.max()), threshold.high * 1.15 if threshold else low, low + 1e-6)
-        self._x = (numbers - numbers[0]) / max(int(numbers[-1] - numbers[0]), 1) * (width - 1)
-        y = (self.height - 4) - (scores - low) / (top - low) * (self.height - 8)
-        self.past = self._curve(y, events, labels, (255, 255, 255))
-        self.future = self._curve(y, events, labels, (140, 140, 140))
-        if threshold is not None:
-            level = round((self.height - 4) - (threshold.high - low) / (top - low) * (self.height - 8))
-            for x in range(0, width, 8):
-                for image in (self.past, self.future):
-                    cv2.line(image, (x, level), (x + 3, level), style.rgb(style.YELLOW), 1)
+        return cls(low, max(float(scores.max()), threshold.high * 1.15 if threshold else low, low + 1e-6), threshold)
 
-    def _curve(self, y: np.ndarray, events: Sequence[Event], labels: np.ndarray | None, ink) -> np.ndarray:
-        image = np.zeros((self.height, self.width, 3), np.uint8)
-        span = max(int(self.numbers[-1] - self.numbers[0]), 1)
+    @classmethod
+    def of_stream(cls, threshold: Threshold) -> Strip:
+        """For a stream: what it will bring is not known, the threshold is."""
+        return cls(min(0.0, threshold.low), 4.0 * max(threshold.high, 1e-6), threshold)
+
+    def draw(self, frame: np.ndarray, numbers: np.ndarray, scores: np.ndarray, now: int, span: tuple[int, int], *,
+             events: Sequence[Event] = (), labels: np.ndarray | None = None) -> None:
+        """Draw into the bottom of a frame; in place.
+
+        Args:
+            numbers, scores: (N,) frame numbers, increasing, and their scores; what comes after `now` is dimmed.
+            span: frame numbers at the left and the right edge.
+            events: shaded; labels: (N,) bool, a yellow line.
+        """
+        height, width = min(frame.shape[0], max(28, round(0.14 * frame.shape[0]))), frame.shape[1]
+        place = frame[-height:]
+        place[:] = place // 3
+        scale = max(width - 1, 1) / max(span[1] - span[0], 1)
+
+        def x(number: float) -> float:
+            return (number - span[0]) * scale
+
+        def y(score: np.ndarray) -> np.ndarray:
+            return (height - 4) - np.clip((score - self.low) / max(self.top - self.low, 1e-9), 0, 1) * (height - 8)
+
         for event in events:
-            a, b = ((f - self.numbers[0]) / span * (self.width - 1) for f in (event.first_frame, event.last_frame))
-            cv2.rectangle(image, (int(a), 0), (int(np.ceil(b)), self.height), ALARM_GROUND, -1)
+            ends = int(x(event.first_frame)), int(np.ceil(x(event.last_frame)))
+            cv2.rectangle(place, (ends[0], 0), (ends[1], height), ALARM_GROUND, -1)
         if labels is not None:
-            for a, b in style.spans(self.numbers, np.asarray(labels, bool)):
-                a, b = ((f - self.numbers[0]) / span * (self.width - 1) for f in (a, b))
-                cv2.rectangle(image, (int(a), self.height - 3), (int(np.ceil(b)), self.height),
-                              style.rgb(style.YELLOW), -1)
-        x, broken = style.in_runs(self.numbers, y)
-        x = (x - self.numbers[0]) / span * (self.width - 1)
-        cuts = np.flatnonzero(np.isnan(x))
-        for part in np.split(np.stack([x, broken], 1), cuts):
-            points = part[~np.isnan(part[:, 0])]
-            cv2.polylines(image, [np.round(points * 8).astype(np.int32)], False, ink, 1, cv2.LINE_AA, 3)
-        return image
-
-    def draw(self, frame: np.ndarray, row: int) -> None:
-        """Blend the strip into the bottom of `frame` with the cursor at `row`; in place."""
-        cursor = round(float(self._x[row]))
-        image = np.concatenate([self.past[:, :cursor], self.future[:, cursor:]], axis=1)
-        place = frame[frame.shape[0] - self.height:]
-        cv2.addWeighted(place, 0.35, image, 0.8, 0, dst=place)
-        cv2.line(place, (cursor, 0), (cursor, self.height), (255, 255, 255), 1)
-
-    def event_at(self, row: int) -> tuple[int, int] | None:
-        """(index of the event the row lies in, number of events), or None."""
-        for i, event in enumerate(self.events):
-            if event.first_frame <= self.numbers[row] <= event.last_frame:
-                return i, len(self.events)
-        return None
+            for a, b in style.spans(numbers, np.asarray(labels, bool)):
+                cv2.rectangle(place, (int(x(a)), height - 4), (int(np.ceil(x(b))), height), style.rgb(style.YELLOW), -1)
+        if self.threshold is not None:
+            for score, dash in ((self.threshold.high, 8), (self.threshold.low, 3)):
+                level = round(float(y(np.array(score))))
+                for left in range(0, width, 2 * dash):
+                    cv2.line(place, (left, level), (left + dash - 1, level), style.rgb(style.YELLOW), 1)
+        for part, ink in ((numbers >= now, (165, 165, 165)), (numbers <= now, WHITE)):
+            if not part.any():
+                continue
+            columns, heights = style.in_runs(*style.highest_a_column(numbers[part], scores[part], scale),
+                                             max_gap=3 + 2 * int(1 / scale))
+            for run in np.split(np.stack([x(columns), y(heights)], 1), np.flatnonzero(np.isnan(columns))):
+                points = run[~np.isnan(run[:, 0])]
+                if len(points):
+                    cv2.polylines(place, [np.round(points * 8).astype(np.int32)], False, ink, 2, cv2.LINE_AA, 3)
+        cursor = round(x(now))
+        cv2.line(place, (cursor, 0), (cursor, height), WHITE, 1)
 
 
-def overlay_heat(frame: np.ndarray, heat: np.ndarray, strength: float = 0.6) -> np.ndarray:
-    """Blend a heat map (h, w) in [0, 1] over a frame: the hotter, the less of the frame is left. New array."""
+def overlay_heat(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Show a heat map (h, w) in [0, 1] as a light tint and a contour around what is hot: nothing is hidden."""
     full = cv2.resize(np.clip(np.nan_to_num(heat), 0, 1).astype(np.float32), (frame.shape[1], frame.shape[0]),
-                      interpolation=cv2.INTER_LINEAR)
+                      interpolation=cv2.INTER_CUBIC)
     if full.max() <= 0.02:
         return frame
-    colour = cv2.applyColorMap((full * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
-    share = (full * strength)[..., None]
-    return (frame * (1 - share) + colour * share).astype(np.uint8)
+    share = (np.clip(full, 0, 1) * TINT)[..., None]
+    drawn = (frame * (1 - share) + np.array(style.rgb(style.YELLOW)) * share).astype(np.uint8)
+    around, _ = cv2.findContours((full >= CONTOUR).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(drawn, around, -1, BLACK, 3, cv2.LINE_AA)
+    cv2.drawContours(drawn, around, -1, style.rgb(style.YELLOW), 2, cv2.LINE_AA)
+    return drawn
 
 
-def draw_boxes(frame: np.ndarray, boxes: Sequence[Box], size: float) -> None:
-    """Draw boxes coloured by score; in place. Where it is worth a note, the number stands beside the box, with the
-    reason in words for the loudest alone; no label covers another one."""
-    taken: list[tuple[int, int, int, int]] = []
-    # quiet ones first, so that a loud one is never hidden under them
-    for box in sorted(boxes, key=lambda b: b.score):
-        colour, alarm = style.rgb(style.alarm_colour(box.score, ACTOR_NOTE, ACTOR_ALARM)), box.score >= ACTOR_ALARM
-        x0, y0, x1, y1 = (round(float(v)) for v in box.xyxy)
-        cv2.rectangle(frame, (x0, y0), (x1, y1), (0, 0, 0), 3 if alarm else 2)
-        cv2.rectangle(frame, (x0, y0), (x1, y1), colour, 2 if alarm else 1)
-    for i, box in enumerate(sorted(boxes, key=lambda b: -b.score)):
-        if box.score < ACTOR_NOTE:
-            break
-        colour = style.rgb(style.alarm_colour(box.score, ACTOR_NOTE, ACTOR_ALARM))
-        words = f" {box.words}" if i == 0 and box.score >= ACTOR_ALARM and box.words else ""
-        label(frame, f"{box.score:.1f}{words}", box, size, colour, taken)
+def draw_boxes(frame: np.ndarray, boxes: Sequence[Box], *, words: bool = True) -> None:
+    """Draw the unusual actors with their number and the way they came; in place. `words`: say why, for the highest
+    alone. No label covers another one."""
+    size, taken = text_size(frame.shape[0]), []
+    shown = sorted((b for b in boxes if b.score >= ACTOR_NOTE), key=lambda b: b.score)
+    # the highest last, so that it is never hidden under the others
+    for box in shown:
+        colour, thick = _box_colour(box), max(2, frame.shape[0] // 240)
+        if len(box.trace) > 1:
+            line = [np.round(np.array(box.trace)).astype(np.int32)]
+            cv2.polylines(frame, line, False, BLACK, 4, cv2.LINE_AA)
+            cv2.polylines(frame, line, False, colour, 2, cv2.LINE_AA)
+        (x0, y0), (x1, y1) = ((round(float(v)) for v in box.xyxy[i:i + 2]) for i in (0, 2))
+        cv2.rectangle(frame, (x0, y0), (x1, y1), BLACK, thick + 2)
+        cv2.rectangle(frame, (x0, y0), (x1, y1), colour, thick)
+    for box in shown[::-1]:
+        text = f"#{box.track}" if box.track else ""
+        if words and box is shown[-1] and box.score >= ACTOR_ALARM and box.words:
+            text = f"{text} {box.words}".strip()
+        if text:
+            label(frame, text, box, size, _box_colour(box), taken)
 
 
-def label(frame: np.ndarray, text: str, box: Box, size: float, ground, taken: list[tuple[int, int, int, int]]) -> None:
+def _box_colour(box: Box) -> tuple[int, int, int]:
+    return style.rgb(style.alarm_colour(box.score, ACTOR_NOTE, ACTOR_ALARM))
+
+
+def label(frame: np.ndarray, text: str, box: Box, size: int, ground, taken: list[tuple[int, int, int, int]]) -> None:
     """Write a label above a box, below it or further up, where no other label is; in place. `taken` grows by it."""
     width, height = text_width(text, size), line_height(size)
     x0, y0, _, y1 = (round(float(v)) for v in box.xyxy)
@@ -245,32 +288,47 @@ def label(frame: np.ndarray, text: str, box: Box, size: float, ground, taken: li
 
     y = next((y for y in inside if not hidden(y)), inside[0])
     taken.append((x, y, x + width, y + height))
-    put_text(frame, text, (x, y), size, (0, 0, 0), ground)
+    put_text(frame, text, (x, y), size, BLACK, ground)
 
 
-def text_width(text: str, size: float) -> int:
-    """Pixels a line of text takes with its ground."""
-    return cv2.getTextSize(text, FONT, size, 1)[0][0] + 6
+# ---- text -----------------------------------------------------------------------------------------------------
 
 
-def text_size(height: int) -> float:
-    """Font scale for a frame of `height` pixels."""
-    return float(np.clip(height / 800, 0.33, 1.1))
+@functools.lru_cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    # comes with matplotlib, so it is the same everywhere, and it knows more letters than OpenCV's strokes
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"), size)
 
 
-def line_height(size: float) -> int:
+def text_size(height: int) -> int:
+    """Height of a letter's body in pixels, for a frame of `height` pixels."""
+    return int(np.clip(round(height / 26), 11, 34))
+
+
+def line_height(size: int) -> int:
     """Pixels one line of text takes."""
-    return round(26 * size) + 4
+    return round(1.5 * size)
 
 
-def put_text(frame: np.ndarray, text: str, corner: tuple[int, int], size: float, ink, ground) -> None:
-    """Write a line of ASCII on a filled ground, moved so that it stays inside the frame; in place."""
-    text = text.encode("ascii", "replace").decode()
-    (width, height), _ = cv2.getTextSize(text, FONT, size, 1)
-    while width + 6 > frame.shape[1] and len(text) > 4:
-        text = text[:-4].rstrip(". ") + ".."
-        (width, height), _ = cv2.getTextSize(text, FONT, size, 1)
-    x = int(np.clip(corner[0], 0, max(0, frame.shape[1] - width - 6)))
-    y = int(np.clip(corner[1], 0, max(0, frame.shape[0] - line_height(size))))
-    cv2.rectangle(frame, (x, y), (x + width + 5, y + line_height(size) - 1), ground, -1)
-    cv2.putText(frame, text, (x + 3, y + height + (line_height(size) - height) // 2), FONT, size, ink, 1, cv2.LINE_AA)
+def text_width(text: str, size: int) -> int:
+    """Pixels a line of text takes with its ground."""
+    return int(np.ceil(_font(size).getlength(text))) + size
+
+
+@functools.lru_cache(maxsize=512)
+def _letters(text: str, size: int) -> np.ndarray:
+    """(line height, width) float32 in [0, 1]: how much ink each pixel of a line of text takes."""
+    image = Image.new("L", (text_width(text, size), line_height(size)))
+    ImageDraw.Draw(image).text((size // 2, line_height(size) // 2), text, font=_font(size), fill=255, anchor="lm")
+    return np.asarray(image, np.float32) / 255
+
+
+def put_text(frame: np.ndarray, text: str, corner: tuple[int, int], size: int, ink, ground) -> None:
+    """Write a line of text on a filled ground, moved and shortened so that it stays inside the frame; in place."""
+    while text_width(text, size) > frame.shape[1] and len(text) > 2:
+        text = text[:-2].rstrip(" .\u2026") + "\u2026"
+    share = _letters(text, size)[:frame.shape[0], :frame.shape[1], None]
+    height, width = share.shape[:2]
+    x = int(np.clip(corner[0], 0, frame.shape[1] - width))
+    y = int(np.clip(corner[1], 0, frame.shape[0] - height))
+    frame[y:y + height, x:x + width] = np.array(ground) * (1 - share) + np.array(ink) * share

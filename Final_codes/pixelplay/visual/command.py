@@ -7,19 +7,17 @@ it, a CSV of its events.
 from __future__ import annotations
 
 import argparse
-import csv
 import logging
 from pathlib import Path
 
 from pixelplay.data.ids import video_name
 from pixelplay.data.reading import is_video
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import atomic_path
 from pixelplay.paths import EXTRACTION, RunPaths
 from pixelplay.visual import overlays
-from pixelplay.visual.events import Event
-from pixelplay.visual.report import render_video
+from pixelplay.visual.event_files import event_rows, write_events_csv
 from pixelplay.visual.run_folder import RunFolder
+from pixelplay.visual.run_video import render_video
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the run's output folder, or its scores folder")
     parser.add_argument("--output", type=Path, default=Path("annotated.mp4"), metavar="FILE.mp4",
                         help="default: annotated.mp4; a list of its events lies beside it")
+    parser.add_argument("--repaired", action="store_true", help="show the frames as the models saw them, denoised, "
+                        "instead of as they were filmed")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,10 +45,10 @@ def run(args: argparse.Namespace) -> int:
                              f"{folder}")
     name, rows = find_video(finished, args.video)
     path = render_video(finished, name, rows, args.output, overlays.heat_function(finished), finished.people,
-                        side_files=False, quality=20)
+                        repaired=args.repaired, quality=20)
     events = sorted((e for e in finished.events if e.video == name), key=lambda e: e.first_frame)
-    listing = write_events(events, int(finished.test["frame"].iloc[rows.start]), finished.fps,
-                           path.with_suffix(".events.csv"))
+    first = {name: int(finished.test["frame"].iloc[rows.start])}
+    listing = write_events_csv(event_rows(events, first, finished.fps), path.with_suffix(".events.csv"))
     log.info("video %s: %d frames, %d events", name, rows.stop - rows.start, len(events))
     for event in events:
         log.info("  frames %d to %d, peak %.2f at %d: %s", event.first_frame, event.last_frame, event.peak_score,
@@ -105,14 +105,3 @@ def _sources(finished: RunFolder, split: str) -> dict[Path, str]:
         out[path if is_video(path.name) else path.parent] = str(name)
     return out
 
-
-def write_events(events: list[Event], first: int, fps: float, path: Path) -> Path:
-    """The event list as CSV: frames, seconds from the video's first frame, peak, reason."""
-    with atomic_path(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(["video", "first_frame", "last_frame", "peak_frame", "peak_score", "start_s", "end_s", "reason"])
-        for e in events:
-            start, end = (e.first_frame - first) / fps, (e.last_frame + 1 - first) / fps
-            table.writerow([e.video, e.first_frame, e.last_frame, e.peak_frame, f"{e.peak_score:.4f}", f"{start:.2f}",
-                            f"{end:.2f}", e.reason])
-    return path

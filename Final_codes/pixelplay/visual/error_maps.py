@@ -16,7 +16,6 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from pixelplay.visual import style
-from pixelplay.visual.annotate import overlay_heat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,4 +82,7 @@ def error_maps(rows: Sequence[ErrorRow], *, title: str = "", unit: str = "error"
 def overlay(image: np.ndarray, heat: np.ndarray, floor: float = 0.4) -> np.ndarray:
     """The image in grey with a heat map in [0, 1] over it; below `floor` nothing is tinted, so that colour is heat."""
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-    return overlay_heat(np.repeat(grey[..., None], 3, axis=2), (heat - floor) / (1 - floor), 0.8)
+    share = cv2.resize(np.clip((np.nan_to_num(heat) - floor) / (1 - floor), 0, 1).astype(np.float32), grey.shape[::-1])
+    colour = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    share = 0.8 * share[..., None]
+    return (grey[..., None] * (1 - share) + colour * share).astype(np.uint8)

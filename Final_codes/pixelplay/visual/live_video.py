@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from pixelplay.data.decoding import import_av
-from pixelplay.visual import style
-from pixelplay.visual.annotate import Box, draw_frame, put_text, text_size, yuv_picture
-from pixelplay.visual.events import Threshold
+from pixelplay.fusion.events import Threshold
+from pixelplay.visual.annotate import Strip, draw_frame, draw_state, yuv_picture
+from pixelplay.visual.people import Box
 
 SECONDS = 10
 """Length of the running curve."""
@@ -35,7 +34,7 @@ class LiveVideo:
     """
 
     def __init__(self, path: Path, size: tuple[int, int], fps: float, threshold: Threshold, *, quality: int = 23):
-        self.size, self.fps, self.threshold = size, fps, threshold
+        self.size, self.fps, self.strip = size, fps, Strip.of_stream(threshold)
         self.recent: collections.deque[tuple[int, float]] = collections.deque(maxlen=max(2, round(SECONDS * fps)))
         self.rate, self.first = Fraction(fps).limit_denominator(1001), None
         self.container = import_av().open(str(path), "w", format="mp4", options={
@@ -69,38 +68,8 @@ class LiveVideo:
         """
         self.first = number if self.first is None else self.first
         self.recent.append((number, score))
-        drawn = draw_frame(frame, 0, None, self.fps, boxes, heat)
-        draw_curve(drawn, self.recent, self.threshold, round(SECONDS * self.fps))
-        size = text_size(drawn.shape[0])
-        colour = style.rgb(style.ORANGE) if alarm is not None else (0, 0, 0)
-        text = f"{(number - self.first) / self.fps:.1f} s  score {score:.2f}" + (f"  EVENT: {alarm}" if alarm else "")
-        put_text(drawn, text, (4, 4), size, (0, 0, 0) if alarm is not None else (255, 255, 255), colour)
-        if alarm is not None:
-            cv2.rectangle(drawn, (0, 0), (drawn.shape[1] - 1, drawn.shape[0] - 1), style.rgb(style.VERMILLION),
-                          max(2, drawn.shape[0] // 120))
+        drawn = draw_frame(frame, boxes, heat, words=alarm is None)
+        numbers, scores = (np.array(v) for v in zip(*self.recent))
+        self.strip.draw(drawn, numbers, scores, number, (number - round(SECONDS * self.fps), number))
+        draw_state(drawn, f"{(number - self.first) / self.fps:.1f} s   score {score:.1f}", alarm)
         self.container.mux(self.stream.encode(yuv_picture(drawn, number - self.first, self.rate)))
-
-
-def draw_curve(frame: np.ndarray, recent: Sequence[tuple[int, float]], threshold: Threshold, span: int) -> None:
-    """Draw the scores of the last `span` frame numbers over the bottom of a frame; in place.
-
-    The scale is fixed by the threshold, so that the curve does not jump when a loud moment leaves it.
-    """
-    height, width = max(24, round(0.14 * frame.shape[0])), frame.shape[1]
-    strip = frame[-height:]
-    strip[:] = strip // 3
-    top, low = 4.0 * max(threshold.high, 1e-6), min(0.0, threshold.low)
-    now = recent[-1][0]
-
-    def place(number: int, score: float) -> tuple[int, int]:
-        share = min(max((score - low) / (top - low), 0.0), 1.0)
-        return round((number - now + span) / span * (width - 1)), round((height - 4) - share * (height - 8))
-
-    level = place(now, threshold.high)[1]
-    for x in range(0, width, 8):
-        cv2.line(strip, (x, level), (x + 3, level), style.rgb(style.YELLOW), 1)
-    numbers, values = np.array([r[0] for r in recent]), np.array([r[1] for r in recent])
-    x, y = style.in_runs(numbers, values)
-    for part in np.split(np.stack([x, y], 1), np.flatnonzero(np.isnan(x))):
-        points = [place(int(a), float(b)) for a, b in part[~np.isnan(part[:, 0])]]
-        cv2.polylines(strip, [np.array(points, np.int32)], False, (255, 255, 255), 1, cv2.LINE_AA)

@@ -1,23 +1,50 @@
-"""Actors as boxes: what the local memory found in each test frame.
+"""Actors as boxes: whom the local memory found in each test frame, one box a person, followed through time.
 
-Reads the actors that a model found (`pixelplay.two_stream.actor_files`); makes boxes by row, with their reasons and the
-training actor each was compared with. Crops are embedded every few frames only: between them an actor keeps the
-appearance of the box it overlaps in the frame before, so that colours do not blink.
+Reads the actors that a model found (`two_stream.actor_files`); makes boxes by row, with their reasons, their short
+tracks and the training actor each was compared with. A foreground model finds heads, feet and wheels on their own:
+what stands in one column of a person's height is one actor here. Nothing here changes a score file.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from pixelplay.box_ops import box_iou
-from pixelplay.visual.annotate import Box
 
 OVERLAP = 0.4
 """Least intersection over union of the same actor in two neighbouring frames."""
 REACH = 12
-"""Frame numbers over which an appearance is carried on."""
+"""Frame numbers over which an appearance is carried on and a lost actor is waited for."""
+HOLD = 5
+"""Frames to either side whose highest score an actor shows, so that its box does not blink."""
+TRACE = 25
+"""Frames of a track that are drawn behind an actor."""
+ACTOR_NOTE, ACTOR_ALARM = 2.0, 3.0
+"""Deviations above normal from which an actor is drawn, and from which it is called unusual."""
+BINS = 12
+"""Bands of the picture's height in which the height of a person is looked up."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """One actor of one frame.
+
+    Attributes:
+        xyxy: in pixels of the frame.
+        score: in deviations above normal.
+        words: why, or ''.
+        track: number of the actor within its video, from 1; 0 = never unusual.
+        trace: where its middle was, oldest first, in pixels.
+    """
+
+    xyxy: tuple[float, float, float, float]
+    score: float
+    words: str = ""
+    track: int = 0
+    trace: tuple[tuple[float, float], ...] = ()
 
 
 class People:
@@ -31,30 +58,32 @@ class People:
     def __init__(self, found: Mapping[str, np.ndarray], ids: Sequence[str], videos: np.ndarray, frames: np.ndarray):
         row_of = {i: r for r, i in enumerate(ids)}
         known = np.array([row_of.get(str(i), -1) for i in found["Id"]], dtype=np.int64)
-        keep = known >= 0
-        order = np.argsort(known[keep], kind="stable")
-        self.rows = known[keep][order]
-        self.boxes_xyxy = np.asarray(found["boxes"], dtype=np.float64)[keep][order]
-        appearance = np.asarray(found["appearance_z"], dtype=np.float64)[keep][order]
-        motion = np.asarray(found["motion_z"], dtype=np.float64)[keep][order]
-        self.words = [str(w) for w in np.asarray(found["reason"])[keep][order]]
-        self._nearest = np.asarray(found["nearest"], dtype=np.int64)[keep][order]
-        self.starts = np.searchsorted(self.rows, np.arange(len(ids) + 1))
-        appearance = self._carry(appearance, np.asarray(videos), np.asarray(frames))
-        self.scores = np.nan_to_num(np.fmax(appearance, motion), nan=0.0)
+        keep = np.flatnonzero(known >= 0)
+        keep = keep[np.argsort(known[keep], kind="stable")]
+        parts = {name: np.asarray(found[name])[keep]
+                 for name in ("boxes", "appearance_z", "motion_z", "reason", "nearest")}
+        videos, frames = np.asarray(videos), np.asarray(frames)
+        self.rows, self.starts = known[keep], np.searchsorted(known[keep], np.arange(len(ids) + 1))
+        self.boxes_xyxy, self._nearest = parts["boxes"].astype(np.float64), parts["nearest"].astype(np.int64)
+        self.words = [str(w) for w in parts["reason"]]
+        appearance = self._carry(parts["appearance_z"].astype(np.float64), videos, frames)
+        self.scores = np.nan_to_num(np.fmax(appearance, parts["motion_z"].astype(np.float64)), nan=0.0)
+        self._merge()
+        self._follow(videos, frames)
         self._train_ids = [str(i) for i in found["train_Id"]]
         self._train_boxes = np.asarray(found["train_boxes"], dtype=np.float64)
 
     def boxes(self, row: int) -> list[Box]:
         """Boxes of a test frame."""
-        return [Box(tuple(self.boxes_xyxy[a].tolist()), float(self.scores[a]), self.words[a]) for a in self._of(row)]
+        return [Box(tuple(self.boxes_xyxy[a].tolist()), float(self.scores[a]), self.words[a], self.tracks[a],
+                    self._trace(a)) for a in self._of(row)]
 
     def nearest(self, row: int, box: int) -> tuple[str, np.ndarray] | None:
         """(Id of its frame, (4,) xyxy) of the training actor most like a box of a frame; None where none is known."""
         entry = self._nearest[self._of(row)[box]]
         return (self._train_ids[entry], self._train_boxes[entry]) if entry >= 0 else None
 
-    def loudest(self) -> int | None:
+    def highest(self) -> int | None:
         """Row of the frame with the highest actor that has a reason and a training actor beside it."""
         told = np.array([bool(w) for w in self.words], dtype=bool) & (self._nearest >= 0)
         best = np.where(told, self.scores, -np.inf) if told.any() else self.scores
@@ -66,10 +95,14 @@ class People:
                   len(self.starts) - 1)]) if self.words[a]]
         return self.words[max(actors, key=lambda a: self.scores[a])] if actors else ""
 
+    # ---- inside -------------------------------------------------------------------------------------------
+
     def _of(self, row: int) -> range:
         return range(self.starts[row], self.starts[row + 1])
 
     def _carry(self, appearance: np.ndarray, videos: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        """Crops are embedded every few frames only: between them a box keeps the appearance of the one it overlaps in
+        the frame before."""
         out, age = appearance.copy(), np.zeros(len(appearance), dtype=np.int64)
         for row in range(1, len(self.starts) - 1):
             step = int(frames[row] - frames[row - 1])
@@ -84,3 +117,121 @@ class People:
                         out[a], age[a] = out[b], age[b] + step
                         self._nearest[a] = self._nearest[b] if self._nearest[a] < 0 else self._nearest[a]
         return out
+
+    def _merge(self) -> None:
+        """Make one actor of the parts of a person: the union of their boxes, with the highest part's score."""
+        height = person_heights(self.boxes_xyxy)
+        boxes, scores, words, nearest, rows = [], [], [], [], []
+        for row in range(len(self.starts) - 1):
+            for group in persons(self.boxes_xyxy[self.starts[row]:self.starts[row + 1]], height):
+                parts = sorted((self.starts[row] + group).tolist(), key=lambda a: -self.scores[a])
+                known = [a for a in parts if self._nearest[a] >= 0]
+                boxes.append(union(self.boxes_xyxy[parts]))
+                scores.append(self.scores[parts[0]])
+                words.append(next((self.words[a] for a in parts if self.words[a]), ""))
+                nearest.append(self._nearest[known[0]] if known else -1)
+                rows.append(row)
+        self.rows = np.array(rows, dtype=np.int64)
+        self.starts = np.searchsorted(self.rows, np.arange(len(self.starts)))
+        self.boxes_xyxy, self.scores = np.array(boxes).reshape(-1, 4), np.array(scores, dtype=np.float64)
+        self.words, self._nearest = words, np.array(nearest, dtype=np.int64)
+
+    def _follow(self, videos: np.ndarray, frames: np.ndarray) -> None:
+        """Number the actors of each video, hold their highest score a moment, and give each one reason: the one of its
+        highest moment, so that one actor has one speed."""
+        self.tracks, members = [0] * len(self.rows), []
+        self._earlier = np.full(len(self.rows), -1, dtype=np.int64)
+        open_tracks: list[list[int]] = []
+        for row in range(len(self.starts) - 1):
+            if row and videos[row] != videos[row - 1]:
+                open_tracks = []
+            open_tracks = [t for t in open_tracks if frames[row] - frames[self.rows[t[-1]]] <= REACH]
+            pairs = sorted(((likeness(self.boxes_xyxy[t[-1]], self.boxes_xyxy[a]), k, a)
+                            for k, t in enumerate(open_tracks) for a in self._of(row)), reverse=True)
+            taken: set[int] = set()
+            for like, k, a in pairs:
+                if like > 0 and a not in taken and self.rows[open_tracks[k][-1]] != row:
+                    self._earlier[a] = open_tracks[k][-1]
+                    open_tracks[k].append(a)
+                    taken.add(a)
+            for a in self._of(row):
+                if a not in taken:
+                    open_tracks.append([a])
+                    members.append(open_tracks[-1])
+        own, number = self.scores.copy(), {}
+        for track in members:
+            told = [a for a in track if self.words[a]]
+            best = max(told, key=lambda a: own[a]) if told else None
+            video = videos[self.rows[track[0]]]
+            drawn = max(own[a] for a in track) >= ACTOR_NOTE  # the others need no number
+            number[video] = number.get(video, 0) + drawn
+            for place, a in enumerate(track):
+                self.scores[a] = max(own[b] for b in track[max(0, place - HOLD):place + HOLD + 1])
+                self.words[a] = self.words[best] if best is not None else ""
+                self.tracks[a] = number[video] if drawn else 0
+
+    def _trace(self, actor: int) -> tuple[tuple[float, float], ...]:
+        points: list[tuple[float, float]] = []
+        while actor >= 0 and len(points) < TRACE:
+            x0, y0, x1, y1 = self.boxes_xyxy[actor]
+            points.append((float(x0 + x1) / 2, float(y0 + y1) / 2))
+            actor = int(self._earlier[actor])
+        # a box trembles from frame to frame, its way does not
+        return tuple(tuple(np.mean(points[max(0, i - HOLD):i + HOLD + 1], axis=0).tolist())
+                     for i in range(len(points) - 1, -1, -1))
+
+
+def person_heights(boxes: np.ndarray) -> np.ndarray:
+    """(BINS, 2) bottom edge in pixels and the height of a person whose feet are there: the 80th percentile of the
+    heights of all boxes (M, 4) near it."""
+    if len(boxes) == 0:
+        return np.zeros((0, 2))
+    bottom, tall = boxes[:, 3], boxes[:, 3] - boxes[:, 1]
+    order = np.argsort(bottom, kind="stable")
+    return np.array([(np.median(bottom[part]), np.quantile(tall[part], 0.8))
+                     for part in np.array_split(order, min(BINS, len(order)))])
+
+
+def persons(boxes: np.ndarray, height: np.ndarray) -> list[np.ndarray]:
+    """Groups of boxes (k, 4) of one frame that are parts of one actor, as positions; every box is in one group.
+
+    Two groups are joined where one lies in the other, or above it in the same column within a person's height.
+    """
+    groups = [np.array([i]) for i in range(len(boxes))]
+    joined = True
+    while joined:
+        joined = False
+        for i in range(len(groups)):
+            for j in range(i + 1, len(groups)):
+                if _one_person(union(boxes[groups[i]]), union(boxes[groups[j]]), height):
+                    groups[i] = np.concatenate([groups[i], groups.pop(j)])
+                    joined = True
+                    break
+            if joined:
+                break
+    return groups
+
+
+def _one_person(a: np.ndarray, b: np.ndarray, height: np.ndarray) -> bool:
+    width, tall = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    narrow, wide = sorted((a[2] - a[0], b[2] - b[0]))
+    if width < 0.5 * narrow:
+        return False
+    if tall > 0 and width * tall >= 0.6 * min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1])):
+        return True
+    both = union(np.stack([a, b]))
+    person = float(np.interp(both[3], height[:, 0], height[:, 1]))
+    return -tall <= 0.3 * person and both[3] - both[1] <= 1.25 * person and both[2] - both[0] <= 1.4 * wide
+
+
+def union(boxes: np.ndarray) -> np.ndarray:
+    """(4,) smallest xyxy box around (k, 4) ones."""
+    return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+
+
+def likeness(a: np.ndarray, b: np.ndarray) -> float:
+    """How well two boxes of different frames fit as one actor: 1 for the same box, 0 where they are more than half a
+    box apart. Fast actors leave their own box between two frames, so overlap alone would lose them."""
+    away = np.hypot((a[0] + a[2] - b[0] - b[2]) / 2, (a[3] - b[3] + a[1] - b[1]) / 2)
+    size = np.sqrt(max((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]), 1.0))
+    return float(max(0.0, 1.0 - away / size))

@@ -18,14 +18,13 @@ from matplotlib.figure import Figure
 from pixelplay.evaluation import figures
 from pixelplay.evaluation.report import Evaluation
 from pixelplay.evaluation.stage import BASELINE, evaluation_of_run
-from pixelplay.paths import EXTRACTION
-from pixelplay.registry import MODELS
+from pixelplay.registry import MODELS, model_title
 from pixelplay.repair.contact_sheet import before_after
 from pixelplay.visual import error_maps, overlays, repair_sheet, scores, style
 from pixelplay.visual import memory_map as bank_map
 from pixelplay.visual import training as losses
 from pixelplay.visual.actors import Comparison, actors_figure, crop, nearest_figure
-from pixelplay.visual.annotate import ACTOR_NOTE
+from pixelplay.visual.people import ACTOR_NOTE
 from pixelplay.visual.predictions import predictions
 from pixelplay.visual.report_tables import METRICS, SUBMISSIONS, metric_tables
 from pixelplay.visual.run_folder import RunFolder
@@ -52,7 +51,7 @@ def repairs(run: Folder, *, count: int = 8) -> Figure | None:
     if not (run.test["flags"] != "").any():
         return _nothing("nothing was wrong with any test frame")
     pairs = [repair_sheet.Pair(str(i), before, after, flags)
-             for i, flags, before, after in before_after(run.folder / EXTRACTION, count)]
+             for i, flags, before, after in before_after(run.paths.extraction, count)]
     return repair_sheet.repair_sheet(pairs)
 
 
@@ -114,7 +113,7 @@ def timeline(run: Folder, models: Sequence[str] | None = None, video: str | None
         shown = {} if len(models) == 1 else {m: run.z[m] for m in models}
         tracks = [dataclasses.replace(t, final=whole[rows], models={m: v[rows] for m, v in shown.items()})
                   for t, (_, rows) in zip(run.tracks, run.videos())]
-        threshold, unit = None, f"raw score of {style.model_title(models[0])}" if len(models) == 1 else unit
+        threshold, unit = None, f"raw score of {model_title(models[0])}" if len(models) == 1 else unit
     names = [t.video for t in tracks]
     index = names.index(video) if video is not None else int(np.argmax([t.final.max() for t in tracks]))
     track, rows = tracks[index], run.videos()[index][1]
@@ -185,7 +184,7 @@ def errors(run: Folder, model: str) -> Figure | None:
         [error_maps.ErrorRow(f"{run.test['Id'].iloc[r]}{t}, raw score {values[r]:.3g}", image,
                              np.asarray(maps[r], dtype=np.float32), guess)
          for r, t, image, guess in zip(rows, truth, pictures, expected)],
-        title=f"{style.model_title(model)}: what it did not expect", unit="error / usual error at that place")
+        title=f"{model_title(model)}: what it did not expect", unit="error / usual error at that place")
 
 
 def actors(run: Folder, *, count: int = 3) -> Figure | None:
@@ -195,7 +194,7 @@ def actors(run: Folder, *, count: int = 3) -> Figure | None:
     people = run.people
     if people is None:
         return _nothing("the local memory has not scored the test frames yet")
-    row = people.loudest()
+    row = people.highest()
     if row is None:
         return _nothing("no actor was found in any test frame")
     boxes = people.boxes(row)
@@ -246,7 +245,7 @@ def memory(run: Folder, model: str = "global_memory") -> Figure | None:
         return _nothing(f"{model} has kept no features")
     train, picks, test = found
     return bank_map.memory_map(train, picks, test, test_scores=run.z.get(model) if len(test) == len(run.test) else None,
-                               title=f"{style.model_title(model)}: what it remembers".capitalize())
+                               title=f"{model_title(model)}: what it remembers".capitalize())
 
 
 def radius(run: Folder, model: str = "global_memory") -> Figure | None:
@@ -257,7 +256,7 @@ def radius(run: Folder, model: str = "global_memory") -> Figure | None:
         return _nothing(f"{model} has kept no features")
     train, picks, _ = found
     return bank_map.radius_curve(bank_map.covering_radii(train, picks), chosen=len(picks),
-                                 title=f"Covering radius of the {style.model_title(model)}")
+                                 title=f"Covering radius of the {model_title(model)}")
 
 
 def metrics_table(run: Folder) -> pd.DataFrame | None:
@@ -299,7 +298,7 @@ def models(run: Folder) -> Figure | None:
     order = [*(n for n in SUBMISSIONS if n in rows and n != BASELINE), *(n for n in rows if n not in SUBMISSIONS),
              *(n for n in rows if n == BASELINE)]
     return scores.metric_intervals(
-        {SUBMISSIONS.get(n, style.model_title(n)): rows[n] for n in order}, METRICS[:3],
+        {SUBMISSIONS.get(n, model_title(n)): rows[n] for n in order}, METRICS[:3],
         base_rate=run.metrics.get("labels", {}).get("base_rate"))
 
 

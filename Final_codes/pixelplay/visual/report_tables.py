@@ -11,33 +11,27 @@ from typing import Any
 
 import numpy as np
 
+from pixelplay.registry import model_title
 from pixelplay.visual.report_page import Table
 from pixelplay.visual.run_folder import RunFolder
-from pixelplay.visual.style import model_title
 
-METRICS = (("ap", "average precision"), ("micro_auc", "micro AUC"), ("macro_auc", "macro AUC"), ("rbdc", "RBDC"),
-           ("tbdc", "TBDC"))
 SUBMISSIONS = {"submission": "all together", "submission_two_stream": "two-stream memory",
                "submission_quad_ensemble": "quad ensemble", "frame_difference": "baseline: frame difference"}
-
-
-def lead_and_tiles(run: RunFolder) -> tuple[str, list[tuple[str, str]]]:
-    """The outcome in one sentence, and the numbers for the first glance."""
-    videos, events = run.videos(), run.events
-    tiles = [("test videos", f"{len(videos):,}"), ("test frames", f"{len(run.test):,}"), ("events", f"{len(events):,}")]
-    row = run.metrics.get("rows", {}).get("submission")
-    if row:
-        tiles += [(name, f"{100 * row[key]:.1f} %") for key, name in METRICS[:2] if row.get(key) is not None]
-    if run.final is None:
-        return "No model has scored these videos yet.", tiles
-    if not events:
-        return f"Nothing unusual was found in {len(videos)} videos ({len(run.test):,} frames).", tiles
-    loud = len({e.video for e in events})
-    first = events[0]
-    start = next(int(t.frames[0]) for t in run.tracks if t.video == first.video)
-    return (f"{len(events)} event{'s' if len(events) > 1 else ''} in {loud} of {len(videos)} videos. The loudest is in "
-            f"video {first.video} at {(first.peak_frame - start) / run.fps:.1f} s: "
-            f"{first.reason or 'highest score'}."), tiles
+METRICS = (("ap", "average precision"), ("micro_auc", "micro AUC"), ("macro_auc", "macro AUC"), ("rbdc", "RBDC"),
+           ("tbdc", "TBDC"))
+TERMS = {
+    "average precision": "How pure the top of the ranking is: 100 % where every anomalous frame scores above every "
+                         "normal one. A constant score reaches the share of anomalous frames.",
+    "micro AUC": "The chance that an anomalous frame scores above a normal one, over all videos together. A constant "
+                 "score reaches 50 %.",
+    "macro AUC": "The same within each video, then the mean over the videos.",
+    "RBDC": "Whether anomalous places were marked in each frame, at up to one false alarm a frame.",
+    "TBDC": "Whether an anomaly was marked in some of its frames, at up to one false alarm a frame.",
+    "95 % interval": "Where the number would lie if other videos like these had been recorded: few videos, wide "
+                     "intervals.",
+    "weight": "The model's share in the score of all together.",
+}
+"""What the tables' words mean."""
 
 
 def metric_tables(run: RunFolder) -> list[Table]:
@@ -54,13 +48,13 @@ def metric_tables(run: RunFolder) -> list[Table]:
         row = rows_of.get(name, {})
         about = run.members[name].about if name in run.members else {}
         rows.append([SUBMISSIONS.get(name, model_title(name)), *(_cell(row, key) for key, _ in metrics),
-                     f"{run.weights[name]:.2f}" if name in run.weights else "",
-                     f"{about['seconds']:.1f}" if "seconds" in about else ""])
+                     f"{run.weights[name]:.2f}" if name in run.weights else "–",
+                     f"{about['seconds']:.1f}" if "seconds" in about else "–"])
         if name == "submission":
             strong.append(i)
     words = "Models and what was made of them"
     if metrics:
-        words += "; metrics in %, with 95 % intervals over videos, positive = anomalous"
+        words += "; metrics in %, with 95 % intervals over videos"
         about = run.metrics.get("labels", {})
         if about:
             words += (f"; labels: {about['version']}, {about['positives']:,} anomalous of {about['frames']:,} frames "
@@ -69,9 +63,9 @@ def metric_tables(run: RunFolder) -> list[Table]:
 
 
 def _cell(row: Mapping[str, Any], key: str) -> str:
-    """'98.5 (97.1 to 99.2)' in percent; '' where the metric is not known."""
+    """'98.5 (97.1 to 99.2)' in percent; a dash where the metric is not known."""
     if row.get(key) is None:
-        return ""
+        return "–"
     low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
     return f"{100 * row[key]:.1f}" + (f" ({100 * low:.1f} to {100 * high:.1f})" if None not in (low, high) else "")
 

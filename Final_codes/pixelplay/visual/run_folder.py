@@ -25,6 +25,7 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.evaluation.labels import read_labels
 from pixelplay.files import read_json
 from pixelplay.fusion.ensemble import find_files, read_members
+from pixelplay.fusion.events import Event, Threshold, find_events, reason_from_models, threshold_from_training
 from pixelplay.fusion.prior import prior_weights
 from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import fuse
@@ -33,7 +34,6 @@ from pixelplay.paths import EXTRACTION, RunPaths
 from pixelplay.registry import MODELS
 from pixelplay.two_stream.actor_files import read_actors
 from pixelplay.two_stream.thumbnails import Thumbnails
-from pixelplay.visual.events import Event, Threshold, find_events, reason_from_models, threshold_from_training
 from pixelplay.visual.people import People
 from pixelplay.visual.timeline import Track
 

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
+from pixelplay.registry import model_title
 from pixelplay.visual import style
 
 
@@ -45,7 +46,7 @@ def score_histograms(test: Mapping[str, np.ndarray], *, train: Mapping[str, np.n
         for data, colour, label in groups:
             axes.hist(data, edges, density=True, histtype="stepfilled", alpha=0.25, color=colour)
             axes.hist(data, edges, density=True, histtype="step", lw=1.4, color=colour, label=label)
-        style.tidy(axes, x="score (deviations above normal)", y="density", title=style.model_title(name))
+        style.tidy(axes, x="score (deviations above normal)", y="density", title=model_title(name))
     if len(test):
         handles, names = grid.ravel()[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=3, fontsize=8, frameon=False)
@@ -105,7 +106,7 @@ def correlation_matrix(scores: Mapping[str, np.ndarray]) -> Figure:
         for j in range(len(names)):
             axes.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=9,
                       color="white" if abs(values[i, j]) > 0.6 else "black")
-    titles = [style.model_title(n) for n in names]
+    titles = [model_title(n) for n in names]
     axes.set_xticks(range(len(names)), titles, rotation=30, ha="right", fontsize=8)
     axes.set_yticks(range(len(names)), titles, fontsize=8)
     axes.set_title("Rank correlation of the models' test scores", fontsize=10, loc="left")

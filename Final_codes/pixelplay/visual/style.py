@@ -19,36 +19,21 @@ from PIL import Image
 
 from pixelplay.data.footage import segments
 from pixelplay.files import atomic_path
-from pixelplay.registry import MODELS, model_class
+from pixelplay.registry import registered
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE, GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#767676"
 
 SPARE_COLOURS = (GREY, "#A6611A", "#35978F", "#9970AB")
 """For models that name no colour. Like those of the six, at least 3:1 on white and on near-black."""
-UNEXPLAINED = "scored high by this model"
 
 
 def model_colour(name: str, names: Iterable[str] = ()) -> str:
     """The colour a model names, or else a spare one by its place among the others of `names`."""
-    if named := _registered(name, "colour"):
+    if named := registered(name, "colour"):
         return named
-    others = sorted(n for n in {*names, name} if not _registered(n, "colour"))
+    others = sorted(n for n in {*names, name} if not registered(n, "colour"))
     return SPARE_COLOURS[others.index(name) % len(SPARE_COLOURS)]
-
-
-def model_title(name: str) -> str:
-    """A model's name for people; a score file of another maker's keeps its own."""
-    return _registered(name, "title") or name.replace("_", " ")
-
-
-def model_explain(name: str) -> str:
-    """What a high score of a model means, in words."""
-    return _registered(name, "explain") or UNEXPLAINED
-
-
-def _registered(name: str, attribute: str) -> str:
-    return getattr(model_class(name), attribute) if name in MODELS else ""
 
 
 def alarm_colour(score: float, low: float, high: float) -> str:
@@ -153,6 +138,20 @@ def spans(frames: np.ndarray, mask: np.ndarray, max_gap: int = 3) -> list[tuple[
     return out
 
 
+def highest_a_column(numbers: np.ndarray, scores: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Frame numbers and scores of the highest frame of each column of a drawing, where several frames share one.
+
+    Args:
+        numbers: (N,) frame numbers, increasing; scale: columns a frame number.
+    """
+    if scale >= 1 or len(numbers) < 2:
+        return numbers, scores
+    column = (numbers * scale).astype(np.int64)
+    order = np.lexsort((scores, column))
+    last = np.sort(order[np.append(np.diff(column[order]) > 0, True)])
+    return numbers[last], scores[last]
+
+
 def side_by_side(figures: Sequence[Figure]) -> HouseFigure:
     """Several finished figures next to each other in one, pixel by pixel."""
     drawn = []
@@ -181,9 +180,14 @@ def save_picture(image: np.ndarray, path: Path | str, *, quality: int = 82, widt
     if width and image.shape[1] > width:
         height = max(1, round(image.shape[0] * width / image.shape[1]))
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    with atomic_path(path) as part:
+        part.write_bytes(jpeg(image, quality))
+    return Path(path)
+
+
+def jpeg(image: np.ndarray, quality: int = 82) -> bytes:
+    """An RGB uint8 image (H, W, 3) as JPEG."""
     done, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
-        raise OSError(f"cannot encode {path}")
-    with atomic_path(path) as part:
-        part.write_bytes(data.tobytes())
-    return Path(path)
+        raise OSError(f"cannot encode an image of shape {image.shape}")
+    return data.tobytes()

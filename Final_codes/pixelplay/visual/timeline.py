@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Patch
 
+from pixelplay.registry import model_title
 from pixelplay.visual import style
 
 REPAIRED = frozenset({"vflip", "hflip", "rot180", "noise", "impulse", "exposure", "shift"})
@@ -166,7 +167,7 @@ def _spread(frames: Sequence[int], first: float, last: float, width: float = 0.1
 
 def _legend(track: Track, threshold: float | None) -> list:
     handles: list = [Line2D([], [], color=style.BLACK, lw=2, label="final" if track.models else "score")]
-    handles += [Line2D([], [], color=style.model_colour(n, track.models), lw=1.2, label=style.model_title(n))
+    handles += [Line2D([], [], color=style.model_colour(n, track.models), lw=1.2, label=model_title(n))
                 for n in track.models]
     if threshold is not None:
         handles.append(Line2D([], [], color=style.BLACK, ls=(0, (4, 3)), lw=0.9, label="threshold (training)"))

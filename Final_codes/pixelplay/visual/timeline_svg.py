@@ -1,7 +1,8 @@
 """A score timeline as SVG text, for the report.
 
 Reads a `Track`; makes a string. The drawing stretches with the page (strokes keep their width), so all words stand
-beside it in HTML, and it is there even where scripts are switched off.
+beside it in HTML, and it is there even where scripts are switched off. Colours come from the page's style sheet by
+class, so that the drawing is as legible on dark as on light; only a model's line brings its own.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pixelplay.fusion.events import Event, Threshold
 from pixelplay.visual import style
-from pixelplay.visual.events import Event, Threshold
 from pixelplay.visual.timeline import Track
 
-WIDTH, HEIGHT, STRIP = 1000.0, 200.0, 18.0
+WIDTH, PLOT, LANE = 1000.0, 160.0, 10.0
+"""Width, height of the plot and of each of the three lanes below it (events, labels, quality)."""
+HEIGHT = PLOT + 3 * (LANE + 2)
 
 
 def timeline_svg(track: Track, *, low: float, high: float, threshold: Threshold | None = None,
@@ -22,8 +25,9 @@ def timeline_svg(track: Track, *, low: float, high: float, threshold: Threshold 
     """The `<svg>` element of one video.
 
     Args:
-        low, high: scores at the bottom and the top edge, the same for all videos of a page.
-        events: those of this video, shaded.
+        low, high: scores at the bottom and the top edge of the plot, the same for all videos of a page.
+        threshold: both its lines are drawn.
+        events: those of this video.
     """
     first, last = (float(track.frames[0]), float(track.frames[-1])) if len(track.frames) else (0.0, 1.0)
     scale = WIDTH / max(last - first, 1.0)
@@ -31,44 +35,52 @@ def timeline_svg(track: Track, *, low: float, high: float, threshold: Threshold 
     def x(frame: float) -> float:
         return (frame - first) * scale
 
-    def y(score: np.ndarray) -> np.ndarray:
-        return (HEIGHT - STRIP) * (1 - (np.clip(score, low, high) - low) / max(high - low, 1e-9))
+    def y(score: float | np.ndarray) -> np.ndarray:
+        return PLOT * (1 - (np.clip(score, low, high) - low) / max(high - low, 1e-9))
 
-    def band(a: float, b: float, colour: str, opacity: float, top: float = 0.0, height: float = HEIGHT - STRIP) -> str:
+    def band(a: float, b: float, kind: str, top: float, height: float) -> str:
         left, right = max(0.0, x(a)), min(WIDTH, x(b))
         return (f'<rect x="{left:.1f}" y="{top:.0f}" width="{max(right - left, 1):.1f}" height="{height:.0f}" '
-                f'fill="{colour}" fill-opacity="{opacity}"/>')
+                f'class="{kind}"/>')
 
-    def curve(values: np.ndarray, colour: str, width: float) -> str:
-        frames, scores = style.in_runs(track.frames, values)
-        heights = y(scores)
+    def curve(values: np.ndarray, kind: str, colour: str = "") -> str:
+        frames, scores = style.in_runs(*style.highest_a_column(track.frames, np.asarray(values), scale),
+                                       max_gap=3 + 2 * int(1 / scale))
         path, pen = [], "M"
-        for place, height in zip(frames, heights):
+        for place, height in zip(frames, y(scores)):
             if np.isnan(place):
                 pen = "M"
                 continue
             path.append(f"{pen}{x(place):.1f} {height:.1f}")
             pen = "L"
-        return (f'<path d="{"".join(path)}" fill="none" stroke="{colour}" stroke-width="{width}" '
-                f'vector-effect="non-scaling-stroke" stroke-linejoin="round"/>')
+        return (f'<path d="{"".join(path)}" class="{kind}"' + (f' style="stroke:{colour}"' if colour else "")
+                + ' vector-effect="non-scaling-stroke"/>')
 
-    parts = []
+    def line(score: float, kind: str) -> str:
+        level = float(y(score))
+        return (f'<line x1="0" x2="{WIDTH:.0f}" y1="{level:.1f}" y2="{level:.1f}" class="{kind}" '
+                'vector-effect="non-scaling-stroke"/>')
+
+    lanes = [PLOT + 2 + i * (LANE + 2) for i in range(3)]
+    parts = [band(e.first_frame - 0.5, e.last_frame + 0.5, "shade", 0, PLOT) for e in events]
+    parts += [line(threshold.high, "begins"), line(threshold.low, "ends")] if threshold is not None else []
+    if track.models:
+        lines = (curve(v, "model", style.model_colour(n, track.models)) for n, v in track.models.items())
+        parts.append(f'<g class="models">{"".join(lines)}</g>')
+    parts.append(curve(track.final, "final"))
+    parts += [band(e.first_frame - 0.5, e.last_frame + 0.5, "event", lanes[0], LANE) for e in events]
     if track.labels is not None:
-        parts += [band(a, b, style.YELLOW, 0.55) for a, b in style.spans(track.frames, np.asarray(track.labels, bool))]
-    parts += [band(e.first_frame - 0.5, e.last_frame + 0.5, style.VERMILLION, 1, 0, 6) for e in events]
-    parts += [curve(v, style.model_colour(n, track.models), 1) for n, v in track.models.items()]
-    parts.append(curve(track.final, style.BLACK, 2.2))
-    if threshold is not None:
-        level = float(y(np.array(threshold.high)))
-        parts.append(f'<line x1="0" x2="{WIDTH:.0f}" y1="{level:.1f}" y2="{level:.1f}" stroke="{style.BLACK}" '
-                     'stroke-width="1" stroke-dasharray="5 4" vector-effect="non-scaling-stroke"/>')
-    bottom = HEIGHT - STRIP
-    parts.append(f'<rect x="0" y="{bottom:.0f}" width="{WIDTH:.0f}" height="{STRIP:.0f}" fill="#ffffff"/>')
-    half = (STRIP - 2) / 2
-    for mask, colour, place in ((track.repaired, style.SKY, 0), (track.unreliable, style.GREY, 1)):
-        top = bottom + 2 + place * half
-        parts += [band(a, b, colour, 1, top, half) for a, b in style.spans(track.frames, mask)]
-    for row in np.flatnonzero(np.diff(track.frames) > 1):
-        parts.append(band(track.frames[row] + 0.5, track.frames[row + 1] - 0.5, style.BLACK, 1, bottom + 2, STRIP - 2))
+        parts += [band(a, b, "truth", lanes[1], LANE) for a, b in style.spans(track.frames, track.labels)]
+    for mask, kind in ((track.repaired, "repaired"), (track.unreliable & ~track.repaired, "unreliable")):
+        parts += [band(a, b, kind, lanes[2], LANE) for a, b in style.spans(track.frames, mask)]
+    parts += [band(track.frames[row] + 0.5, track.frames[row + 1] - 0.5, "hole", lanes[2], LANE)
+              for row in np.flatnonzero(np.diff(track.frames) > 1)]
     return (f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" preserveAspectRatio="none" aria-hidden="true" '
             f'focusable="false">{"".join(parts)}</svg>')
+
+
+def ticks(seconds: float, most: int = 8) -> list[float]:
+    """Round times in seconds from 0 on for an axis of a length, at most `most` of them."""
+    steps = [s * f for f in (0.1, 1.0) for s in (1, 2, 5)] + [10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200]
+    step = next((s for s in steps if seconds / s < most), 3600.0 * max(1, round(seconds / most / 3600)))
+    return [round(i * step, 1) for i in range(int(seconds / step + 1e-9) + 1)][:most]

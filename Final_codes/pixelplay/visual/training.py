@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import read_json
+from pixelplay.registry import model_title
 from pixelplay.visual import style
 
 STYLES = {"train": (style.BLUE, "-", "o"), "held_out": (style.VERMILLION, "--", "s")}
@@ -41,7 +42,7 @@ def loss_curves(models: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]
         values = np.concatenate([np.asarray(v[1], dtype=np.float64) for v in curves.values()] or [np.ones(1)])
         if len(values) and np.all(values > 0) and values.max() > 5 * values.min():
             axes.set_yscale("log")
-        style.tidy(axes, x=x, y="loss (mean per pixel)", title=style.model_title(name))
+        style.tidy(axes, x=x, y="loss (mean per pixel)", title=model_title(name))
         axes.grid(alpha=0.3)
         # beside the curves: inside, it hides some of them
         axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))

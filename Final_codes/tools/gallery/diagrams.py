@@ -19,7 +19,7 @@ from network_graph import network_graph
 from pixelplay.autoencoders.windows import Clip
 from pixelplay.data.footage import Footage
 from pixelplay.flow.speed import CELL
-from pixelplay.registry import MODELS, model_class
+from pixelplay.registry import MODELS, model_class, model_title
 from pixelplay.visual import style
 
 WHITE, BLUE, GREEN, YELLOW, ORANGE = "#FFFFFF", "#A9D6F5", "#9ADBC5", "#F7EFA0", style.ORANGE
@@ -60,7 +60,7 @@ def autoencoder_diagram(name: str, profile: str = "full") -> Figure:
         handle.remove()
     nodes, edges = network_graph(net, caught[0], names=OUTPUTS.get(name, ()))
     count = sum(p.numel() for p in net.parameters())
-    return draw_graph(nodes, edges, title=f"{style.model_title(name)} ({profile} profile, {count / 1e6:.2f} M weights)",
+    return draw_graph(nodes, edges, title=f"{model_title(name)} ({profile} profile, {count / 1e6:.2f} M weights)",
                       note="Shapes are channels x [frames x] rows x columns. Drawn from the network's own computation.")
 
 
@@ -82,7 +82,7 @@ def memory_diagram(name: str, profile: str = "full") -> Figure:
     """The global or the local memory, with the settings of a profile."""
     config = model_class(name).Config.profile(profile)
     nodes, edges = MEMORIES[name]({f.name: getattr(config, f.name) for f in dataclasses.fields(config)})
-    return draw_graph(nodes, edges, title=f"{style.model_title(name).capitalize()} ({profile} profile)",
+    return draw_graph(nodes, edges, title=f"{model_title(name).capitalize()} ({profile} profile)",
                       note="Only the bank is learnt; the networks are frozen.")
 
 
@@ -133,7 +133,7 @@ def pipeline_diagram() -> Figure:
     colours = {"two_stream": GREEN, "quad": BLUE}
     for level, name in enumerate(MODELS):
         cls = model_class(name)
-        nodes.append(Node(name, style.model_title(name), (cls.stage,), colours.get(cls.family, WHITE), level))
+        nodes.append(Node(name, model_title(name), (cls.stage,), colours.get(cls.family, WHITE), level))
         edges += [Edge("repair", name), Edge(name, "calibrate")]
     nodes += [Node("calibrate", "calibration", ("held-out training", "scores only"), YELLOW, middle),
               Node("smooth", "smoothing", ("frame time, leaning on", "reliable frames"), YELLOW, middle),

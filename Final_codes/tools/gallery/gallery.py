@@ -21,7 +21,7 @@ from pixelplay.autoencoders.base import Autoencoder
 from pixelplay.environment import default_output
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import write_text
-from pixelplay.registry import MODELS, model_class
+from pixelplay.registry import MODELS, model_class, model_title
 from pixelplay.visual import overlays, plots, style
 from pixelplay.visual.report import render_video, write_report
 from pixelplay.visual.run_folder import RunFolder
@@ -74,7 +74,7 @@ def pictures() -> list[Picture]:
         Picture("losses.png", "Training", "Loss on training clips and on held-out ones.", plots.training),
     ]
     for name in MODELS:
-        found.append(Picture(f"errors_{name}.jpg", "Why", f"{style.model_title(name)}: a normal and an anomalous "
+        found.append(Picture(f"errors_{name}.jpg", "Why", f"{model_title(name)}: a normal and an anomalous "
                              "frame, what the model expected, its error on one scale, and where it lies.",
                              lambda run, name=name: plots.errors(run, name)))
     found.append(Picture("pipeline.png", "Architecture", "The whole way, drawn from the registry.",
@@ -87,7 +87,7 @@ def pictures() -> list[Picture]:
             draw, words = diagrams.memory_diagram, "what is frozen and what is remembered"
         else:
             continue
-        found.append(Picture(f"model_{name}.png", "Architecture", f"{style.model_title(name)}: {words}.",
+        found.append(Picture(f"model_{name}.png", "Architecture", f"{model_title(name)}: {words}.",
                              lambda run, name=name, draw=draw: draw(name)))
     return found
 
@@ -180,7 +180,7 @@ def _report_pictures(finished: RunFolder, folder: Path) -> list[tuple[str, str, 
 
 def readme(entries: list[tuple[str, str, str]], finished: RunFolder, has_numbers: bool) -> str:
     """The gallery page."""
-    models = ", ".join(style.model_title(n) for n in finished.members) or "none"
+    models = ", ".join(model_title(n) for n in finished.members) or "none"
     about = next(iter(finished.members.values())).about if finished.members else {}
     profile, machine = about.get("profile", "unknown"), about.get("hardware", "unknown hardware")
     command = "python Final_codes/tools/gallery --run outputs" + (" --numbers NAME=DIR" if has_numbers else "")

@@ -13,7 +13,7 @@ import numpy as np
 
 from pixelplay.data.footage import segments
 from pixelplay.data.ids import frame_id
-from pixelplay.visual.style import model_explain, model_title
+from pixelplay.registry import model_explain, model_title
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,4 +174,4 @@ def reason_from_models(z: Mapping[str, np.ndarray], row: int) -> str:
     if not z:
         return ""
     name = max(z, key=lambda m: (float(z[m][row]), m))
-    return f"{model_explain(name)} ({model_title(name)}, {float(z[name][row]):.1f} deviations above normal)"
+    return f"{model_explain(name)} ({model_title(name)})"

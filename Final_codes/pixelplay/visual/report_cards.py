@@ -1,0 +1,166 @@
+"""The report's cards: each event, and each anomaly that was missed, with pictures of what was scored.
+
+Reads a `RunFolder` and its verdict; makes `Card`s. Pictures are JPEG inside the page, so that it can be read alone.
+Every picture shows its actor with what stands around it.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+from pixelplay.fusion.events import Event
+from pixelplay.registry import model_title
+from pixelplay.visual import style
+from pixelplay.visual.actors import crop
+from pixelplay.visual.annotate import draw_frame
+from pixelplay.visual.people import ACTOR_ALARM, Box
+from pixelplay.visual.report_page import Card, Picture
+from pixelplay.visual.run_folder import RunFolder
+from pixelplay.visual.run_video import frames_as_filmed
+from pixelplay.visual.verdict import Anomaly, Verdict
+
+SHOWN_MODELS = 3
+NEAR = 5
+"""Rows around a peak in which the frame that shows it best is looked for."""
+SCENE = 0.45
+"""Least width of a scene's picture, as a share of the frame's."""
+
+Heat = Callable[[int], np.ndarray | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """What is shown of a card: a test row, and where known the box of its actor, and a picture of the training actor
+    most like it with where that is from."""
+
+    row: int
+    box: Box | None
+    nearest: tuple[np.ndarray, str] | None
+
+
+def make_cards(run: RunFolder, verdict: Verdict, heat: Heat | None, most_pictures: int) -> list[Card]:
+    """Cards of the events, highest first, then of the missed anomalies; of each video's highest moment where there is
+    no event at all. The first `most_pictures` and all the missed have pictures."""
+    cards, peaks = [], []
+    for number, event in enumerate(run.events, start=1):
+        kind, detail = _judged(event, verdict, run.fps)
+        cards.append(_card(run, event, f"event-{number}", kind, f"Event {number}", detail))
+        peaks.append(event.peak_row)
+    row_of = {(v, f): r for r, (v, f) in enumerate(zip(run.test["video"], run.test["frame"].tolist()))}
+    for number, missed in enumerate(verdict.missed, start=1):
+        row = row_of[missed.video, missed.peak_frame]
+        event = Event(missed.video, missed.first_frame, missed.last_frame, missed.peak_frame, missed.peak_score, row,
+                      missed.last_frame - missed.first_frame + 1, "labelled as an anomaly, and no event was raised")
+        cards.append(_card(run, event, f"missed-{number}", "missed", f"Missed {number}", _missed(missed, run)))
+        peaks.append(row)
+    if not cards:
+        for number, moment in enumerate(run.moments, start=1):
+            cards.append(_card(run, moment, f"moment-{number}", "moment", f"Video {moment.video}", ""))
+            peaks.append(moment.peak_row)
+    wanted = [i for i, c in enumerate(cards) if i < most_pictures or c.kind == "missed"]
+    # of what was missed no actor is known to be the one
+    views = [View(peaks[i], None, None) if cards[i].kind == "missed" else _view(run, peaks[i]) for i in wanted]
+    pictures = _pictures(run, views, heat) if wanted else []
+    for i, shown in zip(wanted, pictures):
+        cards[i] = dataclasses.replace(cards[i], **shown)
+    return cards
+
+
+def _card(run: RunFolder, event: Event, key: str, kind: str, name: str, detail: str) -> Card:
+    models = sorted(((float(z[event.peak_row]), n) for n, z in run.z.items()), reverse=True)[:SHOWN_MODELS]
+    return Card(key, kind, name, event.video, event.first_frame, event.last_frame, event.peak_frame, event.peak_score,
+                event.reason.split(" (")[0], detail, {model_title(n): z for z, n in models})
+
+
+def _judged(event: Event, verdict: Verdict, fps: float) -> tuple[str, str]:
+    """(kind, how it fits the labels) of an event."""
+    if verdict.anomalies is None:
+        return "event", ""
+    anomaly = verdict.anomaly_of(event)
+    if anomaly is None:
+        return "false alarm", "No frame of it is labelled as an anomaly."
+    late = (max(event.first_frame, anomaly.first_frame) - anomaly.first_frame) / fps
+    begun = f"{late:.1f} s after the labelled anomaly begins" if late > 0 else "in time for the labelled anomaly"
+    return "found", f"Raised {begun}; {anomaly.covered:.0%} of its labelled frames lie in an event."
+
+
+def _missed(anomaly: Anomaly, run: RunFolder) -> str:
+    return (f"The score rises to {anomaly.peak_score:.1f}; an event begins at {run.threshold.high:.1f}"
+            + (" and has to last longer." if anomaly.peak_score >= run.threshold.high else "."))
+
+
+def _pictures(run: RunFolder, views: Sequence[View], heat: Heat | None) -> list[dict[str, Picture]]:
+    """The pictures of each view, by the field of its card."""
+    test = frames_as_filmed(run)
+    out: list[dict[str, Picture]] = [{} for _ in views]
+    frames = dict(test.full_frames(sorted({v.row for v in views})))
+    for found, view in zip(out, views):
+        frame, name = frames[view.row], f"video {test.videos[view.row]}, frame {test.frames[view.row]}"
+        if view.box is None:
+            hot = heat(view.row) if heat else None
+            drawn = draw_frame(frame, (), hot)
+            if hot is not None and hot.any():
+                drawn = scene(drawn, _hottest(hot, frame.shape))
+            found["picture"] = picture(drawn, f"The scene: {name}", 320)
+            continue
+        shown = dataclasses.replace(view.box, score=max(view.box.score, ACTOR_ALARM), track=0)
+        found["picture"] = picture(scene(draw_frame(frame, [shown], words=False), view.box.xyxy), f"The scene: {name}",
+                                   320)
+        found["actor"] = picture(crop(frame, view.box.xyxy), f"What was scored: {name}", 240)
+        if view.nearest is not None:
+            found["nearest"] = picture(view.nearest[0], f"the most similar actor in training: {view.nearest[1]}", 240)
+    return out
+
+
+def _view(run: RunFolder, peak: int) -> View:
+    """The row near a peak that shows its highest actor best: of those that score nearly as high, an undamaged frame,
+    then a large box that a training actor is known for."""
+    video, flags = run.test["video"].to_numpy(object), run.test["flags"].to_numpy(object)
+    rows = [r for r in range(max(0, peak - NEAR), min(len(video), peak + NEAR + 1)) if video[r] == video[peak]]
+    if run.people is not None:
+        found = [(box, r, b) for r in rows for b, box in enumerate(run.people.boxes(r))]
+        highest = max((box.score for box, _, _ in found), default=0.0)
+        if highest >= 1.0:
+            good = [one for one in found if one[0].score >= 0.8 * highest]
+            box, row, place = max(good, key=lambda one: (flags[one[1]] == "", run.people.nearest(*one[1:]) is not None,
+                                                         _area(one[0]), -abs(one[1] - peak)))
+            return View(row, box, run.nearest_normal(row, place))
+    return View(min(rows, key=lambda r: (flags[r] != "", abs(r - peak))), None, None)
+
+
+def _area(box: Box) -> float:
+    x0, y0, x1, y1 = box.xyxy
+    return (x1 - x0) * (y1 - y0)
+
+
+def _hottest(heat: np.ndarray, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+    """The cell of a heat map (h, w) that is hottest, as a box in pixels of a frame."""
+    y, x = np.unravel_index(int(np.nanargmax(heat)), heat.shape)
+    tall, wide = shape[0] / heat.shape[0], shape[1] / heat.shape[1]
+    return x * wide, y * tall, (x + 1) * wide, (y + 1) * tall
+
+
+def scene(frame: np.ndarray, xyxy: Sequence[float]) -> np.ndarray:
+    """The part of a frame (H, W, 3) around a box in which one sees what happens: 4:3, three boxes wide or more."""
+    height, width = frame.shape[:2]
+    x0, y0, x1, y1 = (float(v) for v in xyxy)
+    wide = max(SCENE * width, 3 * (x1 - x0), 4 / 3 * 1.6 * (y1 - y0))
+    wide = min(wide, width, height * 4 / 3)
+    tall = round(wide * 3 / 4)
+    left = int(np.clip((x0 + x1 - wide) / 2, 0, width - wide))
+    top = int(np.clip((y0 + y1 - tall) / 2, 0, height - tall))
+    return frame[top:top + max(1, tall), left:left + max(1, round(wide))]
+
+
+def picture(image: np.ndarray, words: str, width: int) -> Picture:
+    """An RGB image (H, W, 3) as a JPEG inside the page, brought to a width in pixels."""
+    size = width, max(1, round(image.shape[0] * width / image.shape[1]))
+    larger = size[0] > image.shape[1]
+    image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if larger else cv2.INTER_AREA)
+    data = base64.b64encode(style.jpeg(image)).decode()
+    return Picture(f"data:image/jpeg;base64,{data}", words, size)

@@ -1,0 +1,33 @@
+"""`pixelplay report`: write the report of a finished run anew, and open it.
+
+Reads a run's output folder; writes its `report` folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import webbrowser
+from pathlib import Path
+
+from pixelplay.environment import default_output
+from pixelplay.visual.command import run_folder_of
+from pixelplay.visual.report import write_report
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare RUN and --open."""
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="a run's output folder (default: outputs, "
+                        "/kaggle/working on Kaggle)")
+    parser.add_argument("--open", action="store_true", help="open it in the browser")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write it; returns the exit status. Raises PixelPlayError where there is no run."""
+    index = write_report(run_folder_of(args.run or default_output()))
+    log.info("%s", index)
+    if args.open and not webbrowser.open(index.resolve().as_uri()):
+        log.info("no browser could be started here: open the file above in one")
+    return 0
