@@ -134,7 +134,7 @@ def ranked(name: str, run: Path, scratch: Path, seeds: list[int]) -> list[dict]:
             values = dict(zip(test.ids, model.score(test, folder / density).values))
             file = ScoreFile("joint", frames.ids, np.array([values[i] for i in frames.ids]), train.ids,
                              model.held_out(train, folder).values,
-                             {"kind": cls.kind, "family": cls.family, "sigma": cls.sigma})
+                             {"kind": cls.kind, "family": cls.family, "sigma": cls.sigma, "weight": cls.weight})
             groups = {"joint": {"joint": file}} | ({"quad": {**others, "joint": file}} if others else {})
             for what, members in groups.items():
                 scores = recipe.fuse(members, frames, None).values
