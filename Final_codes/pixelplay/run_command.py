@@ -10,6 +10,7 @@ from pixelplay import distributed
 from pixelplay.config import PROFILES
 from pixelplay.environment import hardware, usable_gpus
 from pixelplay.errors import PixelPlayError
+from pixelplay.lock import locked
 from pixelplay.pipeline import EXTRACTION, REPORT, Options, Run
 from pixelplay.preflight import Preflight, preflight
 from pixelplay.registry import MODELS
@@ -40,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     time_ = parser.add_argument_group("before and during the run")
     time_.add_argument("--preflight", action="store_true", help="only check that everything is there, in seconds")
     time_.add_argument("--force", action="store_true", help="go on in spite of what the preflight finds")
+    time_.add_argument("--wait", action="store_true", help="wait for another run in the output folder to end "
+                       "instead of stopping")
     time_.add_argument("--hours", type=float, metavar="H", help="fit the run into a budget: training steps are scaled, "
                        "and with a minute left the submission is written from what is finished")
 
@@ -84,8 +87,9 @@ def run(args: argparse.Namespace) -> int:
               + (f"; about {in_words(schedule.left())} left" if schedule.expected else ""), flush=True)
 
     longest_first = sorted(job.models, key=lambda name: -schedule.expected.get(name, 0.0))
-    done = job.all(progress=lambda text: print(f"== {text}", flush=True), order=order_of(job, longest_first),
-                   finished=finished)
+    with locked(job.output, wait=args.wait):
+        done = job.all(progress=lambda text: print(f"== {text}", flush=True), order=order_of(job, longest_first),
+                       finished=finished)
     if not done:  # another process than the main one
         return 0
     print()
