@@ -16,9 +16,11 @@ from footage import make_footage
 
 from pixelplay.data.footage import Footage
 from pixelplay.data.manifest import Manifest, make_table
+from pixelplay.detector import write_training
 from pixelplay.files import atomic_path, write_json
 from pixelplay.fusion.scores import write_scores
 from pixelplay.fusion.stage import merge
+from pixelplay.paths import LAYOUT, RunPaths
 
 ODD = range(40, 70)
 """Frame positions of video 2 that are anomalous."""
@@ -52,13 +54,17 @@ def make_run(folder: Path, *, videos: int = 3, frames: int = 100, labels: bool =
             pd.DataFrame({"Id": test.ids, "label": odd.astype(int)}).to_csv(part, index=False)
     Manifest(table, {"train": folder, "test": folder}, "synthetic", {"test": 25.0}, {"test": "feed"}, label_path).save(
         folder / "01_frame_extraction")
+    paths = RunPaths(folder)
+    write_json(paths.layout, {"layout": LAYOUT})
+    write_training(paths.detector, table[table["split"] == "train"])
     rng = np.random.default_rng(seed)
     for name in models:
         held_out = np.exp(rng.normal(0, 0.3, len(train)))
         values = np.exp(rng.normal(0, 0.3, len(test)) + 2.0 * odd)
         write_scores(folder / "scores", name, test.ids, values, train=(train.ids, held_out) if train_scores else None,
-                     about={"model": name, "family": "quad", "kind": "error", "sigma": 3.0, "seconds": 1.5,
-                            "config": {"height": 48}, "filled": {"rule": "nearest valid score", "ids": []}})
+                     about={"model": name, "family": "quad", "kind": "error", "sigma": 3.0, "weight": 0.5,
+                            "seconds": 1.5, "config": {"height": 48},
+                            "filled": {"rule": "nearest valid score", "ids": []}})
         if maps:
             errors = np.abs(rng.normal(0.3, 0.1, (len(test), 12, 20))).astype(np.float16)
             errors[odd, 3:6, 5:10] = 20.0

@@ -18,6 +18,7 @@ from pixelplay.fusion.recipe import RECIPES, Frames, load_recipe
 from pixelplay.fusion.recipes.reference_quad import CHAINS
 from pixelplay.fusion.scores import ScoreFile, read_table, write_scores
 from pixelplay.fusion.stage import merge, merge_files
+from pixelplay.registry import model_class
 
 SCRIPT = Path(__file__).parents[1] / "ensemble.py"
 main = runpy.run_path(str(SCRIPT))["main"]
@@ -45,7 +46,8 @@ def fill(folder, ids=None, seed=0, **about):
         values = [np.random.default_rng([seed, k, *i.encode()]).lognormal() for i in ids]
         train = np.random.default_rng([seed, k]).lognormal(size=50)
         write_scores(folder, name, ids, np.array(values), train=([f"5_{i}" for i in range(50)], train),
-                     about={"model": name, "family": family, "kind": kind, "sigma": sigma, **about})
+                     about={"model": name, "family": family, "kind": kind, "sigma": sigma,
+                            "weight": model_class(name).weight, **about})
     return folder
 
 
@@ -252,15 +254,18 @@ def test_names_paths_and_frames_that_cannot_be(tmp_path):
 
 
 def test_families_weigh_their_share_however_many_models_they_have():
-    def file(name, family):
-        return ScoreFile(name, np.array([]), np.array([]), about={"family": family})
+    def file(name, family, weight):
+        return ScoreFile(name, np.array([]), np.array([]), about={"family": family, "weight": weight})
 
-    members = {"local_memory": file("local_memory", "two_stream"), "stae": file("stae", "quad"),
-               "unet": file("unet", "quad"), "x": file("x", "other")}
+    members = {"local_memory": file("local_memory", "two_stream", 0.95), "stae": file("stae", "quad", 0.5),
+               "unet": file("unet", "quad", 0.1), "x": file("x", "other", 1.0)}
     weights = prior_weights(members)
     quad = weights["stae"] + weights["unet"]
     assert weights["local_memory"] / quad == pytest.approx(FAMILY["two_stream"] / FAMILY["quad"])
     assert 0 < weights["x"] < 0.2
+    assert weights["stae"] / weights["unet"] == pytest.approx(5)
+    unstated = prior_weights(members | {"unet": file("unet", "quad", 0.0)})
+    assert unstated["unet"] == unstated["x"], "a file that states no weight counts as one of another maker's"
     assert sum(weights.values()) == pytest.approx(1)
 
 

@@ -285,14 +285,14 @@ def test_covering_radii_fall_to_zero_and_match_the_definition():
 def test_loss_curves_are_read_from_csv_and_card(tmp_path):
     (tmp_path / "main").mkdir()
     (tmp_path / "main" / "curve.csv").write_text("step,total,held_out,clips_per_second\n10,2.0,\n20,1.0,1.5,90\n")
-    curves = find_curve(tmp_path)
+    curves = find_curve(tmp_path, tmp_path / "nothing")
     assert list(curves) == ["train", "held_out"] and curves["held_out"][0].tolist() == [20]
     loss_curves({"stae": curves}).canvas.draw()
     card = tmp_path / "card"
     card.mkdir()
     (card / "card.json").write_text(json.dumps({"curve": [{"step": 1, "total": 3.0, "held_out": 2.0}]}))
-    assert find_curve(card)["train"][1].tolist() == [3.0]
-    assert find_curve(tmp_path / "nothing") is None
+    assert find_curve(tmp_path / "nothing", card)["train"][1].tolist() == [3.0]
+    assert find_curve(tmp_path / "nothing", tmp_path / "nothing") is None
     bad = tmp_path / "bad.csv"
     bad.write_text("epoch,loss\n1,2\n")
     with pytest.raises(PixelPlayError, match="columns epoch, loss"):

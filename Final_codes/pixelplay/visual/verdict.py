@@ -103,8 +103,8 @@ def false_alarm_rate(run: RunFolder) -> str:
     """How often the same threshold raises an event on held-out normal footage, in words; '' where that is unknown."""
     if run.final_train is None:
         return "How often normal footage raises an event is not known: there are no held-out training scores."
-    train = run.manifest.split("train")
-    raised = find_events(train["video"].to_numpy(object), train["frame"].to_numpy(), run.final_train, run.threshold,
+    train = run.training
+    raised = find_events(train.videos, train.frames, run.final_train, run.threshold,
                          min_frames=max(2, round(run.fps / 5)), join=round(run.fps / 2), max_gap=round(run.fps / 2))
     hours = len(train) / run.fps / 3600
     rate = f", {len(raised) / hours:.0f} an hour" if hours >= 0.5 else ""
