@@ -14,7 +14,7 @@ from pixelplay.autoencoders.windows import Clips
 from pixelplay.data.footage import Footage
 from pixelplay.flow import speed
 from pixelplay.flow.speed import Baselines, cell_size, choose_baseline, measure, measure_speeds, with_speeds
-from pixelplay.repair.scenes import FEWEST, recognise, scene_templates
+from pixelplay.scenes.cameras import OWN, recognise, scene_templates
 
 SIZE = (48, 80)
 CONFIG = dataclasses.replace(STAEConfig.profile("smoke"), steps=4, epoch_steps=4, length=4, step=1)
@@ -60,7 +60,7 @@ def test_one_scene_has_none_of_its_own():
 
 
 def test_scenes_of_few_frames_and_of_moving_cameras_are_left_out(two):
-    short = camera(2, videos=1, frames=FEWEST - 1)
+    short = camera(2, videos=1, frames=OWN - 1)
     assert len(scene_templates(joined(camera(0), short))) == 1
     noise = np.random.default_rng(0).integers(0, 256, two.pixels[:120].shape, np.uint8)
     wild = camera(0).with_pixels(np.stack([cv2.GaussianBlur(f, (0, 0), 4) for f in noise]))

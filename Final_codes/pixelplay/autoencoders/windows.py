@@ -21,6 +21,7 @@ from torch import Tensor
 from pixelplay.data.footage import Footage, segments
 from pixelplay.data.subsample import spread
 from pixelplay.flow.speed import CELL, speed_maps
+from pixelplay.scenes.medians import pixel_median
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ def background_median(train: Footage, size: tuple[int, int], channels: int, most
     readable = readable if len(readable) else np.arange(len(train))
     picks = spread(readable, most)
     parts = [to_network(train.batch(picks[i:i + CHUNK]), size, channels) for i in range(0, len(picks), CHUNK)]
-    return torch.cat(parts).median(dim=0).values.float() / 255
+    return _lower_median(parts).float() / 255
 
 
 def noise_floor(train: Footage, size: tuple[int, int], max_gap: int, most: int = 200) -> Tensor:
@@ -177,7 +178,13 @@ def noise_floor(train: Footage, size: tuple[int, int], max_gap: int, most: int =
         # gray after resizing keeps fractions of a grey level that uint8 would round away
         weights = torch.tensor(LUMA).view(1, 3, 1, 1)
         found.append(((now - before) * weights).sum(1, keepdim=True).abs())
-    return 1.4826 * torch.cat(found).median(dim=0).values / 255
+    return 1.4826 * _lower_median(found) / 255
+
+
+def _lower_median(parts: list[Tensor]) -> Tensor:
+    """Per-pixel median of parts (n, C, H, W) of a sequence, the lower of two middle values: (C, H, W)."""
+    frames = torch.cat(parts).permute(0, 2, 3, 1).numpy()
+    return torch.from_numpy(pixel_median(frames, frames.dtype, lower=True)).permute(2, 0, 1).contiguous()
 
 
 class Clips:

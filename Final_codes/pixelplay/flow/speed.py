@@ -31,7 +31,7 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.files import damaged, read_json, remove, write_json
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.partners import later_partners, partners
-from pixelplay.repair.scenes import recognise, scene_templates
+from pixelplay.scenes.cameras import recognise, scene_templates
 
 log = logging.getLogger(__name__)
 

@@ -18,21 +18,20 @@ from pixelplay.data.manifest import FLAGS
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import check
 from pixelplay.repair import geometry
-from pixelplay.repair.background import KNOWN, Scene
+from pixelplay.repair.background import SceneNorms
 from pixelplay.repair.noise import COLUMNS as NOISE_COLUMNS
 from pixelplay.repair.norms import TrainingNorms
 from pixelplay.repair.orientation import (
     IDENTITY_BONUS,
     ORIENTATIONS,
     decide,
-    edges,
-    features,
-    thumbnail,
     turn,
     turned_features,
 )
 from pixelplay.repair.reliability import reliability
 from pixelplay.repair.timeline import LARGEST_STEP, change, judge, repetitions
+from pixelplay.scenes.cameras import KNOWN
+from pixelplay.scenes.description import edges, features, thumbnail
 
 SCHEMA: dict[str, int | float | bool | str] = {
     "scene": -1, "orientation": 0, "sigma": 0.0, "impulse": False, "noise": False, "gain": 1.0, "offset": 0.0,
@@ -68,12 +67,12 @@ class Seen:
     guess: np.ndarray
 
 
-def references(scenes: list[Scene]) -> list[geometry.Reference | None]:
+def references(scenes: list[SceneNorms]) -> list[geometry.Reference | None]:
     """What to measure frames of each scene against; None for scenes nothing can be decided against."""
     return [geometry.Reference.of(s.picture, 0.6 * s.normal["sharpness"][0]) if s.usable else None for s in scenes]
 
 
-def look(pixels: np.ndarray, videos: np.ndarray, frames: np.ndarray, scenes: list[Scene]) -> Seen:
+def look(pixels: np.ndarray, videos: np.ndarray, frames: np.ndarray, scenes: list[SceneNorms]) -> Seen:
     """Measure every test frame once, in order.
 
     Args:
@@ -128,7 +127,7 @@ def make_plan(seen: Seen, pixels: np.ndarray, observed: np.ndarray, unreadable: 
     return to_table(found, measured, observed, scene, orientation, norms)
 
 
-def assign_scenes(seen: Seen, unreadable: np.ndarray, videos: np.ndarray, scenes: list[Scene]
+def assign_scenes(seen: Seen, unreadable: np.ndarray, videos: np.ndarray, scenes: list[SceneNorms]
                   ) -> tuple[np.ndarray, np.ndarray]:
     """The scene that each video shows, -1 = none that can be decided against, and the orientation of its frames.
 
@@ -222,7 +221,7 @@ def read_plan(path: Path) -> pd.DataFrame:
     return plan
 
 
-def _measure_again(seen: Seen, pixels: np.ndarray, scene: np.ndarray, orientation: np.ndarray, scenes: list[Scene]
+def _measure_again(seen: Seen, pixels: np.ndarray, scene: np.ndarray, orientation: np.ndarray, scenes: list[SceneNorms]
                    ) -> np.ndarray:
     measured, refs = seen.geometry.copy(), references(scenes)
     differs = (scene >= 0) & ((seen.guess[:, 0] != scene) | (seen.guess[:, 1] != orientation))
