@@ -154,8 +154,8 @@ def open_footage(folder: Path, split: str, workers: int | None = None, *, as_fil
 
 
 def _extract(manifest: Manifest, folder: Path, known: TrainingNorms | None, workers: int) -> Extraction:
-    return extract(manifest, folder, size=known.size if known else None, observe=noise.measure, 
-                   observe_key=f"noise {ARTEFACTS['noise'].number}",made_from={"test": PLAN}, workers=workers)
+    return extract(manifest, folder, size=known.size if known else None, observe=noise.measure,
+                   observe_key=f"noise {ARTEFACTS['noise'].number}", made_from={"test": PLAN}, workers=workers)
 
 
 def _learn(manifest: Manifest, extraction: Extraction, config: RepairConfig, workers: int) -> TrainingNorms:
