@@ -120,7 +120,7 @@ def score(name: str, scratch: Path, profile: str, weights: Path | None, conditio
             model = cls(cls.Config.profile(profile), seed=0)
             model.fit(train, folder)
         held_out = model.held_out(train, folder).values
-        about |= {"kind": cls.kind, "sigma": cls.sigma, "family": cls.family}
+        about |= {"kind": cls.kind, "sigma": cls.sigma, "family": cls.family, "weight": cls.weight}
 
         def values(footage: Footage, place: Path) -> np.ndarray:
             place.mkdir(parents=True, exist_ok=True)

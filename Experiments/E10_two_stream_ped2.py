@@ -37,11 +37,11 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.evaluation.labels import read_labels
 from pixelplay.evaluation.metrics import average_precision, macro_auc, roc_auc
 from pixelplay.files import atomic_path
-from pixelplay.fusion.prior import WITHIN
 from pixelplay.fusion.scores import read_scores
 from pixelplay.fusion.smoothing import smooth
 from pixelplay.model import Scores
 from pixelplay.pipeline import EXTRACTION
+from pixelplay.registry import model_class
 from pixelplay.repair.stage import open_footage, prepare
 from pixelplay.two_stream.global_memory import GlobalMemory, GlobalMemoryConfig
 from pixelplay.two_stream.local_memory import LocalMemory, LocalMemoryConfig
@@ -59,7 +59,7 @@ def calibrated(test: Scores, train: Scores) -> dict[str, np.ndarray]:
 def together(local: Scores, local_train: Scores, whole: np.ndarray) -> np.ndarray:
     """Both streams on one scale, with the weights the ensemble gives them; `whole` is the global stream's z-score."""
     fused = calibrate(local_train.values, log=False, high=100.0)(local.values)
-    return WITHIN["local_memory"] * fused + WITHIN["global_memory"] * whole
+    return model_class("local_memory").weight * fused + model_class("global_memory").weight * whole
 
 
 def finished(run: Path, model: str, test: Footage, train: Footage) -> tuple[Scores, Scores]:

@@ -23,12 +23,13 @@ from pixelplay.data.manifest import Manifest
 from pixelplay.evaluation.boxes import CORNERS
 from pixelplay.evaluation.localisation import read_detections, read_regions, region_intervals
 from pixelplay.evaluation.report import METRICS
-from pixelplay.two_stream.actor_files import load_actors
+from pixelplay.paths import RunPaths
+from pixelplay.two_stream.actor_files import read_actors
 
 
-def actor_boxes(folder: Path, target: Path) -> Path:
-    """Write the scored boxes of a local memory's test split as a CSV."""
-    actors = load_actors(folder, "test")
+def actor_boxes(path: Path, target: Path) -> Path:
+    """Write the scored boxes of a local memory's actors as a CSV."""
+    actors = read_actors(path)
     score = np.fmax(actors["motion_z"], actors["appearance_z"])
     table = pd.DataFrame(actors["boxes"], columns=list(CORNERS)).assign(Id=actors["Id"], score=score)
     table[np.isfinite(score)].to_csv(target, index=False)
@@ -42,9 +43,9 @@ def on_run(data: str, output: Path) -> list[dict]:
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         places = {p.stem: p for p in sorted((output / "scores" / "maps").glob("*.npy"))}
-        memory = output / "02_two_stream_memory" / "local_memory"
-        if (memory / "actors.test.npz").exists():
-            places["local_memory (actors' boxes)"] = actor_boxes(memory, Path(scratch) / "actors.csv")
+        actors = RunPaths(output).actors("local_memory")
+        if actors.exists():
+            places["local_memory (actors' boxes)"] = actor_boxes(actors, Path(scratch) / "actors.csv")
         for name, path in places.items():
             found, words = region_intervals(read_detections(path), ids, truth, source=str(path))
             about = words.partition(": ")[2]

@@ -125,7 +125,8 @@ def write_test_scores(model: Model, test: Footage, train: Footage, held_out: Sco
         own = held_out.parts.get(part)
         write_scores(scores / "parts", f"{model.name}.{part}", test.ids, values,
                      train=(train.ids, own) if own is not None else None, about={"part_of": model.name})
-    about = {"model": model.name, "kind": model.kind, "sigma": model.sigma, "family": model.family}
+    about = {"model": model.name, "kind": model.kind, "sigma": model.sigma, "family": model.family,
+             "weight": model.weight}
     write_scores(scores, model.name, test.ids, found.values, train=(train.ids, held_out.values), about=about)
 
 

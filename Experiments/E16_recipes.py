@@ -2,10 +2,9 @@
 
 Development sets: labelled Ped2; the embedded sample; three real Avenue test videos beside two normal videos, these with
 the scores of models that did not learn from them; Avenue's and Ped2's normal footage with injected anomalies (E15's
-folds and draws). Raw scores are computed once, into SCRATCH_FOLDER, by the lite profile (released autoencoders on Ped2
-and Avenue); ranking them again with another recipe takes seconds. `recorded` recipes may look at all of a video, `live`
-ones at its past alone. Beside the product's recipe stand both reference recipes, each member alone, each family, and
-frame difference.
+folds and draws). Raw scores are computed once, into SCRATCH_FOLDER, by the lite profile; ranking them again with
+another recipe takes seconds. `recorded` recipes may look at all of a video, `live` ones at its past alone. Beside the
+product's recipe stand both reference recipes, each member alone, each family, and frame difference.
 
 Labels fill the table, and the table chooses defaults: what is chosen by the average rank over the sets is said to win
 only where it also does with each set left out in turn (`left_out` in the printed table).
@@ -76,10 +75,9 @@ class Labelled:
 
 def score_run(name: str, data: Path, scratch: Path, models: tuple[str, ...] = tuple(MODELS)) -> None:
     """Raw scores of a real set, by a run of the lite profile."""
-    released = Path(__file__).parents[1] / "Final_codes" / "Final_models"
     options = {
-        "ped2": Options(data=data / "ped2", weights=released / "ped2"),
-        "avenue": Options(train=data / "avenue_train" / "training_videos", weights=released / "avenue",
+        "ped2": Options(data=data / "ped2"),
+        "avenue": Options(train=data / "avenue_train" / "training_videos",
                           test=data / "avenue_test_part" / "testing_videos"),
         "sample": Options()}[name]
     run = Run(dataclasses.replace(options, output=scratch / name, models=models))
@@ -136,15 +134,14 @@ def with_held_out(one: Labelled, videos: Sequence[str]) -> Labelled:
     """A set with training videos as further, normal test videos, by their held-out scores."""
     keep = np.isin([split_id(i)[0] for i in one.members["stae"].train_ids], videos)
     more = one.members["stae"].train_ids[keep]
-    known = dict(zip(one.frames.ids, zip(one.frames.reliability, one.frames.sigma, one.truth)))
-    frames = Frames.of_ids([*one.frames.ids, *more], {i: k[0] for i, k in known.items()},
-                           {i: k[1] for i, k in known.items()})
+    known = dict(zip(one.frames.ids, zip(one.frames.reliability, one.truth)))
+    frames = Frames.of_ids([*one.frames.ids, *more], {i: k[0] for i, k in known.items()})
 
     def joined(file: ScoreFile) -> ScoreFile:
         values = dict(zip(file.ids, file.values)) | dict(zip(more, file.train_values[keep]))
         return dataclasses.replace(file, ids=frames.ids, values=np.array([values[i] for i in frames.ids]))
 
-    truth = np.array([known[i][2] if i in known else 0 for i in frames.ids])
+    truth = np.array([known[i][1] if i in known else 0 for i in frames.ids])
     return dataclasses.replace(one, frames=frames, truth=truth, members={m: joined(f) for m, f in one.members.items()},
                                parts={m: joined(f) for m, f in one.parts.items()})
 

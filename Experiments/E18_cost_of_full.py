@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from pixelplay.autoencoders.scorer import LOCATION_WINDOWS
+from pixelplay.autoencoders.statistics import TrainingStatistics
 from pixelplay.autoencoders.trainer import VALIDATION_WINDOWS
 from pixelplay.autoencoders.windows import Clip, network_size
 from pixelplay.data.extraction import working_size
@@ -83,15 +84,15 @@ def autoencoder(name: str) -> list[dict]:
     net = model.network(size).to("meta")
     clip = Clip(torch.empty(config.batch, length, config.channels, *size, device="meta"),
                 torch.empty(config.batch, length, 1, *cells, device="meta"))
-    prior = {"background": torch.empty(config.channels, *size, device="meta"),
-             "noise": torch.empty(1, *size, device="meta")}
+    known = TrainingStatistics(torch.empty(config.channels, *size, device="meta"),
+                               torch.empty(1, *size, device="meta"), torch.tensor(1), torch.tensor(1.0))
 
     def learn() -> None:
-        model.loss(net, clip, clip, torch.Generator(), prior)["total"].backward()
+        model.loss(net, clip, clip, torch.Generator(), known)["total"].backward()
 
     def look() -> None:
         with torch.no_grad():
-            model.errors(net, clip, prior)
+            model.errors(net, clip, known)
 
     step, window = counted(learn) / config.batch, counted(look) / config.batch
     steps = model.planned_steps(TRAIN)

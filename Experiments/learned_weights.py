@@ -29,6 +29,7 @@ from pixelplay.fusion.calibrated import compress
 from pixelplay.fusion.ensemble import spearman
 from pixelplay.fusion.smoothing import smooth
 from pixelplay.model import Model
+from pixelplay.paths import RunPaths
 from pixelplay.registry import MODELS, model_class
 from pixelplay.repair.stage import open_footage
 
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 FLOOR, CAP = 0.05, 0.9
 """Least and largest weight. With a cap of one half, what exceeds it falls to models without skill, and the fused score
 sees less of kinds of anomalies that no weight was learned on (Experiments/E06)."""
-EXTRACTION = "01_frame_extraction"
 HELD_FRAMES = 450
 """Held-out frames that are scored, as many whole videos as fit: scoring, not learning, takes the time."""
 
@@ -129,8 +129,8 @@ def learn_from_run(output: Path, folder: Path, *, names: Sequence[str] = (), rou
         cls, about = model_class(name), read_json(output / "scores" / f"{name}.json")
         config = override(cls.Config.profile(about["profile"]), about["config"] | dict((changes or {}).get(name, {})))
         makers[name] = functools.partial(cls, config, seed=int(about["seed"]))
-        trained[name] = output / cls.stage if name in cls.stage else output / cls.stage / name
-    return learn(open_footage(output / EXTRACTION, "train"), makers, folder, rounds=rounds, frames=frames,
+        trained[name] = RunPaths(output).work(name)
+    return learn(open_footage(RunPaths(output).extraction, "train"), makers, folder, rounds=rounds, frames=frames,
                  trained=trained)
 
 

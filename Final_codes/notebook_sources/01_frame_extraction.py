@@ -60,14 +60,14 @@ PROFILE = os.environ.get("PIXELPLAY_PROFILE", "")  # smoke | lite | full; "" = f
 DATA = os.environ.get("PIXELPLAY_DATASET", "")  # a folder; "" = Kaggle's input there, the embedded sample elsewhere
 TRAIN, TEST = "", ""  # or two folders of your own videos: anomaly-free, and to be scored
 OUTPUT = os.environ.get("PIXELPLAY_OUTPUT", "")  # "" = the working folder on Kaggle, ./outputs elsewhere
-WEIGHTS = ""  # a folder below Final_models, to score without training
+DETECTOR = ""  # a finished detector, e.g. Final_models/avenue, to score without training
 MODELS = ()  # none in this notebook
 SEED = 0
 
 # %%
 from pixelplay.notebook import artifacts, open_run
 
-run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT, weights=WEIGHTS, models=MODELS,
+run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT, detector=DETECTOR, models=MODELS,
                seed=SEED)
 
 # %% [markdown]

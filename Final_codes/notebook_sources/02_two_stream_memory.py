@@ -15,7 +15,7 @@
 # | | |
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
-# | **makes** | `02_two_stream_memory/` (features, banks, actors), `scores/global_memory.csv`, `local_memory.csv` |
+# | **makes** | `detector/` (both banks), `scores/global_memory.csv`, `local_memory.csv` |
 # | **time** | CPU: 186 s for both models as shown below (2 quiet cores); T4 x 2: not measured |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
@@ -60,14 +60,14 @@ PROFILE = os.environ.get("PIXELPLAY_PROFILE", "")  # smoke | lite | full; "" = f
 DATA = os.environ.get("PIXELPLAY_DATASET", "")  # a folder; "" = Kaggle's input there, the embedded sample elsewhere
 TRAIN, TEST = "", ""  # or two folders of your own videos: anomaly-free, and to be scored
 OUTPUT = os.environ.get("PIXELPLAY_OUTPUT", "")  # "" = the working folder on Kaggle, ./outputs elsewhere
-WEIGHTS = ""  # a folder below Final_models, to score without training
+DETECTOR = ""  # a finished detector, e.g. Final_models/avenue, to score without training
 MODELS = ("global_memory", "local_memory")
 SEED = 0
 
 # %%
 from pixelplay.notebook import artifacts, contract_check, open_run
 
-run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT, weights=WEIGHTS, models=MODELS,
+run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT, detector=DETECTOR, models=MODELS,
                seed=SEED)
 
 # %% [markdown]
@@ -134,7 +134,8 @@ plots.histograms(run.output, ["global_memory", "local_memory"])
 
 # %%
 contract_check(run)
-artifacts(run.output / "02_two_stream_memory")
+artifacts(run.paths.trained("global_memory"))
+artifacts(run.paths.trained("local_memory"))
 
 # %% [markdown]
 # Next: [03_stae.ipynb](03_stae.ipynb)

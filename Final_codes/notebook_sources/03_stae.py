@@ -15,7 +15,7 @@
 # | | |
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
-# | **makes** | `03_stae/` (weights, loss curve), `scores/stae.csv` |
+# | **makes** | `detector/stae/` (weights, held-out scores), `scores/stae.csv` |
 # | **time** | CPU: 53 s to train and score as shown below (2 quiet cores); T4 x 2: not measured |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
@@ -60,14 +60,14 @@ PROFILE = os.environ.get("PIXELPLAY_PROFILE", "")  # smoke | lite | full; "" = f
 DATA = os.environ.get("PIXELPLAY_DATASET", "")  # a folder; "" = Kaggle's input there, the embedded sample elsewhere
 TRAIN, TEST = "", ""  # or two folders of your own videos: anomaly-free, and to be scored
 OUTPUT = os.environ.get("PIXELPLAY_OUTPUT", "")  # "" = the working folder on Kaggle, ./outputs elsewhere
-WEIGHTS = ""  # a folder below Final_models, to score without training
+DETECTOR = ""  # a finished detector, e.g. Final_models/avenue, to score without training
 MODELS = ("stae",)
 SEED = 0
 
 # %%
 from pixelplay.notebook import artifacts, contract_check, open_run
 
-run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT, weights=WEIGHTS, models=MODELS,
+run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT, detector=DETECTOR, models=MODELS,
                seed=SEED)
 
 # %% [markdown]
@@ -114,7 +114,7 @@ plots.timeline(run.output, models=["stae"])
 
 # %%
 contract_check(run)
-artifacts(run.output / "03_stae")
+artifacts(run.paths.trained("stae"))
 
 # %% [markdown]
 # Next: [04_roadmap_lite.ipynb](04_roadmap_lite.ipynb)

@@ -15,7 +15,7 @@
 # | | |
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
-# | **makes** | `06_joint/` (weights, loss curve), `scores/joint.csv` |
+# | **makes** | `detector/joint/` (weights, held-out scores), `scores/joint.csv` |
 # | **time** | CPU: 38 s to train and score as shown below (2 quiet cores); T4 x 2: not measured |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
@@ -60,14 +60,14 @@ PROFILE = os.environ.get("PIXELPLAY_PROFILE", "")  # smoke | lite | full; "" = f
 DATA = os.environ.get("PIXELPLAY_DATASET", "")  # a folder; "" = Kaggle's input there, the embedded sample elsewhere
 TRAIN, TEST = "", ""  # or two folders of your own videos: anomaly-free, and to be scored
 OUTPUT = os.environ.get("PIXELPLAY_OUTPUT", "")  # "" = the working folder on Kaggle, ./outputs elsewhere
-WEIGHTS = ""  # a folder below Final_models, to score without training
+DETECTOR = ""  # a finished detector, e.g. Final_models/avenue, to score without training
 MODELS = ("joint",)
 SEED = 0
 
 # %%
 from pixelplay.notebook import artifacts, contract_check, open_run
 
-run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT, weights=WEIGHTS, models=MODELS,
+run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT, detector=DETECTOR, models=MODELS,
                seed=SEED)
 
 # %% [markdown]
@@ -75,9 +75,8 @@ run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT
 # Walkers move like walkers. One encoder sees a single frame, one sees recent frames; decoders give the frame back, the
 # motion back, and, the telling one, the motion *from the appearance alone*: what speed does a thing that looks like
 # this usually have here? Motion keeps its speed (nothing is normalised per frame), and the same target is used in
-# training and at test. After [Nguyen and Meunier, ICCV 2019](https://arxiv.org/abs/1908.06351) and
-# [AMMC-Net](https://doi.org/10.1609/aaai.v35i2.16177): the patch is chosen where motion fails most, and a
-# density of the joint code adds how rare the combination is. **What it misses:** loitering, except through the density.
+# training and at test. After [Nguyen and Meunier, ICCV 2019](https://arxiv.org/abs/1908.06351): the patch is chosen
+# where motion fails most. **What it misses:** loitering.
 
 # %%
 scores = run.model("joint")
@@ -111,7 +110,7 @@ plots.timeline(run.output, models=["joint"])
 
 # %%
 contract_check(run)
-artifacts(run.output / "06_joint")
+artifacts(run.paths.trained("joint"))
 
 # %% [markdown]
 # Next: [07_ensemble_and_report.ipynb](07_ensemble_and_report.ipynb)

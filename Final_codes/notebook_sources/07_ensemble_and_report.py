@@ -14,7 +14,7 @@
 #
 # | | |
 # |---|---|
-# | **needs** | `01_frame_extraction/` and any of `scores/*.csv` |
+# | **needs** | `01_frame_extraction/`, `detector/` and any of `scores/*.csv` |
 # | **makes** | `submission.csv`, `submission_two_stream.csv`, `submission_quad_ensemble.csv`, `report/index.html` |
 # | **time** | CPU: 31 s for all cells as shown below (2 quiet cores); T4 x 2: not measured |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
@@ -60,14 +60,14 @@ PROFILE = os.environ.get("PIXELPLAY_PROFILE", "")  # smoke | lite | full; "" = f
 DATA = os.environ.get("PIXELPLAY_DATASET", "")  # a folder; "" = Kaggle's input there, the embedded sample elsewhere
 TRAIN, TEST = "", ""  # or two folders of your own videos: anomaly-free, and to be scored
 OUTPUT = os.environ.get("PIXELPLAY_OUTPUT", "")  # "" = the working folder on Kaggle, ./outputs elsewhere
-WEIGHTS = ""  # a folder below Final_models, to score without training
+DETECTOR = ""  # a finished detector, e.g. Final_models/avenue, to score without training
 MODELS = ("global_memory", "local_memory", "stae", "roadmap", "unet", "joint")
 SEED = 0
 
 # %%
 from pixelplay.notebook import contract_check, open_run
 
-run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT, weights=WEIGHTS, models=MODELS,
+run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT, detector=DETECTOR, models=MODELS,
                seed=SEED)
 
 # %% [markdown]

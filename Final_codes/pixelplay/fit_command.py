@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     target = place_of(args.output)
     job = open_fit(target, read_options(args))
     print(f"{hardware().name}, {hardware().dtype}; profile {job.options.profile}; writing to {target}")
-    done = carry_out(job, preflight_only=args.preflight)
+    done = carry_out(job, preflight_only=args.preflight, wait=args.wait)
     if not done:
         return 0
     print()

@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 
 from pixelplay.data.decoding import probe, video_frames
+from pixelplay.data.ids import is_number
 from pixelplay.errors import PixelPlayError
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Source:
         self._first: list[tuple[int, np.ndarray]] = []
         self._mistake: BaseException | None = None
         # absolute: a name such as 10:30.mp4 would be taken for an address
-        self.file = Path(name).absolute() if not name.isdecimal() and "://" not in name else None
+        self.file = Path(name).absolute() if not is_number(name) and "://" not in name else None
         if self.file is not None and not self.file.is_file():
             raise PixelPlayError(f"{name} is no video file", expected="a camera's number, an address with ://, or "
                                  "a video file", mend="check the path for spelling and mount point")
@@ -92,7 +93,7 @@ class Source:
                 self._connection = self._connect()
             except Lost as cause:
                 raise PixelPlayError(
-                    f"{'camera ' if self.name.isdecimal() else ''}{self.shown} cannot be opened: {cause}",
+                    f"{'camera ' if is_number(self.name) else ''}{self.shown} cannot be opened: {cause}",
                     expected="a camera's number, the address of a stream, or a video file",
                     mend="check that it is connected, that no other program uses it, that user name and password are "
                     "right, and that the address plays in another program") from cause
@@ -137,7 +138,7 @@ class Source:
     # ---- inside -------------------------------------------------------------------------------------------------
 
     def _connect(self) -> Camera | Stream:
-        return Camera(int(self.name)) if self.name.isdecimal() else Stream(self.name, self.timeout)
+        return Camera(int(self.name)) if is_number(self.name) else Stream(self.name, self.timeout)
 
     def _measure(self) -> float:
         """Frames a second, from the second half of `MEASURE` seconds: what was buffered comes in a burst first."""

@@ -11,6 +11,7 @@ from pixelplay import distributed
 from pixelplay.config import PROFILES
 from pixelplay.environment import hardware, usable_gpus
 from pixelplay.errors import PixelPlayError
+from pixelplay.lock import locked
 from pixelplay.paths import EXTRACTION, REPORT
 from pixelplay.pipeline import Options, Run
 from pixelplay.preflight import Preflight, preflight
@@ -58,6 +59,8 @@ def add_time_arguments(parser: argparse.ArgumentParser) -> None:
     time_ = parser.add_argument_group("before and during the run")
     time_.add_argument("--preflight", action="store_true", help="only check that everything is there, in seconds")
     time_.add_argument("--force", action="store_true", help="go on in spite of what the preflight finds")
+    time_.add_argument("--wait", action="store_true", help="wait for another run in the output folder to end "
+                       "instead of stopping")
     time_.add_argument("--hours", type=float, metavar="H", help="fit the run into a budget: training steps are scaled, "
                        "and with a minute left the submission is written from what is finished")
 
@@ -90,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     if job.smoke:
         print("smoke run: it proves the wiring and is kept apart from real runs, whose folder it never touches; "
               "nothing it scores is a result")
-    done = carry_out(job, preflight_only=args.preflight)
+    done = carry_out(job, preflight_only=args.preflight, wait=args.wait)
     if not done:  # a preflight, or another process than the main one
         return 0
     print()
@@ -98,8 +101,12 @@ def run(args: argparse.Namespace) -> int:
     return UNFINISHED if done["failed"] else 0
 
 
-def carry_out(job: Run, *, preflight_only: bool = False) -> dict[str, Any]:
-    """Check, plan and run all stages, and say so; returns what `Run.finish` returns, {} after a mere preflight."""
+def carry_out(job: Run, *, preflight_only: bool = False, wait: bool = False) -> dict[str, Any]:
+    """Check, plan and run all stages, and say so; returns what `Run.finish` returns, {} after a mere preflight.
+
+    Args:
+        wait: wait for another run in the output folder instead of refusing to start.
+    """
     found = check(job, download=not preflight_only)
     schedule = make_schedule(job, found)
     if preflight_only and not found.problems:
@@ -116,8 +123,9 @@ def carry_out(job: Run, *, preflight_only: bool = False) -> dict[str, Any]:
               + (f"; about {in_words(schedule.left())} left" if schedule.expected else ""), flush=True)
 
     longest_first = sorted(job.models, key=lambda name: -schedule.expected.get(name, 0.0))
-    return job.all(progress=lambda text: print(f"== {text}", flush=True), order=order_of(job, longest_first),
-                   finished=finished)
+    with locked(job.output, wait=wait):
+        return job.all(progress=lambda text: print(f"== {text}", flush=True), order=order_of(job, longest_first),
+                       finished=finished)
 
 
 def order_of(job: Run, longest_first: list[str]) -> list[str]:

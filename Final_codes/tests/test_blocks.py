@@ -1,4 +1,4 @@
-"""Layers, losses and masks of Roadmap-lite, U-Net and Joint, and the density of codes."""
+"""Layers, losses and masks of Roadmap-lite, U-Net and Joint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from pixelplay.autoencoders import blocks
-from pixelplay.autoencoders.density import fit_density, negative_log_likelihood
 
 
 def noise(*shape, seed=0):
@@ -130,38 +129,6 @@ def test_sizes_that_fitted_are_not_touched():
     assert blocks.even(x) is x and torch.equal(blocks.even(x[..., 1:, :])[..., :-1, :], x[..., 1:, :])
     plain = x.repeat_interleave(2, -2).repeat_interleave(2, -1)
     assert torch.equal(blocks.double_size(x, torch.empty(96, 168)), plain)
-
-
-# ---- density --------------------------------------------------------------------------------------------------
-
-def test_density_calls_far_codes_unlikely_and_each_cluster_likely():
-    generator = torch.Generator().manual_seed(0)
-    a, b = (centre + torch.randn(200, 5, generator=generator) for centre in (0.0, 30.0))
-    density = fit_density(torch.cat([a, b]), 4, seed=0)
-    near = negative_log_likelihood(torch.cat([a, b]), density)
-    between = negative_log_likelihood(torch.full((1, 5), 15.0), density)
-    assert torch.isfinite(near).all() and between > near.max()
-
-
-def test_density_agrees_with_a_plain_sum_over_clusters():
-    codes = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
-    density = fit_density(codes, 3, seed=0)
-    white = (codes - density["density_shift"]) @ density["density_project"]
-    parts = torch.distributions.Normal(density["density_means"], (density["density_log_variances"] / 2).exp())
-    wanted = -(parts.log_prob(white[:, None]).sum(-1) + density["density_log_shares"]).logsumexp(1)
-    assert torch.allclose(negative_log_likelihood(codes, density), wanted, atol=1e-3)
-
-
-@pytest.mark.parametrize("codes", [torch.zeros(50, 3), torch.ones(1, 3), torch.eye(3)])
-def test_density_of_degenerate_codes_is_finite(codes):
-    density = fit_density(codes, 8, seed=0)
-    assert torch.isfinite(negative_log_likelihood(torch.cat([codes, codes + 1]), density)).all()
-
-
-def test_density_is_deterministic():
-    codes = torch.randn(300, 6, generator=torch.Generator().manual_seed(0))
-    one, two = (fit_density(codes, 5, seed=3) for _ in range(2))
-    assert all(torch.equal(one[k], two[k]) for k in one)
 
 
 def test_a_cells_value_is_every_pixels_and_back():

@@ -20,6 +20,22 @@ def changed(footage, change):
                                open_stream=lambda rows: iter([pixels[row] for row in rows]))
 
 
+def unreadable(footage, names, stand_in=128):
+    """The footage with all frames of some videos unreadable; something stands in for them."""
+    lost = np.isin(footage.videos.astype(str), names)
+
+    def change(pixels):
+        pixels[lost] = stand_in
+        return pixels
+
+    return dataclasses.replace(changed(footage, change), flags=np.where(lost, "unreadable", "").astype(object),
+                               reliability=(~lost).astype(np.float32), fingerprint=f"{names}-{np.mean(stand_in)}")
+
+
+def first_frames(footage, names):
+    """The footage with one frame left of some videos."""
+    first = np.concatenate([[True], footage.videos[1:] != footage.videos[:-1]])
+    return footage.select(first | ~np.isin(footage.videos.astype(str), names))
 
 
 def black(pixels):
@@ -44,19 +60,29 @@ FOOTAGE = {
     "one training frame": (make_footage(1, 1), make_footage(1, 12, name="test")),
     "one test frame": (make_footage(2, 12), make_footage(1, 1, name="test")),
     "one training video": (make_footage(1, 24), make_footage(1, 12, name="test")),
+    "one training video unreadable": (unreadable(make_footage(3, 12), ["1"]), make_footage(1, 12, name="test")),
+    "two of three training videos unreadable": (unreadable(make_footage(3, 12), ["1", "3"]),
+                                                make_footage(1, 12, name="test")),
+    "two training videos of one frame": (first_frames(make_footage(3, 12), ["1", "2"]),
+                                         make_footage(1, 12, name="test")),
+    "training videos of one frame each": (first_frames(make_footage(3, 12), ["1", "2", "3"]),
+                                          make_footage(1, 12, name="test")),
+    "test videos of one frame each": (make_footage(2, 12), first_frames(make_footage(3, 4, name="test"),
+                                                                        ["1", "2", "3"])),
     "black training, real test": (changed(make_footage(2, 12), black), make_footage(1, 12, name="test")),
 }
+
+
+def small(name):
+    cls = model_class(name)
+    config = cls.Config.profile("smoke")
+    return cls(override(config, {"steps": 2}) if hasattr(config, "steps") else config)
 
 
 @pytest.mark.parametrize("kind", FOOTAGE)
 @pytest.mark.parametrize("name", MODELS)
 def test_scores_are_finite_or_the_error_says_what_is_missing(name, kind, tmp_path):
-    train, test = FOOTAGE[kind]
-    cls = model_class(name)
-    config = cls.Config.profile("smoke")
-    if hasattr(config, "steps"):
-        config = override(config, {"steps": 2})
-    model = cls(config)
+    (train, test), model = FOOTAGE[kind], small(name)
     try:
         model.fit(train, tmp_path)
         held_out, scores = model.held_out(train, tmp_path), model.score(test, tmp_path)
@@ -68,3 +94,16 @@ def test_scores_are_finite_or_the_error_says_what_is_missing(name, kind, tmp_pat
         assert found.values.shape == (len(footage),) and np.isfinite(found.values).all()
         for part, values in found.parts.items():
             assert np.isfinite(values).all(), part
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_stands_in_for_unreadable_training_frames_is_not_learned(name, tmp_path):
+    test, found = make_footage(1, 12, name="test"), []
+    picture = np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
+    for stand_in in (128, picture):
+        train, folder = unreadable(make_footage(3, 12), ["2"], stand_in), tmp_path / str(len(found))
+        model = small(name)
+        model.fit(train, folder)
+        model.held_out(train, folder)
+        found.append(model.score(test, folder).values)
+    assert np.array_equal(*found)

@@ -2,11 +2,14 @@
 
 import argparse
 import json
+import shutil
 
 import cv2
 import numpy as np
 import pytest
+from test_files import flip, truncate
 
+from pixelplay.arrays import write_array
 from pixelplay.data.layouts import find_dataset
 from pixelplay.errors import PixelPlayError
 from pixelplay.evaluation import command
@@ -67,6 +70,21 @@ def test_a_run_is_evaluated_with_baseline_regions_and_submissions(run):
     assert found["labels"]["positives"] == 2 * len(ODD) and found["labels"]["frames"] == 2 * FRAMES
     # the embedded tree's labels and the masks named directly are the same
     assert evaluate_run(output, root, draws=0)["rows"]["seer"]["ap"] == found["rows"]["seer"]["ap"]
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("with_seal", [True, False])
+def test_damaged_maps_are_named(run, tmp_path, damage, with_seal):
+    root, output = run
+    output = shutil.copytree(output, tmp_path / "out")
+    path = output / "scores" / "maps" / "seer.npy"
+    if with_seal:
+        write_array(path, np.load(path))
+    elif damage is flip:
+        return  # a flipped bit does not show without a seal
+    damage(path)
+    with pytest.raises(PixelPlayError, match=r"seer\.npy"):
+        evaluate_run(output, root, draws=0)
 
 
 def test_the_command_evaluates_regions_beside_score_files(run, capsys):

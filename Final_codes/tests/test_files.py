@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from pixelplay.autoencoders.weights import write_weights
 
-from pixelplay import files
+from pixelplay import files, run_command
 from pixelplay.arrays import new_array, read_array, read_arrays, scratch_array, write_array, write_arrays
 from pixelplay.cli import main
 from pixelplay.data.extraction import create_array, write_rows
@@ -360,6 +361,23 @@ def test_waiting_for_the_other_run(tmp_path, hold, monkeypatch):
     monkeypatch.setattr("pixelplay.lock.time.sleep", sleep)
     with locked(tmp_path, wait=True):
         assert len(paused) == 1
+
+
+def test_the_command_waits_where_it_is_told_to(tmp_path, hold, monkeypatch, capsys):
+    process, _ = hold(tmp_path / "smoke")
+    for name, value in (("check", None), ("make_schedule", SimpleNamespace(expected={})), ("tell_plan", None)):
+        monkeypatch.setattr(run_command, name, lambda *_, value=value, **__: value)
+    monkeypatch.setattr(run_command.Run, "all", lambda *_, **__: {})
+
+    def sleep(seconds):
+        process.stdin.write("\n")
+        process.stdin.flush()
+        process.wait()
+
+    monkeypatch.setattr("pixelplay.lock.time.sleep", sleep)
+    line = ["run", "--profile", "smoke", "--output", str(tmp_path)]
+    assert main(line) == 2 and f"in use by process {process.pid}" in capsys.readouterr().err
+    assert main([*line, "--wait"]) == 0 and process.returncode == 0
 
 
 def test_an_output_that_is_a_file_is_an_error_at_once(tmp_path):

@@ -1,4 +1,4 @@
-"""Joint: the motion target, correspondence, and how its three errors become one score."""
+"""Joint: the motion target, correspondence, and how its errors become one score."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def test_the_motion_target_is_the_measured_speed_of_the_judged_frame_whatever_th
     """The same in training and at test: the loss takes it from the target, the score from the clip that was seen."""
     clip = clip_of(fitted)
     shown = clip._replace(frames=torch.rand_like(clip.frames))
-    exact = Found(clip.frames[:, -1] - fitted.statistics.background, clip.speed[:, -1], clip.speed[:, -1], None)
+    exact = Found(clip.frames[:, -1] - fitted.statistics.background, clip.speed[:, -1], clip.speed[:, -1])
     losses = fitted.loss(lambda *_: exact, shown, clip, torch.Generator(), fitted.statistics)
     assert losses["motion"] == losses["correspondence"] == 0 and losses["appearance"] < 1e-6
-    statistics = dataclasses.replace(fitted.statistics, own={})
-    assert fitted.errors(lambda *_: exact, clip, statistics)[:, 0, :2].max() < 1e-12
+    assert fitted.errors(lambda *_: exact, clip, fitted.statistics).max() < 1e-12
     slower = exact._replace(usual_speed=clip.speed[:, -1] / 2)
-    assert torch.allclose(fitted.errors(lambda *_: slower, clip, statistics)[:, 0, :1], 0.75 * clip.speed[:, -1] ** 2)
+    found = fitted.errors(lambda *_: slower, clip, fitted.statistics)
+    assert torch.allclose(found[:, 0, :1], 0.75 * clip.speed[:, -1] ** 2)
 
 
 def test_the_judged_frame_is_not_among_the_past_the_motion_code_sees():
@@ -56,7 +56,6 @@ def test_profiles_give_the_shapes_they_say(profile):
     found = net(torch.rand(2, config.channels, 64, 96), torch.rand(2, config.history, 64, 96))
     assert found.frame.shape == (2, config.channels, 64, 96)
     assert found.usual_speed.shape == found.next_speed.shape == (2, 1, 16, 24)
-    assert found.code.shape[1] == 2 * config.widths[-1]
 
 
 def test_usual_speed_comes_from_appearance_alone_and_next_speed_from_the_past_alone():

@@ -11,6 +11,7 @@ from learned_weights import bounded, expected_auc, hold_out, learn, learn_from_r
 from sklearn.metrics import roc_auc_score
 from synthetic import KINDS, UNTOUCHED, actor_tracks, inject
 
+from pixelplay import registry
 from pixelplay.autoencoders.base import folds
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import read_json
@@ -26,6 +27,7 @@ class Brightest(Model):
     """Distance of the darkest and brightest pixels from those of training: sees strange things, not strange motion."""
 
     name, family, stage, kind, sigma, Config = "brightest", "other", "x", "error", 1.0, type(None)
+    reach = 0
 
     def __init__(self, config=None, *, seed=0):
         super().__init__(config, seed=seed)
@@ -200,7 +202,8 @@ class Configured(Motion):
 
 def test_weights_are_learned_from_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr(learned_weights, "MODELS", {"motion": "", "blind": ""})
-    monkeypatch.setattr(learned_weights, "model_class", {"motion": Configured, "blind": Configured}.get)
+    for place in (learned_weights, registry):
+        monkeypatch.setattr(place, "model_class", {"motion": Configured, "blind": Configured}.get)
     monkeypatch.setattr(learned_weights, "open_footage", lambda folder, split: normal_footage())
     scores, folder = tmp_path / "scores", tmp_path / "state"
     with pytest.raises(PixelPlayError, match="no score file of a model of ours"):
@@ -209,7 +212,8 @@ def test_weights_are_learned_from_a_run(tmp_path, monkeypatch):
     write_scores(scores, "motion", ids, np.arange(len(ids)) + 1.0, about={
         "profile": "lite", "config": {"folds": 2, "gain": 3.0}, "seed": 5, "kind": "error", "family": "quad"})
     found = learn_from_run(tmp_path, folder, rounds=1, changes={"motion": {"gain": "4"}})
-    assert Configured.seen == (Settings(2, 4.0), 5, tmp_path / "03_motion") and found.weights == {"motion": 1.0}
+    assert Configured.seen == (Settings(2, 4.0), 5, tmp_path / "03_motion" / "motion")
+    assert found.weights == {"motion": 1.0}
     assert read_json(folder / "weights.json")["weights"] == {"motion": 1.0}
 
 

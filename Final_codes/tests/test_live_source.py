@@ -193,10 +193,12 @@ def test_watch_never_writes_over_what_is_there(fake):
     assert pd.read_csv("watched.events.csv")["start_time"].isna().all()  # a file has no clock
 
 
-def test_a_file_name_that_looks_like_an_address_is_a_file(fake):
+@pytest.mark.parametrize("name", ["10:30.mp4", "²", "٣", "５", "1²", "①", "0x1"])
+def test_a_file_name_that_looks_like_an_address_or_a_number_is_a_file(fake, name):
     write_video(fake / "in.mp4", 4)
-    (fake / "in.mp4").rename(fake / "10:30.mp4")
-    assert main(["watch", "10:30.mp4"]) == 0
+    (fake / "in.mp4").rename(fake / name)
+    assert main(["watch", name]) == 0
+    assert main(["watch", f"{name}{name}"]) == 2  # and none that is there
 
 
 def test_an_error_keeps_the_recording_and_the_open_event(fake, monkeypatch):

@@ -2,6 +2,7 @@
 
 import functools
 
+import cv2
 import numpy as np
 import pytest
 from scene import background, frame
@@ -20,9 +21,10 @@ def scene():
     return learn_scenes(frames, np.arange(30), np.array(["1"] * 30, dtype=object))[0]
 
 
-def judged(picture):
-    learned = scene()
-    values = geometry.measure(picture, geometry.Reference.of(learned.picture))
+def judged(picture, learned=None):
+    learned = learned or scene()
+    # as `plan.references` makes them
+    values = geometry.measure(picture, geometry.Reference.of(learned.picture, 0.6 * learned.normal["sharpness"][0]))
     flags = judge({k: np.array([v]) for k, v in zip(geometry.COLUMNS, values)}, learned.normal)
     return {k for k, v in flags.items() if v[0]}, dict(zip(geometry.COLUMNS, values))
 
@@ -54,6 +56,33 @@ def test_clean_frames_pass_and_noise_alone_is_neither_blur_nor_exposure():
     for t in range(600, 630):
         assert judged(frame(t))[0] == set()
     assert judged(corrupt_frame(frame(700), "noise", 37, frame_rng(0, "n")))[0] == set()
+
+
+def soft(t):
+    """A frame through a lens: an edge is wider than a pixel, so half a pixel's move keeps it an edge."""
+    return cv2.GaussianBlur(frame(t), (0, 0), 0.7)
+
+
+@functools.cache
+def soft_scene():
+    return learn_scenes(np.stack([soft(t) for t in range(30)]), np.arange(30), np.array(["1"] * 30, dtype=object))[0]
+
+
+def touched(picture, degrees, zoom, dx, dy):
+    """What a camera sees after it was touched between two recordings."""
+    height, width = picture.shape[:2]
+    move = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, zoom)
+    move[:, 2] += dx, dy
+    return cv2.warpAffine(picture, move, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+
+
+@pytest.mark.parametrize("dx", [-.9, -.5, 0, .5, .9])
+@pytest.mark.parametrize(("degrees", "zoom"), [(0, 1), (.4, 1), (-.4, 1), (.6, 1), (0, 1.006), (0, .994), (.3, 1.004)])
+def test_a_camera_that_was_touched_is_not_out_of_focus(degrees, zoom, dx):
+    for t in range(700, 704):
+        seen = touched(soft(t), degrees, zoom, dx, -dx / 2)
+        assert "blur" not in judged(seen, soft_scene())[0], t
+        assert "blur" in judged(corrupt_frame(seen, "blur", 2, frame_rng(t, "blur")), soft_scene())[0], t
 
 
 def test_gain_offset_and_shift_are_measured():

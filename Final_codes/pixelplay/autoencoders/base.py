@@ -399,11 +399,17 @@ class Autoencoder(Model):
 
 
 def folds(train: Footage, count: int) -> list[np.ndarray]:
-    """(N,) masks of the frames each fold holds out: every `count`-th video; parts of equal length of a single video."""
-    names = train.video_names()
+    """(N,) masks of the frames each fold holds out: every `count`-th video; parts of equal length of a single video.
+
+    A video of which no frame could be read counts for none: what is left must have something to learn from.
+    """
+    readable = set(train.videos[train.reliability > 0].tolist())
+    names = [v for v in train.video_names() if v in readable] or train.video_names()
+    place = np.zeros(len(train), np.int64)
     if len(names) == 1:
-        place = np.arange(len(train)) * count // max(1, len(train))
+        rows = np.flatnonzero(train.videos == names[0])
+        place[rows] = np.arange(len(rows)) * count // max(1, len(rows))
     else:
         number = {name: i for i, name in enumerate(names)}
-        place = np.array([number[v] % count for v in train.videos.tolist()])
+        place[:] = [number.get(v, 0) % count for v in train.videos.tolist()]
     return [place == i for i in range(count) if (place == i).any()]

@@ -1,16 +1,16 @@
 """Joint appearance and motion: what moves how, learnt from normal video.
 
 Reads a frame and the frames before it; learns (i) to rebuild the frame from its own code, (ii) to foretell how fast
-every place moves from the code of the past frames, (iii) **correspondence**: how fast a thing that looks like this
-at this place usually moves, from the appearance code alone; and (iv) how dense normal codes lie.
+every place moves from the code of the past frames, and (iii) **correspondence**: how fast a thing that looks like this
+at this place usually moves, from the appearance code alone.
 
 After Nguyen and Meunier, "Anomaly Detection in Video Sequence with Appearance-Motion Correspondence" (ICCV 2019): a
 frame decoder without skips, a motion decoder on the same code, errors divided by their training means, the
 patch of largest motion error decides, log S_M + 0.2 log S_A; and after Chang et al., "Clustering Driven Deep
-Autoencoder for Video Anomaly Detection" (ECCV 2020): a motion code of its own and clusters of the joined codes.
+Autoencoder for Video Anomaly Detection" (ECCV 2020): a motion code of its own.
 Ours: speed maps (flow magnitude) in units of the usual training speed, measured the same way in training and at test
-and never rescaled per frame; correspondence and past each foretell that speed, and both errors count; the density is a
-diagonal Gaussian mixture fitted after training.
+and never rescaled per frame; correspondence and past each foretell that speed, and both errors count. A density of the
+joined codes, as the clusters of Chang et al. are, does not help (Experiments/E19).
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from torch import Tensor, nn
 
 from pixelplay.autoencoders import blocks
 from pixelplay.autoencoders.base import Autoencoder, TrainConfig
-from pixelplay.autoencoders.density import fit_density, negative_log_likelihood
 from pixelplay.autoencoders.windows import Clip
 from pixelplay.flow.speed import CELL
 
@@ -37,7 +36,6 @@ class JointConfig(TrainConfig):
     Attributes:
         history: frames before the judged one that the motion code sees, `step` apart.
         widths: channels of both encoders at 1/4, 1/8 ... of the resolution.
-        clusters: Gaussians of the density.
         motion: extra weight of a moving cell in the motion losses.
     """
 
@@ -46,7 +44,6 @@ class JointConfig(TrainConfig):
     step: int = 2
     patch: int = 24
     widths: tuple[int, ...] = (24, 32, 48)
-    clusters: int = 32
     motion: float = 4.0
     lr: float = 1e-3
 
@@ -54,10 +51,9 @@ class JointConfig(TrainConfig):
     def profile(cls, name: str) -> JointConfig:
         """smoke: a wiring test; lite: two CPU cores; full: a GPU."""
         return {
-            "smoke": cls(height=32, widths=(4, 6, 8), clusters=4, steps=12, epoch_steps=6, batch=4,
-                         precision="float32"),
+            "smoke": cls(height=32, widths=(4, 6, 8), steps=12, epoch_steps=6, batch=4, precision="float32"),
             "lite": cls(),
-            "full": cls(height=192, channels=3, widths=(48, 96, 128, 128), clusters=64, steps=6000, epoch_steps=500,
+            "full": cls(height=192, channels=3, widths=(48, 96, 128, 128), steps=6000, epoch_steps=500,
                         warmup=300, ema=0.999, noise_p=0.4),
         }[name]
 
@@ -72,7 +68,7 @@ class Joint(Autoencoder):
     colour = "#D55E00"
     explain = "motion does not fit the appearance"
     Config = JointConfig
-    powers = (1.0, 0.2, 0.2)
+    version = 3
 
     def network(self, size: tuple[int, int]) -> nn.Module:
         return AppearanceMotion(self.config.channels, self.config.history, self.config.widths)
@@ -99,31 +95,16 @@ class Joint(Autoencoder):
 
     def errors(self, net, clip, statistics):
         """Of the last frame: how far the squared speed is from what this appearance usually has and from what the past
-        foretold, how badly the appearance is rebuilt, and how thin normal codes lie here, as exp of a z-score."""
+        foretold, and how badly the appearance is rebuilt."""
         background, speed = statistics.background, clip.speed[:, -1]
         out = net(*frame_and_past(clip, background))
         motion = blocks.speed_error(out.usual_speed, speed) + blocks.speed_error(out.next_speed, speed)
         appearance = blocks.cells((out.frame + background - clip.frames[:, -1]) ** 2)
-        if "density_centre" in statistics.own:
-            nll = negative_log_likelihood(out.code.movedim(1, -1), statistics.own)
-            z = ((nll - statistics.own["density_centre"]) / statistics.own["density_scale"]).clamp(-3, 10)
-            thin = F.interpolate(z.exp()[:, None], size=motion.shape[-2:], mode="nearest")
-        else:
-            thin = torch.ones_like(motion)
-        return torch.cat([motion, appearance, thin], 1)[:, None]
+        return torch.cat([motion, appearance], 1)[:, None]
 
     def expected(self, net, clip, statistics):
         background = statistics.background
         return (net(*frame_and_past(clip, background)).frame + background)[:, None]
-
-    def after_fit(self, net, clips, statistics):
-        """The density of the joint code of normal frames, and the median and spread of its negative log-likelihood."""
-        codes = [net(*frame_and_past(clip, statistics.background)).code.movedim(1, -1).flatten(0, 2)
-                 for clip, _ in clips.batches(limit=200)]
-        codes = torch.cat(codes)
-        density = fit_density(codes, self.config.clusters, self.seed)
-        nll = negative_log_likelihood(codes.cpu(), density)
-        return {**density, "density_centre": nll.mean(), "density_scale": nll.std().clamp_min(1e-3)}
 
 
 def frame_and_past(clip: Clip, background: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,13 +120,11 @@ class Found(NamedTuple):
         frame: (B, C, H, W) rebuilt frame relative to the background, from the appearance code.
         usual_speed: (B, 1, h, w) of such an appearance at this place, from the appearance code.
         next_speed: (B, 1, h, w) from the motion code.
-        code: (B, D, h', w') both codes side by side.
     """
 
     frame: Tensor
     usual_speed: Tensor
     next_speed: Tensor
-    code: Tensor
 
 
 class AppearanceMotion(nn.Module):
@@ -164,8 +143,7 @@ class AppearanceMotion(nn.Module):
         appearance = self.appearance(torch.cat([frame, blocks.places(frame)], 1))
         motion = self.motion(past)
         return Found(F.pixel_shuffle(self.rebuild(appearance), CELL).float(),
-                     F.softplus(self.correspond(appearance).float()), F.softplus(self.foretell(motion).float()),
-                     torch.cat([appearance[-1], motion[-1]], 1).float())
+                     F.softplus(self.correspond(appearance).float()), F.softplus(self.foretell(motion).float()))
 
 
 class Decoder(nn.Module):

@@ -82,6 +82,7 @@ def make_accelerator(precision: str) -> Accelerator:
 def held_out_windows(clips: Clips) -> tuple[np.ndarray, np.ndarray]:
     """Positions of (training, held-out) windows: a tenth of the videos; with fewer than six videos the last tenth
     of each. No held-out window shares a frame with a training window; the second is empty where that leaves none.
+    Windows with a frame that could not be read are in neither: they show a stand-in.
     """
     videos = clips.footage.videos
     names, found = list(dict.fromkeys(videos.tolist())), clips.windows
@@ -94,7 +95,8 @@ def held_out_windows(clips: Clips) -> tuple[np.ndarray, np.ndarray]:
             rows = np.flatnonzero(videos == name)
             aside[rows[-(len(rows) // 10):]] = len(rows) >= 10
     inside = aside[found.rows]
-    return np.flatnonzero(~inside.any(axis=1)), np.flatnonzero(inside.all(axis=1))
+    readable = found.weight > 0
+    return np.flatnonzero(readable & ~inside.any(axis=1)), np.flatnonzero(readable & inside.all(axis=1))
 
 
 def train(net: nn.Module, loss: Loss, clips: Clips, config: Any, folder: Path, *, steps: int, seed: int,
@@ -115,9 +117,11 @@ def train(net: nn.Module, loss: Loss, clips: Clips, config: Any, folder: Path, *
     accelerator = make_accelerator(config.precision)
     training, held = held_out_windows(clips)
     if not len(training):
-        training, held = np.arange(len(clips)), np.zeros(0, np.int64)
+        training, held = np.flatnonzero(clips.windows.weight > 0), np.zeros(0, np.int64)
     if not len(training):
-        raise PixelPlayError(f"{title}: the training footage holds no frames", mend="add training videos")
+        raise PixelPlayError(f"{title}: no frames of the training footage can be learned from",
+                             expected="at least two training videos whose frames can be read",
+                             mend="add training videos")
     run = _Run(net, config, steps, key, Path(folder) / "checkpoint.pt", accelerator, title)
     run.resume()
     augment = Augment(clips, config, seed)

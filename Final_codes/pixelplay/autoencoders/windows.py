@@ -153,8 +153,13 @@ def spread(count: int, most: int) -> np.ndarray:
 
 
 def background_median(train: Footage, size: tuple[int, int], channels: int, most: int = 200) -> Tensor:
-    """(C, H, W) float32 in [0, 1]: per-pixel median of at most `most` training frames; rows read in chunks."""
-    picks = spread(len(train), most)
+    """(C, H, W) float32 in [0, 1]: per-pixel median of at most `most` training frames; rows read in chunks.
+
+    Frames that could not be read count where there are no others.
+    """
+    readable = np.flatnonzero(train.reliability > 0)
+    readable = readable if len(readable) else np.arange(len(train))
+    picks = readable[spread(len(readable), most)]
     parts = [to_network(train.batch(picks[i:i + CHUNK]), size, channels) for i in range(0, len(picks), CHUNK)]
     return torch.cat(parts).median(dim=0).values.float() / 255
 
@@ -164,7 +169,9 @@ def noise_floor(train: Footage, size: tuple[int, int], max_gap: int, most: int =
 
     Swaying trees and compression flicker get a large value, pavement a small one. Zeros for fewer than two frames.
     """
-    pairs = np.flatnonzero((train.videos[1:] == train.videos[:-1]) & (np.diff(train.frames) <= max_gap))
+    readable = train.reliability > 0
+    pairs = np.flatnonzero((train.videos[1:] == train.videos[:-1]) & (np.diff(train.frames) <= max_gap)
+                           & readable[1:] & readable[:-1])
     pairs = pairs[spread(len(pairs), most)]
     if not len(pairs):
         return torch.zeros(1, *size)
@@ -240,9 +247,17 @@ class Clips:
 
     def batches(self, *, batch: int = 32, limit: int | None = None,
                 picks: np.ndarray | None = None) -> Iterator[tuple[Clip, np.ndarray]]:
-        """Yield (clip, window positions (B,)) in order; at most `limit` windows, evenly spread."""
+        """Yield (clip, window positions (B,)) in order.
+
+        Args:
+            limit: at most so many windows, evenly spread, to learn from: those with a frame that could not be read are
+                left out where there are others.
+        """
         picks = np.arange(len(self)) if picks is None else np.asarray(picks)
-        picks = picks[spread(len(picks), limit)] if limit else picks
+        if limit:
+            readable = picks[self.windows.weight[picks] > 0]
+            picks = readable if len(readable) else picks
+            picks = picks[spread(len(picks), limit)]
         parts = [picks[i:i + batch] for i in range(0, len(picks), batch)]
         yield from zip(self.ahead(self.take, [self.windows.rows[p] for p in parts]), parts)
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from pixelplay.data.ids import canonical_id, frame_id, split_id
+from pixelplay.data.ids import canonical_id, frame_id, is_number, split_id
 from pixelplay.data.manifest import Manifest
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, write_json
@@ -257,7 +257,7 @@ def apply_plan(frame: np.ndarray, row: pd.Series | dict, seed: int) -> np.ndarra
 def frame_path(split: str, identifier: str, suffix: str) -> str:
     """Path of a frame in the competition's layout, relative to the dataset's folder."""
     video, number = split_id(identifier)
-    folder = video.zfill(2) if video.isdigit() else video
+    folder = video.zfill(2) if is_number(video) else video
     return f"{'training' if split == 'train' else 'testing'}_videos/{folder}/frame_{number:05d}{suffix}"
 
 

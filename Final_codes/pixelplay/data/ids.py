@@ -12,9 +12,14 @@ MOST_NUMBER = 2 ** 62
 """Frame numbers stay below it, so that sums and differences of two fit 64 bits."""
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is ASCII digits and nothing else: `isdigit` and `isdecimal` take '²' or '٣' for numbers, too."""
+    return text.isascii() and text.isdigit()
+
+
 def video_name(name: str) -> str:
     """Canonical video name: '01' -> '1', '01_0014' and 'vtest' unchanged."""
-    return str(int(name)) if name.isascii() and name.isdigit() else name
+    return str(int(name)) if is_number(name) else name
 
 
 def frame_id(video: str, frame: int) -> str:
@@ -25,7 +30,7 @@ def frame_id(video: str, frame: int) -> str:
 def split_id(identifier: str) -> tuple[str, int]:
     """Take an Id apart: '01_0014_7' -> ('01_0014', 7). Raises ValueError where the last part is no frame number."""
     video, _, frame = str(identifier).rpartition("_")
-    if not video or not (frame.isascii() and frame.isdigit()):
+    if not video or not is_number(frame):
         raise ValueError(f"{identifier!r} is not an Id of the form video_frame, e.g. 1_939")
     number = int(frame)
     if number >= MOST_NUMBER:

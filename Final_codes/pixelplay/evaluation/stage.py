@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pixelplay.arrays import read_array
 from pixelplay.data.baseline import frame_difference_scores
 from pixelplay.data.manifest import Manifest
 from pixelplay.evaluation.bootstrap import DRAWS, Interval
@@ -91,7 +92,7 @@ def regions_of_run(output: Path, labels: Labels, *, draws: int = DRAWS,
         return {}, ""
     ids, rows, words = Manifest.load(RunPaths(output).extraction).split("test")["Id"].tolist(), {}, ""
     for path in maps:
-        rows[path.stem], words = region_intervals(np.load(path, mmap_mode="r"), ids, masks, draws=draws, seed=seed,
+        rows[path.stem], words = region_intervals(read_array(path, mapped=True), ids, masks, draws=draws, seed=seed,
                                                   source=str(path))
     return rows, words
 

@@ -2,8 +2,9 @@
 
 Reads working-size RGB frames that are the right way up; measures gain and offset of the grey levels (robust
 regression that ignores what moves), the share of the background's detail that is left, and the camera's shift: the
-move that finds that detail again. A blurred frame has lost it for good. Pixel noise is independent of the background,
-so it biases none of them.
+move that finds that detail again. A blurred frame has lost it for good; a camera that was turned by a fraction of a
+degree between two recordings shows it a pixel away, in another direction in every part of the picture. Pixel noise is
+independent of the background, so it biases none of them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ FURTHEST = 0.1
 """Largest shift that is looked for, as a share of the frame's width."""
 REGAINED = 0.1
 """Share of the background's detail that must be found again in another place for a shift to be believed."""
+TILES = (4, 6)
+"""Rows and columns of parts in which detail is looked for again, each by itself: small enough for a turn or a zoom of
+a hundredth to be a move of each part, large enough for pixel noise not to look like detail."""
+NEAR = 0.01
+"""How far from its place a part's detail is looked for, as a share of the frame's width."""
 COARSE = (48, 80)
 """Rows and columns the exposure is measured at."""
 
@@ -35,14 +41,16 @@ class Reference:
         strongest: flat positions of the fifth of the pixels with most detail.
         detail: the Laplacian at them.
         energy: sum of its squares.
-        spectrum: Fourier transform of the picture that holds the detail and nothing else.
-        suspicious: share of detail below which a shift is looked for: a shifted frame's detail lies elsewhere.
+        only: (h, w) float32, the picture that holds the detail and nothing else.
+        spectrum: Fourier transform of `only`.
+        suspicious: share of detail below which it is looked for elsewhere.
     """
 
     coarse: np.ndarray
     strongest: np.ndarray
     detail: np.ndarray
     energy: float
+    only: np.ndarray
     spectrum: np.ndarray
     suspicious: float
 
@@ -55,7 +63,8 @@ class Reference:
         detail = whole.ravel()[strongest]
         only = np.zeros_like(whole)
         only.ravel()[strongest] = detail
-        return cls(_grey(grey, COARSE), strongest, detail, max(float(detail @ detail), 1e-6), cv2.dft(only), suspicious)
+        return cls(_grey(grey, COARSE), strongest, detail, max(float(detail @ detail), 1e-6), only, cv2.dft(only),
+                   suspicious)
 
 
 def _grey(grey: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -85,7 +94,10 @@ def measure(frame: np.ndarray, reference: Reference) -> tuple[float, ...]:
         return gain, offset, 0.0, 0.0, 0.0, contrast
     detail = cv2.Laplacian(grey, cv2.CV_32F)
     sharpness = float(detail.ravel()[reference.strongest] @ reference.detail) / reference.energy / gain
-    dx, dy = shift(detail, reference) if sharpness < reference.suspicious else (0.0, 0.0)
+    dx, dy = 0.0, 0.0
+    if sharpness < reference.suspicious:
+        dx, dy = shift(detail, reference)
+        sharpness = max(sharpness, detail_nearby(detail, reference) / gain)
     if dx or dy:
         # out of place, light ground over dark objects reads as lost contrast
         move = np.float32([[1, 0, -dx], [0, 1, -dy]])
@@ -113,6 +125,24 @@ def shift(detail: np.ndarray, reference: Reference) -> tuple[float, float]:
     if left[y + 1, x + 1] < left[reach + 1, reach + 1] + REGAINED:
         return 0.0, 0.0
     return (x - reach + _vertex(left[y + 1, x:x + 3]), y - reach + _vertex(left[y:y + 3, x + 1]))
+
+
+def detail_nearby(detail: np.ndarray, reference: Reference) -> float:
+    """Share of the background's detail that each part of a frame shows in its best place within `NEAR`.
+
+    Args:
+        detail: (h, w) float32 Laplacian of the grey frame.
+    """
+    (height, width), (rows, columns) = detail.shape, TILES
+    reach = max(1, round(NEAR * width))
+    padded = cv2.copyMakeBorder(detail, reach, reach, reach, reach, cv2.BORDER_CONSTANT)
+    tops, lefts = (np.arange(n) * size // n for n, size in ((rows, height), (columns, width)))
+    best = np.full(TILES, -np.inf)
+    for y in range(2 * reach + 1):
+        for x in range(2 * reach + 1):
+            product = padded[y:y + height, x:x + width] * reference.only
+            best = np.maximum(best, np.add.reduceat(np.add.reduceat(product, tops, axis=0), lefts, axis=1))
+    return float(best.sum()) / reference.energy
 
 
 def _vertex(three: np.ndarray) -> float:

@@ -141,7 +141,7 @@ def judge(measured: dict[str, np.ndarray], normal: dict[str, tuple[float, float]
     lost = measured["sharpness"] < 0.6 * normal["sharpness"][0]
     usual_shift = max(abs(v) for name in ("dx", "dy") for v in normal[name])
     moved = np.hypot(measured["dx"], measured["dy"]) > usual_shift + 1.0
-    shift = ~blank & lost & moved
+    shift = ~blank & moved
     # clipping takes detail away, too: a badly exposed frame is not called blurred
     blur = ~blank & ~exposure & ~shift & lost
     return {"blank": blank, "exposure": exposure, "blur": blur, "shift": shift}
