@@ -28,9 +28,9 @@ from pixelplay.data.corruption import corrupt_frame, frame_rng, jpeg
 from pixelplay.data.layouts import find_dataset
 from pixelplay.data.manifest import Manifest
 from pixelplay.data.reading import open_stream
-from pixelplay.repair.background import median_picture
 from pixelplay.repair.denoise import Denoiser
 from pixelplay.repair.neighbours import Lender
+from pixelplay.scenes.medians import pixel_median
 
 STEPS = 2500
 FRAMES = 8
@@ -94,7 +94,7 @@ def compare(name: str, manifest: Manifest) -> list[dict]:
     train_rows, test_rows = len(manifest.split("train")), len(manifest.split("test"))
     picks = np.unique(np.linspace(0, train_rows - 1, 48).astype(int))
     training = list(open_stream(manifest, "train")(picks))
-    background = median_picture(np.stack(training))
+    background = pixel_median(np.stack(training), np.uint8)
     network, seconds = train(training, background)
     guided, lender, rng = Denoiser(background), Lender(), np.random.default_rng(1)
     rows = []

@@ -26,13 +26,15 @@ from pixelplay.data.layouts import find_dataset
 from pixelplay.data.manifest import Manifest, make_table
 from pixelplay.data.reading import open_stream
 from pixelplay.repair import noise
-from pixelplay.repair.background import learn_scenes, median_picture
+from pixelplay.repair.background import learn_scenes
 from pixelplay.repair.denoise import Denoiser
 from pixelplay.repair.geometry import measure
 from pixelplay.repair.neighbours import Lender
-from pixelplay.repair.orientation import features, thumbnail, turned_features
+from pixelplay.repair.orientation import turned_features
 from pixelplay.repair.plan import change, references
 from pixelplay.repair.stage import open_footage, prepare
+from pixelplay.scenes.description import features, thumbnail
+from pixelplay.scenes.medians import pixel_median
 
 HERE = Path(__file__).parent
 RUNS = ("clean", "flips-in-noise", "noise", "camera")
@@ -120,7 +122,7 @@ def cost(manifest: Manifest) -> list[dict]:
     small = np.stack([to_working(f, size) for f in frames])
     scenes = learn_scenes(small, np.arange(len(small)), np.array(["v"] * len(small), dtype=object))
     reference, templates = references(scenes)[0], scenes[0].templates
-    denoiser, lender = Denoiser(median_picture(np.stack(frames))), Lender()
+    denoiser, lender = Denoiser(pixel_median(np.stack(frames), np.uint8)), Lender()
 
     def look(i: int) -> None:
         noise.measure(frames[i])

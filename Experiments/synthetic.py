@@ -23,6 +23,7 @@ import numpy as np
 from pixelplay.box_ops import box_iou
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage, segments
+from pixelplay.data.subsample import spread
 from pixelplay.errors import PixelPlayError
 
 KINDS = ("speed_up", "reverse", "freeze", "flip", "scale", "paste")
@@ -105,8 +106,8 @@ def inject(footage: Footage, generator: np.random.Generator, *, kinds: Sequence[
             pixels[target] = edit(pixels[target], source[k], *where, event, k)
         labels[event.targets] = event.kind != UNTOUCHED
         names[event.targets] = event.kind
-    made = dataclasses.replace(
-        footage, name=f"{footage.name}-synthetic", pixels=pixels, speeds=None, rows=np.arange(len(footage)),
+    made = footage.with_pixels(
+        pixels, name=f"{footage.name}-synthetic", rows=np.arange(len(footage)),
         fingerprint=config_hash(
             VERSION, footage.fingerprint, [(e.kind, e.targets.tolist(), e.put.tolist()) for e in events]),
         open_stream=lambda rows: _stream(footage, events, rows))
@@ -264,7 +265,7 @@ def _stream(footage: Footage, events: list[Event], rows: np.ndarray) -> Iterator
 
 def _spread(footage: Footage, video: str) -> np.ndarray:
     at = np.flatnonzero(footage.videos == video)
-    return at[np.unique(np.linspace(0, len(at) - 1, min(len(at), BACKGROUND_FRAMES)).round().astype(np.int64))]
+    return spread(at, BACKGROUND_FRAMES, rounded=True)
 
 
 def _median(footage: Footage, video: str) -> np.ndarray:

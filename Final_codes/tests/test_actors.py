@@ -6,17 +6,12 @@ import numpy as np
 import pytest
 from footage import make_footage
 
+from pixelplay.scenes.grouping import group_videos
+from pixelplay.scenes.lighting import SAME_LIGHT, distances, thumbnail
 from pixelplay.two_stream.actor_table import _faster
 from pixelplay.two_stream.actors import ActorRules, crop, join_actors, within_rules
 from pixelplay.two_stream.detectors import Detections
-from pixelplay.two_stream.foreground import (
-    analysis_size,
-    components,
-    fit_background,
-    group_modes,
-    shrink,
-    thumbnail,
-)
+from pixelplay.two_stream.foreground import analysis_size, components, fit_background, shrink
 
 RULES = ActorRules(min_area=1e-4)
 
@@ -58,7 +53,8 @@ def test_a_noisy_frame_is_not_alive(background):
 
 def test_another_camera_is_another_mode():
     thumbs = np.stack([thumbnail(scene()), thumbnail(scene(10)), thumbnail(scene()[::-1])])
-    assert group_modes(thumbs) == [[0, 1], [2]]
+    assert group_videos(thumbs, distances, SAME_LIGHT) == [[0, 1], [2]]
+    assert group_videos(thumbs, distances, SAME_LIGHT, most=1) == [[0, 1, 2]]
 
 
 def test_analysis_size_never_enlarges():

@@ -16,7 +16,7 @@ from pixelplay.registry import MODELS, model_class
 def changed(footage, change):
     """The footage with other pixels, in memory and in the stream."""
     pixels = change(np.array(footage.pixels))
-    return dataclasses.replace(footage, pixels=pixels, speeds=None, fingerprint=f"{change.__name__}-{footage.name}",
+    return footage.with_pixels(pixels, fingerprint=f"{change.__name__}-{footage.name}",
                                open_stream=lambda rows: iter([pixels[row] for row in rows]))
 
 

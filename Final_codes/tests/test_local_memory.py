@@ -17,7 +17,7 @@ from footage import make_footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import read_json, sha256_of, write_json
 from pixelplay.two_stream import actor_table as tables
-from pixelplay.two_stream.actor_files import load_actors
+from pixelplay.two_stream.actor_files import read_actors, write_actors
 from pixelplay.two_stream.actor_table import actor_table, evaluated_frames, probe_scene
 from pixelplay.two_stream.actors import ActorRules
 from pixelplay.two_stream.foreground import fit_background
@@ -119,15 +119,16 @@ def test_held_out_after_loading_equals_that_of_the_fit(run, tmp_path):
     assert np.array_equal(again.values, model.held_out(train, folder).values)
 
 
-def test_the_actors_file_joins_to_the_frames_and_to_training_crops(run):
-    _, train, test, folder, _ = run
-    actors = load_actors(folder, "test")
+def test_the_actors_file_joins_to_the_frames_and_to_training_crops(run, tmp_path):
+    _, train, test, _, scores = run
+    write_actors(tmp_path / "actors.npz", scores.actors)
+    actors = read_actors(tmp_path / "actors.npz")
     assert set(actors["Id"]) <= set(test.ids) and len(actors["Id"]) == len(actors["boxes"])
     embedded = np.isfinite(actors["appearance_z"])
     assert embedded.any() and (actors["nearest"][embedded] >= 0).all() and (actors["nearest"][~embedded] == -1).all()
     assert set(actors["train_Id"][actors["nearest"][embedded]]) <= set(train.ids)
     with pytest.raises(PixelPlayError, match="missing"):
-        load_actors(folder / "elsewhere", "test")
+        read_actors(tmp_path / "elsewhere.npz")
 
 
 def test_a_run_cut_off_between_videos_ends_in_the_same_table(tmp_path, monkeypatch):
@@ -157,9 +158,9 @@ def test_a_missing_frame_is_no_speed(tmp_path):
     for taken in (even, gappy):
         table = actor_table(taken, tmp_path, scene, [], True, ActorRules())
         if taken is even:
-            usual = table.motion[table.measured, 0].max()
+            usual = table.speed[table.measured].max()
     # the synthetic blobs move one step over the gap, so a flow divided by the gap can only be slower
-    assert table.motion[table.measured, 0].max() <= usual * 1.5
+    assert table.speed[table.measured].max() <= usual * 1.5
 
 
 @pytest.mark.parametrize("case", ["one_frame", "nobody", "one_video"])
@@ -186,7 +187,7 @@ def test_no_training_frame_is_a_users_mistake(tmp_path):
 def test_grey_footage_and_large_frames(tmp_path):
     train = footage(2, 4, full_size=(1080, 1920))
     grey = np.repeat(train.pixels.mean(3, keepdims=True).astype(np.uint8), 3, axis=3)
-    train = dataclasses.replace(train, pixels=grey)
+    train = train.with_pixels(grey)
     scene = probe_scene(train, fit_background(train, (90, 160)), tolerance=2, directions=1)
     table = actor_table(train, tmp_path, scene, [], True, ActorRules())
     assert len(table) and (table.boxes <= [1920, 1080, 1920, 1080]).all() and table.boxes[:, 2].max() > 160
@@ -212,7 +213,7 @@ def test_two_processes_write_the_same_table(tmp_path):
             "train = make_footage(3, 6, (96, 160))\n"
             "scene = probe_scene(train, fit_background(train, (96, 160)), tolerance=2, directions=1)\n"
             f"table = actor_table(train, Path({str(tmp_path)!r}), scene, [], True, ActorRules())\n"
-            "np.save(Path(sys.argv[1]), table.motion)")
+            "np.save(Path(sys.argv[1]), table.velocity)")
     import socket
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -224,5 +225,5 @@ def test_two_processes_write_the_same_table(tmp_path):
     assert [p.wait(timeout=300) for p in started] == [0, 0]
     train = footage(3, 6)
     scene = probe_scene(train, fit_background(train, SIZE), tolerance=2, directions=1)
-    alone = actor_table(train, tmp_path / "alone", scene, [], True, ActorRules()).motion
+    alone = actor_table(train, tmp_path / "alone", scene, [], True, ActorRules()).velocity
     assert all(np.array_equal(np.load(out), alone) for out in outs)

@@ -11,7 +11,7 @@ from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.partners import partners, with_partners
 from pixelplay.two_stream.actor_table import ActorTable, Scene
 from pixelplay.two_stream.local_memory import LocalMemory, LocalMemoryConfig
-from pixelplay.two_stream.motion import Actors, SpeedModel, actor_motion, fit_speeds
+from pixelplay.two_stream.motion import Actors, Motion, SpeedModel, actor_motion, fit_speeds
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima, reason
 from pixelplay.two_stream.tracks import link_actors, track_mean
 
@@ -68,9 +68,10 @@ def test_actor_motion_measures_the_foreground_inside_the_box():
     mask[10:30, 20:30] = True
     velocity[mask] = (3.0, 4.0)
     out = actor_motion([velocity, velocity * 0.5], mask, np.array([[15, 5, 35, 35], [50, 0, 60, 10], [70, 70, 80, 80]]))
-    assert out[0] == pytest.approx([5.0, 2.5, 3.0, 4.0, 200.0])
-    assert out[1] == pytest.approx([0, 0, 0, 0, 100])  # no foreground: the whole box
-    assert out[2].tolist() == [0] * 5  # outside the picture
+    # the second has no foreground: the whole box is measured; the third lies outside the picture
+    assert out.speed == pytest.approx([5.0, 0.0, 0.0]) and out.upper_speed == pytest.approx([2.5, 0.0, 0.0])
+    assert out.velocity == pytest.approx(np.array([[3.0, 4.0], [0.0, 0.0], [0.0, 0.0]]))
+    assert out.area.tolist() == [200.0, 100.0, 0.0]
 
 
 def crowd(count: int, seed: int = 0) -> tuple[Actors, np.ndarray]:
@@ -170,10 +171,10 @@ def walkers_table(frames: int, speed: float = 6.0) -> ActorTable:
     position = np.repeat(np.arange(frames), 2)
     left = np.stack([10 + speed * np.arange(frames), 150 - speed * np.arange(frames)], 1).ravel()
     boxes = np.stack([left, np.full_like(left, 20), left + 10, np.full_like(left, 50)], 1).astype(np.float32)
-    motion = np.zeros((2 * frames, 5), np.float32)
-    motion[:, 2] = np.tile([speed, -speed], frames)
+    motion = Motion.none(2 * frames)
+    motion.velocity[:, 0] = np.tile([speed, -speed], frames)
     flat = np.zeros(2 * frames, np.int16)
-    return ActorTable(position, boxes, flat.astype(np.float32), flat, motion, flat, flat == 0)
+    return ActorTable(position, boxes, flat.astype(np.float32), flat, *motion, flat, flat == 0)
 
 
 def test_actors_are_linked_along_their_own_motion_but_not_over_a_gap():

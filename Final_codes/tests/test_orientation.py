@@ -11,11 +11,10 @@ from pixelplay.repair.orientation import (
     SMALLEST_MARGIN,
     decide,
     distinguishable,
-    features,
-    thumbnail,
     turn,
     turned_features,
 )
+from pixelplay.scenes.description import features, thumbnail
 
 
 def learned(frames, videos=None):

@@ -14,7 +14,7 @@ from pixelplay.autoencoders.windows import Clips
 from pixelplay.data.footage import Footage
 from pixelplay.flow import speed
 from pixelplay.flow.speed import Baselines, cell_size, choose_baseline, measure, measure_speeds, with_speeds
-from pixelplay.repair.scenes import FEWEST, recognise, scene_templates
+from pixelplay.scenes.cameras import OWN, recognise, scene_templates
 
 SIZE = (48, 80)
 CONFIG = dataclasses.replace(STAEConfig.profile("smoke"), steps=4, epoch_steps=4, length=4, step=1)
@@ -35,7 +35,7 @@ def camera(number: int, **kwargs) -> Footage:
     """Footage of one of three cameras: the usual background, and turned."""
     found = make_footage(**{"videos": 2, "frames": 60, "size": SIZE, **kwargs})
     turned = (slice(None), slice(None, None, -1 if number & 1 else 1), slice(None, None, -1 if number & 2 else 1))
-    return dataclasses.replace(found, pixels=np.ascontiguousarray(found.pixels[turned]))
+    return found.with_pixels(np.ascontiguousarray(found.pixels[turned]))
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +60,12 @@ def test_one_scene_has_none_of_its_own():
 
 
 def test_scenes_of_few_frames_and_of_moving_cameras_are_left_out(two):
-    short = camera(2, videos=1, frames=FEWEST - 1)
+    short = camera(2, videos=1, frames=OWN - 1)
     assert len(scene_templates(joined(camera(0), short))) == 1
     noise = np.random.default_rng(0).integers(0, 256, two.pixels[:120].shape, np.uint8)
-    wild = dataclasses.replace(camera(0), pixels=np.stack([cv2.GaussianBlur(f, (0, 0), 4) for f in noise]))
+    wild = camera(0).with_pixels(np.stack([cv2.GaussianBlur(f, (0, 0), 4) for f in noise]))
     assert len(scene_templates(joined(camera(0), wild))) == 1
-    blank = joined(camera(0, videos=1, frames=3), dataclasses.replace(wild, pixels=np.zeros_like(noise)))
+    blank = joined(camera(0, videos=1, frames=3), wild.with_pixels(np.zeros_like(noise)))
     assert recognise(blank, scene_templates(two)).tolist() == [0] * 3 + [-1] * 120
 
 

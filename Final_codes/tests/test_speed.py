@@ -1,5 +1,6 @@
 """Speed maps: pixels per frame whatever the gap, no ghosts of uncovered background, one baseline for a dataset."""
 
+
 import dataclasses
 
 import cv2
@@ -28,8 +29,8 @@ def sliding(shift, frames=12, size=(96, 144), numbers=None):
     numbers = np.arange(frames) if numbers is None else np.asarray(numbers)
     footage = make_footage(videos=1, frames=frames, size=size)
     steps = [np.array([[1, 0, shift * n - 400], [0, 1, 0]], float) for n in numbers]
-    return dataclasses.replace(footage, frames=numbers.astype(np.int64),
-                               pixels=np.stack([cv2.warpAffine(texture, s, size[::-1]) for s in steps]))
+    return footage.with_pixels(np.stack([cv2.warpAffine(texture, s, size[::-1]) for s in steps]),
+                               frames=numbers.astype(np.int64))
 
 
 @pytest.mark.parametrize("shift", [1, 3])
@@ -59,7 +60,7 @@ def test_what_flashes_by_in_one_neighbour_is_no_speed(odd, judged):
     still = make_footage(videos=1, frames=7, size=(64, 96), blobs=0, noise=0)
     flash = np.array(still.pixels)
     flash[odd] = np.random.default_rng(0).integers(0, 256, flash[odd].shape, np.uint8)
-    found = speed_maps(dataclasses.replace(still, pixels=flash), 1).batch(np.arange(7)).astype(float)
+    found = speed_maps(still.with_pixels(flash), 1).batch(np.arange(7)).astype(float)
     assert found[judged].max() < 0.05
 
 
@@ -113,7 +114,7 @@ def test_baselines_come_back_to_the_bit_and_are_refused_where_they_do_not_fit(tm
         patch.setattr(speed, "VERSION", speed.VERSION + 1)
         with pytest.raises(PixelPlayError, match=r"flow\.npz does not fit this version"):
             Baselines.load(tmp_path)
-    slower = dataclasses.replace(train, pixels=train.pixels[::-1], fingerprint="slower")
+    slower = train.with_pixels(train.pixels[::-1], fingerprint="slower")
     assert learn_baselines(tmp_path, slower).key != learnt.key
     (tmp_path / "flow.npz").unlink()
     with pytest.raises(PixelPlayError, match=r"flow\.npz is missing"):

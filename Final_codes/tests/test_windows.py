@@ -15,9 +15,9 @@ from pixelplay.autoencoders.windows import (
     find_windows,
     network_size,
     noise_floor,
-    spread,
     to_network,
 )
+from pixelplay.data.subsample import spread
 
 OFFSETS = (-4, -2, 0)
 
@@ -109,6 +109,8 @@ def test_network_size_keeps_the_shape_in_multiples_of_sixteen():
 
 def test_spread_and_statistics_of_training_frames():
     assert spread(0, 5).tolist() == [] and spread(3, 5).tolist() == [0, 1, 2]
+    assert spread(6, 3).tolist() == [0, 2, 5]
+    assert spread(np.arange(10, 16), 4, rounded=True).tolist() == [10, 12, 13, 15]
     still = make_footage(videos=1, frames=6, blobs=0, noise=0)
     assert torch.equal(noise_floor(still, (48, 80), 3), torch.zeros(1, 48, 80))
     background = background_median(still, (48, 80), 3)

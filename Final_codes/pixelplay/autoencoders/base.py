@@ -32,7 +32,7 @@ from pixelplay.distributed import local_hardware
 from pixelplay.errors import PixelPlayError
 from pixelplay.flow.speed import MAX_BASELINE, Baselines, SpeedMaps, speed_maps, usual_speed
 from pixelplay.model import Forecast, Model, Scores, extrapolate, quarter
-from pixelplay.repair.scenes import recognise
+from pixelplay.scenes.cameras import recognise
 
 log = logging.getLogger(__name__)
 

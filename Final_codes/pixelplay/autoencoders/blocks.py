@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelplay.flow.speed import CELL
+from pixelplay.repair.noise import GAIN, KERNEL, NORMAL_MEDIAN
 
 # ---- layers ---------------------------------------------------------------------------------------------------
 
@@ -143,19 +144,15 @@ def moving_weight(now: Tensor, before: Tensor, tolerance: Tensor | float, extra:
 
 # ---- noise ----------------------------------------------------------------------------------------------------
 
-NOISE_KERNEL = ((1.0, -2.0, 1.0), (-2.0, 4.0, -2.0), (1.0, -2.0, 1.0))
-
-
 def noise_level(frames: Tensor) -> Tensor:
-    """(B, C, H, W) in [0, 1] -> (B, 1, 1, 1) standard deviation of the pixel noise, after Immerkaer (1996): the
-    response to a kernel blind to constant and linear regions. A median instead of his mean: edges are few, noise is
-    everywhere."""
+    """(B, C, H, W) in [0, 1] -> (B, 1, 1, 1) standard deviation of the pixel noise: the estimator of
+    `pixelplay.repair.noise` for windows on the device. Apart from that one because it must not touch the host, and
+    because windows are resized frames of any depth, not camera frames whose finest noise JPEG has wiped out."""
     b, c, h, w = frames.shape
-    kernel = torch.tensor(NOISE_KERNEL, device=frames.device).view(1, 1, 3, 3)
+    kernel = torch.tensor(KERNEL, device=frames.device).view(1, 1, 3, 3)
     with torch.autocast(frames.device.type, enabled=False):
         response = F.conv2d(frames.float().reshape(b * c, 1, h, w), kernel).abs().flatten(1).median(1).values
-    # |N(0, 6 sigma)| has the median 0.6745 x 6 sigma
-    return (response / (0.6745 * 6)).view(b, c).mean(1).view(b, 1, 1, 1)
+    return (response / (NORMAL_MEDIAN * GAIN)).view(b, c).mean(1).view(b, 1, 1, 1)
 
 
 # ---- masks ----------------------------------------------------------------------------------------------------

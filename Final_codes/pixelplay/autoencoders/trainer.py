@@ -29,7 +29,8 @@ from tqdm.auto import tqdm
 
 from pixelplay.autoencoders.augment import Augment
 from pixelplay.autoencoders.parts import InParts
-from pixelplay.autoencoders.windows import Clips, spread
+from pixelplay.autoencoders.windows import Clips
+from pixelplay.data.subsample import spread
 from pixelplay.environment import hardware
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, damaged, sealed
@@ -325,7 +326,7 @@ def _held_out_error(run: _Run, loss: Loss, augment: Augment, held: np.ndarray, c
     """Mean total loss of the averaged weights on held-out normal windows (the same ones and draws every epoch)."""
     if not len(held):
         return float("nan")
-    net, picks, total = InParts(run.averaged, run.title), held[spread(len(held), VALIDATION_WINDOWS)], 0.0
+    net, picks, total = InParts(run.averaged, run.title), spread(held, VALIDATION_WINDOWS), 0.0
     net.most = run.parts.most
     for number, i in enumerate(range(0, len(picks), config.batch)):
         windows, step = picks[i:i + config.batch], VALIDATION_STEP + number

@@ -19,7 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixelplay.data.footage import Footage, segments
+from pixelplay.data.subsample import spread
 from pixelplay.flow.speed import CELL, speed_maps
+from pixelplay.scenes.medians import pixel_median
 
 log = logging.getLogger(__name__)
 
@@ -147,11 +149,6 @@ def to_network(frames: np.ndarray | Tensor, size: tuple[int, int], channels: int
     return pixels.round_().clamp_(0, 255).to(torch.uint8)
 
 
-def spread(count: int, most: int) -> np.ndarray:
-    """At most `most` positions of 0..count-1, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)) if count else np.zeros(0, np.int64)
-
-
 def background_median(train: Footage, size: tuple[int, int], channels: int, most: int = 200) -> Tensor:
     """(C, H, W) float32 in [0, 1]: per-pixel median of at most `most` training frames; rows read in chunks.
 
@@ -159,9 +156,9 @@ def background_median(train: Footage, size: tuple[int, int], channels: int, most
     """
     readable = np.flatnonzero(train.reliability > 0)
     readable = readable if len(readable) else np.arange(len(train))
-    picks = readable[spread(len(readable), most)]
+    picks = spread(readable, most)
     parts = [to_network(train.batch(picks[i:i + CHUNK]), size, channels) for i in range(0, len(picks), CHUNK)]
-    return torch.cat(parts).median(dim=0).values.float() / 255
+    return _lower_median(parts).float() / 255
 
 
 def noise_floor(train: Footage, size: tuple[int, int], max_gap: int, most: int = 200) -> Tensor:
@@ -172,7 +169,7 @@ def noise_floor(train: Footage, size: tuple[int, int], max_gap: int, most: int =
     readable = train.reliability > 0
     pairs = np.flatnonzero((train.videos[1:] == train.videos[:-1]) & (np.diff(train.frames) <= max_gap)
                            & readable[1:] & readable[:-1])
-    pairs = pairs[spread(len(pairs), most)]
+    pairs = spread(pairs, most)
     if not len(pairs):
         return torch.zeros(1, *size)
     found = []
@@ -181,7 +178,13 @@ def noise_floor(train: Footage, size: tuple[int, int], max_gap: int, most: int =
         # gray after resizing keeps fractions of a grey level that uint8 would round away
         weights = torch.tensor(LUMA).view(1, 3, 1, 1)
         found.append(((now - before) * weights).sum(1, keepdim=True).abs())
-    return 1.4826 * torch.cat(found).median(dim=0).values / 255
+    return 1.4826 * _lower_median(found) / 255
+
+
+def _lower_median(parts: list[Tensor]) -> Tensor:
+    """Per-pixel median of parts (n, C, H, W) of a sequence, the lower of two middle values: (C, H, W)."""
+    frames = torch.cat(parts).permute(0, 2, 3, 1).numpy()
+    return torch.from_numpy(pixel_median(frames, frames.dtype, lower=True)).permute(2, 0, 1).contiguous()
 
 
 class Clips:
@@ -257,7 +260,7 @@ class Clips:
         if limit:
             readable = picks[self.windows.weight[picks] > 0]
             picks = readable if len(readable) else picks
-            picks = picks[spread(len(picks), limit)]
+            picks = spread(picks, limit)
         parts = [picks[i:i + batch] for i in range(0, len(picks), batch)]
         yield from zip(self.ahead(self.take, [self.windows.rows[p] for p in parts]), parts)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class Footage:
         fingerprint: hash of the input and of what was done to it; caches key on it.
         open_stream: the stream of full-size frames (see `Stream`).
         speeds: (N_all, h / 4, w / 4) float16 speed maps (see the room `flow`), indexed like `pixels`; None where they
-            were not measured beforehand. They belong to these pixels: other pixels need None.
+            were not measured beforehand. They belong to these pixels (see `with_pixels`).
     """
 
     name: str
@@ -68,6 +69,15 @@ class Footage:
         keep = np.flatnonzero(keep) if np.asarray(keep).dtype == bool else np.asarray(keep, dtype=np.int64)
         return dataclasses.replace(self, ids=self.ids[keep], videos=self.videos[keep], frames=self.frames[keep],
                                    reliability=self.reliability[keep], flags=self.flags[keep], rows=self.rows[keep])
+
+    def with_pixels(self, pixels: np.ndarray, **changes: Any) -> Footage:
+        """The same frames with other working-size pixels, and without the speed maps, which belong to the old ones.
+
+        Args:
+            pixels: (N_all, h, w, 3) uint8 RGB.
+            changes: other attributes; a footage that caches may meet needs another `fingerprint`.
+        """
+        return dataclasses.replace(self, pixels=pixels, speeds=None, **changes)
 
     def of_videos(self, names: Sequence[str]) -> Footage:
         """The footage of some videos, in manifest order."""

@@ -26,6 +26,7 @@ from pixelplay.data.footage import Stream
 from pixelplay.data.images import image_size, read_image, used_bits
 from pixelplay.data.listing import VIDEO_SUFFIXES
 from pixelplay.data.manifest import Manifest
+from pixelplay.data.subsample import spread
 from pixelplay.errors import PixelPlayError
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ def _paths(manifest: Manifest, split: str) -> Iterator[np.ndarray]:
 
 
 def _sampled(paths: np.ndarray) -> np.ndarray:
-    return paths[np.unique(np.linspace(0, len(paths) - 1, SAMPLES).astype(int))]
+    return spread(paths, SAMPLES)
 
 
 def is_video(path: str) -> bool:

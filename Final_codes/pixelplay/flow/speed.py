@@ -26,11 +26,12 @@ from pixelplay.arrays import new_array, read_array, read_arrays, scratch_array, 
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage
 from pixelplay.data.reading import bounded_map
+from pixelplay.data.subsample import spread
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import damaged, read_json, remove, write_json
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.partners import later_partners, partners
-from pixelplay.repair.scenes import recognise, scene_templates
+from pixelplay.scenes.cameras import recognise, scene_templates
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +190,7 @@ def _both_sides(footage: Footage, baseline: np.ndarray) -> tuple[np.ndarray, np.
 def choose_baseline(train: Footage) -> int:
     """Frames to either side that the flow should look, 1 to 5, from a few pairs of training frames."""
     pairs = np.flatnonzero((train.videos[1:] == train.videos[:-1]) & (np.diff(train.frames) <= TOLERANCE))
-    pairs = pairs[np.unique(np.linspace(0, len(pairs) - 1, min(PROBES, len(pairs))).astype(int))]
+    pairs = spread(pairs, PROBES)
     flow, moving = DenseFlow(), [np.zeros(0)]
     for first in pairs.tolist():
         before, now = (matchable(x) for x in train.batch(np.array([first, first + 1])))
@@ -204,9 +205,7 @@ def choose_baseline(train: Footage) -> int:
 def usual_speed(maps: SpeedMaps, most: int = 400) -> float:
     """Mean speed of what moves at all in at most `most` frames, in pixels per frame: the models' unit; 1 where nothing
     moves."""
-    count = len(maps.rows)
-    picks = np.unique(np.linspace(0, max(0, count - 1), min(count, most)).astype(int))
-    speeds = maps.batch(picks).astype(np.float64)
+    speeds = maps.batch(spread(len(maps.rows), most)).astype(np.float64)
     moving = speeds[speeds > STILL]
     return float(moving.mean()) if len(moving) else 1.0
 

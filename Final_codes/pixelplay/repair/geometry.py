@@ -17,8 +17,6 @@ import numpy as np
 COLUMNS = ("gain", "offset", "sharpness", "dx", "dy", "contrast")
 """gain (1 = as in training), offset in grey levels, share of detail left, shift in pixels of the working-size
 frame, standard deviation of the grey thumbnail."""
-GRID = (96, 160)
-"""Rows and columns two pictures' detail is compared at."""
 FURTHEST = 0.1
 """Largest shift that is looked for, as a share of the frame's width."""
 REGAINED = 0.1
@@ -69,19 +67,6 @@ class Reference:
 
 def _grey(grey: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(grey, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
-
-
-def detail_likeness(frames: np.ndarray, picture: np.ndarray) -> np.ndarray:
-    """Correlation of the fine detail of (N, h, w, 3) uint8 frames with that of a picture (h, w, 3): (N,) in [-1, 1].
-
-    Large areas of light and dark agree even where a camera pans; edges do not.
-    """
-    def detail(image: np.ndarray) -> np.ndarray:
-        values = cv2.Laplacian(_grey(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), GRID), cv2.CV_32F).ravel()
-        return values / max(float(np.linalg.norm(values)), 1e-6)
-
-    wanted = detail(picture)
-    return np.array([float(detail(f) @ wanted) for f in frames])
 
 
 def measure(frame: np.ndarray, reference: Reference) -> tuple[float, ...]:

@@ -19,7 +19,12 @@ from scipy.special import ndtr
 COLUMNS = ("level", "impulses", "mean", "saturated")
 """noise level in grey levels at half size; share of pixels 80 levels off their median of nine; mean grey level;
 share of pixels that are nearly black or nearly white."""
-_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+"""Difference of two Laplacians (Immerkaer 1996): blind to constant and linear regions."""
+GAIN = 6
+"""Root of the sum of the kernel's squares: independent noise of sigma s comes out as 6 s."""
+NORMAL_MEDIAN = 0.6745
+"""Median of |x| for x normally distributed with sigma 1."""
 GREY_HALF = 0.335
 """Level of independent colour noise of sigma 1: grey weights leave 0.669, averaging 2 x 2 pixels half of it."""
 
@@ -28,8 +33,8 @@ def measure(frame: np.ndarray) -> np.ndarray:
     """Measure a raw frame (H, W, 3) uint8 RGB; returns the `COLUMNS`, float32."""
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     half = cv2.resize(grey, (max(grey.shape[1] // 2, 1), max(grey.shape[0] // 2, 1)), interpolation=cv2.INTER_AREA)
-    residual = np.abs(cv2.filter2D(half, cv2.CV_16S, _KERNEL))
-    level = _median(residual) / 6 / 0.6745
+    residual = np.abs(cv2.filter2D(half, cv2.CV_16S, KERNEL))
+    level = _median(residual) / GAIN / NORMAL_MEDIAN
     off = cv2.absdiff(grey, cv2.medianBlur(grey, 3))
     impulses = np.count_nonzero(off > 80) / grey.size
     counts = cv2.calcHist([half], [0], None, [256], [0, 256]).ravel()

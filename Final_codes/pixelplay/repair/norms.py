@@ -22,10 +22,10 @@ from pixelplay.data.extraction import Extraction
 from pixelplay.data.manifest import RATE, Manifest
 from pixelplay.data.reading import open_stream
 from pixelplay.errors import PixelPlayError
-from pixelplay.repair.background import FEWEST, MEMORY, Scene, full_picture, learn_scenes
+from pixelplay.repair.background import MEMORY, SceneNorms, full_picture, learn_scenes
 from pixelplay.repair.noise import NoiseModel
-from pixelplay.repair.orientation import turned_features
 from pixelplay.repair.timeline import RepeatModel, changes
+from pixelplay.scenes.cameras import FEWEST
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class TrainingNorms:
     size: tuple[int, int]
     full_size: tuple[int, int]
     fps: float
-    scenes: list[Scene]
+    scenes: list[SceneNorms]
     noise: list[NoiseModel]
     repeats: list[RepeatModel]
     backgrounds: dict[int, np.ndarray]
@@ -129,9 +129,9 @@ class TrainingNorms:
             about = json.loads(arrays["about"].tobytes())
             if about["version"] != VERSION:
                 raise ValueError(f"version {about['version']}")
-            scenes = [Scene(tuple(s["videos"]), arrays[f"{k}.rows"], _pixels(arrays[f"{k}.picture"]),
-                            turned_features(arrays[f"{k}.template"]), np.array(s["allowed"], dtype=bool), s["reason"],
-                            {name: (low, high) for name, (low, high) in s["normal"].items()})
+            scenes = [SceneNorms(tuple(s["videos"]), arrays[f"{k}.rows"], _pixels(arrays[f"{k}.picture"]),
+                                 arrays[f"{k}.template"], s["reason"], np.array(s["allowed"], dtype=bool),
+                                 {name: (low, high) for name, (low, high) in s["normal"].items()})
                       for k, s in enumerate(about["scenes"])]
             return cls(about["key"], tuple(about["size"]), tuple(about["full_size"]), about["fps"], scenes,
                        [NoiseModel(**m) for m in about["noise"]], [RepeatModel(**m) for m in about["repeats"]],
@@ -149,8 +149,7 @@ class TrainingNorms:
             "repeats": [dataclasses.asdict(m) for m in self.repeats]}
         arrays = {"about": np.frombuffer(json.dumps(about, sort_keys=True).encode(), np.uint8)}
         for k, scene in enumerate(self.scenes):
-            # the templates of the other orientations follow from the first
-            arrays |= {f"{k}.rows": scene.rows, f"{k}.picture": scene.picture, f"{k}.template": scene.templates[0]}
+            arrays |= {f"{k}.rows": scene.rows, f"{k}.picture": scene.picture, f"{k}.template": scene.template}
         return arrays | {f"{k}.background": picture for k, picture in self.backgrounds.items()}
 
 

@@ -1,36 +1,45 @@
 """What to do about every test frame: measure, decide, record.
 
 Reads the raw working-size cache, the noise measurements taken while decoding, and the scenes of the training
-footage; makes a `Plan`, a table with one row a test frame. One pass over the cache, one frame in memory.
+footage; makes the plan, a table with one row a test frame and the columns of `SCHEMA`, which is kept as `repair.csv`.
+One pass over the cache, one frame in memory.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from pixelplay.data.manifest import FLAGS
+from pixelplay.errors import PixelPlayError
+from pixelplay.files import check
 from pixelplay.repair import geometry
-from pixelplay.repair.background import KNOWN, Scene
+from pixelplay.repair.background import SceneNorms
 from pixelplay.repair.noise import COLUMNS as NOISE_COLUMNS
 from pixelplay.repair.norms import TrainingNorms
 from pixelplay.repair.orientation import (
     IDENTITY_BONUS,
     ORIENTATIONS,
     decide,
-    edges,
-    features,
-    thumbnail,
     turn,
     turned_features,
 )
 from pixelplay.repair.reliability import reliability
 from pixelplay.repair.timeline import LARGEST_STEP, change, judge, repetitions
+from pixelplay.scenes.cameras import KNOWN
+from pixelplay.scenes.description import edges, features, thumbnail
 
-COLUMNS = ("scene", "orientation", "sigma", "impulse", "noise", "gain", "offset", "dx", "dy", "flags", "reliability")
+SCHEMA: dict[str, int | float | bool | str] = {
+    "scene": -1, "orientation": 0, "sigma": 0.0, "impulse": False, "noise": False, "gain": 1.0, "offset": 0.0,
+    "dx": 0.0, "dy": 0.0, "flags": "", "reliability": 1.0}
+"""Columns of a plan and what each holds where nothing is to be done. `scene` numbers the norms' scenes, -1 where
+nothing can be decided or repaired; `orientation` indexes `ORIENTATIONS`; `sigma` is the noise beyond training in grey
+levels; `gain` and `offset` (grey levels) are the exposure's; `dx` and `dy` the shift in pixels of the working-size
+frame."""
 NO_CONTRAST = 2.0
 """Standard deviation of a grey thumbnail below which a picture is blank."""
 
@@ -58,12 +67,12 @@ class Seen:
     guess: np.ndarray
 
 
-def references(scenes: list[Scene]) -> list[geometry.Reference | None]:
+def references(scenes: list[SceneNorms]) -> list[geometry.Reference | None]:
     """What to measure frames of each scene against; None for scenes nothing can be decided against."""
     return [geometry.Reference.of(s.picture, 0.6 * s.normal["sharpness"][0]) if s.usable else None for s in scenes]
 
 
-def look(pixels: np.ndarray, videos: np.ndarray, frames: np.ndarray, scenes: list[Scene]) -> Seen:
+def look(pixels: np.ndarray, videos: np.ndarray, frames: np.ndarray, scenes: list[SceneNorms]) -> Seen:
     """Measure every test frame once, in order.
 
     Args:
@@ -108,65 +117,111 @@ def make_plan(seen: Seen, pixels: np.ndarray, observed: np.ndarray, unreadable: 
         videos, frames: (N,) video names and frame numbers.
         norms: what is normal, from the training footage.
     Returns:
-        DataFrame of N rows with `COLUMNS`: scene is -1 where nothing can be decided or repaired; orientation is an
-        index into `ORIENTATIONS`; shifts are in pixels of the working-size frame.
+        DataFrame of N rows, see `SCHEMA`.
     """
-    n, scenes, noise = len(videos), norms.scenes, norms.noise
-    scene, orientation = np.full(n, -1), np.zeros(n, np.int64)
+    scene, orientation = assign_scenes(seen, unreadable, videos, norms.scenes)
+    measured = _measure_again(seen, pixels, scene, orientation, norms.scenes)
+    found = flag_frames(seen, measured, observed, unreadable, scene, orientation, videos, frames, norms)
+    # a black picture's thumbnail says nothing of which way up it is
+    orientation[found["unreadable"] | found["blank"]] = 0
+    return to_table(found, measured, observed, scene, orientation, norms)
+
+
+def assign_scenes(seen: Seen, unreadable: np.ndarray, videos: np.ndarray, scenes: list[SceneNorms]
+                  ) -> tuple[np.ndarray, np.ndarray]:
+    """The scene that each video shows, -1 = none that can be decided against, and the orientation of its frames.
+
+    Returns:
+        scene, orientation: (N,) int64.
+    """
+    scene, orientation = np.full(len(videos), -1), np.zeros(len(videos), np.int64)
     for video in dict.fromkeys(videos.tolist()):
         rows = np.flatnonzero(videos == video)
         telling = rows[~unreadable[rows] & (seen.contrast[rows] >= NO_CONTRAST)]
         if len(telling) == 0:
             continue
         pick = int(np.argmax(np.median(seen.edges[telling], axis=0)))
-        if not scenes[pick].usable or float(np.median(seen.edges[telling, pick])) < KNOWN:
-            continue
-        scene[rows] = pick
-        orientation[rows] = decide(seen.likeness[rows, pick], seen.relative[rows], scenes[pick].allowed)
-    measured = _measure_again(seen, pixels, scene, orientation, scenes)
-    found = {name: np.zeros(n, bool) for name in FLAGS}
-    found["unreadable"] = unreadable.copy()
-    usual = min(float(thumbnail(s.picture).std()) for s in scenes)
-    found["blank"] = seen.contrast < min(NO_CONTRAST, 0.5 * usual)
-    for k, one in enumerate(scenes):
-        rows = scene == k
-        if rows.any():
-            columns = {name: measured[rows, j] for j, name in enumerate(geometry.COLUMNS)}
-            for name, flags in judge(columns, one.normal).items():
+        if scenes[pick].usable and float(np.median(seen.edges[telling, pick])) >= KNOWN:
+            scene[rows] = pick
+            orientation[rows] = decide(seen.likeness[rows, pick], seen.relative[rows], scenes[pick].allowed)
+    return scene, orientation
+
+
+def flag_frames(seen: Seen, measured: np.ndarray, observed: np.ndarray, unreadable: np.ndarray, scene: np.ndarray,
+                orientation: np.ndarray, videos: np.ndarray, frames: np.ndarray, norms: TrainingNorms
+                ) -> dict[str, np.ndarray]:
+    """What is wrong with every frame: flag -> (N,) bool. Unreadable and blank frames have no other flag.
+
+    Args:
+        measured: (N, 6) `geometry.COLUMNS`; observed: (N, 4) `noise.COLUMNS`; unreadable: (N,) bool.
+        scene, orientation: from `assign_scenes`.
+    """
+    found = {name: np.zeros(len(scene), bool) for name in FLAGS}
+    usual = min(float(thumbnail(s.picture).std()) for s in norms.scenes)
+    found["unreadable"], found["blank"] = unreadable.copy(), seen.contrast < min(NO_CONTRAST, 0.5 * usual)
+    # scene -1 takes the last models, those of all training frames
+    parts = [(int(k), scene == k) for k in np.unique(scene)]
+    for k, rows in parts:
+        found["noise"][rows] = norms.noise[k].noisy(observed[rows])
+        found["impulse"][rows] = norms.noise[k].impulsive(observed[rows])
+        if k >= 0:
+            for name, flags in judge(dict(zip(geometry.COLUMNS, measured[rows].T)), norms.scenes[k].normal).items():
                 found[name][rows] |= flags
-    sigma = np.zeros(n, np.float32)
-    # scene -1 takes the last model, that of all training frames
-    for k in {int(s) for s in scene}:
-        rows = scene == k
-        found["noise"][rows] = noise[k].noisy(observed[rows])
-        found["impulse"][rows] = noise[k].impulsive(observed[rows])
-        sigma[rows] = noise[k].sigma(observed[rows])
-    # a black picture's thumbnail says nothing of which way up it is
-    hidden = found["unreadable"] | found["blank"]
-    orientation[hidden] = 0
-    for k in (1, 2, 3):
+    for k in range(1, len(ORIENTATIONS)):
         found[ORIENTATIONS[k]] = orientation == k
+    hidden = found["unreadable"] | found["blank"]
     damaged = found["noise"] | found["impulse"] | (orientation > 0)
-    for k in {int(s) for s in scene}:
-        rows = scene == k
+    for k, rows in parts:
         found["duplicate"][rows], found["frozen"][rows] = repetitions(
             seen.change[rows], videos[rows], frames[rows], hidden[rows], damaged[rows], norms.repeats[k])
-    for name in set(FLAGS) - {"unreadable", "blank"}:
-        found[name] &= ~hidden
-    saturated = np.maximum(observed[:, NOISE_COLUMNS.index("saturated")] - max(m.saturated for m in noise), 0)
-    flags = [[f for f in FLAGS if found[f][i]] for i in range(n)]
+    return {name: flags if name in ("unreadable", "blank") else flags & ~hidden for name, flags in found.items()}
+
+
+def to_table(found: dict[str, np.ndarray], measured: np.ndarray, observed: np.ndarray, scene: np.ndarray,
+             orientation: np.ndarray, norms: TrainingNorms) -> pd.DataFrame:
+    """The plan from what was found: parameters only where they are needed, and how much each frame still tells."""
+    sigma = np.zeros(len(scene), np.float32)
+    for k in np.unique(scene).tolist():
+        sigma[scene == k] = norms.noise[k].sigma(observed[scene == k])
+    most = max(m.saturated for m in norms.noise)
+    saturated = np.maximum(observed[:, NOISE_COLUMNS.index("saturated")] - most, 0)
+    flags = [[f for f in FLAGS if found[f][i]] for i in range(len(scene))]
     noted = found["noise"] | found["impulse"]
     trust = [reliability(f, float(s), float(b), k >= 0) for f, s, b, k in zip(flags, sigma, saturated, scene)]
+    gain, offset, _, dx, dy, _ = measured.T
     return pd.DataFrame({
         "scene": scene, "orientation": orientation, "sigma": np.where(noted, sigma, 0).round(2),
         "impulse": found["impulse"], "noise": found["noise"],
-        "gain": np.where(found["exposure"], measured[:, 0], 1.0),
-        "offset": np.where(found["exposure"], measured[:, 1], 0.0),
-        "dx": np.where(found["shift"], measured[:, 3], 0.0), "dy": np.where(found["shift"], measured[:, 4], 0.0),
-        "flags": ["|".join(f) for f in flags], "reliability": trust}, columns=list(COLUMNS))
+        "gain": np.where(found["exposure"], gain, 1.0), "offset": np.where(found["exposure"], offset, 0.0),
+        "dx": np.where(found["shift"], dx, 0.0), "dy": np.where(found["shift"], dy, 0.0),
+        "flags": ["|".join(f) for f in flags], "reliability": trust}, columns=list(SCHEMA))
 
 
-def _measure_again(seen: Seen, pixels: np.ndarray, scene: np.ndarray, orientation: np.ndarray, scenes: list[Scene]
+def empty_plan(unreadable: np.ndarray) -> pd.DataFrame:
+    """The plan that repairs nothing: (N,) bool, frames that could not be read, are all it tells of."""
+    plan = pd.DataFrame({name: np.full(len(unreadable), neutral) for name, neutral in SCHEMA.items()})
+    return plan.assign(flags=np.where(unreadable, "unreadable", "").astype(object),
+                       reliability=np.where(unreadable, 0.0, 1.0))
+
+
+def read_plan(path: Path) -> pd.DataFrame:
+    """Read the CSV of a plan.
+
+    Raises:
+        PixelPlayError: it is damaged, or has other columns than `SCHEMA`.
+    """
+    mend = f"delete {path.with_suffix('.json')} and run stage 01_frame_extraction again"
+    check(path)
+    try:
+        plan = pd.read_csv(path, keep_default_na=False, dtype={"flags": str})
+    except (OSError, ValueError) as cause:
+        raise PixelPlayError(f"{path} cannot be read: {cause}", mend=mend) from cause
+    if list(plan.columns) != list(SCHEMA):
+        raise PixelPlayError(f"{path} has the columns {', '.join(plan.columns)}", expected=", ".join(SCHEMA), mend=mend)
+    return plan
+
+
+def _measure_again(seen: Seen, pixels: np.ndarray, scene: np.ndarray, orientation: np.ndarray, scenes: list[SceneNorms]
                    ) -> np.ndarray:
     measured, refs = seen.geometry.copy(), references(scenes)
     differs = (scene >= 0) & ((seen.guess[:, 0] != scene) | (seen.guess[:, 1] != orientation))

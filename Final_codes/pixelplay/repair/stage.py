@@ -32,14 +32,14 @@ from pixelplay.data.footage import Footage
 from pixelplay.data.manifest import FLAGS, Manifest
 from pixelplay.data.reading import bounded_map, open_stream
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import check, damaged, read_json, remove, seal, sealed, unseal, write_json
+from pixelplay.files import damaged, read_json, remove, seal, sealed, unseal, write_json
 from pixelplay.repair import noise
 from pixelplay.repair.mend import Mender, needs_background, needs_mending
 from pixelplay.repair.neighbours import Lender, clean_neighbours
 from pixelplay.repair.norms import FILE as NORMS
 from pixelplay.repair.norms import VERSION as NORMS_VERSION
 from pixelplay.repair.norms import TrainingNorms
-from pixelplay.repair.plan import look, make_plan
+from pixelplay.repair.plan import empty_plan, look, make_plan, read_plan
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None
         _forget(folder)
         extraction, about = _extract(manifest, folder, norms, workers), {}
     if about:
-        plan = _read_plan(folder)
+        plan = read_plan(folder / "repair.csv")
     else:
         plan, notes = _decide(manifest, extraction, config, norms)
         with sealed(folder / "repair.csv") as part:
@@ -133,7 +133,7 @@ def open_footage(folder: Path, split: str, workers: int | None = None, *, as_fil
     about = _about(folder)
     if not about or not about["finished"]:
         raise PixelPlayError(f"{folder}: repair is not finished", mend="run stage 01_frame_extraction again")
-    table, plan = Manifest.load(folder).split(split), _read_plan(folder)
+    table, plan = Manifest.load(folder).split(split), read_plan(folder / "repair.csv")
     footage = dataclasses.replace(raw, flags=table["flags"].to_numpy(object),
                                   reliability=table["reliability"].to_numpy(np.float32),
                                   fingerprint=config_hash(raw.fingerprint, about["key"]))
@@ -202,7 +202,7 @@ def _decide(manifest: Manifest, extraction: Extraction, config: RepairConfig, kn
     """Make the plan; returns it and remarks."""
     unreadable = extraction.unreadable("test")
     if not config.enabled:
-        return _empty_plan(unreadable), ["repair is switched off"]
+        return empty_plan(unreadable), ["repair is switched off"]
     test, raw = manifest.split("test"), extraction.pixels("test")
     names, numbers = test["video"].to_numpy(object), test["frame"].to_numpy(np.int64)
     seen = look(raw, names, numbers, known.scenes)
@@ -219,7 +219,7 @@ def _flagged(manifest: Manifest, extraction: Extraction, plan: pd.DataFrame | No
     """The manifest with what is known of every frame."""
     table = manifest.table.copy()
     for split in extraction.full_size:
-        own, known = table["split"] == split, plan if split == "test" else _empty_plan(extraction.unreadable(split))
+        own, known = table["split"] == split, plan if split == "test" else empty_plan(extraction.unreadable(split))
         for column in ("flags", "reliability"):
             table.loc[own, column] = known[column].to_numpy()
     return dataclasses.replace(manifest, table=table)
@@ -232,25 +232,6 @@ def _save(manifest: Manifest, folder: Path) -> Manifest:
                                                   != dataclasses.replace(manifest, table=None)):
         manifest.save(folder)
     return manifest
-
-
-def _empty_plan(unreadable: np.ndarray) -> pd.DataFrame:
-    n = len(unreadable)
-    return pd.DataFrame({"scene": np.full(n, -1), "orientation": np.zeros(n, np.int64), "sigma": np.zeros(n),
-                         "impulse": np.zeros(n, bool), "noise": np.zeros(n, bool), "gain": np.ones(n),
-                         "offset": np.zeros(n), "dx": np.zeros(n), "dy": np.zeros(n),
-                         "flags": np.where(unreadable, "unreadable", "").astype(object),
-                         "reliability": np.where(unreadable, 0.0, 1.0)})
-
-
-def _read_plan(folder: Path) -> pd.DataFrame:
-    path = folder / "repair.csv"
-    check(path)
-    try:
-        return pd.read_csv(path, keep_default_na=False, dtype={"flags": str})
-    except (OSError, ValueError) as cause:
-        raise PixelPlayError(f"{path} cannot be read: {cause}",
-                             mend=f"delete {folder / 'repair.json'} and run stage 01_frame_extraction again") from cause
 
 
 def _mender(known: TrainingNorms, full_size: tuple[int, int]) -> Mender:

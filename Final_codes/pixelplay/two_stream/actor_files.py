@@ -33,7 +33,7 @@ def actor_arrays(footage: Footage, table: ActorTable, z: Mapping[str, np.ndarray
     actors = zip(z["motion"], z["appearance"], ratio, table.classes)
     words = np.array([reason(*actor) for actor in actors], dtype=np.str_)
     return {"Id": footage.ids[table.position].astype(np.str_), "boxes": table.boxes, "classes": table.classes,
-            "detector_score": table.scores, "speed": table.motion[:, 0], **{f"{part}_z": v for part, v in z.items()},
+            "detector_score": table.scores, "speed": table.speed, **{f"{part}_z": v for part, v in z.items()},
             "reason": words, "nearest": nearest, "train_Id": train_ids.astype(np.str_), "train_boxes": train_boxes}
 
 

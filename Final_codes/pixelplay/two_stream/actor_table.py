@@ -25,13 +25,14 @@ from pixelplay.arrays import read_arrays, write_arrays
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage, segments
 from pixelplay.data.reading import bounded_map
+from pixelplay.data.subsample import spread
 from pixelplay.files import damaged
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.partners import later_partners, partners, with_partners
 from pixelplay.two_stream.actors import ActorRules, join_actors
 from pixelplay.two_stream.detectors import Detections, Detector
 from pixelplay.two_stream.foreground import BUSY, Background, shrink
-from pixelplay.two_stream.motion import Actors, actor_motion
+from pixelplay.two_stream.motion import Actors, Motion, actor_motion
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ WANTED_SHIFT = 3.0
 """Pixels a typical actor should move between the two frames of a flow: enough to stand out of sub-pixel noise, little
 enough to be followed."""
 MAX_BASELINE = 5
-VERSION = 3
+VERSION = 4
 """Part of every table's key: raise it when a table's content changes."""
 
 
@@ -73,8 +74,8 @@ class ActorTable:
         boxes: (M, 4) float32 xyxy, pixels of the original frame.
         scores: (M,) float32 detector confidence, 0 for foreground.
         classes: (M,) int16 COCO class, -1 for foreground.
-        motion: (M, 5) float32: mean and upper speed, mean x and y velocity (original pixels per frame), area as a
-            share of the frame.
+        speed, upper_speed, velocity: (M,), (M,), (M, 2) float32, see `motion.Motion`.
+        area: (M,) float32 share of the frame that motion was measured over.
         mode: (M,) int16 background mode.
         measured: (M,) bool, False where the frame has no partner to measure motion against.
     """
@@ -83,7 +84,10 @@ class ActorTable:
     boxes: np.ndarray
     scores: np.ndarray
     classes: np.ndarray
-    motion: np.ndarray
+    speed: np.ndarray
+    upper_speed: np.ndarray
+    velocity: np.ndarray
+    area: np.ndarray
     mode: np.ndarray
     measured: np.ndarray
 
@@ -92,9 +96,9 @@ class ActorTable:
 
     def actors(self, full_size: tuple[int, int]) -> Actors:
         """The actors as models of what is usual want them."""
-        boxes = self.boxes.astype(np.float64)
-        return Actors(boxes[:, 3] / full_size[0], np.log(np.maximum(self.motion[:, 4].astype(np.float64), 1e-7)),
-                      self.mode.astype(np.int64), self.motion[:, :2].astype(np.float64))
+        bottom, area = self.boxes[:, 3].astype(np.float64), self.area.astype(np.float64)
+        speeds = np.stack([self.speed, self.upper_speed], axis=1).astype(np.float64)
+        return Actors(bottom / full_size[0], np.log(np.maximum(area, 1e-7)), self.mode.astype(np.int64), speeds)
 
 
 FIELDS = tuple(f.name for f in dataclasses.fields(ActorTable))
@@ -105,7 +109,7 @@ def probe_scene(train: Footage, background: Background, *, tolerance: int, direc
     rows = np.flatnonzero((train.videos[1:] == train.videos[:-1]) & (np.diff(train.frames) <= tolerance))
     if not len(rows):
         return Scene(background, 1, 0.1, tolerance, directions)
-    rows = np.unique(rows[np.linspace(0, len(rows) - 1, min(pairs, len(rows))).astype(int)])
+    rows = spread(rows, pairs)
     wanted = np.unique(np.concatenate([rows, rows + 1]))
     greys: dict[int, np.ndarray] = {}
     flow, actors, empty = DenseFlow(), [], []
@@ -181,10 +185,10 @@ def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], us
         mode, distance = scene.background.mode_of(view.image)
         mask = _foreground(scene, view.image, mode, distance, velocities)
         found = join_actors(found, mask if use_foreground else np.zeros_like(mask), footage.full_size, rules)
-        motion = np.zeros((len(found), 5), np.float32)
+        motion = Motion.none(len(found))
         if velocities:
             motion = actor_motion(velocities, mask, found.boxes / np.tile(scale, 2), scale)
-            motion[:, 4] /= mask.size
+            motion.area[:] /= mask.size
         return (np.full(len(found), position, np.int64), found, motion, np.full(len(found), mode, np.int16),
                 np.full(len(found), bool(velocities)))
 
@@ -238,7 +242,7 @@ def _detect(detectors: Sequence[Detector], frame: np.ndarray) -> Detections:
     return Detections(*(np.concatenate([getattr(f, name) for f in found]) for name in ("boxes", "scores", "classes")))
 
 
-def _columns(positions: Sequence, objects: Sequence[Detections], motions: Sequence, modes: Sequence,
+def _columns(positions: Sequence, objects: Sequence[Detections], motions: Sequence[Motion], modes: Sequence,
              measured: Sequence) -> dict[str, np.ndarray]:
     def join(pieces: Iterable, empty: np.ndarray) -> np.ndarray:
         return np.concatenate([empty, *pieces]).astype(empty.dtype)
@@ -247,7 +251,7 @@ def _columns(positions: Sequence, objects: Sequence[Detections], motions: Sequen
             "boxes": join([o.boxes for o in objects], np.zeros((0, 4), np.float32)),
             "scores": join([o.scores for o in objects], np.zeros(0, np.float32)),
             "classes": join([o.classes for o in objects], np.zeros(0, np.int16)),
-            "motion": join(motions, np.zeros((0, 5), np.float32)),
+            **{k: join([getattr(m, k) for m in motions], empty) for k, empty in Motion.none(0)._asdict().items()},
             "mode": join(modes, np.zeros(0, np.int16)), "measured": join(measured, np.zeros(0, bool))}
 
 

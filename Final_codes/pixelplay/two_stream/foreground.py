@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 
 from pixelplay.data.footage import Footage
+from pixelplay.data.subsample import spread
+from pixelplay.scenes.lighting import by_lighting, distances, light_gain, over_channels, thumbnail
+from pixelplay.scenes.medians import pixel_median, row_blocks
 
-THUMB = (48, 27)
-"""(width, height) of the thumbnails that tell cameras and lightings apart."""
-MAX_MODES = 16
 BUSY = 45.0
 """Grey levels: the highest threshold of a pixel. Places that reach it are busy or flicker most of the time."""
 
@@ -42,9 +42,8 @@ class Background:
 
     def mode_of(self, image: np.ndarray) -> tuple[int, float]:
         """The mode an analysis frame belongs to and how far it is from it (median grey levels, light removed)."""
-        distances = thumb_distances(thumbnail(image), self.thumbs)
-        best = int(distances.argmin())
-        return best, float(distances[best])
+        far = distances(thumbnail(image), self.thumbs)
+        return int(far.argmin()), float(far.min())
 
     def mask(self, image: np.ndarray, mode: int) -> np.ndarray:
         """Foreground of an analysis frame (h, w, 3) uint8 RGB against one mode -> (h, w) bool."""
@@ -52,7 +51,7 @@ class Background:
         median = self.medians[mode].astype(np.float32)
         gain = light_gain(blurred, median)
         lit = np.minimum(median * gain, 255)
-        difference = _over_channels(np.maximum, cv2.absdiff(blurred, lit))
+        difference = over_channels(np.maximum, cv2.absdiff(blurred, lit))
         # most of a frame is background: its median difference is this frame's own noise, which must not look alive
         own = 4.5 * 1.4826 * float(np.median(difference[::4, ::4]))
         mask = difference > np.maximum(self.thresholds[mode], own)
@@ -68,15 +67,11 @@ def fit_background(train: Footage, size: tuple[int, int], *, samples: int = 80) 
         size: (h, w) analysis size.
         samples: frames each median is taken over; memory is samples * h * w * 3 bytes, whatever the video count.
     """
-    videos = train.video_names()
-    thumbs = np.stack([_video_thumbnail(train, v) for v in videos])
-    members = group_modes(thumbs)
     medians, thresholds = [], []
-    for member in members:
-        positions = np.flatnonzero(np.isin(train.videos.astype(str), [videos[i] for i in member]))
-        positions = positions[np.linspace(0, len(positions) - 1, min(samples, len(positions))).astype(int)]
+    for names in by_lighting(train):
+        positions = spread(np.flatnonzero(np.isin(train.videos.astype(str), names)), samples)
         stack = np.stack([cv2.GaussianBlur(shrink(frame, size), (0, 0), 1.0)
-                          for _, frame in train.full_frames(np.unique(positions))])
+                          for _, frame in train.full_frames(positions)])
         median, threshold = _median_and_threshold(stack)
         medians.append(median)
         thresholds.append(threshold)
@@ -84,17 +79,13 @@ def fit_background(train: Footage, size: tuple[int, int], *, samples: int = 80) 
     return Background(stacked, np.stack(thresholds), np.stack([thumbnail(m) for m in stacked]))
 
 
-def _median_and_threshold(stack: np.ndarray, strip: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    median = np.empty(stack.shape[1:], np.uint8)
-    threshold = np.empty(stack.shape[1:3], np.float32)
-    for y in range(0, stack.shape[1], strip):  # a strip at a time: the median copies what it sorts
-        rows = stack[:, y:y + strip]
-        middle = np.median(rows, axis=0)
-        spread = 1.4826 * np.median(np.abs(rows - middle[None]).max(-1), axis=0)
-        median[y:y + strip] = np.round(middle)
+def _median_and_threshold(stack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    middle, threshold = pixel_median(stack), np.empty(stack.shape[1:3], np.float32)
+    for rows in row_blocks(stack.shape[1]):
+        noise = 1.4826 * np.median(np.abs(stack[:, rows] - middle[None, rows]).max(-1), axis=0)
         # the floor covers JPEG noise; the ceiling keeps places that are busy most of the time sensitive
-        threshold[y:y + strip] = np.clip(4.5 * spread, 15.0, BUSY)
-    return median, threshold
+        threshold[rows] = np.clip(4.5 * noise, 15.0, BUSY)
+    return np.round(middle).astype(np.uint8), threshold
 
 
 def analysis_size(full_size: tuple[int, int], longest: int) -> tuple[int, int]:
@@ -110,49 +101,6 @@ def shrink(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(frame, (size[1], size[0]), interpolation=cv2.INTER_AREA)
 
 
-def thumbnail(image: np.ndarray) -> np.ndarray:
-    """(h, w, 3) uint8 -> (27, 48, 3) float32."""
-    return cv2.resize(image, THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
-
-
-def _video_thumbnail(train: Footage, video: str) -> np.ndarray:
-    positions = np.flatnonzero(train.videos == video)
-    positions = positions[np.linspace(0, len(positions) - 1, min(15, len(positions))).astype(int)]
-    return np.median([thumbnail(f) for f in train.batch(positions)], axis=0).astype(np.float32)
-
-
-def light_gain(image: np.ndarray, median: np.ndarray) -> np.ndarray:
-    """Gain (3,) per channel that takes the background to the frame's light: median ratio over bright enough pixels."""
-    seen = _over_channels(np.minimum, median) > 20
-    if seen.mean() < 0.05:
-        return np.ones(3, np.float32)
-    step = image[::4, ::4][seen[::4, ::4]], median[::4, ::4][seen[::4, ::4]]
-    if len(step[0]) < 16:
-        step = image[seen], median[seen]
-    return np.clip(np.median(step[0] / step[1], axis=0), 0.5, 2.0).astype(np.float32)
-
-
-def thumb_distances(thumb: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Median absolute difference, gain removed, between one thumbnail and (K, ...) others -> (K,) grey levels."""
-    return np.array([float(np.median(np.abs(thumb - o * light_gain(thumb, o)))) for o in others])
-
-
-def group_modes(thumbs: np.ndarray, limit: float = 6.0) -> list[list[int]]:
-    """Group videos whose thumbnails show the same camera in the same light.
-
-    A video joins the first group whose first member is within `limit` grey levels; at most `MAX_MODES` groups,
-    later videos then join the nearest.
-    """
-    groups: list[list[int]] = []
-    for i, thumb in enumerate(thumbs):
-        distances = thumb_distances(thumb, thumbs[[g[0] for g in groups]]) if groups else np.array([np.inf])
-        if distances.min() <= limit or len(groups) == MAX_MODES:
-            groups[int(distances.argmin())].append(i)
-        else:
-            groups.append([i])
-    return groups
-
-
 def _shadow(image: np.ndarray, lit: np.ndarray) -> np.ndarray:
     """(n, 3) pixels that are an evenly darkened background (n, 3): same colour, less light -> (n,) bool.
 
@@ -163,11 +111,6 @@ def _shadow(image: np.ndarray, lit: np.ndarray) -> np.ndarray:
     ratio = (image + 4) / (lit + 4)
     mean = ratio.mean(1)
     return (mean > 0.55) & (mean < 0.95) & (np.ptp(ratio, axis=1) < 0.06)
-
-
-def _over_channels(function: np.ufunc, image: np.ndarray) -> np.ndarray:
-    """(h, w, 3) -> (h, w). A reduction over so short an axis would take ten times as long."""
-    return function(function(image[..., 0], image[..., 1]), image[..., 2])
 
 
 def components(mask: np.ndarray, min_area: float, *, close: int = 3) -> np.ndarray:

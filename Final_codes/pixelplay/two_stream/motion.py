@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,8 +22,29 @@ SPEEDS = ("mean", "upper")
 KERNELS = (ANYWHERE, NEARBY, ALIKE, NEARBY_AND_ALIKE)
 
 
+class Motion(NamedTuple):
+    """How n actors of one frame move; zeros where nothing could be measured.
+
+    Attributes:
+        speed: (n,) float32 mean over its pixels, original pixels per frame.
+        upper_speed: (n,) float32, see `SPEEDS`.
+        velocity: (n, 2) float32 mean x and y velocity, original pixels per frame.
+        area: (n,) float32 pixels of the fields they were measured over.
+    """
+
+    speed: np.ndarray
+    upper_speed: np.ndarray
+    velocity: np.ndarray
+    area: np.ndarray
+
+    @classmethod
+    def none(cls, count: int) -> Motion:
+        """Of actors nothing was measured of."""
+        return cls(*(np.zeros(shape, np.float32) for shape in (count, count, (count, 2), count)))
+
+
 def actor_motion(velocities: Sequence[np.ndarray], mask: np.ndarray, boxes: np.ndarray,
-                 scale: Sequence[float] | np.ndarray = (1.0, 1.0)) -> np.ndarray:
+                 scale: Sequence[float] | np.ndarray = (1.0, 1.0)) -> Motion:
     """Motion of each actor of one frame.
 
     Args:
@@ -30,11 +52,8 @@ def actor_motion(velocities: Sequence[np.ndarray], mask: np.ndarray, boxes: np.n
         mask: (h, w) bool foreground.
         boxes: (n, 4) xyxy in pixels of the fields.
         scale: width and height of such a pixel in original ones.
-    Returns:
-        (n, 5) float32: mean speed, upper speed, mean x velocity, mean y velocity in original pixels per frame, area
-        measured over in pixels of the fields.
     """
-    out, scale = np.zeros((len(boxes), 5), np.float32), np.asarray(scale, np.float32)
+    out, scale = Motion.none(len(boxes)), np.asarray(scale, np.float32)
     height, width = mask.shape
     for i, (x0, y0, x1, y1) in enumerate(boxes):
         part = (slice(max(int(y0), 0), min(max(int(np.ceil(y1)), int(y0) + 1), height)),
@@ -48,7 +67,8 @@ def actor_motion(velocities: Sequence[np.ndarray], mask: np.ndarray, boxes: np.n
         speeds = [np.hypot(f[:, 0], f[:, 1]) for f in flows]
         # a false match or an occlusion seldom happens towards both sides: the slower direction is the safer one
         slower = speeds[0] if len(speeds) == 1 else np.minimum(speeds[0], speeds[1])
-        out[i] = (speeds[0].mean(), np.percentile(slower, 90), *flows[0].mean(0), inside.sum())
+        out.speed[i], out.upper_speed[i] = speeds[0].mean(), np.percentile(slower, 90)
+        out.velocity[i], out.area[i] = flows[0].mean(0), inside.sum()
     return out
 
 

@@ -34,7 +34,7 @@ def link_actors(table: ActorTable, footage: Footage, tolerance: int) -> tuple[np
         now, then = np.arange(start[frame], start[frame + 1]), np.arange(start[frame + 1], start[frame + 2])
         if len(now) == 0 or len(then) == 0:
             continue
-        moved = table.boxes[now] + np.tile(table.motion[now, 2:4], 2) * step[frame]
+        moved = table.boxes[now] + np.tile(table.velocity[now], 2) * step[frame]
         iou = box_iou(moved, table.boxes[then])
         best, back = iou.argmax(1), iou.argmax(0)
         own = np.arange(len(now))

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from pixelplay.data.subsample import spread
 from pixelplay.two_stream.memory import folds
 
 Bandwidth = tuple[float, float]
@@ -76,7 +77,7 @@ class UsualModel:
             groups |= {int(m): np.flatnonzero(places.mode == m) for m, c in zip(modes, counts) if c >= MIN_MODE_ACTORS}
         tables = {}
         for mode, members in groups.items():
-            some = members[np.linspace(0, len(members) - 1, min(len(members), MAX_ACTORS)).astype(int)]
+            some = spread(members, MAX_ACTORS)
             tables[mode] = np.stack([_quantile_table(column, places.row[some], places.size[some], bandwidth)
                                      for column, bandwidth in zip(values[some].T, bandwidths)])
         overall = np.quantile(values, LEVELS, axis=0)

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
+from pixelplay.fusion.ensemble import spearman
 from pixelplay.registry import model_title
 from pixelplay.visual import style
 
@@ -88,11 +89,8 @@ def metric_intervals(rows: Mapping[str, Mapping[str, Any]], metrics: Sequence[tu
 
 def rank_correlation(scores: Mapping[str, np.ndarray]) -> np.ndarray:
     """Spearman's rank correlation of every pair: (K, K); 0 where a model's scores are all equal (no ranking)."""
-    ranks = np.stack([rankdata(v) for v in scores.values()]) if scores else np.zeros((0, 1))
-    ranks = ranks - ranks.mean(axis=1, keepdims=True)
-    length = np.sqrt((ranks**2).sum(axis=1))
-    unit = np.divide(ranks, length[:, None], out=np.zeros_like(ranks), where=length[:, None] > 0)
-    return unit @ unit.T
+    ranks = [rankdata(v) for v in scores.values()]
+    return np.array([[spearman(a, b) for b in ranks] for a in ranks]).reshape(len(ranks), len(ranks))
 
 
 def correlation_matrix(scores: Mapping[str, np.ndarray]) -> Figure:
