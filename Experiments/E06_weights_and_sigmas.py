@@ -1,9 +1,9 @@
 """E06: fusion weights and sigmas, judged by synthetic anomalies in held-out training footage, without test labels.
 
 Reads finished runs: stage 1, the score files, whose settings are used again, and what was trained there. Every second
-training video is held out; the autoencoders' first fold has not seen those (trained anew where the run took released
-weights), the memories learn on the other half. Each scores held-out videos as they are and with injected anomalies:
-the skill on each kind, what each sigma would have given, and rules for weights side by side,
+training video is held out; the autoencoders' first fold has not seen those (trained anew where a
+finished detector scored), the memories learn on the other half. Each scores held-out videos as they are and with
+injected anomalies: the skill on each kind, what each sigma would have given, and rules for weights side by side,
 each judged on kinds of anomalies it was not learned on and, where labels are known, on the test set (reported, never
 used to choose). The figure sets a model's skill on synthetic anomalies beside its AUC on labelled ones. Writes
 E06_weights_and_sigmas.csv and .png beside this file and weights.json into --state; rows of other runs stay.

@@ -1,9 +1,9 @@
 """E14: what would the competition look like, in miniature? Injected anomalies in normal footage, corrupted, repaired.
 
 The competition's test labels are unknown, so this makes a stand-in from normal footage alone: every second training
-video trains, the others are the test set, into which anomalies are injected (`fusion/synthetic.py`, and as many
+video trains, the others are the test set, into which anomalies are injected (`synthetic.py`, and as many
 untouched edits) as full-size frames. Conditions: `clean`; `corrupted` (recipe `competition`, seed 3) without repair;
-`repaired`, the same with repair (noise is not rehearsed: row E03 prices that). The autoencoders are those of the
+`repaired`, the same with repair. The autoencoders are those of the
 second fold of all the footage, which trained on the same videos; memories learn on them here. Models are trained once
 and scored through the default recipe; labels fill the table alone. `auc_<kind>` sets the frames of one kind of anomaly
 against all other normal ones; `untouched` should be near one half.

@@ -17,6 +17,7 @@ from pixelplay.pipeline import Options, Run
 from pixelplay.preflight import Preflight, preflight
 from pixelplay.registry import MODELS
 from pixelplay.schedule import Schedule, fit_steps, in_words
+from pixelplay.tables import number, text_table
 
 UNFINISHED = 3
 """Exit status where a submission was written without some of the models."""
@@ -178,15 +179,11 @@ def summary(job: Run, done: dict) -> str:
     """The last thing a run prints: a row a model and a submission, what failed, then the paths written."""
     metrics = (done.get("metrics") or {}).get("rows", {})
     names = ["frame_difference", *job.models, *done.get("submissions", {})]
-    lines = [f"{'':26}{'seconds':>9}{'AP':>9}{'AUC':>9}"]
-    for name in names:
-        row = metrics.get(name)
-        if name == "frame_difference" and row is None:
-            continue
-        seconds = done["seconds"].get(name)
-        cells = [f"{seconds:9.1f}" if seconds is not None else " " * 9]
-        cells += [f"{100 * row[k]:9.2f}" if row else f"{'':9}" for k in ("ap", "micro_auc")]
-        lines.append(f"{name:26}" + "".join(cells) + ("   FAILED" if name in done["failed"] else ""))
+    names = [n for n in names if n != "frame_difference" or n in metrics]
+    lines = text_table(["", "seconds", "AP", "AUC"], [
+        [name, number(done["seconds"].get(name), 1),
+         *(number(100 * metrics[name][k] if name in metrics else None, 2) for k in ("ap", "micro_auc"))]
+        for name in names], notes=["FAILED" if name in done["failed"] else "" for name in names])
     if not metrics and "submissions" in done:
         lines.append("(no labels: AP and AUC unknown)")
     for name, reason in done["failed"].items():

@@ -8,15 +8,18 @@ import pytest
 
 from pixelplay.cli import main
 from pixelplay.data.layouts import find_dataset
-from pixelplay.data.manifest import Manifest
+from pixelplay.data.manifest import FLAGS, Manifest
+from pixelplay.detector import write_training
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.events import Event, Threshold
 from pixelplay.fusion.scores import write_scores
+from pixelplay.paths import RunPaths
 from pixelplay.repair.stage import prepare
 from pixelplay.sample.dataset import make_sample
 from pixelplay.visual import plots, style
 from pixelplay.visual.annotate import Strip, annotate_video, draw_frame, overlay_heat, put_text
 from pixelplay.visual.people import Box
+from pixelplay.visual.run_video import note
 
 RULE = Threshold(2.0, 1.0, "")
 
@@ -177,9 +180,11 @@ def sample_run(tmp_path_factory):
     """The tiny embedded sample through the real stage 1, with made-up scores: (its folder, the run's folder)."""
     root = tmp_path_factory.mktemp("watch")
     data, run = make_sample(root / "sample", size="tiny"), root / "run"
+    RunPaths(run).claim()
     manifest = prepare(find_dataset(data), run / "01_frame_extraction")
     rng = np.random.default_rng(0)
     test, train = manifest.split("test"), manifest.split("train")
+    write_training(RunPaths(run).detector, train)
     values = np.exp(rng.normal(0, 0.2, len(test)))
     values[10:22] *= 20.0
     write_scores(run / "scores", "stae", test["Id"].tolist(), values,
@@ -199,6 +204,29 @@ def test_watch_file_of_a_folder_of_the_run(sample_run, tmp_path):
     assert len(frames) == numbers.max() - numbers.min() + 1
     events = (tmp_path / "out.events.csv").read_text().splitlines()
     assert events[0].startswith("event,video,first_frame") and len(events) == 2 and "STAE" in events[1]
+
+
+def test_watch_file_shows_what_was_filmed_or_what_the_models_saw(sample_run, tmp_path):
+    data, run = sample_run
+    table = Manifest.load(run / "01_frame_extraction").split("test").query("video == '1'")
+    noisy = table["flags"].str.contains("noise").to_numpy()
+    assert noisy.any()
+    rough = {}
+    for name, more in (("filmed", []), ("repaired", ["--repaired"])):
+        out = tmp_path / f"{name}.mp4"
+        assert main(["watch-file", str(data / "testing_videos" / "01"), "--scores", str(run), "--output", str(out),
+                     *more]) == 0
+        first = table["frame"].iloc[0]
+        seen = read_back(out)[2]
+        frames = [seen[n - first][1][60:140].astype(float) for n in table["frame"][noisy]]
+        rough[name] = np.mean([np.abs(np.diff(f, axis=1)).mean() for f in frames])
+    assert rough["filmed"] > 1.5 * rough["repaired"]
+
+
+def test_what_was_done_to_a_frame_is_said():
+    assert note("") == "" and note("vflip") == note("vflip", repaired=True) == "turned upright"
+    assert note("noise|impulse") == "noise: denoised for the models" and note("noise", repaired=True) == "denoised"
+    assert all(note(flag) != flag for flag in FLAGS if flag not in ("blank", "unreadable"))
 
 
 @pytest.mark.parametrize(("video", "scores", "output", "words"), [

@@ -15,6 +15,7 @@ from pixelplay.data.manifest import Manifest
 from pixelplay.errors import PixelPlayError
 from pixelplay.evaluation.labels import read_labels
 from pixelplay.evaluation.report import Scored, evaluate
+from pixelplay.fusion.events import Threshold
 from pixelplay.registry import MODELS, model_class, model_title
 from pixelplay.visual import plots, style
 from pixelplay.visual.actors import Comparison, actors_figure, crop, nearest_figure, square
@@ -96,9 +97,9 @@ def test_lines_of_models_are_seen_on_light_and_on_dark(colour):
 
 def test_timeline_marks_truth_quality_gap_and_threshold():
     one = track()
-    figure = score_timeline(one, threshold=1.0, thumbnails=[(15, np.zeros((9, 16, 3), np.uint8))])
+    figure = score_timeline(one, threshold=Threshold(1.0, 0.5, ""), thumbnails=[(15, np.zeros((9, 16, 3), np.uint8))])
     axes, strip = figure.axes[:2]
-    assert len(axes.lines) == 4  # two models, final, threshold
+    assert len(axes.lines) == 5  # two models, final, where an event begins and where it ends
     assert any(np.isnan(line.get_xdata()).any() for line in axes.lines)
     assert len(axes.patches) == len(spans(one.frames, one.labels))
     assert len(strip.patches) == 3  # repaired, unreliable, no frames
@@ -109,14 +110,14 @@ def test_timeline_marks_truth_quality_gap_and_threshold():
 
 @pytest.mark.parametrize("count", [1, 2, 60])
 def test_timeline_of_any_length(count):
-    figure = score_timeline(track(count, gap=False, labels=False), threshold=0.0,
+    figure = score_timeline(track(count, gap=False, labels=False), threshold=Threshold(0.0, -1.0, ""),
                             thumbnails=[(0, np.zeros((9, 16, 3), np.uint8))])
     figure.canvas.draw()
     assert timeline_svg(track(count, gap=False), low=-3, high=3).count("<path") == 3
 
 
 def test_page_of_all_videos_shares_one_scale():
-    figure = timeline_page([track(name=str(i)) for i in range(3)], threshold=0.5)
+    figure = timeline_page([track(name=str(i)) for i in range(3)], threshold=Threshold(0.5, 0.2, ""))
     shown = [a for a in figure.axes if a.get_visible()]
     assert len(shown) == 3 and len({a.get_ylim() for a in shown}) == 1
     assert isinstance(timeline_page([]), Figure)

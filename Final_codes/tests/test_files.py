@@ -13,10 +13,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from pixelplay.cards import write_weights_and_card
+from safetensors.torch import save
 
 from pixelplay import files, run_command
 from pixelplay.arrays import new_array, read_array, read_arrays, scratch_array, write_array, write_arrays
+from pixelplay.cards import write_weights_and_card
 from pixelplay.cli import main
 from pixelplay.data.extraction import create_array, write_rows
 from pixelplay.errors import PixelPlayError

@@ -21,6 +21,7 @@ from finished_run import ODD, make_run
 
 from pixelplay.cli import main
 from pixelplay.errors import PixelPlayError
+from pixelplay.files import write_json
 from pixelplay.fusion.events import Event, Threshold
 from pixelplay.visual import style
 from pixelplay.visual.report import slug, write_report
@@ -135,6 +136,36 @@ def test_where_nothing_crosses_the_threshold_the_highest_moments_are_shown(tmp_p
 def test_one_frame_a_video(tmp_path):
     folder, footage = make_run(tmp_path, frames=1, videos=2)
     assert write_report(folder, footage=footage).exists()
+
+
+def poisoned(value, payload):
+    """A JSON value whose texts, and names of no meaning, are a payload."""
+    if isinstance(value, dict):
+        return {key: poisoned(inner, payload) for key, inner in value.items()} | {payload: payload}
+    if isinstance(value, list):
+        return [poisoned(inner, payload) for inner in value]
+    return payload if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("payload", ["<img src=x onerror=steal()>", "</script><script>steal()</script>",
+                                     "\" onmouseover=\"steal()", "' onclick='steal()", "${steal()}{{steal()}}"])
+def test_nothing_of_receipts_names_and_score_files_is_code_in_the_page(tmp_path, payload):
+    name = payload.replace("/", "")
+    folder, footage = make_run(tmp_path, frames=40, videos=2, rename={"2": name})
+    plain = json.dumps({"options": {"profile": "x", "recipe": "x", "labels": "x", "data": "x", "models": ["x"]},
+                        "git": "x", "versions": {"torch": "x"}, "hardware": {"name": "x", "dtype": "x"},
+                        "failed": {"unet": "x"}, "hashes": {"stae": "x", "unet": "x"}, "submissions": {"all": "x"}})
+    (folder / "run.json").write_text(json.dumps(poisoned(json.loads(plain), payload)))
+    for path in (folder / "scores").glob("*.json"):
+        about = json.loads(path.read_text())
+        kept = {key: about[key] for key in ("family", "kind", "model")}
+        write_json(path, poisoned(about, payload) | kept, seal=True)
+    page = write_report(folder, footage=footage).read_text()
+    assert "</script><script>steal" not in page
+    markup = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)  # quotes within JSON are text
+    for code in ("<img src=x onerror=steal", "\" onmouseover=\"steal", "' onclick='steal"):
+        assert code not in markup
+    assert "steal" in page, "names are shown, as text"
 
 
 def test_videos_over_the_budget_are_named(tmp_path):

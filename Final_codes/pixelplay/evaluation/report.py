@@ -20,6 +20,7 @@ from pixelplay.evaluation.bootstrap import DRAWS, Interval, frame_intervals
 from pixelplay.evaluation.labels import Labels
 from pixelplay.evaluation.metrics import PADDING_RULES, PADDINGS, per_video
 from pixelplay.fusion.scores import check, read_table
+from pixelplay.tables import text_table
 
 METRICS = {"ap": "AP", "micro_auc": "micro AUC", "macro_auc": "macro AUC", "eer": "EER", "rbdc": "RBDC", "tbdc": "TBDC"}
 
@@ -78,10 +79,8 @@ class Evaluation:
 def table_lines(rows: Mapping[str, Mapping[str, Interval]]) -> list[str]:
     """Header and one line a row, in percent, of the metrics that occur."""
     metrics = [m for m in METRICS if any(m in r for r in rows.values())]
-    width = max([len("scores"), *map(len, rows)]) + 2
-    lines = [f"{'scores':{width}}" + "".join(f"{METRICS[m] + ' [95 %]':>26}" for m in metrics)]
-    return lines + [f"{name:{width}}" + "".join(f"{cell(row.get(m)):>26}" for m in metrics)
-                    for name, row in rows.items()]
+    return text_table(["scores", *(f"{METRICS[m]} [95 %]" for m in metrics)],
+                      [[name, *(cell(row.get(m)) for m in metrics)] for name, row in rows.items()])
 
 
 def rows_as_json(rows: Mapping[str, Mapping[str, Interval]]) -> dict[str, dict[str, float]]:
@@ -91,12 +90,20 @@ def rows_as_json(rows: Mapping[str, Mapping[str, Interval]]) -> dict[str, dict[s
             for name, metrics in rows.items()}
 
 
-def cell(i: Interval | None) -> str:
+def cell(i: Interval | None, digits: int = 2) -> str:
     """'98.50 [97.10, 99.20]' in percent; a dash where the metric is undefined."""
     if i is None or not np.isfinite(i.value):
         return "-"
-    around = f" [{100 * i.low:.2f}, {100 * i.high:.2f}]" if np.isfinite(i.low) else ""
-    return f"{100 * i.value:.2f}{around}"
+    around = f" [{100 * i.low:.{digits}f}, {100 * i.high:.{digits}f}]" if np.isfinite(i.low) else ""
+    return f"{100 * i.value:.{digits}f}{around}"
+
+
+def interval_of(row: Mapping[str, Any], metric: str) -> Interval | None:
+    """A metric of a row of `rows_as_json`, as it was; None where the row has none."""
+    if row.get(metric) is None:
+        return None
+    low, high = (row.get(f"{metric}{end}") for end in ("_low", "_high"))
+    return Interval(row[metric], *(float("nan") if v is None else v for v in (low, high)), draws=0)
 
 
 def read_scored(path: Path) -> Scored:

@@ -17,6 +17,7 @@ from pixelplay.fusion.recipe import RECIPES, load_recipe
 from pixelplay.fusion.scores import check, read_strings, write_table
 from pixelplay.fusion.stage import WEIGHTINGS, find_sample, merge_files, read_sample
 from pixelplay.paths import RunPaths
+from pixelplay.tables import number, text_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,21 +63,16 @@ def run(args: argparse.Namespace, quality: Quality | None = None) -> int:
 def table_text(name: str, merged: Merged) -> str:
     """The table of one submission for people."""
     metrics = list(merged.rows[0].alone) if merged.rows else []
-    width = max(len(r.model) for r in merged.rows) + 2
-    head = f"{name + '':{width}}{'weight':>8}{'corr.':>8}{'without it: corr.':>19}{'shift %':>9}"
-    head += "".join(f"{m:>10}{'w/o':>8}" for m in metrics) + "  calibration"
-    return "\n".join([head, *(_line(r, width, metrics) for r in merged.rows)]) + "\n"
+    header = [name, "weight", "corr.", "without it: corr.", "shift %"]
+    header += [title for m in metrics for title in (m, "w/o")]
+    rows = [[r.model, number(r.weight, 3), number(r.correlation, 3), number(r.without_correlation, 4),
+             number(r.without_shift, 2), *_alone_and_without(r, metrics)] for r in merged.rows]
+    notes = [f"{r.calibration}{' [SMOKE RUN]' if r.smoke else ''}" for r in merged.rows]
+    return "\n".join(text_table(header, rows, notes=notes)) + "\n"
 
 
-def _line(row: Row, width: int, metrics: Sequence[str]) -> str:
-    def number(x: float | None, size: int, digits: int) -> str:
-        return f"{x:{size}.{digits}f}" if x is not None else f"{'-':>{size}}"
-
-    text = f"{row.model:{width}}{row.weight:8.3f}{number(row.correlation, 8, 3)}"
-    text += f"{number(row.without_correlation, 19, 4)}{number(row.without_shift, 9, 2)}"
-    text += "".join(number(100 * row.alone[m], 10, 2)
-                    + number(100 * row.without[m] if m in row.without else None, 8, 2) for m in metrics)
-    return text + f"  {row.calibration}{' [SMOKE RUN]' if row.smoke else ''}"
+def _alone_and_without(row: Row, metrics: Sequence[str]) -> list[str]:
+    return [number(100 * found[m] if m in found else None, 2) for m in metrics for found in (row.alone, row.without)]
 
 
 def _manifest_beside(places: Sequence[Path]) -> Path | None:

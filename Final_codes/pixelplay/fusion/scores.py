@@ -8,13 +8,13 @@ higher = more anomalous), `<model>.train.csv` (the same for held-out training fr
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pixelplay.data.ids import Ids
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import check as check_content
 from pixelplay.files import read_json, sealed, write_json
@@ -47,7 +47,7 @@ class ScoreFile:
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def check(values: np.ndarray, ids: Sequence[str], expected_ids: Sequence[str] | None, source: str) -> None:
+def check(values: np.ndarray, ids: Ids, expected_ids: Ids | None, source: str) -> None:
     """Raise PixelPlayError unless scores are finite, not constant and exactly on the expected Ids in order."""
     values, ids = np.asarray(values, dtype=np.float64), np.asarray(ids, dtype=object)
     if expected_ids is not None:
@@ -61,9 +61,9 @@ def check(values: np.ndarray, ids: Sequence[str], expected_ids: Sequence[str] | 
                              mend="a constant ranks nothing: check that the model was trained")
 
 
-def check_ids(ids: np.ndarray, expected_ids: Sequence[str], source: str) -> None:
+def check_ids(ids: Ids, expected_ids: Ids, source: str) -> None:
     """Raise PixelPlayError unless `ids` are exactly `expected_ids`, each once, in that order."""
-    expected = np.asarray(expected_ids, dtype=object)
+    ids, expected = np.asarray(ids, dtype=object), np.asarray(expected_ids, dtype=object)
     index = pd.Index(ids)
     if index.has_duplicates:
         twice = index[index.duplicated()]
@@ -82,8 +82,8 @@ def check_ids(ids: np.ndarray, expected_ids: Sequence[str], source: str) -> None
                              mend="sort the rows like the manifest or the sample submission")
 
 
-def write_scores(folder: Path, name: str, ids: Sequence[str], values: np.ndarray, *,
-                 train: tuple[Sequence[str], np.ndarray] | None = None, about: dict[str, Any]) -> Path:
+def write_scores(folder: Path, name: str, ids: Ids, values: np.ndarray, *,
+                 train: tuple[Ids, np.ndarray] | None = None, about: dict[str, Any]) -> Path:
     """Validate and write one model's score files; returns the path of `<name>.csv`, written last.
 
     Raises:
@@ -99,7 +99,7 @@ def write_scores(folder: Path, name: str, ids: Sequence[str], values: np.ndarray
     return folder / f"{name}.csv"
 
 
-def write_table(path: Path, ids: Sequence[str], values: np.ndarray) -> None:
+def write_table(path: Path, ids: Ids, values: np.ndarray) -> None:
     """Write an `Id,Predicted` table in one step; nothing is checked here (see `write_scores`)."""
     with sealed(path) as part:
         # repr of a float64 survives the round trip exactly
@@ -107,7 +107,7 @@ def write_table(path: Path, ids: Sequence[str], values: np.ndarray) -> None:
             part, index=False, lineterminator="\n")
 
 
-def read_table(path: Path, expected_ids: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
+def read_table(path: Path, expected_ids: Ids | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Read `Id,Predicted` (or `ID,Predicted`) -> (ids (N,) object, values (N,) float64).
 
     Raises:
@@ -127,7 +127,7 @@ def read_table(path: Path, expected_ids: Sequence[str] | None = None) -> tuple[n
     return ids, as_numbers(table["Predicted"].to_numpy(object), ids, str(path))
 
 
-def read_scores(path: Path, expected_ids: Sequence[str] | None = None, *, any_order: bool = False) -> ScoreFile:
+def read_scores(path: Path, expected_ids: Ids | None = None, *, any_order: bool = False) -> ScoreFile:
     """Read and validate one model's files (see `ScoreFile`).
 
     Args:

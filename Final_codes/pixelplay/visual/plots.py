@@ -91,7 +91,7 @@ def timelines(run: Folder) -> Figure | None:
     run = opened(run)
     if not run.tracks:
         return _nothing("no model has scored the test frames yet")
-    return timeline_page(run.tracks, threshold=run.threshold.high)
+    return timeline_page(run.tracks, threshold=run.threshold)
 
 
 def timeline(run: Folder, models: Sequence[str] | None = None, video: str | None = None, *,
@@ -107,7 +107,7 @@ def timeline(run: Folder, models: Sequence[str] | None = None, video: str | None
     absent = [m for m in models or () if m not in run.members]
     if absent:
         return _nothing(f"{', '.join(absent)} has not scored the test frames yet")
-    tracks, threshold, unit = run.tracks, run.threshold.high, "score (deviations above normal)"
+    tracks, threshold, unit = run.tracks, run.threshold, "score (deviations above normal)"
     if models is not None:
         whole = run.members[models[0]].values if len(models) == 1 else np.mean([run.z[m] for m in models], axis=0)
         shown = {} if len(models) == 1 else {m: run.z[m] for m in models}

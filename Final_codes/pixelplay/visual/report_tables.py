@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pixelplay.evaluation.report import cell, interval_of
 from pixelplay.registry import model_title
 from pixelplay.visual.report_page import Table
 from pixelplay.visual.run_folder import RunFolder
@@ -47,9 +48,10 @@ def metric_tables(run: RunFolder) -> list[Table]:
     for i, name in enumerate(names):
         row = rows_of.get(name, {})
         about = run.members[name].about if name in run.members else {}
-        rows.append([SUBMISSIONS.get(name, model_title(name)), *(_cell(row, key) for key, _ in metrics),
-                     f"{run.weights[name]:.2f}" if name in run.weights else "–",
-                     f"{about['seconds']:.1f}" if "seconds" in about else "–"])
+        rows.append([SUBMISSIONS.get(name, model_title(name)),
+                     *(cell(interval_of(row, key), digits=1) for key, _ in metrics),
+                     f"{run.weights[name]:.2f}" if name in run.weights else "-",
+                     f"{about['seconds']:.1f}" if "seconds" in about else "-"])
         if name == "submission":
             strong.append(i)
     words = "Models and what was made of them"
@@ -60,14 +62,6 @@ def metric_tables(run: RunFolder) -> list[Table]:
             words += (f"; labels: {about['version']}, {about['positives']:,} anomalous of {about['frames']:,} frames "
                       f"({100 * about['base_rate']:.1f} %, the average precision of a constant score)")
     return [Table(words, header, rows, strong)]
-
-
-def _cell(row: Mapping[str, Any], key: str) -> str:
-    """'98.5 (97.1 to 99.2)' in percent; a dash where the metric is not known."""
-    if row.get(key) is None:
-        return "–"
-    low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
-    return f"{100 * row[key]:.1f}" + (f" ({100 * low:.1f} to {100 * high:.1f})" if None not in (low, high) else "")
 
 
 def quality_tables(run: RunFolder) -> list[Table]:

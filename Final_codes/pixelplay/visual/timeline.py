@@ -16,11 +16,16 @@ from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Patch
 
+from pixelplay.fusion.events import Threshold
 from pixelplay.registry import model_title
 from pixelplay.visual import style
 
 REPAIRED = frozenset({"vflip", "hflip", "rot180", "noise", "impulse", "exposure", "shift"})
 """Flags of damage that repair undoes; the others only make a frame less reliable."""
+
+
+BEGINS, ENDS = (0, (4, 3)), (0, (1, 2))
+"""Dashes of the two lines of a threshold."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +67,13 @@ class Track:
         return np.asarray(self.reliability) < 0.5
 
 
-def score_timeline(track: Track, *, threshold: float | None = None, thumbnails: Sequence[tuple[int, np.ndarray]] = (),
+def score_timeline(track: Track, *, threshold: Threshold | None = None,
+                   thumbnails: Sequence[tuple[int, np.ndarray]] = (),
                    unit: str = "score (deviations above normal)") -> Figure:
     """One video in full: models thin, final bold, ground truth shaded, quality strip below, pictures of the peaks.
 
     Args:
-        threshold: final score at which an event begins.
+        threshold: both its lines are drawn, the one where an event begins and the one where it ends.
         thumbnails: (frame number, RGB image) of the peaks to show above the lines, at most about six.
         unit: what the score is, for the axis.
     """
@@ -76,7 +82,7 @@ def score_timeline(track: Track, *, threshold: float | None = None, thumbnails: 
     _draw_scores(axes, track, threshold)
     _draw_quality(strip, track)
     if len(thumbnails):
-        _draw_thumbnails(axes, track, thumbnails, [] if threshold is None else [threshold])
+        _draw_thumbnails(axes, track, thumbnails, [] if threshold is None else [threshold.high])
     style.tidy(axes, y=unit)
     style.tidy(strip, x="frame number")
     first, fps = float(track.frames[0]) if len(track.frames) else 0.0, track.fps
@@ -88,7 +94,7 @@ def score_timeline(track: Track, *, threshold: float | None = None, thumbnails: 
     return figure
 
 
-def timeline_page(tracks: Sequence[Track], *, threshold: float | None = None, columns: int = 2) -> Figure:
+def timeline_page(tracks: Sequence[Track], *, threshold: Threshold | None = None, columns: int = 2) -> Figure:
     """All videos small, on one score axis, so that the loud video stands out."""
     columns = min(columns, max(1, len(tracks)))
     rows = max(1, -(-len(tracks) // columns))
@@ -109,7 +115,7 @@ def timeline_page(tracks: Sequence[Track], *, threshold: float | None = None, co
     return figure
 
 
-def _draw_scores(axes: Axes, track: Track, threshold: float | None) -> None:
+def _draw_scores(axes: Axes, track: Track, threshold: Threshold | None) -> None:
     if track.labels is not None:
         for a, b in style.spans(track.frames, np.asarray(track.labels, dtype=bool)):
             axes.axvspan(a, b, color=style.YELLOW, alpha=0.45, lw=0, zorder=0)
@@ -118,7 +124,8 @@ def _draw_scores(axes: Axes, track: Track, threshold: float | None) -> None:
                   alpha=0.85, zorder=2)
     axes.plot(*style.in_runs(track.frames, track.final), color=style.BLACK, lw=2.0, zorder=3)
     if threshold is not None:
-        axes.axhline(threshold, color=style.BLACK, lw=0.9, ls=(0, (4, 3)), zorder=1)
+        axes.axhline(threshold.high, color=style.BLACK, lw=0.9, ls=BEGINS, zorder=1)
+        axes.axhline(threshold.low, color=style.GREY, lw=0.9, ls=ENDS, zorder=1)
     if len(track.frames):
         axes.set_xlim(track.frames[0] - 1, track.frames[-1] + 1)
 
@@ -165,12 +172,13 @@ def _spread(frames: Sequence[int], first: float, last: float, width: float = 0.1
     return (first + places * span).tolist()
 
 
-def _legend(track: Track, threshold: float | None) -> list:
+def _legend(track: Track, threshold: Threshold | None) -> list:
     handles: list = [Line2D([], [], color=style.BLACK, lw=2, label="final" if track.models else "score")]
     handles += [Line2D([], [], color=style.model_colour(n, track.models), lw=1.2, label=model_title(n))
                 for n in track.models]
     if threshold is not None:
-        handles.append(Line2D([], [], color=style.BLACK, ls=(0, (4, 3)), lw=0.9, label="threshold (training)"))
+        handles.append(Line2D([], [], color=style.BLACK, ls=BEGINS, lw=0.9, label="an event begins"))
+        handles.append(Line2D([], [], color=style.GREY, ls=ENDS, lw=0.9, label="an event ends"))
     if track.labels is not None:
         handles.append(Patch(color=style.YELLOW, alpha=0.6, label="labelled anomaly"))
     return [*handles, Patch(facecolor=style.SKY, label="repaired frame"),
