@@ -35,7 +35,7 @@ class Difference(Model):
     """A model of a few lines: how far a frame is from grey. Its class attributes are what the tests change."""
 
     name, family, stage, kind, sigma, Config = "difference", "other", "08_difference", "error", 3.0, Settings
-    asks, fails, takes = Needs(), None, Forecast(rest=1.0)
+    asks, fails, takes, reach = Needs(), None, Forecast(rest=1.0), 0
 
     @classmethod
     def needs(cls, config):
