@@ -15,6 +15,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import enum
 import logging
 import threading
 from collections.abc import Iterator
@@ -40,13 +41,13 @@ from pixelplay.repair.norms import FILE as NORMS
 from pixelplay.repair.norms import VERSION as NORMS_VERSION
 from pixelplay.repair.norms import TrainingNorms
 from pixelplay.repair.plan import empty_plan, look, make_plan, read_plan
+from pixelplay.versions import ARTEFACTS
 
 log = logging.getLogger(__name__)
 
 PLAN = ("repair.json", "repair.csv")
 """What says which rows of the test cache are mended, and how."""
-VERSION = 9
-"""Part of the plan's key: raise it when decisions or repairs change, so that older caches are made again."""
+VERSION = ARTEFACTS["repair"].number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,31 +91,23 @@ def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None
     norms = _keep(folder, norms) if norms else _learn(manifest, extraction, config, workers)
     if "test" not in extraction.full_size:
         return _save(_flagged(manifest, extraction, None), folder)
-    key, about = config_hash(extraction.keys["test"], norms.digest, config, VERSION), _about(folder)
-    if about and about["key"] != key:
+    key = config_hash(extraction.keys["test"], norms.digest, config, VERSION)
+    state = _state(folder, key)
+    if state is State.STALE:
         # rows of the cache may be mended in another way: only decoding again gives the raw ones back
         _forget(folder)
-        extraction, about = _extract(manifest, folder, norms, workers), {}
-    if about:
-        plan = read_plan(folder / "repair.csv")
+        extraction, state = _extract(manifest, folder, norms, workers), State.DECODED
+    if state is State.DECODED:
+        plan = _write_plan(folder, key, *_decide(manifest, extraction, config, norms))
     else:
-        plan, notes = _decide(manifest, extraction, config, norms)
-        with sealed(folder / "repair.csv") as part:
-            plan.to_csv(part, index=False, lineterminator="\n")
-        about = {"key": key, "finished": False, "notes": notes}
-        write_json(folder / "repair.json", about, seal=True)
+        plan = read_plan(folder / "repair.csv")
     repaired = _flagged(manifest, extraction, plan)
-    if about["finished"]:
+    if state is State.MENDED:
         log.info("frames are repaired already: %s", folder)
         return _save(repaired, folder)
     _mend(manifest, extraction, plan, norms, workers)
     _save(repaired, folder)
-    counts = collections.Counter(f for cell in plan["flags"] for f in cell.split("|") if f)
-    found = {f: counts[f] for f in FLAGS if counts[f]}
-    write_json(folder / "repair.json", {**about, "finished": True, "test_frames": len(plan),
-                                        "mended": int(needs_mending(plan).sum()), "flags": found}, seal=True)
-    if found:
-        log.info("corrupted test frames: %s", ", ".join(f"{count} {flag}" for flag, count in found.items()))
+    _finish(folder, plan)
     return repaired
 
 
@@ -161,8 +154,8 @@ def open_footage(folder: Path, split: str, workers: int | None = None, *, as_fil
 
 
 def _extract(manifest: Manifest, folder: Path, known: TrainingNorms | None, workers: int) -> Extraction:
-    return extract(manifest, folder, size=known.size if known else None, observe=noise.measure, observe_key="noise 1",
-                   made_from={"test": PLAN}, workers=workers)
+    return extract(manifest, folder, size=known.size if known else None, observe=noise.measure,
+                   observe_key=f"noise {ARTEFACTS['noise'].number}", made_from={"test": PLAN}, workers=workers)
 
 
 def _learn(manifest: Manifest, extraction: Extraction, config: RepairConfig, workers: int) -> TrainingNorms:
@@ -195,6 +188,40 @@ def _keep(folder: Path, found: TrainingNorms) -> TrainingNorms:
 
 def _about(folder: Path) -> dict[str, Any]:
     return read_json(folder / "repair.json") if (folder / "repair.json").exists() else {}
+
+
+class State(enum.Enum):
+    """How far the test split of a folder is."""
+
+    DECODED = "its cache holds raw frames, and nothing is planned"
+    PLANNED = "the plan is written; some rows of the cache may be mended"
+    MENDED = "every row is as planned"
+    STALE = "planned or mended for other input, norms or settings"
+
+
+def _state(folder: Path, key: str) -> State:
+    about = _about(folder)
+    if not about:
+        return State.DECODED
+    if about["key"] != key:
+        return State.STALE
+    return State.MENDED if about["finished"] else State.PLANNED
+
+
+def _write_plan(folder: Path, key: str, plan: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    with sealed(folder / "repair.csv") as part:
+        plan.to_csv(part, index=False, lineterminator="\n")
+    write_json(folder / "repair.json", {"key": key, "finished": False, "notes": notes}, seal=True)
+    return plan
+
+
+def _finish(folder: Path, plan: pd.DataFrame) -> None:
+    counts = collections.Counter(f for cell in plan["flags"] for f in cell.split("|") if f)
+    found = {f: counts[f] for f in FLAGS if counts[f]}
+    write_json(folder / "repair.json", {**_about(folder), "finished": True, "test_frames": len(plan),
+                                        "mended": int(needs_mending(plan).sum()), "flags": found}, seal=True)
+    if found:
+        log.info("corrupted test frames: %s", ", ".join(f"{count} {flag}" for flag, count in found.items()))
 
 
 def _decide(manifest: Manifest, extraction: Extraction, config: RepairConfig, known: TrainingNorms
