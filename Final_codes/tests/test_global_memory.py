@@ -16,6 +16,8 @@ from pixelplay.registry import model_class
 from pixelplay.two_stream import global_memory
 from pixelplay.two_stream.global_memory import GlobalMemory, GlobalMemoryConfig
 
+pytestmark = pytest.mark.slow
+
 CONFIG = GlobalMemoryConfig(floor=12, folds=3)
 ODD = [(0, 3), (0, 4), (1, 7)]
 

@@ -12,6 +12,8 @@ from footage import make_footage
 from pixelplay.autoencoders.joint import AppearanceMotion, Found, Joint, JointConfig, frame_and_past
 from pixelplay.autoencoders.windows import Clip
 
+pytestmark = pytest.mark.slow
+
 SMOKE = JointConfig.profile("smoke")
 
 

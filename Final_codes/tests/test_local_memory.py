@@ -24,6 +24,8 @@ from pixelplay.two_stream.detectors import Detections
 from pixelplay.two_stream.foreground import fit_background
 from pixelplay.two_stream.local_memory import LocalMemory, LocalMemoryConfig
 
+pytestmark = pytest.mark.slow
+
 SIZE = (96, 160)
 CONFIG = dataclasses.replace(LocalMemoryConfig.profile("smoke"), stride=2, floor=16, batch=8, outliers=0.05)
 

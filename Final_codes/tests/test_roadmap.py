@@ -12,6 +12,8 @@ from footage import make_footage
 from pixelplay.autoencoders.roadmap import TAU_HIGH, TAU_LOW, MultiPath, Roadmap, RoadmapConfig, tolerance
 from pixelplay.autoencoders.windows import Clip
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):

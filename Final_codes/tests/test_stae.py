@@ -18,6 +18,8 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.files import read_json
 from pixelplay.registry import model_class
 
+pytestmark = pytest.mark.slow
+
 CONFIG = override(STAEConfig.profile("smoke"), {"length": 4, "step": 1, "steps": 30, "epoch_steps": 15})
 
 

@@ -12,6 +12,8 @@ from pixelplay.autoencoders import blocks
 from pixelplay.autoencoders.unet import InPainter, UNet, UNetConfig
 from pixelplay.autoencoders.windows import Clip
 
+pytestmark = pytest.mark.slow
+
 SMOKE = UNetConfig.profile("smoke")
 
 
