@@ -93,20 +93,15 @@ def test_absolute_paths_are_recognised():
 
 
 @pytest.mark.parametrize("stem", STEMS)
-def test_notebook_is_thin_and_in_the_common_order(stem):
+def test_notebook_calls_the_package_in_the_common_order(stem):
     book = build.make(NOTEBOOKS / "notebook_sources" / f"{stem}.py")
     cells = code_cells(book)
-    assert len(cells) <= 25
-    first = book.cells[0]["source"]
-    for word in ("**needs**", "**makes**", "**time**", "CPU", "T4 x 2"):
-        assert word in first, word
     assert not re.search(r"@\w+@", json.dumps(book))
     assert [bool(c["metadata"].get("tags")) for c in cells].index(True) == 2, "bootstrap, requirements, parameters"
-    for place, cell in enumerate(cells):
+    for cell in cells:
         tree = ast.parse(cell["source"])
         heavy = ast.FunctionDef | ast.ClassDef | ast.For | ast.While | ast.Lambda
         assert not [n for n in ast.walk(tree) if isinstance(n, heavy)], cell["source"]
-        assert len(cell["source"].splitlines()) <= (20 if place == 0 else 15), cell["source"]
     last = book.cells[-1]["source"]
     following = STEMS[STEMS.index(stem) + 1:][:1]
     assert all(f"({name}.ipynb)" in last for name in following)

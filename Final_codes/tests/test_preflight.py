@@ -19,6 +19,8 @@ from pixelplay.pretrained import Needs
 from pixelplay.registry import MODELS
 from pixelplay.sample.dataset import make_sample
 
+pytestmark = pytest.mark.slow
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
