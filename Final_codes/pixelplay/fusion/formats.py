@@ -24,6 +24,8 @@ VALUE_NAMES = ("predicted", "prediction", "predictions", "anomaly_score", "anoma
 VIDEO_NAMES, FRAME_NAMES = ("video_id", "video", "clip", "folder"), ("frame_id", "frame", "frame_number")
 LARGEST = 1e30
 """Magnitude up to which a number is believed: squares of larger ones do not fit, and no model scores like that."""
+ROWS_AT_ONCE = 1 << 17
+"""Rows of a large table that are parsed together."""
 COMMAND = "python Final_codes/ensemble.py --mend {path} --output MENDED.csv"
 
 
@@ -116,6 +118,45 @@ def read_strings(path: Path) -> pd.DataFrame:
     # ValueError: bytes that are not UTF-8, an empty file, rows of different lengths
     except (ValueError, OverflowError) as cause:
         raise PixelPlayError(f"{path} is not a CSV file: {cause}", expected=expected) from cause
+
+
+def read_scored_ids(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """A score file without a fault -> (ids (N,) object, values (N,) float64), the same as `read_strings` and
+    `as_numbers` give; None where anything is unusual, so that those find the words for it.
+
+    Every number is parsed where it lies, without a string for it, and rounded correctly.
+    """
+    path = Path(path)
+    if not path.is_file() or _has_zero_byte(path):
+        return None
+    ids, values = [], []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # na_filter: an empty cell is no number, and the Id NA is a text
+            with pd.read_csv(path, dtype={"Id": object, "ID": object, "Predicted": np.float64}, na_filter=False,
+                             index_col=False, float_precision="round_trip", chunksize=ROWS_AT_ONCE) as chunks:
+                for rows in chunks:
+                    if list(rows.columns) not in GOOD_HEADERS:
+                        return None
+                    ids.append(rows.iloc[:, 0].to_numpy(object))
+                    values.append(rows.iloc[:, 1].to_numpy())
+    except (pd.errors.ParserWarning, OSError, ValueError, OverflowError):
+        return None
+    if not ids:
+        return None
+    numbers = np.concatenate(values)
+    # NaN fails the comparison
+    return (np.concatenate(ids), numbers) if (np.abs(numbers) <= LARGEST).all() else None
+
+
+def _has_zero_byte(path: Path) -> bool:
+    """Whether a file holds a byte at which the parser would end a cell early."""
+    try:
+        with path.open("rb") as stream:
+            return any(b"\0" in block for block in iter(lambda: stream.read(1 << 20), b""))
+    except OSError:
+        return True
 
 
 def as_numbers(texts: np.ndarray, ids: np.ndarray, source: str) -> np.ndarray:

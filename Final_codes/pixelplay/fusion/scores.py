@@ -18,7 +18,7 @@ import pandas as pd
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import check as check_content
 from pixelplay.files import read_json, sealed, write_json
-from pixelplay.fusion.formats import GOOD_HEADERS, as_numbers, diagnose, read_strings
+from pixelplay.fusion.formats import GOOD_HEADERS, as_numbers, diagnose, read_scored_ids, read_strings
 
 KINDS = ("error", "distance", "zscore", "other")
 """What a raw score is: 'error' and 'distance' are logged before calibration, 'zscore' and 'other' are not."""
@@ -63,6 +63,8 @@ def check(values: np.ndarray, ids: Sequence[str], expected_ids: Sequence[str] | 
 
 def check_ids(ids: np.ndarray, expected_ids: Sequence[str], source: str) -> None:
     """Raise PixelPlayError unless `ids` are exactly `expected_ids`, each once, in that order."""
+    if same_ids(ids, expected_ids):
+        return
     expected = np.asarray(expected_ids, dtype=object)
     index = pd.Index(ids)
     if index.has_duplicates:
@@ -80,6 +82,18 @@ def check_ids(ids: np.ndarray, expected_ids: Sequence[str], source: str) -> None
         raise PixelPlayError(f"{source}: row {where + 1} is Id {ids[where]}",
                              expected=f"Id {expected[where]} (manifest order)",
                              mend="sort the rows like the manifest or the sample submission")
+
+
+def same_ids(ids: np.ndarray, expected_ids: Sequence[str]) -> bool:
+    """Whether (N,) Ids, all different, are the expected ones in their order. False may also mean that this could not
+    be told cheaply: `check_ids` then decides, and finds the words."""
+    expected = np.asarray(expected_ids, dtype=object)
+    if len(ids) != len(expected) or not (ids == expected).all():
+        return False
+    # a table of all Ids would take more memory than their hashes, of which strings keep their own
+    hashes = np.fromiter(map(hash, ids), np.int64, len(ids))
+    hashes.sort()
+    return not (hashes[1:] == hashes[:-1]).any()
 
 
 def write_scores(folder: Path, name: str, ids: Sequence[str], values: np.ndarray, *,
@@ -116,6 +130,9 @@ def read_table(path: Path, expected_ids: Sequence[str] | None = None) -> tuple[n
     """
     path = Path(path)
     check_content(path)
+    plain = read_scored_ids(path)
+    if plain is not None and (expected_ids is None or same_ids(plain[0], expected_ids)):
+        return plain
     table = read_strings(path)
     found = diagnose(table, expected_ids, path)
     if list(table.columns) not in GOOD_HEADERS or (expected_ids is not None and found.way != "none"):
