@@ -120,43 +120,27 @@ def read_strings(path: Path) -> pd.DataFrame:
         raise PixelPlayError(f"{path} is not a CSV file: {cause}", expected=expected) from cause
 
 
-def read_scored_ids(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+def read_plain(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """A score file without a fault -> (ids (N,) object, values (N,) float64), the same as `read_strings` and
     `as_numbers` give; None where anything is unusual, so that those find the words for it.
 
-    Every number is parsed where it lies, without a string for it, and rounded correctly.
+    The cells are turned into numbers a few rows at a time: the Ids are the only strings that stay in memory.
     """
-    path = Path(path)
-    if not path.is_file() or _has_zero_byte(path):
-        return None
     ids, values = [], []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            # na_filter: an empty cell is no number, and the Id NA is a text
-            with pd.read_csv(path, dtype={"Id": object, "ID": object, "Predicted": np.float64}, na_filter=False,
-                             index_col=False, float_precision="round_trip", chunksize=ROWS_AT_ONCE) as chunks:
+            with pd.read_csv(path, dtype=object, na_filter=False, index_col=False, chunksize=ROWS_AT_ONCE) as chunks:
                 for rows in chunks:
-                    if list(rows.columns) not in GOOD_HEADERS:
+                    numbers = parse_numbers(rows.iloc[:, -1].to_numpy(object))
+                    # NaN fails the comparison
+                    if list(rows.columns) not in GOOD_HEADERS or numbers is None or not (abs(numbers) <= LARGEST).all():
                         return None
                     ids.append(rows.iloc[:, 0].to_numpy(object))
-                    values.append(rows.iloc[:, 1].to_numpy())
+                    values.append(numbers)
     except (pd.errors.ParserWarning, OSError, ValueError, OverflowError):
         return None
-    if not ids:
-        return None
-    numbers = np.concatenate(values)
-    # NaN fails the comparison
-    return (np.concatenate(ids), numbers) if (np.abs(numbers) <= LARGEST).all() else None
-
-
-def _has_zero_byte(path: Path) -> bool:
-    """Whether a file holds a byte at which the parser would end a cell early."""
-    try:
-        with path.open("rb") as stream:
-            return any(b"\0" in block for block in iter(lambda: stream.read(1 << 20), b""))
-    except OSError:
-        return True
+    return (np.concatenate(ids), np.concatenate(values)) if ids else None
 
 
 def as_numbers(texts: np.ndarray, ids: np.ndarray, source: str) -> np.ndarray:

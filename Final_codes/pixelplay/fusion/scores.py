@@ -18,7 +18,7 @@ import pandas as pd
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import check as check_content
 from pixelplay.files import read_json, sealed, write_json
-from pixelplay.fusion.formats import GOOD_HEADERS, as_numbers, diagnose, read_scored_ids, read_strings
+from pixelplay.fusion.formats import GOOD_HEADERS, as_numbers, diagnose, read_plain, read_strings
 
 KINDS = ("error", "distance", "zscore", "other")
 """What a raw score is: 'error' and 'distance' are logged before calibration, 'zscore' and 'other' are not."""
@@ -130,7 +130,7 @@ def read_table(path: Path, expected_ids: Sequence[str] | None = None) -> tuple[n
     """
     path = Path(path)
     check_content(path)
-    plain = read_scored_ids(path)
+    plain = read_plain(path)
     if plain is not None and (expected_ids is None or same_ids(plain[0], expected_ids)):
         return plain
     table = read_strings(path)
