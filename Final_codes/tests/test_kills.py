@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pixelplay.sample.dataset import make_sample
+from pixelplay.data.sample import make_sample
 
 from pixelplay.files import verify
 
