@@ -319,7 +319,7 @@ def test_error_maps_are_shown_at_frames_that_a_window_reached(run, monkeypatch):
     filled = {"filled": {"ids": [run.test["Id"].iloc[loudest]]}}
     monkeypatch.setitem(run.members, "stae", dataclasses.replace(file, about=file.about | filled))
     plots.errors(run, "stae")
-    assert loudest not in shown and run.labels[shown[1]] and not run.labels[shown[0]]
+    assert loudest not in shown and run.labels[shown[0]] and not run.labels[shown[-1]]
 
 
 def test_curves_name_the_submissions_in_words_below_the_axes(run, monkeypatch):
