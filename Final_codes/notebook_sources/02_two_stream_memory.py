@@ -74,14 +74,14 @@ plots.radius(run.output, "global_memory")
 # %% [markdown]
 # ## Local stream: does each actor look and move as actors do here?
 # Actors are found as moving foreground against the training background, so that a thrown bag or a bicycle counts too,
-# and in the full profile by a person detector as well. Each is described twice: by how it **looks** (the same network on a square crop, distance to
-# the nearest crop of a bank of training crops) and by how it **moves** (optical flow divided by the frame gap; the idea
-# of one attribute a density is [AI-VAD](https://arxiv.org/abs/2212.00789)'s). Both are compared with what training has
-# shown of actors in nearby image rows or of that size, as far as that foretells training videos better: who is far away
-# looks blurred and moves few pixels. Each is turned into its rarity, how few training frames that the memory had not
-# seen score as high, and the rarities are added; looks that a tenth of those frames reach count for less than a third.
-# A frame without actors counts as the least that can happen. **What it misses:** an act whose oddness lies in a
-# relation (two people fighting), and things that stand still.
+# and in the full profile by a person detector as well. Each is described twice: by how it **looks** (the same network
+# on a square crop, distance to the nearest crop of a bank of training crops) and by how it **moves** (optical flow
+# divided by the frame gap; the idea of one attribute a density is [AI-VAD](https://arxiv.org/abs/2212.00789)'s). Both
+# are compared with what training has shown of actors in nearby image rows or of that size, as far as that foretells
+# training videos better: who is far away looks blurred and moves few pixels. Each is turned into its rarity, how few
+# training frames that the memory had not seen score as high, and the rarities are added; looks that more than a tenth
+# of those frames reach count for less than a third. A frame without actors counts as the least that can happen. **What
+# it misses:** an act whose oddness lies in a relation (two people fighting), and things that stand still.
 
 # %%
 local_scores = run.model("local_memory")

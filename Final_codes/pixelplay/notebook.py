@@ -157,8 +157,8 @@ def describe(run: Run, name: str) -> None:
     """Log what a fitted network reads: the frames of a window, the input's shape, its parameters and steps."""
     model = run.models[name].load(run.paths.trained(name))
     height, width = model.about["size"]
-    logging.info("window      frames %s of the frame numbers around its anchor", model.offsets)
-    logging.info("judged      %s of them", tuple(dict.fromkeys(model.offsets[i] for i in model.scored)))
+    logging.info("window      frame numbers %s from its anchor", ", ".join(map(str, model.offsets)))
+    logging.info("judged      %s", ", ".join(str(model.offsets[i]) for i in dict.fromkeys(model.scored)))
     logging.info("input       %d frames x %d channels x %d x %d pixels, and the speed of every place",
                  len(model.offsets), model.config.channels, height, width)
     logging.info("parameters  %s, trained for %d steps of %d windows", f"{model.about['parameters']:,}",

@@ -24,6 +24,10 @@ from pixelplay.data.manifest import Manifest
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.scores import read_scores
 from pixelplay.registry import MODELS, model_class
+from pixelplay.two_stream.actor_files import read_actors
+from pixelplay.two_stream.local_memory import LocalMemory
+from pixelplay.visual.one_crop import way_of
+from pixelplay.visual.run_folder import RunFolder
 
 NOTEBOOKS = REPOSITORY / "Final_codes"
 sys.path.insert(0, str(NOTEBOOKS / "notebook_sources"))
@@ -309,6 +313,17 @@ def test_first_notebook_finds_the_new_mount_and_may_run_twice(tmp_path):
     set_writable(attached, True)
 
 
+def check_one_crop(run: RunFolder) -> None:
+    """The figure of one crop embeds it again and comes to the training crop that the run has noted."""
+    way, actors = way_of(run), read_actors(run.paths.actors("local_memory"))
+    one = int(np.flatnonzero(np.isclose(actors["appearance_z"], way.deviations))[0])
+    fitted = LocalMemory.load(run.paths.trained("local_memory")).fitted
+    assert way.deviations == np.nanmax(actors["appearance_z"])
+    assert np.allclose(way.neighbours[0], fitted.crops[actors["nearest"][one]].astype(np.float32))
+    assert np.allclose(way.distances, np.linalg.norm(way.neighbours - way.features, axis=1), atol=1e-3)
+    assert way.pictures[0] is not None
+
+
 @pytest.mark.slow
 def test_quickstart_fits_scores_and_reports(tmp_path):
     attached, working = make_kaggle(tmp_path)
@@ -321,4 +336,5 @@ def test_quickstart_fits_scores_and_reports(tmp_path):
     assert (made / "scored" / "report" / "index.html").exists()
     assert [o for c in code_cells(book) for o in c["outputs"] if "image/png" in o.get("data", {})
             or "image/jpeg" in o.get("data", {})]
+    check_one_crop(RunFolder(made / "scored"))
     set_writable(attached, True)
