@@ -311,6 +311,21 @@ def test_every_notebook_figure_of_a_run(run):
         figure.canvas.draw()
 
 
+def test_two_scores_are_compared_as_ranks_with_their_metrics(run):
+    axes = plots.compare(run, {"as fitted": run.labels.astype(float), "turned": -run.labels.astype(float)}).axes[0]
+    words = [t.get_text() for t in axes.get_legend().get_texts()]
+    assert "as fitted: AP 100.0, micro AUC 100.0" in words
+    assert any(w.startswith("turned: ") and w.endswith("micro AUC 0.0") for w in words)
+
+
+def test_errors_show_a_success_and_failures_in_words(run):
+    words = plots._told_apart(run, run.members["stae"].values, np.argsort(run.members["stae"].values, kind="stable"))
+    rows = {word: row for row, word in words.items()}
+    values, labels = run.members["stae"].values, run.labels
+    assert values[rows["highest anomaly"]] == values[labels].max()
+    assert values[rows["highest normal frame"]] == values[~labels].max()
+
+
 def test_error_maps_are_shown_at_frames_that_a_window_reached(run, monkeypatch):
     shown = []
     monkeypatch.setattr(plots, "predictions", lambda run, model, rows: shown.extend(rows) or [None] * len(rows))
@@ -320,7 +335,7 @@ def test_error_maps_are_shown_at_frames_that_a_window_reached(run, monkeypatch):
     filled = {"filled": {"ids": [run.test["Id"].iloc[loudest]]}}
     monkeypatch.setitem(run.members, "stae", dataclasses.replace(file, about=file.about | filled))
     plots.errors(run, "stae")
-    assert loudest not in shown and run.labels[shown[1]] and not run.labels[shown[0]]
+    assert loudest not in shown and run.labels[shown[0]] and not run.labels[shown[-1]]
 
 
 def test_curves_name_the_submissions_in_words_below_the_axes(run, monkeypatch):

@@ -261,7 +261,7 @@ def build_notebooks(world: World, command: str) -> None:
     target = world.here / "built"
     target.mkdir()
     world.run(f"{command} --output {target}")
-    assert len(list(target.glob("*.ipynb"))) == 7
+    assert len(list(target.glob("*.ipynb"))) == 8
 
 
 def experiment(world: World, command: str) -> None:
