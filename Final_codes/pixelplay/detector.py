@@ -230,6 +230,7 @@ def read_training(folder: Path) -> Frames:
 def write_model(folder: Path, model: Model, ids: np.ndarray, held_out: Scores, about: Mapping[str, Any]) -> None:
     """Put a fitted model into a bundle's folder: weights, held-out scores and, last, how it was fitted."""
     place = Path(folder) / model.name
+    place.mkdir(parents=True, exist_ok=True)
     model.save(place)
     write_table(place / TRAIN_SCORES, ids, held_out.values)
     write_json(place / FIT, dict(about), seal=True)

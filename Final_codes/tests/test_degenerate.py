@@ -12,6 +12,8 @@ from pixelplay.config import override
 from pixelplay.errors import PixelPlayError
 from pixelplay.registry import MODELS, model_class
 
+pytestmark = pytest.mark.slow
+
 
 def changed(footage, change):
     """The footage with other pixels, in memory and in the stream."""

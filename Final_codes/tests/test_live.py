@@ -21,6 +21,8 @@ from pixelplay.pipeline import Options, Run
 from pixelplay.sample.dataset import make_sample
 from pixelplay.visual.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 MODELS = ("local_memory", "stae", "unet")
 
 
