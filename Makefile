@@ -1,5 +1,6 @@
 # make demo   train all models on the embedded sample, write submission and report
-# make test   the tests          make lint   ruff          make notebooks   regenerate and execute the notebooks
+# make check  lint, types of the public surface and the fast tests, in under two minutes
+# make test   all tests          make lint   ruff and the layers        make notebooks   regenerate and execute the notebooks
 # make kaggle the full profile on frames like the competition's, then README's cells on Kaggle's image (Linux, root)
 # Each makes .venv first where it is missing; a second call skips that.
 
@@ -7,10 +8,14 @@ PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: demo test kaggle lint notebooks figures clean
+.PHONY: demo check test kaggle lint notebooks figures clean
 
 demo: $(READY)
 	$(PY) Final_codes/run_all.py --output outputs/demo
+
+check: lint
+	$(PY) -m mypy
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow" -n 2
 
 test: $(READY)
 	$(PY) -m pytest
@@ -21,6 +26,7 @@ kaggle: $(READY)
 
 lint: $(READY)
 	$(PY) -m ruff check .
+	.venv/bin/lint-imports
 
 notebooks: $(READY)
 	$(PY) Final_codes/notebook_sources/build.py --sample small

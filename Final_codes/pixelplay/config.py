@@ -9,14 +9,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pixelplay.errors import PixelPlayError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 PROFILES = ("smoke", "lite", "full")
 """smoke: seconds, proves the wiring; lite: two CPU cores; full: a GPU."""
 
-C = TypeVar("C")
+C = TypeVar("C", bound="DataclassInstance")
 
 
 def override(config: C, changes: dict[str, Any]) -> C:

@@ -55,7 +55,7 @@ def mean_score(members: Mapping[str, ScoreFile], frames: Frames, weights: Mappin
                ) -> np.ndarray:
     """(N,) weighted mean of the members' calibrated and smoothed scores, in deviations above normal."""
     z = fuse(members, frames, weights, causal=causal).processed
-    return sum(w * z[m] for m, w in weights.items()) / sum(weights.values())
+    return np.asarray(sum(w * z[m] for m, w in weights.items()) / sum(weights.values()))
 
 
 class Detector:

@@ -51,7 +51,7 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     with _part_of(Path(target)) as part:
         yield part
         flush(part)
-        unseal(target)  # of what lay here before
+        unseal(Path(target))  # of what lay here before
         part.replace(target)
         flush(Path(target).parent)
 

@@ -169,8 +169,8 @@ class Model(abc.ABC):
             fitted = time.perf_counter()
             self.score(few[1], Path(folder) / str(number))
             seconds.append((fitted - start, time.perf_counter() - fitted))
-        return Forecast(rest=sum(extrapolate(*times, len(footage), count)
-                                 for *times, footage, count in zip(*seconds, (train, test), frames)))
+        return Forecast(rest=sum(extrapolate(first, second, len(footage), count)
+                                 for first, second, footage, count in zip(*seconds, (train, test), frames)))
 
     def expected_picture(self, footage: Footage, position: int) -> np.ndarray | None:
         """What the model expected to see at a frame: (h, w[, 3]) uint8; None where it expects no picture."""

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "Final_codes" / "pixelplay"
 MODULE = {"opencv-python": "cv2", "pillow": "PIL", "scikit-learn": "sklearn"}
 """Distributions whose module has another name."""
-TOOLS = {"pytest", "ruff", "psutil", "open_clip_torch", "hypothesis", "jupyter", "nbclient", "nbformat", "jupytext"}
+TOOLS = {"pytest", "ruff", "psutil", "open_clip_torch", "hypothesis", "jupyter", "nbclient", "nbformat", "jupytext",
+         "pytest-xdist", "mypy", "import-linter"}
 """Of tests and notebook building: the package imports none of them."""
 
 

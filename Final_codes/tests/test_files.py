@@ -13,10 +13,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from pixelplay.autoencoders.weights import write_weights
+from safetensors.torch import save
 
 from pixelplay import files, run_command
 from pixelplay.arrays import new_array, read_array, read_arrays, scratch_array, write_array, write_arrays
+from pixelplay.cards import write_weights_and_card
 from pixelplay.cli import main
 from pixelplay.data.extraction import create_array, write_rows
 from pixelplay.errors import PixelPlayError
@@ -232,7 +233,7 @@ WRITERS = {
     "mapped": _mapped, "rows": _rows, "torch": _torch,
     "scratch": lambda p: scratch_array((1000, 1000), np.float32, p.parent)[:].sum(),
     "table": lambda p: write_table(p, [f"1_{i}" for i in range(20_000)], np.random.default_rng(0).random(20_000)),
-    "weights": lambda p: write_weights(p.parent, {"a": torch.randn(100_000)}, {}),
+    "weights": lambda p: write_weights_and_card(p.parent, save({"a": torch.randn(100_000)}), {}),
 }
 
 

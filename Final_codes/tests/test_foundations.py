@@ -1,4 +1,4 @@
-"""Configuration, files, environment and command line: what every room stands on."""
+"""Configuration, files, environment, command line and layers: what every subpackage stands on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from importlinter.cli import lint_imports_command
 from media import write_frames
 
 from pixelplay import cli, environment
@@ -15,6 +17,8 @@ from pixelplay.config import config_hash, override
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, sha256_of, write_json, write_text
 from pixelplay.registry import MODELS, model_class
+
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +115,7 @@ def test_attached_wheels_come_before_the_internet(tmp_path, monkeypatch, mount):
 
 
 def test_requirements_hold_lower_bounds_only():
-    lines = (Path(__file__).parents[2] / "requirements.txt").read_text().splitlines()
+    lines = PYPROJECT.with_name("requirements.txt").read_text().splitlines()
     for line in (li for li in lines if li and not li.startswith("#")):
         assert ">=" in line and "==" not in line and "git+" not in line, line
 
@@ -156,20 +160,6 @@ def test_half_a_dataset_is_refused_before_any_work(tmp_path, capsys, given, want
     assert not (tmp_path / "out").exists()
 
 
-def test_rooms_import_earlier_rooms_only():
-    order = ["data", "repair", "flow", "two_stream", "autoencoders", "fusion", "evaluation", "visual"]
-    allowed = {room: set(order[:place + 1]) for place, room in enumerate(order)}
-    allowed["autoencoders"].discard("two_stream")
-    package = Path(cli.__file__).parent
-    for room in order:
-        for file in (package / room).rglob("*.py"):
-            for other in order:
-                if other not in allowed[room]:
-                    assert f"pixelplay.{other}" not in file.read_text(), f"{file.name} of {room} reaches into {other}"
-
-
-def test_only_the_command_line_and_the_pipeline_import_the_sample():
-    package = Path(cli.__file__).parent
-    users = {str(file.relative_to(package)) for file in package.rglob("*.py")
-             if "pixelplay.sample" in file.read_text() and file.parent.name != "sample"}
-    assert users == {"cli.py", "pipeline.py"}
+def test_the_layers_and_the_users_of_the_sample_are_as_pyproject_says():
+    seen = CliRunner().invoke(lint_imports_command, [str(PYPROJECT), "--no-cache", "--no-logo"])
+    assert seen.exit_code == 0, seen.output

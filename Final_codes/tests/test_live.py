@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 
 import av
@@ -50,6 +49,7 @@ def finished(tmp_path_factory):
     run.extract()
     for name in MODELS:
         run.model(name)
+    run.close_detector()
     return run.output, sorted((root / "test").iterdir())
 
 
@@ -100,8 +100,7 @@ def test_a_gap_is_no_border_of_the_stream_but_no_model_looks_across_it(finished)
 
 
 def test_frames_of_another_size_and_streams_of_one_frame(finished):
-    run = RunFolder(finished[0])
-    scorer = LiveScorer(run, ["unet"])
+    scorer = LiveScorer(Detector.find(finished[0]), ["unet"])
     assert scorer.finish() == []
     (only,) = fed_one(scorer, np.full((33, 57, 3), 90, np.uint8))
     assert only.frame.shape[:2] == tuple(scorer.full_size) and np.isfinite(only.score)
@@ -122,7 +121,7 @@ def test_numbers_must_rise(finished):
 def test_the_command_writes_clip_events_and_scores(finished, tmp_path, capsys):
     output, videos = finished
     target = tmp_path / "clip.mp4"
-    assert main(["watch", str(videos[0]), "--run", str(output), "--models", "unet", "stae", "--chunk", "20",
+    assert main(["watch", str(videos[0]), "--detector", str(output), "--models", "unet", "stae", "--chunk", "20",
                  "--output", str(target)]) == 0
     numbers, expected, _ = offline(finished)
     table = pd.read_csv(tmp_path / "clip.scores.csv")
@@ -145,14 +144,14 @@ def test_a_stream_by_its_address_keeps_counting_what_it_leaves_out(finished):
 
 
 def test_seconds_end_it(finished, tmp_path):
-    assert main(["watch", str(finished[1][0]), "--run", str(finished[0]), "--models", "unet", "--seconds", "0.4",
+    assert main(["watch", str(finished[1][0]), "--detector", str(finished[0]), "--models", "unet", "--seconds", "0.4",
                  "--output", str(tmp_path / "clip.mp4")]) == 0
     assert len(pd.read_csv(tmp_path / "clip.scores.csv")) == 10
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["nowhere.mp4"], "nowhere.mp4 is no video file"),
-    (["VIDEO", "--models", "joint"], "no scores of joint"),
+    (["VIDEO", "--models", "joint"], "has no model joint"),
     (["VIDEO", "--output", "clip.avi"], "is not an .mp4"),
     (["VIDEO", "--chunk", "0"], "--chunk 0"),
     (["97"], "camera 97 cannot be opened"),
@@ -160,18 +159,13 @@ def test_seconds_end_it(finished, tmp_path):
 def test_mistakes_are_told_and_nothing_is_written(finished, tmp_path, monkeypatch, capsys, arguments, words):
     monkeypatch.chdir(tmp_path)
     arguments = [str(finished[1][0]) if a == "VIDEO" else a for a in arguments]
-    assert main(["watch", *arguments, "--run", str(finished[0])]) == 2
+    assert main(["watch", *arguments, "--detector", str(finished[0])]) == 2
     assert words in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_that_kept_no_weights_says_where_they_may_be(finished, tmp_path):
-    copy = shutil.copytree(finished[0], tmp_path / "run")
-    shutil.rmtree(copy / "05_unet")
-    with pytest.raises(PixelPlayError, match="no weights of unet"):
-        LiveScorer(RunFolder(copy), ["unet"])
-    run = RunFolder(copy)
-    run.__dict__["members"] = {n: dataclasses.replace(f, train_ids=None, train_values=None)
-                               for n, f in run.members.items()}
-    with pytest.raises(PixelPlayError, match=r"stae\.train\.csv is missing"):
-        LiveScorer(run, ["stae"])
+def test_a_detector_that_lacks_something_says_what(finished, tmp_path):
+    copy = shutil.copytree(finished[0] / "detector", tmp_path / "detector")
+    shutil.rmtree(copy / "unet")
+    with pytest.raises(PixelPlayError, match=r"unet.*is missing"):
+        LiveScorer(Detector.load(copy), ["stae"])

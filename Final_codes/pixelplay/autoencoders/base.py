@@ -30,7 +30,8 @@ from pixelplay.config import config_hash, override
 from pixelplay.data.footage import Footage
 from pixelplay.distributed import local_hardware
 from pixelplay.errors import PixelPlayError
-from pixelplay.flow.speed import MAX_BASELINE, Baselines, SpeedMaps, speed_maps, usual_speed
+from pixelplay.flow.speed import Baselines, SpeedMaps, speed_maps, usual_speed
+from pixelplay.flow.step import MAX_STEP
 from pixelplay.model import Forecast, Model, Scores, extrapolate, quarter
 from pixelplay.scenes.cameras import recognise
 
@@ -136,7 +137,7 @@ class Autoencoder(Model):
     def reach(self) -> int:
         """A window's length, and as far again as the speeds in it are measured: towards frames up to two baselines
         away."""
-        return self.offsets[-1] - self.offsets[0] + 2 * MAX_BASELINE
+        return self.offsets[-1] - self.offsets[0] + 2 * MAX_STEP
 
     @property
     def max_gap(self) -> int:

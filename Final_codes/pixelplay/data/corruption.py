@@ -9,6 +9,7 @@ matter and an interrupted copy goes on to the same result. The training split is
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shutil
 import zlib
 from collections.abc import Sequence
@@ -199,44 +200,60 @@ def plan_corruption(ids: Sequence[str], recipe: Recipe, rng: np.random.Generator
         `dropped`, True where the frame is left out.
     """
     keys = [split_id(i) for i in ids]
-    n = len(keys)
-    videos = np.array([v for v, _ in keys], dtype=object)
+    names = np.array([frame_id(v, f) for v, f in keys], dtype=object)
+    faults = _draw_faults(len(keys), recipe, rng)
+    dropped = rng.random(len(keys)) < recipe.dropped
+    changes = np.array([a[0] != b[0] for a, b in itertools.pairwise(keys)], dtype=bool)
+    first, last = np.append(True, changes)[:len(keys)], np.append(changes, True)[:len(keys)]
+    source, repeat = _repeat_frames(faults, first)
+    damage = [_damage(own) for own in faults]
+    shown = [(*damage[row], *(((kind, 0.0),) if kind else ())) for row, kind in zip(source, repeat)]
+    return pd.DataFrame({
+        "Id": names, "kind": ["|".join(kind for kind, _ in row) for row in shown],
+        "strength": ["|".join(f"{strength:g}" for _, strength in row) for row in shown],
+        "source": names[source], "dropped": dropped & ~first & ~last})
+
+
+def _draw_faults(count: int, recipe: Recipe, rng: np.random.Generator) -> list[list[Fault]]:
+    """The faults that hit each of N frames: one draw a frame and group."""
     groups = sorted({f.group for f in recipe.faults})
-    draws = {g: rng.random(n) for g in groups}
-    drop = rng.random(n) < recipe.dropped
-    chosen: list[list[Fault]] = [[] for _ in range(n)]
+    draws = {group: rng.random(count) for group in groups}
+    hit: list[list[Fault]] = [[] for _ in range(count)]
     for group in groups:
         low = 0.0
         for fault in (f for f in recipe.faults if f.group == group):
             for i in np.flatnonzero((draws[group] >= low) & (draws[group] < low + fault.rate)):
-                chosen[i].append(fault)
+                hit[i].append(fault)
             low += fault.rate
-    rows, frozen_until, source = [], -1, 0
-    for i in range(n):
-        first = i == 0 or videos[i] != videos[i - 1]
-        last = i == n - 1 or videos[i] != videos[i + 1]
-        if first:
-            frozen_until = -1
-        runs = [f for f in chosen[i] if f.kind in SEQUENCE_KINDS]
-        if runs and not first and i > frozen_until:
-            source = rows[i - 1]["source_row"]
-            frozen_until, run_kind = i + max(int(runs[0].strength), 1) - 1, runs[0].kind
-        if i <= frozen_until:
-            before = rows[source]
-            rows.append({"kind": "|".join(k for k in (before["kind"], run_kind) if k),
-                         "strength": "|".join(s for s in (before["strength"], "0") if s), "source_row": source,
-                         "dropped": bool(drop[i]) and not last})
+    return hit
+
+
+def _repeat_frames(faults: list[list[Fault]], first: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Which frames show an earlier one again.
+
+    Args:
+        first: (N,) bool, first frames of a video: nothing is repeated across them.
+    Returns:
+        (N,) int64 row of the frame that is shown, and the kind of repetition, '' where a frame shows itself.
+    """
+    source, repeat = np.arange(len(faults)), [""] * len(faults)
+    for i, own in enumerate(faults):
+        runs = [f for f in own if f.kind in SEQUENCE_KINDS]
+        if not runs or first[i] or repeat[i]:
             continue
-        faults = sorted((f for f in chosen[i] if f.kind not in SEQUENCE_KINDS), key=lambda f: KINDS.index(f.kind))
-        # a black picture or a broken file hides whatever else happened
-        faults = [f for f in faults if f.kind in ("blank", "unreadable")][-1:] or faults
-        rows.append({"kind": "|".join(f.kind for f in faults), "strength": "|".join(f"{f.strength:g}" for f in faults),
-                     "source_row": i, "dropped": bool(drop[i]) and not first and not last})
-    table = pd.DataFrame(rows, columns=["kind", "strength", "source_row", "dropped"])
-    own = np.array([frame_id(v, f) for v, f in keys], dtype=object)
-    table.insert(0, "Id", own)
-    table["source_row"] = own[table["source_row"].to_numpy(np.int64)] if n else []
-    return table.rename(columns={"source_row": "source"})[["Id", "kind", "strength", "source", "dropped"]]
+        for k in range(i, min(i + max(int(runs[0].strength), 1), len(faults))):
+            if first[k]:
+                break
+            source[k], repeat[k] = source[i - 1], runs[0].kind
+    return source, repeat
+
+
+def _damage(faults: list[Fault]) -> list[tuple[str, float]]:
+    """Kinds and strengths of one picture's damage in order of application."""
+    order = sorted((f for f in faults if f.kind not in SEQUENCE_KINDS), key=lambda f: KINDS.index(f.kind))
+    # a black picture or a broken file hides whatever else happened
+    order = [f for f in order if f.kind in ("blank", "unreadable")][-1:] or order
+    return [(f.kind, f.strength) for f in order]
 
 
 def apply_plan(frame: np.ndarray, row: pd.Series | dict, seed: int) -> np.ndarray:

@@ -7,9 +7,13 @@ any other name stays itself (`01_0014`, `vtest`). Frame numbers are the file's o
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
+Ids: TypeAlias = Sequence[str] | np.ndarray
+"""(N,) Ids; an array of them has dtype object."""
 MOST_NUMBER = 2 ** 62
 """Frame numbers stay below it, so that sums and differences of two fit 64 bits."""
 

@@ -31,6 +31,7 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.files import damaged, read_json, remove, write_json
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.partners import later_partners, partners
+from pixelplay.flow.step import MAX_STEP, STILL, flow_step, neighbouring_pairs
 from pixelplay.scenes.cameras import recognise, scene_templates
 
 log = logging.getLogger(__name__)
@@ -39,11 +40,8 @@ CELL = 4
 """Side in pixels of the cells speeds are averaged over."""
 WANTED_SHIFT = 1.0
 """Working-size pixels that what moves should move between the two frames of a flow, in the mean weighted by speed."""
-MAX_BASELINE = 5
 TOLERANCE = 3
 """Largest step of the frame number that is not a gap in time."""
-STILL = 0.1
-"""Pixels per frame below which a cell counts as still."""
 PROBES = 48
 FILE = "flow.npz"
 VERSION = 3
@@ -149,7 +147,7 @@ def measure(footage: Footage, baseline: int | np.ndarray, out: np.ndarray, worke
     second = np.where(later >= 0, later, np.where(earlier >= 0, onward, -1))
     own = threading.local()  # a flow keeps pyramids of its own, so every thread has one
 
-    @functools.lru_cache(maxsize=8 * MAX_BASELINE)
+    @functools.lru_cache(maxsize=8 * MAX_STEP)
     def look(position: int) -> np.ndarray:
         return matchable(footage.batch(np.array([position]))[0])
 
@@ -189,17 +187,13 @@ def _both_sides(footage: Footage, baseline: np.ndarray) -> tuple[np.ndarray, np.
 
 def choose_baseline(train: Footage) -> int:
     """Frames to either side that the flow should look, 1 to 5, from a few pairs of training frames."""
-    pairs = np.flatnonzero((train.videos[1:] == train.videos[:-1]) & (np.diff(train.frames) <= TOLERANCE))
-    pairs = spread(pairs, PROBES)
     flow, moving = DenseFlow(), [np.zeros(0)]
-    for first in pairs.tolist():
+    for first in neighbouring_pairs(train, TOLERANCE, PROBES).tolist():
         before, now = (matchable(x) for x in train.batch(np.array([first, first + 1])))
         speed = np.hypot(*flow(now, before, int(train.frames[first] - train.frames[first + 1])).transpose(2, 0, 1))
         moving.append(speed[speed > STILL])
     speeds = np.concatenate(moving).astype(np.float64)
-    if not len(speeds):
-        return 1
-    return int(np.clip(round(WANTED_SHIFT * speeds.sum() / (speeds ** 2).sum()), 1, MAX_BASELINE))
+    return flow_step(float((speeds ** 2).sum() / speeds.sum()), WANTED_SHIFT) if len(speeds) else 1
 
 
 def usual_speed(maps: SpeedMaps, most: int = 400) -> float:

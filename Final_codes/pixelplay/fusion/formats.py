@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pixelplay.data.ids import canonical_id, frame_id, split_id
+from pixelplay.data.ids import Ids, canonical_id, frame_id, split_id
 from pixelplay.errors import PixelPlayError
 
 GOOD_HEADERS = (["Id", "Predicted"], ["ID", "Predicted"])
@@ -46,7 +46,7 @@ class Diagnosis:
     values: np.ndarray | None = None
 
 
-def diagnose(table: pd.DataFrame, expected_ids: Sequence[str] | None, path: object = "this file") -> Diagnosis:
+def diagnose(table: pd.DataFrame, expected_ids: Ids | None, path: object = "this file") -> Diagnosis:
     """Say what keeps a table of strings from being a score file on `expected_ids` (None: any well-formed Ids)."""
     ids, values, faults = _columns(table)
     if ids is None:

@@ -8,13 +8,14 @@ higher = more anomalous), `<model>.train.csv` (the same for held-out training fr
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pixelplay.calibration import is_constant
+from pixelplay.data.ids import Ids
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import check as check_content
 from pixelplay.files import read_json, sealed, write_json
@@ -47,7 +48,7 @@ class ScoreFile:
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def check(values: np.ndarray, ids: Sequence[str], expected_ids: Sequence[str] | None, source: str) -> None:
+def check(values: np.ndarray, ids: Ids, expected_ids: Ids | None, source: str) -> None:
     """Raise PixelPlayError unless scores are finite, not constant and exactly on the expected Ids in order."""
     values, ids = np.asarray(values, dtype=np.float64), np.asarray(ids, dtype=object)
     if expected_ids is not None:
@@ -56,16 +57,16 @@ def check(values: np.ndarray, ids: Sequence[str], expected_ids: Sequence[str] | 
     if bad.any():
         raise PixelPlayError(f"{source}: score of Id {ids[bad][0]} is {values[bad][0]} ({int(bad.sum())} such rows)",
                              expected="finite numbers only", mend="run the model again; see its log for the frame")
-    if len(values) > 1 and values.min() == values.max():
+    if len(values) > 1 and is_constant(values):
         raise PixelPlayError(f"{source}: every score is {values[0]}", expected="scores that differ between frames",
                              mend="a constant ranks nothing: check that the model was trained")
 
 
-def check_ids(ids: np.ndarray, expected_ids: Sequence[str], source: str) -> None:
+def check_ids(ids: Ids, expected_ids: Ids, source: str) -> None:
     """Raise PixelPlayError unless `ids` are exactly `expected_ids`, each once, in that order."""
-    if same_ids(ids, expected_ids):
+    ids, expected = np.asarray(ids, dtype=object), np.asarray(expected_ids, dtype=object)
+    if same_ids(ids, expected):
         return
-    expected = np.asarray(expected_ids, dtype=object)
     index = pd.Index(ids)
     if index.has_duplicates:
         twice = index[index.duplicated()]
@@ -84,10 +85,9 @@ def check_ids(ids: np.ndarray, expected_ids: Sequence[str], source: str) -> None
                              mend="sort the rows like the manifest or the sample submission")
 
 
-def same_ids(ids: np.ndarray, expected_ids: Sequence[str]) -> bool:
+def same_ids(ids: np.ndarray, expected: np.ndarray) -> bool:
     """Whether (N,) Ids, all different, are the expected ones in their order. False may also mean that this could not
     be told cheaply: `check_ids` then decides, and finds the words."""
-    expected = np.asarray(expected_ids, dtype=object)
     if len(ids) != len(expected) or not (ids == expected).all():
         return False
     # a table of all Ids would take more memory than their hashes, of which strings keep their own
@@ -96,8 +96,8 @@ def same_ids(ids: np.ndarray, expected_ids: Sequence[str]) -> bool:
     return not (hashes[1:] == hashes[:-1]).any()
 
 
-def write_scores(folder: Path, name: str, ids: Sequence[str], values: np.ndarray, *,
-                 train: tuple[Sequence[str], np.ndarray] | None = None, about: dict[str, Any]) -> Path:
+def write_scores(folder: Path, name: str, ids: Ids, values: np.ndarray, *,
+                 train: tuple[Ids, np.ndarray] | None = None, about: dict[str, Any]) -> Path:
     """Validate and write one model's score files; returns the path of `<name>.csv`, written last.
 
     Raises:
@@ -113,7 +113,7 @@ def write_scores(folder: Path, name: str, ids: Sequence[str], values: np.ndarray
     return folder / f"{name}.csv"
 
 
-def write_table(path: Path, ids: Sequence[str], values: np.ndarray) -> None:
+def write_table(path: Path, ids: Ids, values: np.ndarray) -> None:
     """Write an `Id,Predicted` table in one step; nothing is checked here (see `write_scores`)."""
     with sealed(path) as part:
         # repr of a float64 survives the round trip exactly
@@ -121,7 +121,7 @@ def write_table(path: Path, ids: Sequence[str], values: np.ndarray) -> None:
             part, index=False, lineterminator="\n")
 
 
-def read_table(path: Path, expected_ids: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
+def read_table(path: Path, expected_ids: Ids | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Read `Id,Predicted` (or `ID,Predicted`) -> (ids (N,) object, values (N,) float64).
 
     Raises:
@@ -131,7 +131,7 @@ def read_table(path: Path, expected_ids: Sequence[str] | None = None) -> tuple[n
     path = Path(path)
     check_content(path)
     plain = read_plain(path)
-    if plain is not None and (expected_ids is None or same_ids(plain[0], expected_ids)):
+    if plain is not None and (expected_ids is None or same_ids(plain[0], np.asarray(expected_ids, dtype=object))):
         return plain
     table = read_strings(path)
     found = diagnose(table, expected_ids, path)
@@ -144,7 +144,7 @@ def read_table(path: Path, expected_ids: Sequence[str] | None = None) -> tuple[n
     return ids, as_numbers(table["Predicted"].to_numpy(object), ids, str(path))
 
 
-def read_scores(path: Path, expected_ids: Sequence[str] | None = None, *, any_order: bool = False) -> ScoreFile:
+def read_scores(path: Path, expected_ids: Ids | None = None, *, any_order: bool = False) -> ScoreFile:
     """Read and validate one model's files (see `ScoreFile`).
 
     Args:

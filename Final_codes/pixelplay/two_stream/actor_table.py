@@ -25,10 +25,10 @@ from pixelplay.arrays import read_arrays, write_arrays
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage, segments
 from pixelplay.data.reading import bounded_map
-from pixelplay.data.subsample import spread
 from pixelplay.files import damaged
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.partners import later_partners, partners, with_partners
+from pixelplay.flow.step import STILL, flow_step, neighbouring_pairs
 from pixelplay.two_stream.actors import ActorRules, join_actors
 from pixelplay.two_stream.detectors import Detections, Detector
 from pixelplay.two_stream.foreground import BUSY, Background, shrink
@@ -41,7 +41,6 @@ UNKNOWN_SCENE = 25.0
 WANTED_SHIFT = 3.0
 """Pixels a typical actor should move between the two frames of a flow: enough to stand out of sub-pixel noise, little
 enough to be followed."""
-MAX_BASELINE = 5
 VERSION = 4
 """Part of every table's key: raise it when a table's content changes."""
 
@@ -106,10 +105,9 @@ FIELDS = tuple(f.name for f in dataclasses.fields(ActorTable))
 
 def probe_scene(train: Footage, background: Background, *, tolerance: int, directions: int, pairs: int = 24) -> Scene:
     """Choose the flow's baseline and measure the empty scene's flow on a few pairs of training frames."""
-    rows = np.flatnonzero((train.videos[1:] == train.videos[:-1]) & (np.diff(train.frames) <= tolerance))
+    rows = neighbouring_pairs(train, tolerance, pairs)
     if not len(rows):
         return Scene(background, 1, 0.1, tolerance, directions)
-    rows = spread(rows, pairs)
     wanted = np.unique(np.concatenate([rows, rows + 1]))
     greys: dict[int, np.ndarray] = {}
     flow, actors, empty = DenseFlow(), [], []
@@ -125,10 +123,10 @@ def probe_scene(train: Footage, background: Background, *, tolerance: int, direc
             empty.append(speed[~mask][::7])
         greys = {p: g for p, g in greys.items() if p >= position}
     moving = np.concatenate(actors)
-    moving = moving[moving > 0.1]
+    moving = moving[moving > STILL]
     typical = float(np.median(moving)) if len(moving) >= 50 else WANTED_SHIFT
     resting = np.concatenate(empty)
-    baseline = int(np.clip(round(WANTED_SHIFT / typical), 1, MAX_BASELINE))
+    baseline = flow_step(typical, WANTED_SHIFT)
     # a match errs by so many pixels, whatever the time between the frames: the longer it is, the less speed that makes
     dead_zone = float(np.percentile(resting, 99)) / baseline if len(resting) else 0.1
     return Scene(background, baseline, float(np.clip(dead_zone, 0.05, 2.0)), tolerance, directions)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from pixelplay import distributed
-from pixelplay.calibration import Calibration, calibrate
+from pixelplay.calibration import Calibration, calibrate, is_constant
 from pixelplay.cards import config_of, well_formed
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
@@ -29,6 +29,7 @@ from pixelplay.flow.partners import partners
 from pixelplay.model import Forecast, Model, Scores
 from pixelplay.pretrained import Needs
 from pixelplay.two_stream.actor_files import actor_arrays
+from pixelplay.two_stream.actor_scores import ActorScores, Crops, bank_distances, held_out_distances
 from pixelplay.two_stream.actor_table import ActorTable, Scene, actor_table, evaluated_frames, probe_scene
 from pixelplay.two_stream.actors import ActorRules, crop
 from pixelplay.two_stream.backbones import Backbone, backbone_needs, load_backbone
@@ -36,15 +37,13 @@ from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_o
 from pixelplay.two_stream.detectors import Detector, detector_needs, load_detector
 from pixelplay.two_stream.features import crop_features
 from pixelplay.two_stream.foreground import analysis_size, fit_background
-from pixelplay.two_stream.greedy import Chosen
 from pixelplay.two_stream.local_config import LocalMemoryConfig
 from pixelplay.two_stream.local_files import LocalFit, read_memory, write_memory
-from pixelplay.two_stream.memory import folds, nearest
 from pixelplay.two_stream.motion import SpeedModel, fit_speeds
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima
 from pixelplay.two_stream.thumbnails import Thumbnails
 from pixelplay.two_stream.tracks import link_actors, track_mean
-from pixelplay.two_stream.usual import ANYWHERE, NEARBY, fit_usual
+from pixelplay.two_stream.usual import ANYWHERE, NEARBY, UsualModel, fit_usual
 
 log = logging.getLogger(__name__)
 
@@ -108,38 +107,23 @@ class LocalMemory(Model):
         if len(train) == 0:
             raise PixelPlayError("there is no training frame", mend="give a folder of anomaly-free videos")
         c, folder = self.config, Path(folder)
-        size = analysis_size(train.full_size, c.longest)
-        scene = probe_scene(train, fit_background(train, size), tolerance=c.tolerance, directions=c.directions)
+        background = fit_background(train, analysis_size(train.full_size, c.longest))
+        scene = probe_scene(train, background, tolerance=c.tolerance, directions=c.directions)
         table = self._table(train, folder, scene)
-        # what an unreliable frame shows is not normal footage but its corruption
-        trusted = table.measured & (train.reliability[table.position] >= 0.5)
-        trusted = trusted if trusted.any() else table.measured
-        measured, motion = np.flatnonzero(trusted), np.full(len(table), np.nan)
-        actors = table.actors(train.full_size)
-        speeds, motion[measured] = fit_speeds(actors.take(measured), train.videos[table.position[measured]])
-        motion = self._steady(motion, table, train, scene)
-        rows, features = self._features(train, folder, table)
-        videos = train.videos[table.position[rows]]
-        picks = [self._pick(features, videos, s) for s in range(c.seeds)]
-        crops = [np.asarray(features[p], np.float32) for p in picks]
-        fold = folds(videos)
-        near, _ = self._nearest(features, fold, crops, picks, fold)
-        known, strange = np.isfinite(near).all(0), np.full(len(rows), np.nan)
-        usual, strange[known] = fit_usual(near.T[known], actors.take(rows[known]), videos[known], APPEARANCE_KERNELS)
-        by_actor = {"motion": motion, "appearance": _at(rows, strange, table)}
-        raw = self._frames(train, table, by_actor)
-        calibrations = {part: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1),
-                                        log=True, high=HIGH) for part, values in raw.items()}
+        speeds, motion = self._fit_motion(train, table, scene)
+        crops = self._crops(train, folder, table)
+        picks = [self._pick(crops, seed) for seed in range(c.seeds)]
+        usual, scores = self._fit_appearance(train, table, motion, crops, picks)
         kept = np.unique(np.concatenate(picks))
-        self.fitted = LocalFit(scene, speeds, usual, features[kept], [np.searchsorted(kept, p) for p in picks],
-                               calibrations, {}, train.ids[table.position[rows[kept]]], table.boxes[rows[kept]])
-        z = self._parts(train, raw)[1]
-        self.fitted = dataclasses.replace(self.fitted, rarities={part: Rarity.fit(z[part]) for part in z})
+        origin = crops.rows[kept]
+        self.fitted = LocalFit(scene, speeds, usual, crops.features[kept], [np.searchsorted(kept, p) for p in picks],
+                               {}, {}, train.ids[table.position[origin]], table.boxes[origin])
+        self._calibrate(train, table, scores)
         self.about = self._card(train, table, scene, speeds)
-        self._held_out = (self._stamp(train), self._scores(train, raw, self._distances(train, table, rows, near)))
+        self._held_out = (self._stamp(train), self._frame_scores(train, table, scores))
         if c.thumbnails:
-            first = kept[self.fitted.members[0]]
-            self.thumbnails = Thumbnails.cut(train, table.position[rows[first]], table.boxes[rows[first]])
+            first = origin[self.fitted.members[0]]
+            self.thumbnails = Thumbnails.cut(train, table.position[first], table.boxes[first])
         log.info("local memory: %d actors in %d training frames, flow over %d frames, kernels of speed %s, of crops %s",
                  len(table), len(train), scene.baseline, speeds.bandwidths, usual.bandwidths)
 
@@ -150,19 +134,15 @@ class LocalMemory(Model):
         actors, motion = table.actors(footage.full_size), np.full(len(table), np.nan)
         motion[table.measured] = fitted.speeds.score(actors.take(table.measured))
         motion = self._steady(motion, table, footage, fitted.scene)
-        rows, features = self._features(footage, folder, table)
-        crops, nobody = len(fitted.train_ids), np.full(len(rows), -1)
-        near, which = self._nearest(features, nobody, fitted.banks, fitted.members, np.zeros(crops, np.int64))
-        strange = fitted.usual.score(near.T, actors.take(rows))
-        by_actor = {"motion": motion, "appearance": _at(rows, strange, table)}
-        found = self._scores(footage, self._frames(footage, table, by_actor),
-                             self._distances(footage, table, rows, near))
+        crops = self._crops(footage, folder, table)
+        distances, place = bank_distances(crops.features, fitted.banks, self._device)
+        outlying = fitted.usual.score(distances.T, actors.take(crops.rows))
+        scores = ActorScores(motion, crops.rows, outlying, distances)
         z = {part: np.where(np.isfinite(v), fitted.calibrations[part](np.nan_to_num(v)), np.nan)
-             for part, v in by_actor.items()}
-        nearest_crop = np.full(len(table), -1, np.int64)
-        nearest_crop[rows] = which
-        return dataclasses.replace(found, actors=actor_arrays(footage, table, z, motion, nearest_crop,
-                                                              fitted.train_ids, fitted.train_boxes))
+             for part, v in scores.parts().items()}
+        first = np.append(fitted.members[0], -1)  # a place of -1, nothing to compare with, stays -1
+        return dataclasses.replace(self._frame_scores(footage, table, scores), actors=actor_arrays(
+            footage, table, z, motion, scores.of_all(first[place], -1), fitted.train_ids, fitted.train_boxes))
 
     def held_out(self, train: Footage, folder: Path) -> Scores:
         """Scores of the training frames: speeds and crops are compared with those of other videos only.
@@ -223,29 +203,58 @@ class LocalMemory(Model):
         rules = ActorRules(min_side=c.min_side, min_area=c.min_area, max_aspect=c.max_aspect, pad=c.pad)
         return actor_table(footage, folder / "cache", scene, self.detectors, "foreground" in c.detectors, rules)
 
-    def _features(self, footage: Footage, folder: Path, table: ActorTable) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the table whose crops are embedded, and their (n, dim) features."""
+    def _crops(self, footage: Footage, folder: Path, table: ActorTable) -> Crops:
+        """The crops that are embedded: those of the evaluated frames."""
         c = self.config
         rows = np.flatnonzero(evaluated_frames(footage, c.stride, c.tolerance)[table.position])
         features = crop_features(footage, table.position[rows], table.boxes[rows],
                                  functools.partial(crop, pad=c.pad), self.backbone, folder / "cache",
                                  parameters={"pad": c.pad, "square": 224}, batch_size=c.batch)
-        return rows, features
+        return Crops(rows, footage.videos[table.position[rows]], features)
+
+    def _fit_motion(self, train: Footage, table: ActorTable, scene: Scene) -> tuple[SpeedModel, np.ndarray]:
+        """What speeds are usual, and the held-out motion score of every training actor, NaN where not measured."""
+        # what an unreliable frame shows is not normal footage but its corruption
+        trusted = table.measured & (train.reliability[table.position] >= 0.5)
+        measured = np.flatnonzero(trusted if trusted.any() else table.measured)
+        motion = np.full(len(table), np.nan)
+        speeds, motion[measured] = fit_speeds(table.actors(train.full_size).take(measured),
+                                              train.videos[table.position[measured]])
+        return speeds, self._steady(motion, table, train, scene)
+
+    def _fit_appearance(self, train: Footage, table: ActorTable, motion: np.ndarray, crops: Crops,
+                        picks: list[np.ndarray]) -> tuple[UsualModel, ActorScores]:
+        """What distances to the banks are usual, and the held-out scores of every training actor."""
+        distances = held_out_distances(crops, picks, self._device)
+        known, outlying = np.isfinite(distances).all(0), np.full(len(crops.rows), np.nan)
+        places = table.actors(train.full_size).take(crops.rows[known])
+        usual, outlying[known] = fit_usual(distances.T[known], places, crops.videos[known], APPEARANCE_KERNELS)
+        return usual, ActorScores(motion, crops.rows, outlying, distances)
+
+    def _calibrate(self, train: Footage, table: ActorTable, scores: ActorScores) -> None:
+        """Fit calibrations to the held-out scores of the training frames, then the rarities to what these give."""
+        fitted, raw = self._require(), self._raw(train, table, scores)
+        calibrations = {part: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1),
+                                        log=True, high=HIGH) for part, values in raw.items()}
+        self.fitted = dataclasses.replace(fitted, calibrations=calibrations)
+        z = self._parts(train, raw)[1]
+        self.fitted = dataclasses.replace(self.fitted, rarities={part: Rarity.fit(z[part]) for part in z})
 
     def _steady(self, motion: np.ndarray, table: ActorTable, footage: Footage, scene: Scene) -> np.ndarray:
         """Motion scores, each the mean along its actor's short track."""
         reach = self.config.track_reach * scene.baseline
         return track_mean(motion, *link_actors(table, footage, self.config.tolerance), reach) if reach else motion
 
-    def _pick(self, features: np.ndarray, videos: np.ndarray, member: int) -> np.ndarray:
-        """Sorted rows of `features` (m,) that one bank keeps; members differ in subsample, start and projection."""
-        c, generator = self.config, torch.Generator().manual_seed(1000 * self.seed + member)
+    def _pick(self, crops: Crops, member: int) -> np.ndarray:
+        """Sorted rows of `crops` (m,) that one bank keeps; members differ in subsample, start and projection."""
+        c, features = self.config, crops.features
+        generator = torch.Generator().manual_seed(1000 * self.seed + member)
         if len(features) == 0:
             return np.zeros(0, np.int64)
         rows = np.arange(len(features))
         if c.outliers:
             # greedy picks go to outliers first: crops cut through by the frame's edge would hide anomalies
-            rows = rows[without_outliers(features, videos, c.outliers, device=self._device)]
+            rows = rows[without_outliers(features, crops.videos, c.outliers, device=self._device)]
         # the subsample goes first: a bank that kept every crop would be the same for every seed
         drawn = max(1, round(c.subsample * len(rows)))
         size = min(drawn, coreset_size(len(rows), c.ratio, c.floor))
@@ -254,37 +263,9 @@ class LocalMemory(Model):
                               projection=c.projection if c.projection < features.shape[1] else 0)
         return np.sort(rows[core.indices])
 
-    def _nearest(self, features: np.ndarray, fold: np.ndarray, banks: list[np.ndarray], members: list[np.ndarray],
-                 crop_fold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Distances of n crops to the banks, each without the picks of the crop's own fold.
-
-        Args:
-            features: (n, dim); fold: (n,) theirs.
-            banks, members: see `LocalFit`; crop_fold: (T,) folds of the training crops that `members` number.
-        Returns:
-            (seeds, n) float64, NaN where nothing is left to compare with; (n,) the training crop nearest in the first
-            bank, -1 there.
-        """
-        out, which = np.full((len(banks), len(features)), np.nan), np.full(len(features), -1, np.int64)
-        for b, (bank, picked) in enumerate(zip(banks, members)):
-            for f in np.unique(fold):
-                others, mine = np.flatnonzero(crop_fold[picked] != f), np.flatnonzero(fold == f)
-                if len(others):
-                    distance, place = nearest(Chosen(features, mine), bank[others], device=self._device)
-                    out[b, mine] = distance[:, 0]
-                    if b == 0:
-                        which[mine] = picked[others[place[:, 0]]]
-        return out, which
-
-    def _frames(self, footage: Footage, table: ActorTable, actors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Raw frame scores of every part from those of the actors, NaN where none was measured."""
-        return {part: frame_maxima(values, table.position, len(footage)) for part, values in actors.items()}
-
-    def _distances(self, footage: Footage, table: ActorTable, rows: np.ndarray, near: np.ndarray
-                   ) -> dict[str, np.ndarray]:
-        """Largest distance to each bank in every frame: what other rules of fusion start from."""
-        return {f"appearance.seed{b}": self._between(footage, frame_maxima(d, table.position[rows], len(footage)))
-                for b, d in enumerate(near)}
+    def _raw(self, footage: Footage, table: ActorTable, scores: ActorScores) -> dict[str, np.ndarray]:
+        """Part -> (N,) largest score of the actors of each frame, NaN where none was measured."""
+        return {part: frame_maxima(values, table.position, len(footage)) for part, values in scores.parts().items()}
 
     def _between(self, footage: Footage, values: np.ndarray) -> np.ndarray:
         """Scores of all frames from those of the evaluated ones."""
@@ -305,13 +286,16 @@ class LocalMemory(Model):
                  "appearance": self._between(footage, raw["appearance"])}
         return parts, {part: fitted.calibrations[part](values) for part, values in parts.items()}, alone
 
-    def _scores(self, footage: Footage, raw: dict[str, np.ndarray], distances: dict[str, np.ndarray]) -> Scores:
+    def _frame_scores(self, footage: Footage, table: ActorTable, scores: ActorScores) -> Scores:
+        """Sum of the parts' rarities in every frame; with the parts, the largest distance to each bank, too."""
         rarities = self._require().rarities
-        parts, z, alone = self._parts(footage, raw)
+        parts, z, alone = self._parts(footage, self._raw(footage, table, scores))
         total = sum(rarities[p](z[p], 1.0 if p == "motion" else self.config.common) for p in PARTS)
+        position = table.position[scores.rows]
+        parts |= {f"appearance.seed{b}": self._between(footage, frame_maxima(d, position, len(footage)))
+                  for b, d in enumerate(scores.distances)}
         # a part in which nothing differs (nobody moves, nobody is there) ranks nothing and has no file
-        parts = {n: v for n, v in (parts | distances).items() if len(v) < 2 or v.min() < v.max()}
-        return Scores(total, alone, parts)
+        return Scores(total, alone, {n: v for n, v in parts.items() if len(v) < 2 or not is_constant(v)})
 
     # ---- files --------------------------------------------------------------------------------------------
 
@@ -349,13 +333,6 @@ class LocalMemory(Model):
         model.about = {k: v for k, v in card.items()
                        if k not in ("model", "version", "config", "seed", "sha256", "bytes")}
         return model
-
-
-def _at(rows: np.ndarray, values: np.ndarray, table: ActorTable) -> np.ndarray:
-    """Values of some rows of the table as those of all, NaN elsewhere."""
-    out = np.full(len(table), np.nan)
-    out[rows] = values
-    return out
 
 
 def _usual(calibration: Calibration) -> float:

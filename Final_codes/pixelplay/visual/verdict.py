@@ -74,7 +74,8 @@ def judge(run: RunFolder) -> Verdict:
             return Verdict("Nothing unusual found", sentence, () if normal else None)
         if normal:  # labelled, and all of it normal
             return Verdict(count(len(run.events), "false alarm"), sentence, (), tuple(run.events))
-        return Verdict(f"{alarms} in {duration(len(run.test) / run.fps)} of footage", sentence)
+        return Verdict(f"{alarms} in {duration(len(run.test) / run.fps)} of footage",
+                       f"Scored: {count(len(run.videos()), 'video')}. {false_alarm_rate(run)}")
     anomalies = tuple(a for t in run.tracks for a in anomalies_of(t, run.events, round(run.fps / 2)))
     touching = {e for a in anomalies for e in a.found_by}
     wrong = tuple(e for e in run.events if e not in touching)
