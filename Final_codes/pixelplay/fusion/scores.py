@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pixelplay.calibration import is_constant
 from pixelplay.data.ids import Ids
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import check as check_content
@@ -56,17 +57,16 @@ def check(values: np.ndarray, ids: Ids, expected_ids: Ids | None, source: str) -
     if bad.any():
         raise PixelPlayError(f"{source}: score of Id {ids[bad][0]} is {values[bad][0]} ({int(bad.sum())} such rows)",
                              expected="finite numbers only", mend="run the model again; see its log for the frame")
-    if len(values) > 1 and values.min() == values.max():
+    if len(values) > 1 and is_constant(values):
         raise PixelPlayError(f"{source}: every score is {values[0]}", expected="scores that differ between frames",
                              mend="a constant ranks nothing: check that the model was trained")
 
 
 def check_ids(ids: Ids, expected_ids: Ids, source: str) -> None:
     """Raise PixelPlayError unless `ids` are exactly `expected_ids`, each once, in that order."""
-    ids = np.asarray(ids, dtype=object)
-    if same_ids(ids, expected_ids):
+    ids, expected = np.asarray(ids, dtype=object), np.asarray(expected_ids, dtype=object)
+    if same_ids(ids, expected):
         return
-    expected = np.asarray(expected_ids, dtype=object)
     index = pd.Index(ids)
     if index.has_duplicates:
         twice = index[index.duplicated()]
@@ -85,10 +85,9 @@ def check_ids(ids: Ids, expected_ids: Ids, source: str) -> None:
                              mend="sort the rows like the manifest or the sample submission")
 
 
-def same_ids(ids: np.ndarray, expected_ids: Ids) -> bool:
+def same_ids(ids: np.ndarray, expected: np.ndarray) -> bool:
     """Whether (N,) Ids, all different, are the expected ones in their order. False may also mean that this could not
     be told cheaply: `check_ids` then decides, and finds the words."""
-    expected = np.asarray(expected_ids, dtype=object)
     if len(ids) != len(expected) or not (ids == expected).all():
         return False
     # a table of all Ids would take more memory than their hashes, of which strings keep their own
@@ -132,7 +131,7 @@ def read_table(path: Path, expected_ids: Ids | None = None) -> tuple[np.ndarray,
     path = Path(path)
     check_content(path)
     plain = read_plain(path)
-    if plain is not None and (expected_ids is None or same_ids(plain[0], expected_ids)):
+    if plain is not None and (expected_ids is None or same_ids(plain[0], np.asarray(expected_ids, dtype=object))):
         return plain
     table = read_strings(path)
     found = diagnose(table, expected_ids, path)

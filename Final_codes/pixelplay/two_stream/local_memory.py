@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from pixelplay import distributed
-from pixelplay.calibration import Calibration, calibrate
+from pixelplay.calibration import Calibration, calibrate, is_constant
 from pixelplay.cards import config_of, well_formed
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
@@ -295,7 +295,7 @@ class LocalMemory(Model):
         parts |= {f"appearance.seed{b}": self._between(footage, frame_maxima(d, position, len(footage)))
                   for b, d in enumerate(scores.distances)}
         # a part in which nothing differs (nobody moves, nobody is there) ranks nothing and has no file
-        return Scores(total, alone, {n: v for n, v in parts.items() if len(v) < 2 or v.min() < v.max()})
+        return Scores(total, alone, {n: v for n, v in parts.items() if len(v) < 2 or not is_constant(v)})
 
     # ---- files --------------------------------------------------------------------------------------------
 
