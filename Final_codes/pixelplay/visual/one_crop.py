@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -16,8 +17,6 @@ from pixelplay.two_stream.local_memory import LocalMemory
 from pixelplay.two_stream.memory import nearest
 from pixelplay.two_stream.scoring import Rarity
 from pixelplay.visual import style
-from pixelplay.visual.annotate import draw_boxes
-from pixelplay.visual.people import Box
 from pixelplay.visual.run_folder import RunFolder
 
 NEAREST = 3
@@ -80,7 +79,8 @@ def crop_way(way: Way) -> Figure:
     figure = style.new_figure(14, 3.6, photo=True)
     parts = figure.subfigures(1, 5, width_ratios=[2.2, 1.2, 1.5, 1.6, 2])
     drawn = np.ascontiguousarray(way.frame).copy()
-    draw_boxes(drawn, [Box(tuple(map(float, way.box)), way.deviations)])
+    (x0, y0), (x1, y1) = way.box.reshape(2, 2).round().astype(int).tolist()
+    cv2.rectangle(drawn, (x0 - 2, y0 - 2), (x1 + 2, y1 + 2), style.rgb(style.VERMILLION), 2)
     style.picture(parts[0].subplots(), drawn, f"1. actor, frame {way.title}")
     style.picture(parts[1].subplots(), way.crop, "2. its crop")
     axes = parts[2].subplots()
@@ -100,7 +100,7 @@ def crop_way(way: Way) -> Figure:
     z = np.linspace(min(-2.0, way.deviations), top, 200)
     axes.plot(z, way.rarity(z, way.common), color=style.BLUE, lw=1.5)
     axes.plot([way.deviations], way.rarity(np.array([way.deviations]), way.common), "o", color=style.VERMILLION)
-    style.tidy(axes, x="deviations above what is usual where it stands", y="-log10 of the share of training frames",
+    style.tidy(axes, x="deviations above usual", y="rarity among training frames",
                title=f"5. rarity {float(way.rarity(np.array([way.deviations]), way.common)[0]):.1f}")
     axes.grid(alpha=0.3)
     return figure
