@@ -28,7 +28,7 @@ def _in(folder: str, names: str) -> tuple[str, ...]:
 
 
 SCENES = _in("scenes", "cameras description grouping medians")
-FLOW = _in("flow", "dense partners step")
+FLOW = _in("flow", "dense references step")
 EMBEDDING = _in("two_stream", "backbones features")
 MEMORY = _in("two_stream", "coreset greedy memory scoring")
 AUTOENCODER = (*_in("autoencoders", "augment base blocks parts scorer statistics trainer windows"), *SCENES)
@@ -37,8 +37,8 @@ ARTEFACTS = {
     "sample": Artefact(3, ("data/corruption.py", *_in("sample", "actors dataset scene script"))),
     "noise": Artefact(1, ("repair/noise.py",)),
     "norms": Artefact(1, (*_in("repair", "background geometry noise norms orientation timeline"), *SCENES)),
-    "repair": Artefact(10, _in("repair", "denoise geometry mend neighbours noise orientation plan reliability stage "
-                                         "timeline")),
+    "repair": Artefact(10, _in("repair", "denoise geometry neighbours noise orientation plan reliability repairer "
+                                         "stage timeline")),
     "speed": Artefact(3, ("flow/speed.py", *FLOW, *SCENES)),
     "actors": Artefact(4, (*_in("two_stream", "actor_table actors detectors foreground motion"), *FLOW,
                            *_in("scenes", "grouping lighting medians"))),
@@ -49,7 +49,7 @@ ARTEFACTS = {
 MODELS = {
     "global_memory": ("two_stream/global_memory.py", *EMBEDDING, *MEMORY),
     "local_memory": (*_in("two_stream", "actor_files actor_scores local_config local_files local_memory motion "
-                                        "thumbnails tracks usual"), *EMBEDDING, *MEMORY),
+                                        "thumbnails tracks quantiles"), *EMBEDDING, *MEMORY),
     **{name: (f"autoencoders/{name}.py", *AUTOENCODER) for name in ("stae", "roadmap", "unet", "joint")},
 }
 """Model -> modules that decide its weights and scores; the version is the class's own (`Model.version`)."""
