@@ -29,7 +29,7 @@ from weights import make_weights
 
 sys.path.insert(0, str(REPOSITORY / "Final_codes" / "notebook_sources"))
 
-import build  # noqa: E402  lies beside the notebooks' sources
+import build
 
 HERE = Path(__file__).resolve().parent
 VENV = Path(sys.prefix)
