@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         if first is None:
             if source.given_up:
                 return GIVEN_UP
-            raise PixelPlayError(f"{source.shown} gave no frame", mend="check that it plays in another program")
+            raise PixelPlayError(f"{source.shown} gave no frame", hint="check that it plays in another program")
         started = time.perf_counter()
         with Outputs(args.output, scorer, source.started) as out:
             _watch([first], frames, source, scorer, out, args.seconds)

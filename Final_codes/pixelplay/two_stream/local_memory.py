@@ -1,7 +1,7 @@
 """Local stream: does any actor look or move like no normal one?
 
 Reads `Footage`; finds actors (`actor_table`), embeds their crops, measures each crop's distance to memory banks of
-training crops, and compares distance and speed with what is usual where the actor stands (`usual.py`). Each part is
+training crops, and compares distance and speed with what is usual where the actor stands (`quantiles.py`). Each part is
 calibrated on held-out training videos; the score is the sum of their rarities there (see `scoring.Rarity`), in which
 looks that are common there count for little. With the scores comes what was found out about every actor (boxes,
 z-scores, reasons, nearest training crop), for the report.
@@ -25,11 +25,11 @@ from pixelplay.calibration import Calibration, calibrate
 from pixelplay.cards import config_of, well_formed
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
-from pixelplay.flow.partners import partners
+from pixelplay.flow.references import reference_frames
 from pixelplay.model import Forecast, Model, Scores
 from pixelplay.pretrained import Needs
 from pixelplay.two_stream.actor_files import actor_arrays
-from pixelplay.two_stream.actor_table import ActorTable, Scene, actor_table, evaluated_frames, probe_scene
+from pixelplay.two_stream.actor_table import ActorTable, Scene, actor_table, embedded_frames, probe_scene
 from pixelplay.two_stream.actors import ActorRules, crop
 from pixelplay.two_stream.backbones import Backbone, backbone_needs, load_backbone
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
@@ -44,7 +44,7 @@ from pixelplay.two_stream.motion import SpeedModel, fit_speeds
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima
 from pixelplay.two_stream.thumbnails import Thumbnails
 from pixelplay.two_stream.tracks import link_actors, track_mean
-from pixelplay.two_stream.usual import ANYWHERE, NEARBY, fit_usual
+from pixelplay.two_stream.quantiles import ANYWHERE, NEARBY, fit_quantiles
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class LocalMemory(Model):
     def fit(self, train: Footage, folder: Path) -> None:
         """Learn background, usual speeds and crops; calibrate on videos held out in turn."""
         if len(train) == 0:
-            raise PixelPlayError("there is no training frame", mend="give a folder of anomaly-free videos")
+            raise PixelPlayError("there is no training frame", hint="give a folder of anomaly-free videos")
         c, folder = self.config, Path(folder)
         size = analysis_size(train.full_size, c.longest)
         scene = probe_scene(train, fit_background(train, size), tolerance=c.tolerance, directions=c.directions)
@@ -125,7 +125,7 @@ class LocalMemory(Model):
         fold = folds(videos)
         near, _ = self._nearest(features, fold, crops, picks, fold)
         known, strange = np.isfinite(near).all(0), np.full(len(rows), np.nan)
-        usual, strange[known] = fit_usual(near.T[known], actors.take(rows[known]), videos[known], APPEARANCE_KERNELS)
+        usual, strange[known] = fit_quantiles(near.T[known], actors.take(rows[known]), videos[known], APPEARANCE_KERNELS)
         by_actor = {"motion": motion, "appearance": _at(rows, strange, table)}
         raw = self._frames(train, table, by_actor)
         calibrations = {part: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1),
@@ -196,7 +196,7 @@ class LocalMemory(Model):
         known = self.about.get("weights_hash")
         if known and known != net.weights_hash:
             raise PixelPlayError(f"the banks were made with {c.backbone} weights {known}, these are {net.weights_hash}",
-                                 mend="give the weights the model was fitted with, or fit it again")
+                                 hint="give the weights the model was fitted with, or fit it again")
         return net
 
     @functools.cached_property
@@ -215,7 +215,7 @@ class LocalMemory(Model):
 
     def _require(self) -> LocalFit:
         if self.fitted is None:
-            raise PixelPlayError("the local memory has not been fitted", mend="call fit or load first")
+            raise PixelPlayError("the local memory has not been fitted", hint="call fit or load first")
         return self.fitted
 
     def _table(self, footage: Footage, folder: Path, scene: Scene) -> ActorTable:
@@ -226,7 +226,7 @@ class LocalMemory(Model):
     def _features(self, footage: Footage, folder: Path, table: ActorTable) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the table whose crops are embedded, and their (n, dim) features."""
         c = self.config
-        rows = np.flatnonzero(evaluated_frames(footage, c.stride, c.tolerance)[table.position])
+        rows = np.flatnonzero(embedded_frames(footage, c.stride, c.tolerance)[table.position])
         features = crop_features(footage, table.position[rows], table.boxes[rows],
                                  functools.partial(crop, pad=c.pad), self.backbone, folder / "cache",
                                  parameters={"pad": c.pad, "square": 224}, batch_size=c.batch)
@@ -288,7 +288,7 @@ class LocalMemory(Model):
 
     def _between(self, footage: Footage, values: np.ndarray) -> np.ndarray:
         """Scores of all frames from those of the evaluated ones."""
-        evaluated = evaluated_frames(footage, self.config.stride, self.config.tolerance)
+        evaluated = embedded_frames(footage, self.config.stride, self.config.tolerance)
         # nobody there is the least that can happen, not an unknown
         return fill_between(np.nan_to_num(values, nan=0.0), evaluated, footage.videos, footage.frames,
                             self.config.tolerance)
@@ -299,7 +299,7 @@ class LocalMemory(Model):
         fitted = self._require()
         # a frame cut off from its neighbours shows no motion to measure, which is not the same as standing still
         scene = fitted.scene
-        alone = partners(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance) < 0
+        alone = reference_frames(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance) < 0
         parts = {"motion": fill_missing(np.nan_to_num(raw["motion"], nan=0.0), alone, footage.videos, footage.frames,
                                         _usual(fitted.calibrations["motion"])),
                  "appearance": self._between(footage, raw["appearance"])}
@@ -308,7 +308,7 @@ class LocalMemory(Model):
     def _scores(self, footage: Footage, raw: dict[str, np.ndarray], distances: dict[str, np.ndarray]) -> Scores:
         rarities = self._require().rarities
         parts, z, alone = self._parts(footage, raw)
-        total = sum(rarities[p](z[p], 1.0 if p == "motion" else self.config.common) for p in PARTS)
+        total = sum(rarities[p](z[p], 1.0 if p == "motion" else self.config.bulk_weight) for p in PARTS)
         # a part in which nothing differs (nobody moves, nobody is there) ranks nothing and has no file
         parts = {n: v for n, v in (parts | distances).items() if len(v) < 2 or v.min() < v.max()}
         return Scores(total, alone, parts)
