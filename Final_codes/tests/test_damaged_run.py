@@ -48,7 +48,8 @@ def test_everything_results_depend_on_is_sealed(finished):
     kept = {str(p.relative_to(finished[0] / "smoke")) for p in finished[0].rglob("*") if p.is_file()}
     free = {n for n in kept - names if not n.endswith(".digest")}
     assert {n for n in free if "curve.csv" not in n and "key.txt" not in n} == {
-        ".lock", "ensemble.json", "submission.csv", "submission_quad_ensemble.csv", "submission_two_stream.csv"}
+        ".lock", "01_frame_extraction/layout.json", "ensemble.json", "submission.csv",
+        "submission_quad_ensemble.csv", "submission_two_stream.csv"}
     assert len(names) > 40
 
 
