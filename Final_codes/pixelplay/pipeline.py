@@ -577,7 +577,8 @@ class Run:
         config = self.configs[name]
         return {"model": name, "config": dataclasses.asdict(config), "config_hash": config_hash(config),
                 "profile": self.options.profile, "smoke": self.smoke, "seed": self.options.seed,
-                "hardware": hardware().name, "dtype": hardware().dtype, "git": git_revision(), "versions": versions()}
+                "hardware": hardware().name, "dtype": hardware().dtype, "threads": hardware().threads,
+                "git": git_revision(), "versions": versions()}
 
     def _write(self, name: str, model: Model, key: str, test: Footage, scores: Scores) -> None:
         from pixelplay.two_stream.actor_files import write_actors
@@ -595,6 +596,7 @@ class Run:
             "seed": fit["seed"], "data_fingerprint": test.fingerprint, "train_fingerprint": fit["train_fingerprint"],
             "filled": {"rule": "nearest valid score", "ids": test.ids[scores.filled].tolist()},
             "seconds": round(self.seconds[name], 3), "hardware": hardware().name, "dtype": hardware().dtype,
+            "threads": hardware().threads,
             "git": git_revision(), "versions": versions()})
 
     def _write_receipt(self, submissions: dict[str, Path]) -> None:

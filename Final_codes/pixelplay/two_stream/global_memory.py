@@ -29,7 +29,7 @@ from pixelplay.two_stream.backbones import Backbone, backbone_needs, load_backbo
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
 from pixelplay.two_stream.features import frame_features
 from pixelplay.two_stream.greedy import Chosen
-from pixelplay.two_stream.memory import MemoryBank, leave_one_video_out
+from pixelplay.two_stream.memory import MemoryBank, folds, leave_one_video_out
 
 log = logging.getLogger(__name__)
 
@@ -125,8 +125,15 @@ class GlobalMemory(Model):
         """Embed the training frames, build and calibrate the banks. Features in `folder` are kept and used again."""
         if len(train) == 0:
             raise PixelPlayError("there is no training frame", hint="give a folder of anomaly-free videos")
+        allowed, groups = self._allowed(train), folds(train.videos, self.config.folds)
+        if len(np.unique(groups[allowed])) < 2 <= len(np.unique(groups)):
+            where = ", ".join(dict.fromkeys(train.videos[allowed].astype(str)))
+            raise PixelPlayError(
+                f"all readable training frames ({int(allowed.sum())} of {len(train)}) lie in one part of the training "
+                f"footage (video {where}), so none can be held out and scored by the others",
+                expected="readable frames in two training videos or more",
+                hint="give more anomaly-free footage, or leave out the training videos that cannot be read")
         features = self._features(train, folder)
-        allowed = self._allowed(train)
         self.banks = [self._build(features, train.videos, allowed, member) for member in range(self.config.seeds)]
         self.calibrations = [calibrate(d, log=True, low=-HIGH, high=HIGH)
                              for d in self._held_out_distances(train, folder)]
