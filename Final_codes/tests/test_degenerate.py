@@ -104,8 +104,6 @@ def small(name):
 @pytest.mark.parametrize("kind", FOOTAGE)
 @pytest.mark.parametrize("name", MODELS)
 def test_scores_are_finite_or_the_error_says_what_is_missing(name, kind, tmp_path):
-    if name == "local_memory" and kind.startswith("one readable"):
-        pytest.xfail("one readable training frame in all: the local memory does not yet say that this is the cause")
     (train, test), model = FOOTAGE[kind], small(name)
     try:
         model.fit(train, tmp_path)

@@ -125,14 +125,12 @@ class GlobalMemory(Model):
         """Embed the training frames, build and calibrate the banks. Features in `folder` are kept and used again."""
         if len(train) == 0:
             raise PixelPlayError("there is no training frame", hint="give a folder of anomaly-free videos")
-        allowed, groups = self._allowed(train), folds(train.videos, self.config.folds)
-        if len(np.unique(groups[allowed])) < 2 <= len(np.unique(groups)):
-            where = ", ".join(dict.fromkeys(train.videos[allowed].astype(str)))
+        allowed = self._allowed(train)
+        if len(np.unique(self._groups(train)[allowed])) < 2 <= len(train):
             raise PixelPlayError(
-                f"all readable training frames ({int(allowed.sum())} of {len(train)}) lie in one part of the training "
-                f"footage (video {where}), so none can be held out and scored by the others",
-                expected="readable frames in two training videos or more",
-                hint="give more anomaly-free footage, or leave out the training videos that cannot be read")
+                f"{int(allowed.sum())} of {len(train)} training frames can be read, so none can be held out and scored "
+                "by the others", expected="two readable training frames or more",
+                hint="give more anomaly-free footage, or check that the download finished")
         features = self._features(train, folder)
         self.banks = [self._build(features, train.videos, allowed, member) for member in range(self.config.seeds)]
         self.calibrations = [calibrate(d, log=True, low=-HIGH, high=HIGH)
@@ -172,7 +170,7 @@ class GlobalMemory(Model):
             features = self._features(train, folder)
             self._held_out = stamp, [
                 leave_one_video_out(features, train.videos, self._builder(features, train, member),
-                                    limit=self.config.folds) for member in range(self.config.seeds)]
+                                    groups=self._groups(train)) for member in range(self.config.seeds)]
         return self._held_out[1]
 
     def _scores(self, distances: list[np.ndarray]) -> Scores:
@@ -203,6 +201,13 @@ class GlobalMemory(Model):
         """(N,) bool: training frames that may enter a bank."""
         allowed = (np.arange(len(train)) % self.config.stride == 0) & (train.reliability >= 0.5)
         return allowed if allowed.any() else np.ones(len(train), dtype=bool)
+
+    def _groups(self, train: Footage) -> np.ndarray:
+        """(N,) frames to hold out together (see `folds`); -1 for those of videos that no frame can be read of."""
+        known = np.isin(train.videos.astype(str), np.unique(train.videos[self._allowed(train)].astype(str)))
+        groups = np.full(len(train), -1, np.int64)
+        groups[known] = folds(train.videos[known], self.config.folds)
+        return groups
 
     def _builder(self, features: np.ndarray, train: Footage, member: int) -> Callable[[np.ndarray], MemoryBank]:
         """Rows of `train` -> one member's bank of them."""

@@ -106,6 +106,10 @@ class LocalMemory(Model):
         """Learn background, usual speeds and crops; calibrate on videos held out in turn."""
         if len(train) == 0:
             raise PixelPlayError("there is no training frame", hint="give a folder of anomaly-free videos")
+        if (readable := int((train.reliability > 0).sum())) < 2:
+            raise PixelPlayError(f"{readable} of {len(train)} training frames can be read, so nothing can be learnt of "
+                                 "how actors move and look", expected="two readable training frames or more",
+                                 hint="give more anomaly-free footage, or check that the download finished")
         c, folder = self.config, Path(folder)
         background = fit_background(train, analysis_size(train.full_size, c.longest))
         scene = probe_scene(train, background, tolerance=c.tolerance, directions=c.directions)
