@@ -14,8 +14,10 @@ from pixelplay.registry import MODELS
 
 HOME = Path(__file__).parents[1] / "Final_models"
 KNOWN = {
-    "avenue": {"global_memory": 16.63, "local_memory": 0.01, "stae": 1.03, "roadmap": 0.97, "unet": 0.85, "joint": 0.45},
-    "ped2": {"global_memory": 22.94, "local_memory": 8.44, "stae": 4.55, "roadmap": 4.07, "unet": 4.55, "joint": 4.65},
+    "avenue": {"global_memory": 16.63, "local_memory": 0.01, "stae": 1.03, "roadmap": 0.97, "unet": 0.85,
+               "joint": 0.45},
+    "ped2": {"global_memory": 22.94, "local_memory": 8.44, "stae": 4.55, "roadmap": 4.07, "unet": 4.55,
+             "joint": 4.65},
 }
 """Median raw score of a moving synthetic scene by each model; bfloat16 and float32 differ by some percent."""
 LOGGED = ("stae", "roadmap", "unet", "joint")
