@@ -23,8 +23,9 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.files import write_text
 from pixelplay.registry import MODELS, model_class, model_title
 from pixelplay.visual import overlays, plots, style
-from pixelplay.visual.report import render_video, write_report
+from pixelplay.visual.report import write_report
 from pixelplay.visual.run_folder import RunFolder
+from pixelplay.visual.run_video import render_video
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Picture:
 def pictures() -> list[Picture]:
     """All figures a run can give, in the gallery's order."""
     found = [
-        Picture("timeline.png", "Scores", "The loudest test video: each model thin, the final score bold, the labelled "
+        Picture("timeline.png", "Scores", "The highest test video: each model thin, the final score bold, the labelled "
                 "anomaly shaded, repaired frames marked below, and what the camera saw at the peaks.", plots.timeline),
         Picture("timelines.png", "Scores", "Every test video on one scale: where the black line leaves the dashed "
                 "threshold, an event begins.", plots.timelines),
@@ -58,9 +59,9 @@ def pictures() -> list[Picture]:
                 "anomalous frames to the right.", plots.histograms),
         Picture("correlation.png", "Scores", "How far the models rank the frames alike: an ensemble gains from members "
                 "that disagree.", plots.correlation),
-        Picture("actors.jpg", "Why", "The loudest actor of the sample with its reason, beside the training actor it "
+        Picture("actors.jpg", "Why", "The highest actor of the sample with its reason, beside the training actor it "
                 "was compared with.", plots.actors),
-        Picture("nearest.jpg", "Why", "The loudest actor of each event above the training actor it was nearest to: "
+        Picture("nearest.jpg", "Why", "The highest actor of each event above the training actor it was nearest to: "
                 "it is odd because nothing in the memory is nearer.", plots.nearest),
         Picture("memory.png", "Why", "What the global memory remembers: training features, the coreset picked from "
                 "them, and test features by their score.", plots.memory),
@@ -162,7 +163,7 @@ def write_gallery(finished: RunFolder, folder: Path, numbers: dict[str, RunFolde
 
 
 def _report_pictures(finished: RunFolder, folder: Path) -> list[tuple[str, str, str]]:
-    """Screens of the report and the loudest video, annotated."""
+    """Screens of the report and the highest video, annotated."""
     if not finished.tracks:
         return []
     entries = []
@@ -170,11 +171,11 @@ def _report_pictures(finished: RunFolder, folder: Path) -> list[tuple[str, str, 
     for name, image in shots.items():
         style.save_picture(image, folder / f"report_{name}.jpg", quality=80)
         entries.append((f"report_{name}.jpg", "Report", f"The report of the sample run on a {name}."))
-    loudest = int(np.argmax([t.final.max() for t in finished.tracks]))
-    name, rows = finished.videos()[loudest]
+    highest = int(np.argmax([t.final.max() for t in finished.tracks]))
+    name, rows = finished.videos()[highest]
     render_video(finished, name, rows, folder / "annotated.mp4", overlays.heat_function(finished),
-                 finished.people, side_files=False, quality=30)
-    entries.append(("annotated.mp4", "Report", "The loudest test video, annotated: heat, actors, running score."))
+                 finished.people, quality=30)
+    entries.append(("annotated.mp4", "Report", "The highest-scoring test video with heat, actors and score."))
     return entries
 
 
