@@ -26,9 +26,9 @@ from pixelplay.environment import default_output, hardware, limit_threads
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import clear_errors
 from pixelplay.fusion.events import Event, EventStream
-from pixelplay.live import VIDEO, LiveScorer, Scored
-from pixelplay.live_source import Source
-from pixelplay.visual.live_video import LiveVideo
+from pixelplay.watch.scorer import VIDEO, LiveScorer, Scored
+from pixelplay.watch.source import Source
+from pixelplay.watch.video import LiveVideo
 
 log = logging.getLogger(__name__)
 

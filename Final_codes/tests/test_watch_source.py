@@ -19,12 +19,13 @@ import pytest
 from media import write_video
 from mjpeg_server import MjpegServer, picture
 
-from pixelplay import live_command, live_source
 from pixelplay.cli import main
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.events import Threshold
-from pixelplay.live import Scored
-from pixelplay.live_source import Lost, Source, masked
+from pixelplay.watch import command as live_command
+from pixelplay.watch import source as live_source
+from pixelplay.watch.scorer import Scored
+from pixelplay.watch.source import Lost, Source, masked
 
 GOOD = [picture(10 * i) for i in range(20)]
 MEASURED = Source._measure
@@ -161,7 +162,7 @@ class FakeScorer:
 @pytest.fixture
 def fake(monkeypatch, tmp_path):
     monkeypatch.setattr(live_command, "LiveScorer", FakeScorer)
-    monkeypatch.setattr(live_command, "RunFolder", lambda folder: None)
+    monkeypatch.setattr(live_command.Detector, "find", lambda folder: None)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -219,10 +220,10 @@ def test_an_error_keeps_the_recording_and_the_open_event(fake, monkeypatch):
 KILLED = """
 import os, sys
 sys.path[:0] = {path!r}
-import test_live_source as t
-from pixelplay import live_command
+import test_watch_source as t
+from pixelplay.watch import command as live_command
 from pixelplay.cli import main
-live_command.LiveScorer, live_command.RunFolder = t.FakeScorer, lambda folder: None
+live_command.LiveScorer, live_command.Detector.find = t.FakeScorer, lambda folder: None
 real = t.FakeScorer.push
 def push(self, number, frame):
     if number == 180:

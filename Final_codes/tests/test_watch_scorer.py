@@ -15,11 +15,11 @@ from pixelplay.detector import Detector
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import fuse
-from pixelplay.live import LiveScorer
-from pixelplay.live_source import Source
 from pixelplay.pipeline import Options, Run
 from pixelplay.sample.dataset import make_sample
 from pixelplay.visual.run_folder import RunFolder
+from pixelplay.watch.scorer import LiveScorer
+from pixelplay.watch.source import Source
 
 MODELS = ("local_memory", "stae", "unet")
 
