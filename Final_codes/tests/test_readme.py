@@ -265,7 +265,7 @@ KNOWN: list[tuple[str, Callable[[World, str], None]]] = [
     (r"%run pixel-play/Final_codes/ensemble\.py", kaggle_ensemble),
     (r"python Final_codes/run_all\.py --train normal_videos --test new_videos", own_videos),
     (r"pixelplay watch-file new_videos/door\.mp4 --scores outputs --output door_annotated\.mp4", watch_file),
-    (r"pixelplay watch (0|rtsp://address/of/camera) --run outputs( --output watched\.mp4| --models unet joint)",
+    (r"pixelplay watch (0|rtsp://address/of/camera) --run outputs( --record watched\.mp4| --models unet joint)",
      watch_camera),
     (r"python Final_codes/run_all\.py --data ped2 --labels ped2/frame_labels\.csv", known_dataset),
     (r"pixelplay evaluate --scores outputs/submission\.csv --labels ped2/frame_labels\.csv", evaluate),
