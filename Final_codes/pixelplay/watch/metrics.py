@@ -50,16 +50,17 @@ class Metrics:
     """
 
     def __init__(self, port: int, folder: Path, names: Sequence[str]):
-        self.client = require_package("prometheus_client", by="--metrics (pip install prometheus-client)")
+        client = require_package("prometheus_client", by="--metrics (pip install prometheus-client)")
+        self.core = require_package("prometheus_client.core", by="--metrics")
         self.folder, self.names = folder, names
-        registry = self.client.CollectorRegistry()
+        registry = client.CollectorRegistry()
         registry.register(self)
         outer = self
 
         class Answer(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 if self.path == "/metrics":
-                    self._send(200, outer.client.CONTENT_TYPE_LATEST, outer.client.generate_latest(registry))
+                    self._send(200, client.CONTENT_TYPE_LATEST, client.generate_latest(registry))
                 elif self.path == "/health":
                     found = statuses(outer.folder, outer.names)
                     well = all(map(healthy, found.values()))
@@ -96,8 +97,7 @@ class Metrics:
     def collect(self) -> Iterator[Any]:
         """The metrics, as prometheus-client asks for them."""
         found = statuses(self.folder, self.names)
-        core = self.client.core
-        for table, family in ((COUNTERS, core.CounterMetricFamily), (GAUGES, core.GaugeMetricFamily)):
+        for table, family in ((COUNTERS, self.core.CounterMetricFamily), (GAUGES, self.core.GaugeMetricFamily)):
             for key, words in table.items():
                 metric = family(f"pixelplay_{key.removesuffix('_s')}" + ("_seconds" if key.endswith("_s") else ""),
                                 words, labels=["camera"])
@@ -105,7 +105,7 @@ class Metrics:
                     if status.get(key) is not None:
                         metric.add_metric([name], status[key])
                 yield metric
-        up = core.GaugeMetricFamily("pixelplay_up", "1 where a camera's scores are up to date", labels=["camera"])
+        up = self.core.GaugeMetricFamily("pixelplay_up", "1 where a camera's scores are up to date", labels=["camera"])
         for name, status in found.items():
             up.add_metric([name], float(healthy(status)))
         yield up
