@@ -83,8 +83,8 @@ def test_a_configuration_is_read_with_defaults(tmp_path):
      "an address such as https://host/path"),
     ('webhook = "https://example.org/S3cretPw"', 'webhook = "ftp://u:S3cretPw@x/y"', "[cameras.door.alarms 1] webhook",
      "an address such as https://host/path"),
-    ('webhook = "https://example.org/S3cretPw"', 'command = "no-such-program-here x"', "[cameras.door.alarms 1] command",
-     "no-such-program-here is not found"),
+    ('webhook = "https://example.org/S3cretPw"', 'command = "no-such-program-here x"',
+     "[cameras.door.alarms 1] command", "no-such-program-here is not found"),
     ('webhook = "https://example.org/S3cretPw"', "command = 'sh \"x'", "[cameras.door.alarms 1] command",
      "quotes closed"),
     ('webhook = "https://example.org/S3cretPw"', "", "[cameras.door.alarms 1]: names no receiver",
@@ -149,8 +149,8 @@ def test_a_camera_that_dies_is_started_again_and_one_that_is_done_is_not(tmp_pat
 GROUP = """
 import sys
 from pixelplay.watch.group import Group
-code = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (print('ended', flush=True), sys.exit(0)))"
-code += "; print('on', flush=True); time.sleep(600)"
+code = "import os, signal, sys, time; say = lambda text: os.write(1, text + b'\\n')"
+code += "; signal.signal(signal.SIGTERM, lambda *_: (say(b'ended'), sys.exit(0))); say(b'on'); time.sleep(600)"
 Group(["a", "b"], lambda name: [sys.executable, "-c", code]).run()
 """
 
