@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--runs", nargs="+", default=["sample=outputs"], metavar="NAME=DIR", help="finished runs")
     rows = [r for name, run in named(parser.parse_args().runs).items() for r in on_run(name, run)]
     if not rows:
-        raise PixelPlayError("no run with labels", mend="name finished runs after --runs")
+        raise PixelPlayError("no run with labels", hint="name finished runs after --runs")
     result = Path(__file__).with_suffix(".csv")
     every = write_rows(result, rows, keep="data")
     dots(every, title="The same features, banks and seeds").savefig(result.with_suffix(".png"),

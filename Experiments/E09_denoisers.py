@@ -29,7 +29,7 @@ from pixelplay.data.layouts import find_dataset
 from pixelplay.data.manifest import Manifest
 from pixelplay.data.reading import open_stream
 from pixelplay.repair.denoise import Denoiser
-from pixelplay.repair.neighbours import Lender
+from pixelplay.repair.neighbours import TemporalFusion
 from pixelplay.scenes.medians import pixel_median
 
 STEPS = 2500
@@ -96,7 +96,7 @@ def compare(name: str, manifest: Manifest) -> list[dict]:
     training = list(open_stream(manifest, "train")(picks))
     background = pixel_median(np.stack(training), np.uint8)
     network, seconds = train(training, background)
-    guided, lender, rng = Denoiser(background), Lender(), np.random.default_rng(1)
+    guided, fusion, rng = Denoiser(background), TemporalFusion(), np.random.default_rng(1)
     rows = []
     for middle in np.linspace(10, test_rows - 10, FRAMES).astype(int):
         window = list(open_stream(manifest, "test")(np.arange(middle - 3, middle + 4)))
@@ -125,8 +125,8 @@ def compare(name: str, manifest: Manifest) -> list[dict]:
                 "small network with background": lambda f=frame: network(f),
                 "guided by the background (kept)": lambda f=frame, s=sigma: guided(f, s),
                 "guided, then lent by clean neighbours (kept)":
-                    lambda f=frame, s=sigma, n=lent: lender(guided(f, s), n),
-                "guided, then lent from 3 frames before": lambda f=frame, s=sigma, n=late: lender(guided(f, s), n)}
+                    lambda f=frame, s=sigma, n=lent: fusion(guided(f, s), n),
+                "guided, then lent from 3 frames before": lambda f=frame, s=sigma, n=late: fusion(guided(f, s), n)}
             for method, work in methods.items():
                 start = time.process_time()
                 out = work()

@@ -29,7 +29,7 @@ from pixelplay.repair import noise
 from pixelplay.repair.background import learn_scenes
 from pixelplay.repair.denoise import Denoiser
 from pixelplay.repair.geometry import measure
-from pixelplay.repair.neighbours import Lender
+from pixelplay.repair.neighbours import TemporalFusion
 from pixelplay.repair.orientation import turned_features
 from pixelplay.repair.plan import change, references
 from pixelplay.repair.stage import open_footage, prepare
@@ -122,7 +122,7 @@ def cost(manifest: Manifest) -> list[dict]:
     small = np.stack([to_working(f, size) for f in frames])
     scenes = learn_scenes(small, np.arange(len(small)), np.array(["v"] * len(small), dtype=object))
     reference, templates = references(scenes)[0], scenes[0].templates
-    denoiser, lender = Denoiser(pixel_median(np.stack(frames), np.uint8)), Lender()
+    denoiser, fusion = Denoiser(pixel_median(np.stack(frames), np.uint8)), TemporalFusion()
 
     def look(i: int) -> None:
         noise.measure(frames[i])
@@ -135,7 +135,7 @@ def cost(manifest: Manifest) -> list[dict]:
     noisy = [jpeg(corrupt_frame(f, "noise", 37, frame_rng(0, str(i)))) for i, f in enumerate(frames)]
     rows = []
     for what, work in (("detection", look), ("denoising", lambda i: denoiser(noisy[i], 37.0)),
-                       ("lending", lambda i: lender(small[i], [small[i - 1], small[i - 2]])),
+                       ("lending", lambda i: fusion(small[i], [small[i - 1], small[i - 2]])),
                        ("yardstick: Gaussian blur, sigma 1", lambda i: cv2.GaussianBlur(frames[i], (0, 0), 1.0))):
         seconds = []
         for i in range(len(frames)):

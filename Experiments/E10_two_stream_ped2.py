@@ -68,7 +68,7 @@ def finished(run: Path, model: str, test: Footage, train: Footage) -> tuple[Scor
              if not p.stem.endswith(".train")}
     whole = read_scores(run / "scores" / f"{model}.csv", test.ids)
     if list(whole.train_ids) != list(train.ids):
-        raise PixelPlayError(f"{run} holds no training scores of these frames", mend="run it again on Ped2")
+        raise PixelPlayError(f"{run} holds no training scores of these frames", hint="run it again on Ped2")
     names = {name.removeprefix(f"{model}."): file for name, file in files.items()}
     return (Scores(whole.values, np.zeros(len(test), bool), {n: f.values for n, f in names.items()}),
             Scores(whole.train_values, np.zeros(len(train), bool),

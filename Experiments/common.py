@@ -25,7 +25,7 @@ def named(runs: Sequence[str]) -> dict[str, Path]:
         name, _, path = text.rpartition("=")
         if not (Path(path) / EXTRACTION / "manifest.csv").exists():
             raise PixelPlayError(f"{path} is no finished run", expected="an output folder of run_all.py",
-                                 mend="name runs like --runs ped2=outputs/ped2; make demo leaves one in outputs")
+                                 hint="name runs like --runs ped2=outputs/ped2; make demo leaves one in outputs")
         found[name or Path(path).name] = Path(path)
     return found
 

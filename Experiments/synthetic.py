@@ -95,7 +95,7 @@ def inject(footage: Footage, generator: np.random.Generator, *, kinds: Sequence[
     if not tracks:
         raise PixelPlayError(f"nothing moves for {SHORTEST} frames in {footage.name} footage of {len(footage)} frames",
                              expected="training videos with people or vehicles",
-                             mend="use --weights prior for this dataset")
+                             hint="use --weights prior for this dataset")
     events = _plan(footage, tracks, generator, kinds, share)
     pixels = footage.batch(np.arange(len(footage)))
     labels, names = np.zeros(len(footage), np.uint8), np.full(len(footage), "", dtype=object)

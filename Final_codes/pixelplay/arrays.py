@@ -66,7 +66,7 @@ def scratch_array(shape: tuple[int, ...], dtype: type, folder: Path | None = Non
             return np.memmap(stream, dtype, "r+", shape=shape)
 
 
-def read_array(path: Path, *, mapped: bool = False, mend: str = AGAIN) -> np.ndarray:
+def read_array(path: Path, *, mapped: bool = False, hint: str = AGAIN) -> np.ndarray:
     """Read or memory-map (read-only) an .npy file.
 
     Raises:
@@ -81,12 +81,12 @@ def read_array(path: Path, *, mapped: bool = False, mend: str = AGAIN) -> np.nda
                 return np.lib.format.open_memmap(path, mode="r")
         return np.load(path, allow_pickle=False)
     except FileNotFoundError:
-        raise PixelPlayError(f"{path} is missing", mend=mend) from None
+        raise PixelPlayError(f"{path} is missing", hint=hint) from None
     except (ValueError, EOFError, OSError) as cause:
-        raise PixelPlayError(f"{path} cannot be read: {cause}", expected="a complete .npy file", mend=mend) from cause
+        raise PixelPlayError(f"{path} cannot be read: {cause}", expected="a complete .npy file", hint=hint) from cause
 
 
-def read_arrays(path: Path, *, mend: str = AGAIN) -> dict[str, np.ndarray]:
+def read_arrays(path: Path, *, hint: str = AGAIN) -> dict[str, np.ndarray]:
     """Read all arrays of an .npz file; errors as in `read_array`."""
     path = Path(path)
     check(path)
@@ -94,10 +94,10 @@ def read_arrays(path: Path, *, mend: str = AGAIN) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as stored:
             return {k: stored[k] for k in stored.files}
     except FileNotFoundError:
-        raise PixelPlayError(f"{path} is missing", mend=mend) from None
+        raise PixelPlayError(f"{path} is missing", hint=hint) from None
     except (ValueError, EOFError, OSError, AttributeError, TypeError, zipfile.BadZipFile,
             zlib.error) as cause:
-        raise PixelPlayError(f"{path} cannot be read: {cause}", expected="a complete .npz file", mend=mend) from cause
+        raise PixelPlayError(f"{path} cannot be read: {cause}", expected="a complete .npz file", hint=hint) from cause
 
 
 def _allocate(path: Path) -> None:

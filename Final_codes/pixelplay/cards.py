@@ -35,7 +35,7 @@ def write_weights_and_card(folder: Path, content: bytes, about: dict[str, Any]) 
                seal=True)
 
 
-def read_card(folder: Path, *, model: str, version: int, mend: str = AGAIN) -> dict[str, Any]:
+def read_card(folder: Path, *, model: str, version: int, hint: str = AGAIN) -> dict[str, Any]:
     """The card of a folder's weights.
 
     Raises:
@@ -45,20 +45,20 @@ def read_card(folder: Path, *, model: str, version: int, mend: str = AGAIN) -> d
     card, weights = Path(folder) / CARD, Path(folder) / WEIGHTS
     if not card.exists() or not weights.exists():
         raise PixelPlayError(f"{folder} holds no weights of {model}", expected=f"{WEIGHTS} and {CARD}",
-                             mend="name a detector such as Final_codes/Final_models/ped2, or fit one")
+                             hint="name a detector such as Final_codes/Final_models/ped2, or fit one")
     about = read_json(card)
     if not isinstance(about, dict):
-        raise PixelPlayError(f"{card} holds no object", expected='{"model": ..., "version": ..., ...}', mend=mend)
+        raise PixelPlayError(f"{card} holds no object", expected='{"model": ..., "version": ..., ...}', hint=hint)
     if about.get("model") != model:
         raise PixelPlayError(f"{card} describes the model '{about.get('model')}'", expected=f"'{model}'",
-                             mend="name the folder of the right model")
+                             hint="name the folder of the right model")
     if about.get("version") != version:
         raise PixelPlayError(f"{card.parent} holds {model} weights of version {about.get('version')}",
-                             expected=f"version {version}", mend="train again, or use the release they came with")
+                             expected=f"version {version}", hint="train again, or use the release they came with")
     if sha256_of(weights) != about.get("sha256"):
-        raise PixelPlayError(f"{weights} is not the file its card describes (sha256 differs)", mend=mend)
+        raise PixelPlayError(f"{weights} is not the file its card describes (sha256 differs)", hint=hint)
     if type(about.get("seed", 0)) is not int:
-        raise PixelPlayError(f"{card}: the seed is {about['seed']!r}", expected="a whole number", mend=mend)
+        raise PixelPlayError(f"{card}: the seed is {about['seed']!r}", expected="a whole number", hint=hint)
     return about
 
 
@@ -71,7 +71,7 @@ def config_of(about: dict[str, Any], default: C) -> C:
 
 
 @contextlib.contextmanager
-def well_formed(folder: Path, *, mend: str = AGAIN) -> Iterator[None]:
+def well_formed(folder: Path, *, hint: str = AGAIN) -> Iterator[None]:
     """Around what takes a card and its tensors apart: what is absent or of another kind is a PixelPlayError."""
     card, weights = Path(folder) / CARD, Path(folder) / WEIGHTS
     try:
@@ -79,10 +79,10 @@ def well_formed(folder: Path, *, mend: str = AGAIN) -> Iterator[None]:
     except PixelPlayError as cause:
         if str(card.parent) in cause.problem:
             raise
-        raise PixelPlayError(f"{card}: {cause.problem}", expected=cause.expected, mend=cause.mend) from cause
+        raise PixelPlayError(f"{card}: {cause.problem}", expected=cause.expected, hint=cause.hint) from cause
     except SafetensorError as cause:
-        raise PixelPlayError(f"{weights} cannot be read: {cause}", mend=mend) from cause
+        raise PixelPlayError(f"{weights} cannot be read: {cause}", hint=hint) from cause
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as cause:
         words = f"it has no {cause}" if isinstance(cause, KeyError) else str(cause).splitlines()[-1].strip()
         raise PixelPlayError(f"{card} and {weights.name} do not describe a model: {words}",
-                             expected="the card and weights of one release", mend=mend) from cause
+                             expected="the card and weights of one release", hint=hint) from cause

@@ -37,7 +37,7 @@ def override(config: C, changes: dict[str, Any]) -> C:
         if key not in known:
             raise PixelPlayError(f"{type(config).__name__} has no setting '{key}'",
                                  expected="one of " + ", ".join(sorted(known)),
-                                 mend="check the spelling")
+                                 hint="check the spelling")
         new[key] = _as_type_of(known[key], value, f"{type(config).__name__}.{key}")
     return dataclasses.replace(config, **new)
 

@@ -80,28 +80,28 @@ class Detector:
         folder = Path(folder)
         if not (folder / ABOUT).exists():
             raise PixelPlayError(f"{folder} holds no {ABOUT}", expected="a detector that pixelplay fit made",
-                                 mend="pixelplay fit NORMAL_VIDEOS --output DETECTOR, or name "
+                                 hint="pixelplay fit NORMAL_VIDEOS --output DETECTOR, or name "
                                  "Final_codes/Final_models/avenue")
         about = read_json(folder / ABOUT)
         found = about.get("bundle") if isinstance(about, dict) else None
         if found != BUNDLE:
             raise PixelPlayError(f"{folder} is a detector of version {found}", expected=f"version {BUNDLE}",
-                                 mend="fit it again with this release, or use the release it was made with")
+                                 hint="fit it again with this release, or use the release it was made with")
         try:
             for name, digest in about["files"].items():
                 if not (folder / name).is_file() or sha256_of(folder / name) != digest:
                     raise PixelPlayError(f"{folder / name} is missing or is not the file that {ABOUT} names",
-                                         mend=AGAIN)
+                                         hint=AGAIN)
             unknown = [m for m in about["models"] if m not in MODELS]
             versions = {m: v for m, v in about["models"].items() if m in MODELS and model_class(m).version != v}
         except (KeyError, TypeError, AttributeError) as cause:
-            raise PixelPlayError(f"{folder / ABOUT} is no detector of this version: {cause!r}", mend=AGAIN) from cause
+            raise PixelPlayError(f"{folder / ABOUT} is no detector of this version: {cause!r}", hint=AGAIN) from cause
         if unknown or versions:
             raise PixelPlayError(f"{folder} was fitted with " + ", ".join(
                 [*(f"'{m}', which this release does not know" for m in unknown),
                  *(f"version {v} of {m}" for m, v in versions.items())]),
                 expected=", ".join(f"version {model_class(m).version} of {m}" for m in versions) or ", ".join(MODELS),
-                mend="fit it again with this release, or use the release it was made with")
+                hint="fit it again with this release, or use the release it was made with")
         return cls(folder, about)
 
     @classmethod

@@ -206,7 +206,7 @@ def ensure_requirements(requirements: Path) -> list[str]:
         if not missing or subprocess.run(command, check=False).returncode == 0:
             return missing
     raise PixelPlayError("these packages are missing and could not be installed: " + ", ".join(missing),
-                         mend="switch Internet on in the notebook's settings, or attach the dataset that "
+                         hint="switch Internet on in the notebook's settings, or attach the dataset that "
                               "`pixelplay fetch --to DIR` makes")
 
 

@@ -13,14 +13,14 @@ class PixelPlayError(Exception):
     Args:
         problem: what is wrong, naming the file or the Id.
         expected: what would have been right.
-        mend: what the user can do about it.
+        hint: what the user can do about it.
     """
 
-    def __init__(self, problem: str, *, expected: str = "", mend: str = ""):
-        self.problem, self.expected, self.mend = problem, expected, mend
+    def __init__(self, problem: str, *, expected: str = "", hint: str = ""):
+        self.problem, self.expected, self.hint = problem, expected, hint
         lines = [problem]
         if expected:
             lines.append(f"  expected: {expected}")
-        if mend:
-            lines.append(f"  mend:     {mend}")
+        if hint:
+            lines.append(f"  hint:     {hint}")
         super().__init__("\n".join(lines))

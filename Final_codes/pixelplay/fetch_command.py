@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.to / "dataset-metadata.json", json.dumps(metadata(), indent=2) + "\n")
     if failures:
         raise PixelPlayError("not everything could be fetched:\n  - " + "\n  - ".join(failures),
-                             mend=f"connect to the internet and call it again: what is in {args.to} is kept")
+                             hint=f"connect to the internet and call it again: what is in {args.to} is kept")
     print(f"write your Kaggle name into {args.to / 'dataset-metadata.json'}, then: "
           f"kaggle datasets create -p {args.to} --dir-mode zip")
     return 0

@@ -144,14 +144,14 @@ def clear_errors(target: Path) -> Iterator[None]:
         number = getattr(first, "errno", None)
         if number in _FULL or _FULL_WORDS.search(str(cause)):
             raise PixelPlayError(f"no space left while writing {target}",
-                                 mend="free some space or choose another --output; what was finished is kept"
+                                 hint="free some space or choose another --output; what was finished is kept"
                                  ) from cause
         about = getattr(first, "filename", None)
         if number in _UNWRITABLE and (about is None or Path(os.fsdecode(about)).parent in (target.parent,
                                                                                           *target.parent.parents)):
             raise PixelPlayError(f"{target} cannot be written: {os.strerror(number)}",
                                  expected="a folder that can be written to",
-                                 mend="choose another --output, or change the folder's permissions") from cause
+                                 hint="choose another --output, or change the folder's permissions") from cause
         raise
 
 
@@ -181,7 +181,7 @@ def read_json(path: Path | str) -> Any:
         raise PixelPlayError(f"{path} cannot be read: {cause.strerror}") from cause
     # not UTF-8 and numbers of thousands of digits are ValueErrors, too; brackets in brackets exhaust the stack
     except (ValueError, RecursionError) as cause:
-        raise PixelPlayError(f"{path} is not valid JSON: {cause}", mend="delete it and run the stage again") from cause
+        raise PixelPlayError(f"{path} is not valid JSON: {cause}", hint="delete it and run the stage again") from cause
 
 
 def check(path: Path | str) -> None:
@@ -192,7 +192,7 @@ def check(path: Path | str) -> None:
         raise PixelPlayError(
             f"{path} is damaged or was changed after it was written: its content does not fit its digest",
             expected=f"the content named in {seal_path(path).name}",
-            mend="run again with the same --output: what does not fit is made again. If you changed it on purpose, "
+            hint="run again with the same --output: what does not fit is made again. If you changed it on purpose, "
             f"delete {seal_path(path)}")
 
 

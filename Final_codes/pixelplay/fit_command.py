@@ -64,7 +64,7 @@ def fit_detector(normal_videos: Path | str, output: Path | str | None, **options
     failed = job.all()["failed"]
     if failed:
         raise PixelPlayError("; ".join(f"{name} could not be fitted: {reason}" for name, reason in failed.items()),
-                             mend="mend what failed and call again (what is finished is kept), or leave these models "
+                             hint="mend what failed and call again (what is finished is kept), or leave these models "
                              "out")
     return finish(job, target)
 
@@ -78,7 +78,7 @@ def open_fit(target: Path, options: Options) -> Run:
     """A run that fits, in a folder beside the detector's. Raises PixelPlayError where another thing lies there."""
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / "detector.json").exists())):
         raise PixelPlayError(f"{target} is there and is no detector", expected="a new folder, or a detector to replace",
-                             mend="choose another --output DETECTOR")
+                             hint="choose another --output DETECTOR")
     return Run(dataclasses.replace(options, output=target.with_name(f"{target.name}.work")))
 
 

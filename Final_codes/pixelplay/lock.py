@@ -105,7 +105,7 @@ def _wait_for(stream: TextIO, folder: Path, wait: bool) -> None:
         owner = stream.read().strip() or "another process"
         if not wait:
             raise PixelPlayError(f"{folder} is in use by {owner}", expected="one run at a time in an output folder",
-                                 mend="wait until it ends, or choose another --output")
+                                 hint="wait until it ends, or choose another --output")
         if not said:
             log.info("waiting for %s, which is at work in %s", owner, folder)
             said = True

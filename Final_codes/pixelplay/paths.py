@@ -107,4 +107,4 @@ class RunPaths:
         found = read_json(self.layout).get("layout") if self.layout.exists() else None
         if found != LAYOUT and (found is not None or self.manifest.exists() or self.receipt.exists()):
             raise PixelPlayError(f"{self.root} holds a run of another version of Pixel Play (layout {found or 1})",
-                                 expected=f"layout {LAYOUT}", mend="give another --output, or delete the folder")
+                                 expected=f"layout {LAYOUT}", hint="give another --output, or delete the folder")

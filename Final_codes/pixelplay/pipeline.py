@@ -488,7 +488,7 @@ class Run:
         if self.failed and set(self.failed) >= set(self.models):
             raise PixelPlayError("no model finished, so there is nothing to merge: "
                                  + "; ".join(f"{name}: {reason}" for name, reason in self.failed.items()),
-                                 mend="mend what failed and run the same command again: what is finished is kept")
+                                 hint="mend what failed and run the same command again: what is finished is kept")
         if self.learns:
             self.close_detector()
         if self.options.verb == "fit":
@@ -509,7 +509,7 @@ class Run:
                  and read_json(self.paths.trained(n) / FIT)["train_fingerprint"] == train.fingerprint]
         if not names:
             raise PixelPlayError("no model has been fitted on this footage", expected="stages 2 to 6",
-                                 mend="run their notebooks, or python Final_codes/run_all.py")
+                                 hint="run their notebooks, or python Final_codes/run_all.py")
         about = [read_json(self.paths.trained(n) / FIT) for n in names]
         return write_detector(self.paths.detector, names, {
             "profile": about[0]["profile"], "smoke": self.smoke, "seed": self.options.seed,
@@ -522,7 +522,7 @@ class Run:
         """Raise PixelPlayError where an earlier stage's artifact is missing."""
         if not artifact.exists():
             raise PixelPlayError(f"{artifact} is missing", expected=f"stage {stage} run with this output folder",
-                                 mend=f"run notebook {stage}.ipynb, or python Final_codes/run_all.py")
+                                 hint=f"run notebook {stage}.ipynb, or python Final_codes/run_all.py")
 
     # ---- inside -------------------------------------------------------------------------------------------
 
@@ -530,7 +530,7 @@ class Run:
         if self.source is not None:
             if self.options.settings:
                 raise PixelPlayError(f"--set {next(iter(self.options.settings))} changes nothing: the detector is "
-                                     "finished", mend="leave --set out, or fit a detector with it")
+                                     "finished", hint="leave --set out, or fit a detector with it")
             return self.source.config(cls.name)
         config = cls.Config.profile(self.options.profile)
         mine = {k.split(".", 1)[1]: v for k, v in self.options.settings.items() if k.split(".", 1)[0] == cls.name}
@@ -628,7 +628,7 @@ def require_both(manifest: Manifest) -> Manifest:
                 f"there are {other} videos ({counts[there]:,} frames in {manifest.roots[there]}) but no "
                 f"{'test' if split == 'test' else 'training'} videos",
                 expected="training videos that show only what is normal, and test videos to score",
-                mend=f"name the folder with {option} DIR beside --{there}, or both at once with --data DIR")
+                hint=f"name the folder with {option} DIR beside --{there}, or both at once with --data DIR")
     return manifest
 
 

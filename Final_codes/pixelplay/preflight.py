@@ -50,7 +50,7 @@ class Problem:
     """One thing that stands in the way: what, and the line or flag that mends it."""
 
     what: str
-    mend: str
+    hint: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Preflight:
             count = len(self.problems)
             lines = [f"{count} problem{'s' if count > 1 else ''} found before the first stage:"]
             for number, problem in enumerate(self.problems, 1):
-                lines += [f"  {number}. {problem.what}", f"     mend: {problem.mend}"]
-            raise PixelPlayError("\n".join(lines), mend="each as said, or go on in spite of them with --force")
+                lines += [f"  {number}. {problem.what}", f"     hint: {problem.hint}"]
+            raise PixelPlayError("\n".join(lines), hint="each as said, or go on in spite of them with --force")
 
 
 def preflight(run: Run, *, download: bool = True, need_data: bool = True) -> Preflight:
@@ -152,7 +152,7 @@ def _weights(needs: Needs, download: bool) -> Iterator[Problem]:
             if pretrained.find(name) is None:
                 (pretrained.obtain if download else pretrained.require_source)(name)
         except PixelPlayError as mistake:
-            yield Problem(mistake.problem, mistake.mend)
+            yield Problem(mistake.problem, mistake.hint)
 
 
 def _device(run: Run) -> Iterator[Problem]:
@@ -241,7 +241,7 @@ def _trial(run: Run, manifest: Manifest, models: list[str]
 def _failure(what: str, cause: Exception) -> Problem:
     log.debug("%s failed in its trial", what, exc_info=cause)
     if isinstance(cause, PixelPlayError):
-        return Problem(f"{what} fails on these frames: {cause.problem}", cause.mend or f"expected: {cause.expected}")
+        return Problem(f"{what} fails on these frames: {cause.problem}", cause.hint or f"expected: {cause.expected}")
     said = " ".join(str(cause).split())[:200]
     return Problem(f"{what} fails on these frames: {type(cause).__name__}: {said}",
                    "a defect of ours: please report it with this line; the other models run with --force")

@@ -118,7 +118,7 @@ def require_package(name: str, *, by: str) -> ModuleType:
     except ModuleNotFoundError as cause:
         missing = (cause.name or name).partition(".")[0]
         raise PixelPlayError(f"{by} needs the package {missing}, which is not installed",
-                             mend=f"pip install {missing}   (internet off: pip install --no-index --no-deps "
+                             hint=f"pip install {missing}   (internet off: pip install --no-index --no-deps "
                                   "WHEELS/*.whl, with the folder of wheels that `pixelplay fetch` makes)") from cause
 
 
@@ -214,7 +214,7 @@ def check_sha256(path: Path, sha256: str | None) -> str:
     found = _digest(path)
     if sha256 and found != sha256.lower():
         raise PixelPlayError(f"{path} is not the expected weights file: its sha256 is {found}",
-                             expected=sha256, mend="download it again, or set the sha256 of the file you trust")
+                             expected=sha256, hint="download it again, or set the sha256 of the file you trust")
     return found
 
 
@@ -222,7 +222,7 @@ def _not_to_be_had(entry: Weights, failures: list[str]) -> PixelPlayError:
     names = " or ".join(f.name for f in entry.files)
     return PixelPlayError(f"the weights of {entry.title} are not on this machine and cannot be downloaded: "
                           + "; ".join(failures or ["no address is known"]), expected=f"internet access, or {names}",
-                          mend="download it on another machine and put it into a folder that PIXELPLAY_WEIGHTS names; "
+                          hint="download it on another machine and put it into a folder that PIXELPLAY_WEIGHTS names; "
                                "on Kaggle attach it as a dataset (`pixelplay fetch` makes one)")
 
 
@@ -298,7 +298,7 @@ def _checked(path: Path, file: WeightsFile, entry: Weights) -> Path:
     if not _matches(path, file):
         raise PixelPlayError(f"{path} is not the file of {entry.title}: its sha256 is {_digest(path)}",
                              expected=f"sha256 {_known_digest(path, file)}",
-                             mend="download it again or take it away; weights of your own are used by their path in "
+                             hint="download it again or take it away; weights of your own are used by their path in "
                                   "the model's settings")
     return path
 
@@ -318,7 +318,7 @@ def _download(file: WeightsFile, entry: Weights, folder: Path) -> Path:
         if known and not found.startswith(known):
             part.unlink()
             raise PixelPlayError(f"{file.url} gave a file whose sha256 is {found}", expected=f"sha256 {known}",
-                                 mend="try again; if its publisher has really replaced the file, remove its line from "
+                                 hint="try again; if its publisher has really replaced the file, remove its line from "
                                       f"{folder / LOCK}, where there is one")
         if not known:
             lock = folder / LOCK

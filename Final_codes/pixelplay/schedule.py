@@ -77,7 +77,7 @@ def fit_steps(forecasts: Mapping[str, Forecast], other: float, seconds: float, *
         needed = math.ceil(((other + rest + LEAST_SHARE * training) / (1 - RESERVE) + LAST_MINUTE) / 36) / 100
         raise PixelPlayError(f"--hours {seconds / 3600:.3g} is too short: about {needed:.2f} hours are needed before "
                              "the networks have learnt anything",
-                             mend=f"give at least --hours {needed:.2f}, fewer --models, or --profile lite")
+                             hint=f"give at least --hours {needed:.2f}, fewer --models, or --profile lite")
     return {name: max(1, round(share * f.steps)) for name, f in forecasts.items() if f.steps}
 
 

@@ -55,7 +55,7 @@ def read_tensors(path: Path | str) -> dict[str, Tensor]:
         said = (str(cause) or type(cause).__name__).splitlines()[0].partition(". In PyTorch")[0]
         raise PixelPlayError(f"{path} cannot be read as weights: {said}",
                              expected="safetensors, or a file torch.save wrote that holds tensors alone",
-                             mend="download the file again; a pointer file of a few hundred bytes is not the weights"
+                             hint="download the file again; a pointer file of a few hundred bytes is not the weights"
                              ) from cause
     if isinstance(content, dict):
         content = content.get("state_dict") or content.get("ema") or content.get("model") or content
@@ -84,6 +84,6 @@ def _load(path: Path) -> object:
     if strange:
         raise PixelPlayError(f"{path} is refused: reading it would run {', '.join(strange)}",
                              expected="a pickle of tensors, or of a network",
-                             mend="do not use this file; get the weights from their source")
+                             hint="do not use this file; get the weights from their source")
     with torch.serialization.safe_globals([(_Inert, name) for name in names]):
         return torch.load(path, map_location="cpu", weights_only=True)

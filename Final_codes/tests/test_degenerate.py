@@ -87,7 +87,7 @@ def test_scores_are_finite_or_the_error_says_what_is_missing(name, kind, tmp_pat
         model.fit(train, tmp_path)
         held_out, scores = model.held_out(train, tmp_path), model.score(test, tmp_path)
     except PixelPlayError as mistake:
-        assert mistake.expected or mistake.mend, "an error says what to do"
+        assert mistake.expected or mistake.hint, "an error says what to do"
         assert "video" in str(mistake) or "frame" in str(mistake)
         return
     for found, footage in ((held_out, train), (scores, test)):

@@ -76,7 +76,7 @@ assert len(list(open_raw_footage({str(tmp_path / "out")!r}, "test").full_frames(
 try:
     find_dataset({str(tmp_path / "data")!r}, test={str(tmp_path / "clip.mp4")!r})
 except PixelPlayError as error:
-    print(error.mend)
+    print(error.hint)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           cwd=Path(module.__file__).parents[2])

@@ -18,7 +18,7 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.files import read_json, sha256_of, write_json
 from pixelplay.two_stream import actor_table as tables
 from pixelplay.two_stream.actor_files import read_actors, write_actors
-from pixelplay.two_stream.actor_table import actor_table, evaluated_frames, probe_scene
+from pixelplay.two_stream.actor_table import actor_table, embedded_frames, probe_scene
 from pixelplay.two_stream.actors import ActorRules
 from pixelplay.two_stream.foreground import fit_background
 from pixelplay.two_stream.local_memory import LocalMemory, LocalMemoryConfig
@@ -73,9 +73,9 @@ def test_saved_and_loaded_scores_are_the_same(run, tmp_path):
 def test_the_score_is_the_sum_of_rarities_in_which_common_looks_count_for_less(run):
     model, _, _, _, scores = run
     z = {part: model.fitted.calibrations[part](scores.parts[part]) for part in ("appearance", "motion")}
-    rarities, common = model.fitted.rarities, model.config.common
-    assert common < 1 and (z["appearance"] < rarities["appearance"].levels[-1]).any()
-    expected = rarities["motion"](z["motion"]) + rarities["appearance"](z["appearance"], common)
+    rarities, bulk_weight = model.fitted.rarities, model.config.bulk_weight
+    assert bulk_weight < 1 and (z["appearance"] < rarities["appearance"].levels[-1]).any()
+    expected = rarities["motion"](z["motion"]) + rarities["appearance"](z["appearance"], bulk_weight)
     np.testing.assert_allclose(scores.values, expected)
 
 
@@ -194,7 +194,7 @@ def test_grey_footage_and_large_frames(tmp_path):
 
 
 def test_evaluated_frames_reach_both_ends_of_every_segment():
-    keep = evaluated_frames(footage(1, 10, gaps=[(0, 3)]), 4, 1)
+    keep = embedded_frames(footage(1, 10, gaps=[(0, 3)]), 4, 1)
     assert np.flatnonzero(keep).tolist() == [0, 3, 4, 8, 9]
 
 
@@ -202,7 +202,7 @@ def test_evaluated_frames_are_the_reliable_ones():
     noisy = footage(1, 12)
     noisy.reliability[[0, 4, 5, 11]] = 0.9
     noisy.reliability[8:11] = 0.8
-    assert np.flatnonzero(evaluated_frames(noisy, 4, 1)).tolist() == [1, 6, 11]
+    assert np.flatnonzero(embedded_frames(noisy, 4, 1)).tolist() == [1, 6, 11]
 
 
 def test_two_processes_write_the_same_table(tmp_path):

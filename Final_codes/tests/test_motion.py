@@ -8,7 +8,7 @@ import pytest
 from footage import make_footage
 
 from pixelplay.flow.dense import DenseFlow, matchable
-from pixelplay.flow.partners import partners, with_partners
+from pixelplay.flow.references import reference_frames, with_references
 from pixelplay.two_stream.actor_table import ActorTable, Scene
 from pixelplay.two_stream.local_memory import LocalMemory, LocalMemoryConfig
 from pixelplay.two_stream.motion import Actors, Motion, SpeedModel, actor_motion, fit_speeds
@@ -41,7 +41,7 @@ def test_a_still_picture_and_a_tiny_one_do_not_move():
 def test_partners_stay_in_the_video_and_on_their_side_of_a_gap():
     videos = np.array(["a"] * 6 + ["b"] * 3 + ["c"], object)
     frames = np.array([0, 1, 2, 10, 11, 12, 0, 1, 2, 5])
-    found = partners(videos, frames, np.ones(10), 2, 2)
+    found = reference_frames(videos, frames, np.ones(10), 2, 2)
     assert found[9] == -1 and (found[:9] >= 0).all()
     assert (np.abs(frames[found[:9]] - frames[:9]) <= 2).all() and found[2] == 0 and found[8] == 6
     assert (found[:3] <= 2).all() and (found[3:6] >= 3).all() and (found[3:6] <= 5).all() and (found[6:9] >= 6).all()
@@ -50,14 +50,14 @@ def test_partners_stay_in_the_video_and_on_their_side_of_a_gap():
 def test_an_unreliable_partner_is_avoided():
     trust = np.ones(9)
     trust[4] = 0.0
-    found = partners(np.array(["a"] * 9, object), np.arange(9), trust, 2, 1)
+    found = reference_frames(np.array(["a"] * 9, object), np.arange(9), trust, 2, 1)
     assert found[6] in (3, 5) and found[5] == 3
 
 
 def test_frames_come_in_order_with_their_partners_and_are_let_go():
     partner = np.array([2, 0, 0, 1, -1])
     stream = ((i, f"full{i}", f"small{i}") for i in range(5))
-    walked = list(with_partners(stream, [partner, np.full(5, -1)]))
+    walked = list(with_references(stream, [partner, np.full(5, -1)]))
     assert [(w[0], w[1], w[2]) for w in walked] == [(i, f"full{i}", f"small{i}") for i in range(5)]
     assert [w[3] for w in walked] == [[(2, "small2")], [(0, "small0")], [(0, "small0")], [(1, "small1")], []]
 

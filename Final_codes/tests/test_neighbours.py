@@ -6,7 +6,7 @@ from scene import background, frame
 from pixelplay.data.corruption import corrupt_frame, frame_rng
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.repair.denoise import Denoiser
-from pixelplay.repair.neighbours import REACH, Lender, clean_neighbours
+from pixelplay.repair.neighbours import REACH, TemporalFusion, clean_neighbours
 
 
 def error(a, b):
@@ -30,15 +30,15 @@ def test_a_noisy_frame_comes_closer_to_the_truth():
     truth = frame(300)
     noisy = corrupt_frame(truth, "noise", 12, frame_rng(0, "1_0"))
     near = [frame(299), frame(301)]
-    refined = Lender()(noisy, near)
+    refined = TemporalFusion()(noisy, near)
     assert error(refined, truth) < .5 * error(noisy, truth)
-    assert error(Lender()(noisy, near[:1]), truth) < .7 * error(noisy, truth)
+    assert error(TemporalFusion()(noisy, near[:1]), truth) < .7 * error(noisy, truth)
 
 
 def test_what_only_this_frame_shows_stays():
     shown = background()
     shown[40:70, 60:100] = (250, 20, 20)
-    refined = Lender()(shown, [background(), background()])
+    refined = TemporalFusion()(shown, [background(), background()])
     inside = np.abs(refined.astype(int) - background())[48:62, 68:92].mean()
     assert inside > .7 * np.abs(shown.astype(int) - background())[48:62, 68:92].mean()
 
@@ -46,7 +46,7 @@ def test_what_only_this_frame_shows_stays():
 def test_what_stands_still_does_not_begin_to_move():
     truth = background()
     denoised = Denoiser(truth)(corrupt_frame(truth, "noise", 37, frame_rng(0, "1_0")), 37)
-    refined = Lender()(denoised, [truth])
+    refined = TemporalFusion()(denoised, [truth])
     speed = np.hypot(*DenseFlow()(matchable(truth), matchable(refined), 1).transpose(2, 0, 1))
     assert speed.mean() < .02
 
@@ -57,16 +57,16 @@ def test_somebody_who_has_moved_on_leaves_no_ghost():
     there[50:80, 20:30] += 45
     here, there = (np.clip(f, 0, 255).astype(np.uint8) for f in (here, there))
     own = corrupt_frame(here, "noise", 3, frame_rng(0, "1_0"))
-    refined = Lender()(own, [there])
+    refined = TemporalFusion()(own, [there])
     for columns in (slice(18, 32), slice(88, 102)):
         assert error(refined[48:82, columns], here[48:82, columns]) < 1.5 * error(own[48:82, columns],
                                                                                  here[48:82, columns])
 
 
 def test_nothing_to_borrow_or_tiny_frames_come_back_as_they_are():
-    assert (Lender()(frame(0), []) == frame(0)).all()
+    assert (TemporalFusion()(frame(0), []) == frame(0)).all()
     tiny = np.zeros((16, 16, 3), np.uint8)
-    assert (Lender()(tiny, [tiny]) == tiny).all()
-    lender = Lender()
-    lender(frame(0), [frame(1)])
-    assert lender(frame(0, size=(64, 96)), [frame(1, size=(64, 96))]).shape == (64, 96, 3)
+    assert (TemporalFusion()(tiny, [tiny]) == tiny).all()
+    fusion = TemporalFusion()
+    fusion(frame(0), [frame(1)])
+    assert fusion(frame(0, size=(64, 96)), [frame(1, size=(64, 96))]).shape == (64, 96, 3)

@@ -96,7 +96,7 @@ def options(data, tmp_path, two_models):
 
 def problems(options, **settings):
     """The preflight's problems, as one text each."""
-    return [f"{p.what} | {p.mend}" for p in preflight.preflight(Run(options), **settings).problems]
+    return [f"{p.what} | {p.hint}" for p in preflight.preflight(Run(options), **settings).problems]
 
 
 def test_a_run_with_nothing_in_its_way_gets_a_forecast_of_every_stage(options):

@@ -29,7 +29,7 @@ def clip_of(model, batch=2, size=(32, 48), seed=0):
 
 def test_window_is_history_then_the_horizon_ahead():
     model = Roadmap(RoadmapConfig(history=4, step=2, horizon=4))
-    assert model.offsets == (-10, -8, -6, -4, 0) and model.scored == (4,)
+    assert model.offsets == (-10, -8, -6, -4, 0) and model.target_frames == (4,)
 
 
 @pytest.mark.parametrize("profile", ["smoke", "lite", "full"])

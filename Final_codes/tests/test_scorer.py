@@ -148,14 +148,14 @@ def test_a_seldom_visited_place_is_not_blown_up():
 
 def test_the_place_of_the_largest_first_measure_speaks_and_measures_multiply():
     patches = torch.ones(1, 1, 2, 2, 2)
-    powers = (1.0, 0.2)
-    assert scorer.frame_scores(patches, powers).item() == pytest.approx(1)
+    exponents = (1.0, 0.2)
+    assert scorer.frame_scores(patches, exponents).item() == pytest.approx(1)
     patches[0, 0, 0, 1, 1], patches[0, 0, 1, 0, 0] = 3.0, 1e6
-    assert scorer.frame_scores(patches, powers).item() == pytest.approx(3)
+    assert scorer.frame_scores(patches, exponents).item() == pytest.approx(3)
     patches[0, 0, 1, 1, 1] = 32.0
-    assert scorer.frame_scores(patches, powers).item() == pytest.approx(6)
-    assert scorer.place_scores(patches, powers)[0, 0].flatten().tolist() == pytest.approx([1e6 ** 0.2, 1, 1, 6])
-    assert (scorer.frame_scores(torch.zeros(1, 1, 2, 2, 2), powers) > 0).all()
+    assert scorer.frame_scores(patches, exponents).item() == pytest.approx(6)
+    assert scorer.place_scores(patches, exponents)[0, 0].flatten().tolist() == pytest.approx([1e6 ** 0.2, 1, 1, 6])
+    assert (scorer.frame_scores(torch.zeros(1, 1, 2, 2, 2), exponents) > 0).all()
 
 
 def test_error_maps_are_kept_as_halves_and_say_where(tmp_path):

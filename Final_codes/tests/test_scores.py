@@ -123,7 +123,7 @@ def test_each_odd_format_is_refused_in_its_own_words(real_data):
         problem, way = REFUSED[path.name]
         with pytest.raises(PixelPlayError, match=problem) as found:
             read_scores(path, expected)
-        assert way in found.value.mend, path.name
+        assert way in found.value.hint, path.name
     assert {p.name for p in (folder / "odd_formats").glob("*.csv")} == set(REFUSED)
 
 

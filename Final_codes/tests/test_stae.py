@@ -50,7 +50,7 @@ def test_it_is_registered_and_every_profile_builds():
 def test_windows_hold_the_past_and_as_much_future():
     model = STAE(dataclasses.replace(CONFIG, length=4, step=2))
     assert model.offsets == (-6, -4, -2, 0, 2, 4, 6, 8)
-    assert len(model.scored) == len(model.shares) == 8
+    assert len(model.target_frames) == len(model.frame_weights) == 8
 
 
 def test_the_future_is_never_seen(fitted):

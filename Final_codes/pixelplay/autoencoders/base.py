@@ -114,7 +114,7 @@ class Autoencoder(Model):
     reads_speed: ClassVar[bool] = True
     version: ClassVar[int] = 2
     """Raise it when the network changes so that older weights no longer mean the same."""
-    powers: ClassVar[tuple[float, ...]] = (1.0, 0.2)
+    exponents: ClassVar[tuple[float, ...]] = (1.0, 0.2)
     """Of the measures in the score: of motion, of appearance."""
 
     def __init__(self, config: Any = None, *, seed: int = 0):
@@ -167,14 +167,14 @@ class Autoencoder(Model):
 
     @property
     @abc.abstractmethod
-    def scored(self) -> tuple[int, ...]:
+    def target_frames(self) -> tuple[int, ...]:
         """For each of the F judged frames of `errors`, its index into `offsets`. Several may be charged to one frame;
         each (window, judged frame) pair that covers a frame enters its average."""
 
     @property
-    def shares(self) -> tuple[float, ...]:
+    def frame_weights(self) -> tuple[float, ...]:
         """(F,) weight of each judged frame in a frame's average."""
-        return (1.0,) * len(self.scored)
+        return (1.0,) * len(self.target_frames)
 
     @abc.abstractmethod
     def loss(self, net: nn.Module, clip: Clip, target: Clip, generator: torch.Generator,
@@ -226,7 +226,7 @@ class Autoencoder(Model):
     def score(self, footage: Footage, folder: Path) -> Scores:
         """Score every frame; error maps go to folder/maps/<split>.npy (float16)."""
         if self.net is None:
-            raise PixelPlayError(f"{self.name} has no weights yet", mend="call fit or load first")
+            raise PixelPlayError(f"{self.name} has no weights yet", hint="call fit or load first")
         return self._score(footage, Path(folder) / "maps" / f"{footage.name}.npy", f"{self.name}: score {footage.name}")
 
     def held_out(self, train: Footage, folder: Path) -> Scores:
@@ -246,9 +246,9 @@ class Autoencoder(Model):
         clips = self.clips(footage)
         # the middle of the judged frames: for STAE the end of the reconstructed half, for the others their only one;
         # near a video's ends only others of them reach a frame
-        middle = (len(self.scored) - 1) // 2
-        for judged in sorted(range(len(self.scored)), key=lambda j: (abs(j - middle), j)):
-            found = np.flatnonzero(clips.windows.rows[:, self.scored[judged]] == position)
+        middle = (len(self.target_frames) - 1) // 2
+        for judged in sorted(range(len(self.target_frames)), key=lambda j: (abs(j - middle), j)):
+            found = np.flatnonzero(clips.windows.rows[:, self.target_frames[judged]] == position)
             if len(found):
                 break
         else:
@@ -295,7 +295,7 @@ class Autoencoder(Model):
     def save(self, folder: Path) -> None:
         """Write weights.safetensors (float32, so that a loaded network scores like the trained one) and card.json."""
         if self.net is None:
-            raise PixelPlayError(f"{self.name} has no weights to save", mend="call fit first")
+            raise PixelPlayError(f"{self.name} has no weights to save", hint="call fit first")
         tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
         tensors |= {f"statistics.{k}": v for k, v in self.statistics.tensors().items()}
         write_weights_and_card(folder, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}), {
@@ -309,7 +309,7 @@ class Autoencoder(Model):
         with well_formed(folder):
             tensors = load_file(Path(folder) / WEIGHTS)
             if config_hash(card["config"]) != card["config_hash"]:
-                raise PixelPlayError(f"{folder}: the card's settings do not match their hash", mend="copy it again")
+                raise PixelPlayError(f"{folder}: the card's settings do not match their hash", hint="copy it again")
             model, size = cls(override(cls.Config(), card["config"]), seed=card["seed"]), tuple(card["size"])
             if len(size) != 2 or not all(type(side) is int and 0 < side <= MOST_SIDE for side in size):
                 raise ValueError(f"the size is {card['size']!r}")
@@ -322,7 +322,7 @@ class Autoencoder(Model):
         except RuntimeError as cause:
             raise PixelPlayError(f"{folder}: the weights do not fit the network: {str(cause).splitlines()[-1].strip()}",
                                  expected=f"a {cls.name} of size {card['size']}",
-                                 mend="use weights and settings of one release") from cause
+                                 hint="use weights and settings of one release") from cause
         with well_formed(folder):
             found = {k.removeprefix("statistics."): v for k, v in tensors.items() if k.startswith("statistics.")}
             model.statistics = TrainingStatistics.of_tensors(found).to(device)
@@ -348,12 +348,12 @@ class Autoencoder(Model):
         with torch.no_grad():
             own = self.after_fit(self._parts, clips, statistics)
         self.statistics = dataclasses.replace(statistics, own=own).to(device)
-        location, level = scorer.usual_errors(self._errors, self.powers, clips, config.patch)
+        location, level = scorer.usual_errors(self._errors, self.exponents, clips, config.patch)
         scene_level = None
         if statistics.scenes is not None:
             scene = recognise(train, statistics.scenes.cpu().numpy())[clips.windows.anchors]
             scene_level = torch.stack([
-                scorer.usual_scores(self._errors, self.powers, clips, config.patch, location,
+                scorer.usual_scores(self._errors, self.exponents, clips, config.patch, location,
                                     np.flatnonzero(scene == k)) for k in range(len(statistics.scenes))])
         self.statistics = dataclasses.replace(self.statistics, location=location, level=level, scene_level=scene_level
                                               ).to(device)
@@ -395,8 +395,8 @@ class Autoencoder(Model):
             return Scores(np.zeros(0), np.zeros(0, bool))
         s = self.statistics
         clips, level = self.clips(footage), self._by_scene(footage, s.level, s.scene_level)
-        return scorer.score_footage(self._errors, self.powers, clips, self.scored, s.location, self.config.patch,
-                                    levels=level, weights=self.shares, maps=maps, title=title)
+        return scorer.score_footage(self._errors, self.exponents, clips, self.target_frames, s.location, self.config.patch,
+                                    levels=level, weights=self.frame_weights, maps=maps, title=title)
 
 
 def folds(train: Footage, count: int) -> list[np.ndarray]:

@@ -79,7 +79,7 @@ class Joint(Autoencoder):
         return tuple(-self.config.step * i for i in range(self.config.history, -1, -1))
 
     @property
-    def scored(self) -> tuple[int, ...]:
+    def target_frames(self) -> tuple[int, ...]:
         return (self.config.history,)
 
     def loss(self, net, clip, target, generator, statistics):

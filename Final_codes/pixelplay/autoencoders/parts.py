@@ -56,7 +56,7 @@ class InParts(nn.Module):
             torch.cuda.empty_cache()
         if tried == 1:
             raise PixelPlayError(f"{self.title}: the memory of the device does not hold a single window",
-                                 mend="set a smaller height, or end what else uses the device")
+                                 hint="set a smaller height, or end what else uses the device")
         self.most = tried // 2
         log.warning("%s: out of memory with %d windows at once; going on with %d", self.title, tried, self.most)
 

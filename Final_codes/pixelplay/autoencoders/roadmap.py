@@ -83,7 +83,7 @@ class Roadmap(Autoencoder):
         return (*(last - step * i for i in range(self.config.history - 1, -1, -1)), 0)
 
     @property
-    def scored(self) -> tuple[int, ...]:
+    def target_frames(self) -> tuple[int, ...]:
         return (self.config.history,)
 
     def loss(self, net, clip, target, generator, statistics):

@@ -62,21 +62,21 @@ def patch_means(maps: Tensor, patch: int) -> Tensor:
     return found.unflatten(0, maps.shape[:-2])
 
 
-def place_scores(patches: Tensor, powers: tuple[float, ...]) -> Tensor:
+def place_scores(patches: Tensor, exponents: tuple[float, ...]) -> Tensor:
     """(B, F, M, P, Q) relative patch errors -> (B, F, P, Q): product over measures, each to its power."""
     shape = (-1, *[1] * 2)
-    exponents = torch.tensor(powers, device=patches.device).view(shape)
+    exponents = torch.tensor(exponents, device=patches.device).view(shape)
     return (patches.clamp_min(LEAST).log() * exponents).sum(2).exp()
 
 
-def frame_scores(patches: Tensor, powers: tuple[float, ...]) -> Tensor:
+def frame_scores(patches: Tensor, exponents: tuple[float, ...]) -> Tensor:
     """(B, F, M, P, Q) relative patch errors -> (B, F): the score of the place with the largest first measure."""
     worst = patches[:, :, 0].flatten(2).argmax(2, keepdim=True)
-    return place_scores(patches, powers).flatten(2).gather(2, worst)[..., 0]
+    return place_scores(patches, exponents).flatten(2).gather(2, worst)[..., 0]
 
 
 @torch.no_grad()
-def usual_errors(errors: Errors, powers: tuple[float, ...], clips: Clips, patch: int, *, batch: int = 32
+def usual_errors(errors: Errors, exponents: tuple[float, ...], clips: Clips, patch: int, *, batch: int = 32
                  ) -> tuple[Tensor, Tensor]:
     """What errors and scores are usual on training windows.
 
@@ -96,12 +96,12 @@ def usual_errors(errors: Errors, powers: tuple[float, ...], clips: Clips, patch:
         kept.append(found[::2])
     size = nearby(second) / nearby(first).clamp_min(1e-20)
     location = (size + LOCATION_FLOOR * size.mean(dim=(-2, -1), keepdim=True)).clamp_min(1e-12)
-    level = frame_scores(torch.cat(kept) / location, powers).float().mean(dim=0).clamp_min(1e-12)
+    level = frame_scores(torch.cat(kept) / location, exponents).float().mean(dim=0).clamp_min(1e-12)
     return location.cpu(), level.cpu()
 
 
 @torch.no_grad()
-def usual_scores(errors: Errors, powers: tuple[float, ...], clips: Clips, patch: int, location: Tensor,
+def usual_scores(errors: Errors, exponents: tuple[float, ...], clips: Clips, patch: int, location: Tensor,
                  picks: np.ndarray, *, batch: int = 32) -> Tensor:
     """The levels of one scene, (F,) float32 as from `usual_errors`, from its training windows.
 
@@ -109,7 +109,7 @@ def usual_scores(errors: Errors, powers: tuple[float, ...], clips: Clips, patch:
         location: (F, M, P, Q) from `usual_errors` on all scenes: measured by scene, it ranked frames worse.
         picks: positions of the scene's windows, at least one.
     """
-    found = [frame_scores(patch_means(errors(clip), patch) / location.to(clips.device), powers).float()
+    found = [frame_scores(patch_means(errors(clip), patch) / location.to(clips.device), exponents).float()
              for clip, _ in clips.batches(batch=batch, picks=picks, limit=LEVEL_WINDOWS)]
     return torch.cat(found).mean(dim=0).clamp_min(1e-12).cpu()
 
@@ -126,7 +126,7 @@ def nearby(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def score_footage(errors: Errors, powers: tuple[float, ...], clips: Clips, scored: tuple[int, ...], location: Tensor,
+def score_footage(errors: Errors, exponents: tuple[float, ...], clips: Clips, target_frames: tuple[int, ...], location: Tensor,
                   patch: int, *, levels: Tensor | None = None,
                   weights: tuple[float, ...] | None = None, maps: Path | None = None, batch: int = 32,
                   title: str = "score") -> Scores:
@@ -134,8 +134,8 @@ def score_footage(errors: Errors, powers: tuple[float, ...], clips: Clips, score
 
     Args:
         errors: the network's error maps.
-        powers: (M,) of the measures in the product.
-        scored: (F,) the window frame each judged frame is.
+        exponents: (M,) of the measures in the product.
+        target_frames: (F,) the window frame each judged frame is.
         location: (F, M, P, Q) from `usual_errors`.
         levels: (F,) from `usual_errors`, or (N, F), those of every frame's scene; ones when None.
         weights: (F,) in a frame's average; equal when None.
@@ -147,9 +147,9 @@ def score_footage(errors: Errors, powers: tuple[float, ...], clips: Clips, score
     """
     count, windows = len(clips.footage), clips.windows
     location = location.to(clips.device)
-    share = np.ones(len(scored)) if weights is None else np.asarray(weights, np.float64)
-    known = np.ones(len(scored)) if levels is None else levels.double().cpu().numpy()
-    known = np.broadcast_to(known, (count, len(scored)))
+    share = np.ones(len(target_frames)) if weights is None else np.asarray(weights, np.float64)
+    known = np.ones(len(target_frames)) if levels is None else levels.double().cpu().numpy()
+    known = np.broadcast_to(known, (count, len(target_frames)))
     sums, total = np.zeros(count), np.zeros(count)
     with contextlib.ExitStack() as stack:
         grid = None
@@ -159,15 +159,15 @@ def score_footage(errors: Errors, powers: tuple[float, ...], clips: Clips, score
         bar = stack.enter_context(tqdm(total=len(clips), desc=title, unit="frame", leave=False))
         for clip, picks in clips.batches(batch=batch):
             patches, level = patch_means(errors(clip), patch) / location, known[windows.anchors[picks]]
-            values = frame_scores(patches, powers).double().cpu().numpy() / level
+            values = frame_scores(patches, exponents).double().cpu().numpy() / level
             use = np.maximum(windows.weight[picks], LEAST_WEIGHT).astype(np.float64)
-            rows = windows.rows[picks][:, list(scored)]
+            rows = windows.rows[picks][:, list(target_frames)]
             use = use[:, None] * share
             np.add.at(sums, rows, values * use)
             np.add.at(total, rows, use)
             if grid is not None:
                 factor = torch.as_tensor(use / level, dtype=torch.float32, device=patches.device)
-                flat = place_scores(patches, powers) * factor[:, :, None, None]
+                flat = place_scores(patches, exponents) * factor[:, :, None, None]
                 first, last = rows.min(), rows.max() + 1
                 part = torch.zeros(last - first, *location.shape[-2:], device=flat.device)
                 part.index_add_(0, torch.as_tensor((rows - first).ravel(), device=flat.device), flat.flatten(0, 1))
@@ -184,7 +184,7 @@ def score_footage(errors: Errors, powers: tuple[float, ...], clips: Clips, score
                     kept[i:i + 256] = np.clip(grid[take] / total[take, None, None], 0, 6e4)
             kept = read_array(maps, mapped=True)
     padded = np.zeros(count, bool)
-    padded[windows.rows[windows.padded][:, list(scored)].ravel()] = True
+    padded[windows.rows[windows.padded][:, list(target_frames)].ravel()] = True
     return Scores(values[source], ~covered | padded, maps=kept)
 
 

@@ -81,11 +81,11 @@ class STAE(Autoencoder):
         return tuple((i - length + 1) * step for i in range(2 * length))
 
     @property
-    def scored(self) -> tuple[int, ...]:
+    def target_frames(self) -> tuple[int, ...]:
         return tuple(range(2 * self.config.length))
 
     @property
-    def shares(self) -> tuple[float, ...]:
+    def frame_weights(self) -> tuple[float, ...]:
         # an unusual speed shows the more the further the prediction reaches; the reconstruction is close to blind to it
         # and chiefly covers a video's first frames, which no prediction reaches
         length = self.config.length

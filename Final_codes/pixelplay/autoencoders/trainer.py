@@ -122,7 +122,7 @@ def train(net: nn.Module, loss: Loss, clips: Clips, config: Any, folder: Path, *
     if not len(training):
         raise PixelPlayError(f"{title}: no frames of the training footage can be learned from",
                              expected="at least two training videos whose frames can be read",
-                             mend="add training videos")
+                             hint="add training videos")
     run = _Run(net, config, steps, key, Path(folder) / "checkpoint.pt", accelerator, title)
     run.resume()
     augment = Augment(clips, config, seed)
@@ -130,7 +130,7 @@ def train(net: nn.Module, loss: Loss, clips: Clips, config: Any, folder: Path, *
     ranks, rank = accelerator.num_processes, accelerator.process_index
     if config.batch % ranks:
         raise PixelPlayError(f"batch {config.batch} cannot be shared by {ranks} processes",
-                             mend=f"set batch to a multiple of {ranks}")
+                             hint=f"set batch to a multiple of {ranks}")
     mine = slice(rank * config.batch // ranks, (rank + 1) * config.batch // ranks)
     bar = tqdm(total=steps, initial=run.step, desc=title, unit="step", disable=not accelerator.is_main_process)
 
@@ -250,7 +250,7 @@ class _Run:
             if self.accelerator.num_processes > 1:
                 # the other processes wait in the exchange of this very gradient: it cannot be started again alone
                 raise PixelPlayError(f"{self.title}: out of memory in process {self.accelerator.process_index}",
-                                     mend="set a smaller batch or height; one process alone takes a batch in parts"
+                                     hint="set a smaller batch or height; one process alone takes a batch in parts"
                                      ) from cause
             return None
         return {name: value.detach() for name, value in losses.items()}
@@ -317,7 +317,7 @@ def _check_finite(totals: np.ndarray, begin: int, order: _Order, clips: Clips, t
     raise PixelPlayError(
         f"{title}: the loss was not finite at step {step}, in the batch of windows at Ids {', '.join(ids[:8])}"
         + (" ..." if len(ids) > 8 else ""),
-        expected="finite losses", mend=f"lower lr or use precision=float32; the checkpoint of step {begin} is kept, "
+        expected="finite losses", hint=f"lower lr or use precision=float32; the checkpoint of step {begin} is kept, "
         "and the same call goes on from there")
 
 

@@ -77,7 +77,7 @@ class UNet(Autoencoder):
         return (-self.config.step, 0, self.config.step)
 
     @property
-    def scored(self) -> tuple[int, ...]:
+    def target_frames(self) -> tuple[int, ...]:
         return (1,)
 
     def masks(self, size: tuple[int, int], shift: tuple[int, int], device: torch.device) -> Tensor:

@@ -296,10 +296,10 @@ def corrupt_dataset(manifest: Manifest, output: Path, recipe: Recipe, seed: int 
 
     output = Path(output)
     if any(output.resolve().is_relative_to(Path(r).resolve()) for r in manifest.roots.values()):
-        raise PixelPlayError(f"output {output} lies inside the data it is made from", mend="choose another folder")
+        raise PixelPlayError(f"output {output} lies inside the data it is made from", hint="choose another folder")
     if output.exists() and any(output.iterdir()) and not (output / "corruption.json").exists():
         raise PixelPlayError(f"output {output} is not empty", expected="a new folder or one made by this command",
-                             mend="choose another folder")
+                             hint="choose another folder")
     write_json(output / "corruption.json", {"recipe": dataclasses.asdict(recipe), "seed": seed,
                                             "of": manifest.fingerprint})
     train, test = manifest.split("train"), manifest.split("test")

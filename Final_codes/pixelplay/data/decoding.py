@@ -70,7 +70,7 @@ def import_av() -> ModuleType:
     except ImportError as cause:
         raise PixelPlayError(f"video files need PyAV, which cannot be imported: {cause}",
                              expected="the package av (folders of images are read without it)",
-                             mend="pip install av") from cause
+                             hint="pip install av") from cause
     return av
 
 
@@ -94,7 +94,7 @@ def _identity(path: Path) -> tuple[str, int, int]:
         if not Path(path).is_file():
             raise PixelPlayError(f"{path} is no regular file", expected="a video file")
     except OSError as cause:
-        raise PixelPlayError(f"{path} cannot be read: {cause.strerror}", mend=MEND) from cause
+        raise PixelPlayError(f"{path} cannot be read: {cause.strerror}", hint=MEND) from cause
     return str(path), stat.st_size, stat.st_mtime_ns
 
 
@@ -109,19 +109,19 @@ def _opened(path: str | Path) -> Iterator[tuple[InputContainer, av.VideoStream]]
     except av.error.FFmpegError as cause:
         raise PixelPlayError(f"{path} cannot be opened as a video: {cause.strerror}",
                              expected="a video file with frames of its own (mp4, avi, mov, mkv ...), no playlist",
-                             mend=MEND) from cause
+                             hint=MEND) from cause
     with container:
         if not container.streams.video:
-            raise PixelPlayError(f"{path} holds no video stream", mend="remove it from the folder")
+            raise PixelPlayError(f"{path} holds no video stream", hint="remove it from the folder")
         stream = container.streams.video[0]
         if stream.codec_context is None:
             raise PixelPlayError(f"{path} is coded in a way this FFmpeg does not know",
-                                 mend="convert it, e.g. to H.264 in mp4, or remove it from the folder")
+                                 hint="convert it, e.g. to H.264 in mp4, or remove it from the folder")
         width, height = stream.codec_context.width, stream.codec_context.height
         if width * height > most_pixels():
             raise PixelPlayError(f"{path} declares frames of {width} x {height} pixels",
                                  expected=f"at most {most_pixels()} pixels",
-                                 mend="copy it again; the environment variable PIXELPLAY_MOST_PIXELS raises the limit")
+                                 hint="copy it again; the environment variable PIXELPLAY_MOST_PIXELS raises the limit")
         # the size may change on the way as well
         stream.codec_context.options = {"max_pixels": str(min(most_pixels(), 2 ** 31 - 1))}
         yield container, stream
@@ -145,7 +145,7 @@ def _scan(path: str, size: int, modified: int) -> tuple[VideoHeader, np.ndarray 
             log.warning("%s: reading stopped after %d frames: %s", path, len(times), cause.strerror)
     first = _first_frame(path)
     if first is None:
-        raise PixelPlayError(f"not one frame of {path} can be decoded", mend=MEND)
+        raise PixelPlayError(f"not one frame of {path} can be decoded", hint=MEND)
     shape = first.height, first.width
     frames = len(times)
     if promised > hidden and (promised - hidden) * LEAST_BYTES <= size:

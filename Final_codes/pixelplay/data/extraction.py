@@ -72,7 +72,7 @@ class Extraction:
 
     def pixels(self, split: str) -> np.ndarray:
         """(N, h, w, 3) uint8 RGB memory map."""
-        return read_array(self.folder / f"{split}.npy", mapped=True, mend=AGAIN)
+        return read_array(self.folder / f"{split}.npy", mapped=True, hint=AGAIN)
 
     def files(self) -> list[Path]:
         """Everything that was written."""
@@ -82,26 +82,26 @@ class Extraction:
 
     def unreadable(self, split: str) -> np.ndarray:
         """(N,) bool: rows that could not be decoded and hold their nearest earlier neighbour instead."""
-        return read_array(self.folder / f"{split}.state.npy", mend=AGAIN) == UNREADABLE
+        return read_array(self.folder / f"{split}.state.npy", hint=AGAIN) == UNREADABLE
 
     def observed(self, split: str) -> np.ndarray | None:
         """(N, k) float32 measurements, None where nothing was observed."""
         path = self.folder / f"{split}.observed.npy"
-        return read_array(path, mend=AGAIN) if path.exists() else None
+        return read_array(path, hint=AGAIN) if path.exists() else None
 
     @classmethod
     def load(cls, folder: Path) -> Extraction:
         """Read a finished extraction. Raises PixelPlayError where there is none."""
         folder = Path(folder)
         if not (folder / "extraction.json").exists():
-            raise PixelPlayError(f"{folder} holds no finished extraction", mend="run stage 01_frame_extraction")
+            raise PixelPlayError(f"{folder} holds no finished extraction", hint="run stage 01_frame_extraction")
         about = read_json(folder / "extraction.json")
         try:
             return cls(folder, tuple(about["size"]), {k: tuple(v) for k, v in about["full_size"].items()},
                        dict(about["keys"]))
         except (KeyError, TypeError, ValueError, AttributeError) as cause:
             raise PixelPlayError(f"{folder / 'extraction.json'} is no extraction of this version: {cause!r}",
-                                 mend=AGAIN) from cause
+                                 hint=AGAIN) from cause
 
 
 def working_size(original: tuple[int, int]) -> tuple[int, int]:
@@ -151,11 +151,11 @@ def extract(manifest: Manifest, folder: Path, *, size: tuple[int, int] | None = 
     """
     folder = Path(folder)
     if len(manifest.table) == 0:
-        raise PixelPlayError("the manifest holds no frames", mend="check the dataset's folder")
+        raise PixelPlayError("the manifest holds no frames", hint="check the dataset's folder")
     known = {split: full_size(manifest, split) for split in manifest.splits()}
     if not any(known.values()):
         raise PixelPlayError(f"not one frame of {', '.join(str(manifest.roots[s]) for s in known)} can be read",
-                             mend="check that the download or the unpacking finished")
+                             hint="check that the download or the unpacking finished")
     # the size of one split must not depend on the other
     full = {split: s or UNKNOWN_SIZE for split, s in known.items()}
     size = tuple(size or working_size(next(iter(full.values()))))
@@ -175,7 +175,7 @@ def extract(manifest: Manifest, folder: Path, *, size: tuple[int, int] | None = 
         if extraction.unreadable(split).all():
             raise PixelPlayError(f"not one {split} frame below {manifest.roots[split]} can be decoded",
                                  expected="footage to learn from" if split == "train" else "footage to score",
-                                 mend="check that the download or the unpacking finished")
+                                 hint="check that the download or the unpacking finished")
     _flag_unreadable(manifest, extraction).save(folder)
     write_json(folder / "extraction.json", {"keys": keys, "size": size, "full_size": full,
                                             "observed": observe_key or ""}, seal=True)
@@ -199,7 +199,7 @@ def _extract_split(manifest: Manifest, split: str, extraction: Extraction, obser
         _check_space(folder, total * extraction.size[0] * extraction.size[1] * 3)
         create_array(partial["npy"], (total, *extraction.size, 3), np.uint8)
         create_array(partial["state.npy"], (total,), np.uint8)
-    state = read_array(partial["state.npy"], mend=f"delete it and {AGAIN}")
+    state = read_array(partial["state.npy"], hint=f"delete it and {AGAIN}")
     done = int(np.argmax(state == PENDING)) if (state == PENDING).any() else total
 
     def work(frame: Frame) -> tuple[np.ndarray, bool, np.ndarray | None]:
@@ -229,7 +229,7 @@ def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise PixelPlayError(f"{folder} has {free / 1e9:.1f} GB left", expected=f"{needed / 1e9:.1f} GB for the frames",
-                             mend="free some space or choose another --output")
+                             hint="free some space or choose another --output")
 
 
 def _write_chunk(partial: dict[str, Path], start: int, total: int, chunk: Sequence) -> None:
@@ -304,13 +304,13 @@ def open_raw_footage(folder: Path, split: str, workers: int | None = None) -> Fo
     extraction, manifest = Extraction.load(folder), Manifest.load(folder)
     if split not in extraction.full_size:
         raise PixelPlayError(f"{folder} holds no {split} frames", expected=" or ".join(extraction.full_size),
-                             mend=f"name them with --{split} DIR and run stage 01_frame_extraction")
+                             hint=f"name them with --{split} DIR and run stage 01_frame_extraction")
     table, pixels = manifest.split(split), extraction.pixels(split)
     unreadable = extraction.unreadable(split)
     if not len(table) == len(pixels) == len(unreadable):
         raise PixelPlayError(f"{folder}: manifest.csv names {len(table)} {split} frames, {split}.npy holds "
                              f"{len(pixels)}, {split}.state.npy {len(unreadable)}", expected="one row a frame in each",
-                             mend=f"delete {folder / 'extraction.json'} and {AGAIN}")
+                             hint=f"delete {folder / 'extraction.json'} and {AGAIN}")
     return Footage(
         name=split, ids=table["Id"].to_numpy(object), videos=table["video"].to_numpy(object),
         frames=table["frame"].to_numpy(np.int64), reliability=(~unreadable).astype(np.float32),

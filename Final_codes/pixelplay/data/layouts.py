@@ -131,11 +131,11 @@ def find_dataset(root: Path | str | None, train: Path | str | None = None, test:
     for path, option in ((root, "--data"), (train, "--train"), (test, "--test")):
         # os.path: Path.exists raises where a name is too long
         if path is not None and not os.path.exists(path):  # noqa: PTH110
-            raise PixelPlayError(f"{option} {path} does not exist", mend="check the path for spelling and mount point")
+            raise PixelPlayError(f"{option} {path} does not exist", hint="check the path for spelling and mount point")
     if (train is not None and test is not None) or (root is None and (train or test) is not None):
         if train is not None and test is not None and train.resolve() == test.resolve():
             raise PixelPlayError(f"--train and --test both name {train}", expected="two different folders",
-                                 mend="training videos must be other videos, without anomalies")
+                                 hint="training videos must be other videos, without anomalies")
         return _manifest(Found("own", (train or test).parent, train, test, _labels_of(test)))
     found = _search(root, partial=train is not None or test is not None)
     return _manifest(dataclasses.replace(found, train=train or found.train, test=test or found.test,
@@ -161,12 +161,12 @@ def find_split(place: Path | str, split: str) -> Manifest:
 def _search(root: Path | None, *, partial: bool) -> Found:
     """The one dataset below `root`; with `partial` a single split will do."""
     looked = root if root is not None else environment.KAGGLE_INPUT
-    mend = MEND if root is not None else KAGGLE_MEND
+    hint = MEND if root is not None else KAGGLE_MEND
     if root is None and not looked.is_dir():
-        raise PixelPlayError(f"no dataset was named and there is no {looked}", expected=EXPECTED, mend=mend)
+        raise PixelPlayError(f"no dataset was named and there is no {looked}", expected=EXPECTED, hint=hint)
     if looked.is_file():
         raise PixelPlayError(f"{looked} is one file: training and test videos cannot be told apart", expected=EXPECTED,
-                             mend=MEND)
+                             hint=MEND)
     candidates, visited = _candidates(looked)
     whole = [c for c in candidates if c.complete] or (candidates if partial else [])
     if not whole and candidates:
@@ -174,10 +174,10 @@ def _search(root: Path | None, *, partial: bool) -> Found:
         missing = "test" if half.test is None else "training"
         raise PixelPlayError(f"{half.root} holds the {half.layout} layout without its {missing} videos",
                              expected=EXPECTED,
-                             mend=f"add them, or name them with --{'test' if half.test is None else 'train'} DIR")
+                             hint=f"add them, or name them with --{'test' if half.test is None else 'train'} DIR")
     if not whole:
         raise PixelPlayError(f"no dataset found below {looked}\n  looked in: {describe(looked, visited)}",
-                             expected=EXPECTED, mend=mend)
+                             expected=EXPECTED, hint=hint)
     # train/ and test/ also hold many an image classification dataset: a named layout is what was meant
     whole = [c for c in whole if c.layout != "folders"] or whole
     return _choose_copy(whole, looked) if len(whole) > 1 else whole[0]
@@ -206,7 +206,7 @@ def _choose_copy(whole: list[Found], looked: Path) -> Found:
         return whole[0]
     listed = "".join(f"\n    {found.layout:12} {found.root}" for found in whole)
     raise PixelPlayError(f"{len(whole)} datasets found below {looked}:{listed}", expected="one dataset",
-                         mend="name the one you mean with --data DIR")
+                         hint="name the one you mean with --data DIR")
 
 
 def _manifest(found: Found) -> Manifest:
@@ -220,7 +220,7 @@ def _manifest(found: Found) -> Manifest:
         if not videos:
             raise PixelPlayError(f"{place} holds no videos and no folders of frames ({split} split)",
                                  expected="videos (mp4, avi, mov, mkv) or folders of images (jpg, png, tif, bmp)",
-                                 mend="check that the download or the unpacking finished")
+                                 hint="check that the download or the unpacking finished")
         own = [(split, video.name, frame, path) for video in videos for frame, path in video.frames()]
         rows += own
         prints[split] = _fingerprint(own, [p for video in videos for p in video.file_prints()])

@@ -56,7 +56,7 @@ class Listing:
                 entries = sorted(found, key=lambda e: natural_key(e.name))
         except OSError as cause:
             raise PixelPlayError(f"folder {path} cannot be read: {cause.strerror}",
-                                 mend="check its permissions and the disk") from cause
+                                 hint="check its permissions and the disk") from cause
         for entry in entries:
             suffix = f".{entry.name.rpartition('.')[2].lower()}"
             frames = suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES
@@ -118,7 +118,7 @@ def check_name(name: str, path: Path) -> None:
     # Cc, Cs, Zl, Zp: control characters, undecodable bytes, line and paragraph separators
     if not name.strip() or any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
         raise PixelPlayError(f"the name {str(path)!a} cannot stand in a table",
-                             expected="a name of printable characters, in UTF-8", mend="rename it")
+                             expected="a name of printable characters, in UTF-8", hint="rename it")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,13 +209,13 @@ def frame_numbers(names: list[str], folder: Path) -> list[int]:
             if len(set(numbers)) == len(numbers):
                 if max(numbers) >= MOST_NUMBER:
                     raise PixelPlayError(f"{folder / names[numbers.index(max(numbers))]} has too large a frame number",
-                                         expected=f"numbers below {MOST_NUMBER}", mend="rename the frames")
+                                         expected=f"numbers below {MOST_NUMBER}", hint="rename the frames")
                 return numbers
     if len(counts) > 1 or (counts[0] > 0 and len(set(groups)) < len(groups)):
         known = [g[-1] if g else None for g in groups]
         odd = next((i for i, n in enumerate(known) if n is None or n in known[:i]), 0)
         raise PixelPlayError(f"{folder / names[odd]} has no frame number of its own", expected="one number in every "
-                             "name, each once, e.g. frame_00939.jpg", mend="rename it, or remove it if it is no frame")
+                             "name, each once, e.g. frame_00939.jpg", hint="rename it, or remove it if it is no frame")
     log.warning("%s: file names do not number the frames; numbered 0 to %d in natural order", folder, len(names) - 1)
     return list(range(len(names)))
 
@@ -244,7 +244,7 @@ def list_videos(place: Path) -> list[Video]:
         check_name(video.relative or video.name, video.path)
         if video.name in seen:
             raise PixelPlayError(f"two videos are called '{video.name}': {seen[video.name].path} and {video.path}",
-                                 expected="each video once in a split", mend="rename or remove one of them")
+                                 expected="each video once in a split", hint="rename or remove one of them")
         seen[video.name] = video
     return videos
 
@@ -254,7 +254,7 @@ def _below(folder: Path, relative: str, prefix: str) -> list[Video]:
     listing = Listing(folder)
     if relative.count("/") > DEEPEST:
         raise PixelPlayError(f"{folder} lies too deep", expected=f"at most {DEEPEST} levels of folders below a split's",
-                             mend="move the videos up, or name their folder itself")
+                             hint="move the videos up, or name their folder itself")
     for special in ("frames", "videos"):
         if special in listing.folders and not listing.videos:
             return _below(folder / special, f"{relative}{special}/", prefix)

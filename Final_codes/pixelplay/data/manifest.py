@@ -91,7 +91,7 @@ class Manifest:
             PixelPlayError: a file is missing, damaged or of another version, or rows were lost.
         """
         folder = Path(folder)
-        about, mend = read_json(folder / "manifest.json"), f"empty {folder} and run stage 01_frame_extraction"
+        about, hint = read_json(folder / "manifest.json"), f"empty {folder} and run stage 01_frame_extraction"
         check(folder / "manifest.csv")
         try:
             rows, roots = int(about["rows"]), {k: Path(v) for k, v in about["roots"].items()}
@@ -99,20 +99,20 @@ class Manifest:
                     {k: str(v) for k, v in about["fingerprints"].items()},
                     Path(about["labels"]) if about["labels"] else None)
         except (KeyError, TypeError, ValueError, AttributeError) as cause:
-            raise PixelPlayError(f"{folder / 'manifest.json'} is no manifest of this version: {cause!r}", mend=mend
+            raise PixelPlayError(f"{folder / 'manifest.json'} is no manifest of this version: {cause!r}", hint=hint
                                  ) from cause
         try:
             table = pd.read_csv(folder / "manifest.csv", keep_default_na=False, index_col=False,
                                 dtype={"Id": str, "split": str, "video": str, "frame": np.int64, "path": str,
                                        "flags": str, "reliability": np.float64})
         except OSError as cause:
-            raise PixelPlayError(f"{folder / 'manifest.csv'} cannot be read: {cause.strerror}", mend=mend) from cause
+            raise PixelPlayError(f"{folder / 'manifest.csv'} cannot be read: {cause.strerror}", hint=hint) from cause
         except (ValueError, OverflowError, pd.errors.ParserError, pd.errors.EmptyDataError) as cause:
-            raise PixelPlayError(f"{folder / 'manifest.csv'} is damaged: {cause}", mend=mend) from cause
+            raise PixelPlayError(f"{folder / 'manifest.csv'} is damaged: {cause}", hint=hint) from cause
         validate(table)
         if len(table) != rows:
             raise PixelPlayError(f"{folder / 'manifest.csv'} holds {len(table)} rows", expected=f"{rows} as written",
-                                 mend=mend)
+                                 hint=hint)
         return cls(table, roots, *rest)
 
 
@@ -138,13 +138,13 @@ def validate(table: pd.DataFrame) -> None:
     if len(repeated):
         raise PixelPlayError(f"manifest holds Id {repeated['Id'].iloc[0]} twice",
                              expected="each video and frame number once in a split",
-                             mend="two files carry the same number: rename or remove one")
+                             hint="two files carry the same number: rename or remove one")
     for split in SPLITS:
         rows = table[table["split"] == split]
         backwards = (rows["video"].to_numpy()[1:] == rows["video"].to_numpy()[:-1]) & (np.diff(rows["frame"]) <= 0)
         if backwards.any():
             raise PixelPlayError(f"manifest is out of order at Id {rows['Id'].iloc[int(np.argmax(backwards)) + 1]}",
-                                 mend="run stage 01_frame_extraction again")
+                                 hint="run stage 01_frame_extraction again")
     unknown = {f for cell in table["flags"].unique() for f in cell.split("|") if f} - set(FLAGS)
     if unknown:
         raise PixelPlayError(f"manifest has unknown flags {sorted(unknown)}", expected=", ".join(FLAGS))

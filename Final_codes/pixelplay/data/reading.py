@@ -77,7 +77,7 @@ def full_size(manifest: Manifest, split: str) -> tuple[int, int] | None:
     size = max(sorted(votes), key=votes.__getitem__)
     if min(size) < LEAST_SIDE:
         raise PixelPlayError(f"the {split} frames below {root} are {size[1]} x {size[0]} pixels",
-                             expected=f"at least {LEAST_SIDE} x {LEAST_SIDE}", mend="give footage that shows something")
+                             expected=f"at least {LEAST_SIDE} x {LEAST_SIDE}", hint="give footage that shows something")
     return size
 
 

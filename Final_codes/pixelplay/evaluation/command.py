@@ -108,7 +108,7 @@ def _regions(args: argparse.Namespace, paths: Sequence[Path], test: _Known
     rows, words = {}, ""
     for path in paths:
         if path.stem in rows:
-            raise PixelPlayError(f"two detections are called {path.stem}", mend="rename one of them")
+            raise PixelPlayError(f"two detections are called {path.stem}", hint="rename one of them")
         found = read_detections(path)
         # maps hold every test frame of their run; of boxes the frames cannot be counted
         ids = (scored or test.ids) if isinstance(found, BoxTable) else (test.ids or scored)

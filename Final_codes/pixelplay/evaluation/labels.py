@@ -109,7 +109,7 @@ class Labels:
         if unlabelled:
             raise PixelPlayError(f"{len(unlabelled)} scored frames have no label in {self.source} (first: "
                                  f"{', '.join(unlabelled[:3])})", expected="labels as long as the videos",
-                                 mend="take the labels of this dataset, or scores under the frames' own numbers")
+                                 hint="take the labels of this dataset, or scores under the frames' own numbers")
         unscored += [frame_id(name, f) for name in self.videos if name not in match.values()
                      for f in self.videos[name].frames] if not self.ordered else []
         return Aligned(values, self._about(values, match, base, self._unscored(unscored, known_ids, partial)))
@@ -142,7 +142,7 @@ class Labels:
             raise PixelPlayError(f"{self.source} has no labels for {len(absent)} scored videos (first: "
                                  f"{', '.join(absent[:3])})",
                                  expected=f"videos like {', '.join(list(self.videos)[:3])}",
-                                 mend="take the labels of this dataset")
+                                 hint="take the labels of this dataset")
         return match
 
     def _unscored(self, unscored: list[str], known_ids: Sequence[str] | None, partial: bool) -> list[str]:
@@ -154,7 +154,7 @@ class Labels:
         if lost:
             raise PixelPlayError(f"{len(lost)} labelled frames have no score (first: {', '.join(lost[:3])})",
                                  expected=f"a score for every frame that {self.source} labels",
-                                 mend="score every frame; where the data itself lacks them, give --manifest FOLDER of "
+                                 hint="score every frame; where the data itself lacks them, give --manifest FOLDER of "
                                  "stage 01, or --partial to evaluate the scored frames alone")
         return unscored
 
@@ -202,7 +202,7 @@ def read_labels(path: Path | str) -> Labels:
         if inner.is_dir() and (found := _folder(inner)) is not None:
             return found
     raise PixelPlayError(f"no labels in {path}", expected=FORMS,
-                         mend="looked there and in " + ", ".join(PLACES) + "; name the labels themselves")
+                         hint="looked there and in " + ", ".join(PLACES) + "; name the labels themselves")
 
 
 def _folder(path: Path) -> Labels | None:

@@ -122,10 +122,10 @@ def region_counts(found: np.ndarray | BoxTable, ids: Sequence[str], truth: Path 
         return [count_boxes(_boxes(inside, v), boxes, tracks, len(v.at), thresholds) for v, boxes, tracks in truths]
     if found.ndim != 3 or len(found) != len(ids):
         raise PixelPlayError(f"{source}: maps {found.shape} for {len(ids)} frames", expected="one map a frame",
-                             mend="run the model again")
+                             hint="run the model again")
     sampled = np.asarray(found[::max(1, int(np.ceil(found.size / SAMPLED)))], dtype=np.float32)
     if not np.isfinite(sampled).all():
-        raise PixelPlayError(f"{source}: a map holds a value that is not finite", mend="run the model again")
+        raise PixelPlayError(f"{source}: a map holds a value that is not finite", hint="run the model again")
     truths = _as_cells(truth, ids, videos, found.shape[1:], size, known, partial)
     thresholds = thresholds_of(sampled)
     return [count_maps(found[v.rows[0]:v.rows[-1] + 1], Truth(regions, len(v.at)), thresholds) for v, regions in truths]
@@ -147,7 +147,7 @@ def _inside(table: BoxTable, videos: Sequence[_Video], known: Sequence[str] | No
     if lost and not partial:
         raise PixelPlayError(f"{table.source}: {what} at {len(lost)} frames that are not scored (first: "
                              f"{', '.join(lost[:3])})", expected="frames of the scores, under their own numbers",
-                             mend="score every frame, or give --partial to evaluate the scored frames alone")
+                             hint="score every frame, or give --partial to evaluate the scored frames alone")
     if outside:
         log.warning("%s: %d %s are at frames that are not evaluated", table.source, len(outside), what)
     return table.select(keep)
@@ -197,7 +197,7 @@ def _as_cells(truth: Path | BoxTable, ids: Sequence[str], videos: Sequence[_Vide
     if size is None:
         raise PixelPlayError(f"{truth.source} gives regions in pixels of frames whose size is not known",
                              expected="the frame size, to lay them over score maps",
-                             mend="give --manifest FOLDER of stage 01, or --frame-size WIDTHxHEIGHT")
+                             hint="give --manifest FOLDER of stage 01, or --frame-size WIDTHxHEIGHT")
     table = _inside(truth, videos, known, partial, "regions")
     for video in videos:
         mine, regions = _boxes(table, video), {}
@@ -207,7 +207,7 @@ def _as_cells(truth: Path | BoxTable, ids: Sequence[str], videos: Sequence[_Vide
             except ValueError as cause:
                 frame = next(f for f, at in video.at.items() if at == k)
                 raise PixelPlayError(f"{truth.source}: {cause}, at {frame_id(video.name, frame)}",
-                                     mend="check the frame size and the order x0,y0,x1,y1") from cause
+                                     hint="check the frame size and the order x0,y0,x1,y1") from cause
         yield video, regions
 
 

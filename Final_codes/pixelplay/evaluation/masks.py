@@ -27,7 +27,7 @@ def read_mask(path: Path) -> np.ndarray:
     """(H, W) bool of a mask image: True where it is brighter than half. Raises PixelPlayError if unreadable."""
     image = _values(path)
     if image is None:
-        raise PixelPlayError(f"mask {path} cannot be read", mend="copy it again")
+        raise PixelPlayError(f"mask {path} cannot be read", hint="copy it again")
     if image.ndim == 3:
         image = image[..., :3].max(axis=2)
     # masks come as 0/1, 0/255 and as JPEGs with ringing around 0
@@ -106,7 +106,7 @@ def read_npy(path: Path) -> np.ndarray:
     # a damaged header makes NumPy raise whatever comes, tokenize.TokenError for one
     except Exception as cause:
         raise PixelPlayError(f"{path} cannot be read: {cause}", expected="an .npy file of numbers",
-                             mend="copy or write it again") from cause
+                             hint="copy or write it again") from cause
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
         raise PixelPlayError(f"{path} holds no array of numbers", expected="an .npy file of numbers")
     return values

@@ -133,7 +133,7 @@ def evaluate(scored: Sequence[Scored], labels: Labels, *, known_ids: Sequence[st
         PixelPlayError: files on different Ids, or labels that do not fit them.
     """
     if not scored:
-        raise PixelPlayError("no scores to evaluate", mend="name at least one file after --scores")
+        raise PixelPlayError("no scores to evaluate", hint="name at least one file after --scores")
     if padding not in PADDINGS:
         raise PixelPlayError(f"there is no padding rule '{padding}'", expected=" or ".join(PADDINGS))
     first = scored[0]
@@ -167,7 +167,7 @@ def _same_ids(first: Scored, other: Scored) -> np.ndarray:
         if len(extra):
             parts.append(f"{len(extra)} Ids are not in {first.name} (first: {', '.join(extra[:3])})")
         raise PixelPlayError(f"{other.name}: " + "; ".join(parts), expected="the same frames in every score file",
-                             mend="evaluate files of the same test set together")
+                             hint="evaluate files of the same test set together")
     return other.values[at]
 
 

@@ -30,7 +30,7 @@ from pixelplay.data.subsample import spread
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import damaged, read_json, remove, write_json
 from pixelplay.flow.dense import DenseFlow, matchable
-from pixelplay.flow.partners import later_partners, partners
+from pixelplay.flow.references import later_reference_frames, reference_frames
 from pixelplay.flow.step import MAX_STEP, STILL, flow_step, neighbouring_pairs
 from pixelplay.scenes.cameras import recognise, scene_templates
 
@@ -106,11 +106,11 @@ class Baselines:
     def load(cls, folder: Path) -> Baselines:
         """Read what `save` wrote, to the bit. Raises PixelPlayError: missing, damaged, or of another version."""
         path = Path(folder) / FILE
-        mend = "fit the detector again, or copy its folder again, whole"
-        stored = read_arrays(path, mend=mend)
+        hint = "fit the detector again, or copy its folder again, whole"
+        stored = read_arrays(path, hint=hint)
         if set(stored) != {"templates", "steps", "key", "version"} or stored["version"].tolist() != VERSION:
             raise PixelPlayError(f"{path} does not fit this version", expected=f"baselines of version {VERSION}",
-                                 mend=mend)
+                                 hint=hint)
         return cls(stored["templates"], stored["steps"], str(stored["key"]))
 
 
@@ -174,13 +174,13 @@ def measure(footage: Footage, baseline: int | np.ndarray, out: np.ndarray, worke
 
 
 def _both_sides(footage: Footage, baseline: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) rows of the earlier and of the later partner of every frame, -1 where there is none."""
+    """(N,) rows of the earlier and of the later reference frame of every frame, -1 where there is none."""
     found = np.full((2, len(footage)), -1, np.int64)
     for step in np.unique(baseline).tolist():
         rows = np.flatnonzero(baseline == step)
         times = footage.videos[rows], footage.frames[rows], footage.reliability[rows]
-        earlier = partners(*times, step, TOLERANCE)
-        for side, other in zip(found, (earlier, later_partners(*times, earlier, step, TOLERANCE))):
+        earlier = reference_frames(*times, step, TOLERANCE)
+        for side, other in zip(found, (earlier, later_reference_frames(*times, earlier, step, TOLERANCE))):
             side[rows] = np.where(other >= 0, rows[other], -1)
     return found[0], found[1]
 
@@ -239,4 +239,4 @@ def with_speeds(footage: Footage, folder: Path) -> Footage:
     maps, about = (Path(folder) / f"{footage.name}.speed.{end}" for end in ("npy", "json"))
     if not about.exists() or read_json(about)["footage"] != footage.fingerprint:
         return footage
-    return dataclasses.replace(footage, speeds=read_array(maps, mapped=True, mend="run stage 01_frame_extraction"))
+    return dataclasses.replace(footage, speeds=read_array(maps, mapped=True, hint="run stage 01_frame_extraction"))

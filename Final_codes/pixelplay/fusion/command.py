@@ -85,7 +85,7 @@ def _mend(args: argparse.Namespace, manifest: Path | None) -> int:
     if args.output is None:
         raise PixelPlayError("--mend needs --output", expected="the file to write the mended scores to")
     if args.sample is None and manifest is None:
-        raise PixelPlayError("--mend needs the expected Ids", mend="give --sample sample_submission.csv or --manifest")
+        raise PixelPlayError("--mend needs the expected Ids", hint="give --sample sample_submission.csv or --manifest")
     wanted = read_sample(args.sample) if args.sample else find_sample(Manifest.load(manifest))
     ids, values, what = mend(read_strings(args.mend), wanted.ids, args.mend, by_order=args.by_order)
     check(values, ids, None, str(args.mend))

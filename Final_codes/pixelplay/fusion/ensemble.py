@@ -80,15 +80,15 @@ def find_files(places: Sequence[Path], *, parts: bool = False, leave_out: Sequen
             found.append(place)
         else:
             raise PixelPlayError(f"{place} does not exist", expected="a folder of score files, or score files",
-                                 mend="run the models first (python Final_codes/run_all.py), or name --scores")
+                                 hint="run the models first (python Final_codes/run_all.py), or name --scores")
     if not found:
         raise PixelPlayError(f"no score files in {', '.join(map(str, places))}", expected="CSV files, one a model",
-                             mend="run the models first (python Final_codes/run_all.py), or name --scores")
+                             hint="run the models first (python Final_codes/run_all.py), or name --scores")
     stems: dict[str, Path] = {}
     for path in found:
         if path.stem in stems:
             raise PixelPlayError(f"two score files are called {path.stem}: {stems[path.stem]} and {path}",
-                                 expected="one name a model", mend="rename one of them")
+                                 expected="one name a model", hint="rename one of them")
         stems[path.stem] = path
     return found
 
@@ -115,7 +115,7 @@ def read_members(chosen: Mapping[str, Path], frames: Frames, *, allow_smoke: boo
         file = read_scores(path, frames.ids, any_order=True)
         if file.about.get("smoke") and not allow_smoke:
             raise PixelPlayError(f"{path} comes from a smoke run", expected="scores of a trained model",
-                                 mend="run the model in the lite or full profile")
+                                 hint="run the model in the lite or full profile")
         members[name] = file
     prints = {m: f.about["data_fingerprint"] for m, f in members.items() if f.about.get("data_fingerprint")}
     for name, mark in prints.items():
@@ -139,7 +139,7 @@ def merge_all(members: Mapping[str, ScoreFile], frames: Frames, recipe: Recipe, 
         PixelPlayError: weights given to a recipe that fixes them, or a final score that is constant.
     """
     if weights is not None and recipe.fixed:
-        raise PixelPlayError(f"recipe {recipe.name} has weights of its own", mend="leave --weights out")
+        raise PixelPlayError(f"recipe {recipe.name} has weights of its own", hint="leave --weights out")
     groups = {"": dict(members)}
     if recipe.families:
         groups = {end: {m: f for m, f in members.items() if f.about.get("family") == family}

@@ -38,7 +38,7 @@ class Diagnosis:
     """
 
     problem: str
-    mend: str
+    hint: str
     way: str
     ids: np.ndarray | None = None
     values: np.ndarray | None = None
@@ -88,7 +88,7 @@ def mend(table: pd.DataFrame, expected_ids: Sequence[str] | None, path: object, 
     found = diagnose(table, expected_ids, path)
     if found.way == "never" or (found.way == "order" and not by_order):
         raise PixelPlayError(f"{path}: {found.problem}", expected="a file whose frames can be told by name",
-                             mend=found.mend)
+                             hint=found.hint)
     ids, values = found.ids, as_numbers(found.values, found.ids, str(path))
     if found.way == "order":
         ids = _ids_by_order(pd.Index(ids), expected_ids)
@@ -134,7 +134,7 @@ def as_numbers(texts: np.ndarray, ids: np.ndarray, source: str) -> np.ndarray:
         return values
     raise PixelPlayError(f"{source}: score of Id {ids[at]} is {str(texts[at])[:80]!r}",
                          expected=f"a plain number in every row, of magnitude up to {LARGEST:g}",
-                         mend="fill the cell with the model's score of that frame")
+                         hint="fill the cell with the model's score of that frame")
 
 
 def parse_numbers(texts: Sequence[str]) -> np.ndarray | None:

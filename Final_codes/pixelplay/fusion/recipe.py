@@ -137,5 +137,5 @@ def pick(files: Sequence[Path], wanted: Mapping[str, Sequence[str]], recipe: str
     if absent:
         raise PixelPlayError(f"recipe {recipe} needs scores that were not found: {', '.join(absent)}",
                              expected="one file for each member",
-                             mend="run these models first, or give --scores the folder that holds their files")
+                             hint="run these models first, or give --scores the folder that holds their files")
     return {m: p for m, p in found.items() if p is not None}

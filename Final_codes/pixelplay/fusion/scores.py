@@ -55,10 +55,10 @@ def check(values: np.ndarray, ids: Ids, expected_ids: Ids | None, source: str) -
     bad = ~np.isfinite(values)
     if bad.any():
         raise PixelPlayError(f"{source}: score of Id {ids[bad][0]} is {values[bad][0]} ({int(bad.sum())} such rows)",
-                             expected="finite numbers only", mend="run the model again; see its log for the frame")
+                             expected="finite numbers only", hint="run the model again; see its log for the frame")
     if len(values) > 1 and values.min() == values.max():
         raise PixelPlayError(f"{source}: every score is {values[0]}", expected="scores that differ between frames",
-                             mend="a constant ranks nothing: check that the model was trained")
+                             hint="a constant ranks nothing: check that the model was trained")
 
 
 def check_ids(ids: Ids, expected_ids: Ids, source: str) -> None:
@@ -68,18 +68,18 @@ def check_ids(ids: Ids, expected_ids: Ids, source: str) -> None:
     if index.has_duplicates:
         twice = index[index.duplicated()]
         raise PixelPlayError(f"{source}: Id {twice[0]} appears more than once ({len(twice)} repeated rows)",
-                             expected="each Id exactly once", mend="remove the repeated rows")
+                             expected="each Id exactly once", hint="remove the repeated rows")
     missing, extra = pd.Index(expected).difference(index, sort=False), index.difference(pd.Index(expected), sort=False)
     if len(missing) or len(extra):
         found = [f"{len(missing)} Ids missing (first: {', '.join(missing[:3])})"] if len(missing) else []
         found += [f"{len(extra)} unknown Ids (first: {', '.join(map(str, extra[:3]))})"] if len(extra) else []
         raise PixelPlayError(f"{source}: " + "; ".join(found), expected=f"exactly the {len(expected)} expected Ids",
-                             mend="score every frame under its own number; never renumber")
+                             hint="score every frame under its own number; never renumber")
     if not (ids == expected).all():
         where = int(np.argmax(ids != expected))
         raise PixelPlayError(f"{source}: row {where + 1} is Id {ids[where]}",
                              expected=f"Id {expected[where]} (manifest order)",
-                             mend="sort the rows like the manifest or the sample submission")
+                             hint="sort the rows like the manifest or the sample submission")
 
 
 def write_scores(folder: Path, name: str, ids: Ids, values: np.ndarray, *,
@@ -122,7 +122,7 @@ def read_table(path: Path, expected_ids: Ids | None = None) -> tuple[np.ndarray,
         raise PixelPlayError(f"{path}: {found.problem}",
                              expected="header Id,Predicted" + (f" and exactly the {len(expected_ids)} expected Ids, "
                                                                "unpadded" if expected_ids is not None else ""),
-                             mend=found.mend)
+                             hint=found.hint)
     ids = table.iloc[:, 0].to_numpy(object)
     return ids, as_numbers(table["Predicted"].to_numpy(object), ids, str(path))
 

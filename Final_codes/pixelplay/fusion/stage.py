@@ -136,7 +136,7 @@ def find_sample(manifest: Manifest | None) -> Sample:
     """
     if manifest is None:
         raise PixelPlayError("no sample submission and no manifest", expected="the Ids a submission must hold",
-                             mend="give --sample sample_submission.csv, or --manifest FOLDER of stage 01")
+                             hint="give --sample sample_submission.csv, or --manifest FOLDER of stage 01")
     ids = manifest.split("test")["Id"].tolist()
     root = Path(manifest.roots.get("test", "")).resolve()
     for folder in [root, *list(root.parents)[:4]]:
@@ -160,7 +160,7 @@ def check_same_frames(sample: Sample, manifest_ids: np.ndarray, path: Path) -> N
         raise PixelPlayError(f"{sample.source} and {path} disagree: {len(missing)} Ids are only in the sample"
                              f"{_first(missing)}, {len(extra)} only in the manifest{_first(extra)}",
                              expected="the same test frames in both",
-                             mend="take the sample of this dataset, or run stage 01 on the right data")
+                             hint="take the sample of this dataset, or run stage 01 on the right data")
 
 
 def _first(ids: pd.Index) -> str:
@@ -180,4 +180,4 @@ def write_submission(path: Path, sample: Sample, frames: Frames, values: np.ndar
         back = read_strings(part)
         check_ids(back.iloc[:, 0].to_numpy(object), sample.written, str(path))
         if not (back.iloc[:, 1].to_numpy(object).astype(np.float64) == ordered).all() or not np.isfinite(ordered).all():
-            raise PixelPlayError(f"{path} did not keep its scores while it was written", mend="check the disk")
+            raise PixelPlayError(f"{path} did not keep its scores while it was written", hint="check the disk")

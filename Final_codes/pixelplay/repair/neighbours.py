@@ -48,7 +48,7 @@ def clean_neighbours(clean: np.ndarray, videos: np.ndarray, frames: np.ndarray, 
     return found[min(found)] if found else []
 
 
-class Lender:
+class TemporalFusion:
     """Refines frames of one size; keeps the flow's state, so every thread has its own."""
 
     def __init__(self) -> None:

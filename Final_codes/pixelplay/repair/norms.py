@@ -123,8 +123,8 @@ class TrainingNorms:
             PixelPlayError: missing, damaged, or of another version.
         """
         path = Path(folder) / FILE
-        mend = "fit the detector again, or copy its folder again, whole"
-        arrays = read_arrays(path, mend=mend)
+        hint = "fit the detector again, or copy its folder again, whole"
+        arrays = read_arrays(path, hint=hint)
         try:
             about = json.loads(arrays["about"].tobytes())
             if about["version"] != VERSION:
@@ -138,7 +138,7 @@ class TrainingNorms:
                        {k: _pixels(arrays[f"{k}.background"]) for k, s in enumerate(scenes) if s.usable})
         except (KeyError, TypeError, ValueError, AttributeError, cv2.error) as cause:
             raise PixelPlayError(f"{path} does not fit this version: {cause!r}", expected=f"norms of version {VERSION}",
-                                 mend=mend) from cause
+                                 hint=hint) from cause
 
     def _arrays(self) -> dict[str, np.ndarray]:
         about: dict[str, Any] = {

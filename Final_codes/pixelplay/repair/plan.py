@@ -210,14 +210,14 @@ def read_plan(path: Path) -> pd.DataFrame:
     Raises:
         PixelPlayError: it is damaged, or has other columns than `SCHEMA`.
     """
-    mend = f"delete {path.with_suffix('.json')} and run stage 01_frame_extraction again"
+    hint = f"delete {path.with_suffix('.json')} and run stage 01_frame_extraction again"
     check(path)
     try:
         plan = pd.read_csv(path, keep_default_na=False, dtype={"flags": str})
     except (OSError, ValueError) as cause:
-        raise PixelPlayError(f"{path} cannot be read: {cause}", mend=mend) from cause
+        raise PixelPlayError(f"{path} cannot be read: {cause}", hint=hint) from cause
     if list(plan.columns) != list(SCHEMA):
-        raise PixelPlayError(f"{path} has the columns {', '.join(plan.columns)}", expected=", ".join(SCHEMA), mend=mend)
+        raise PixelPlayError(f"{path} has the columns {', '.join(plan.columns)}", expected=", ".join(SCHEMA), hint=hint)
     return plan
 
 

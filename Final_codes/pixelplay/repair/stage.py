@@ -34,8 +34,8 @@ from pixelplay.data.reading import bounded_map, open_stream
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import damaged, read_json, remove, seal, sealed, unseal, write_json
 from pixelplay.repair import noise
-from pixelplay.repair.mend import Mender, needs_background, needs_mending
-from pixelplay.repair.neighbours import Lender, clean_neighbours
+from pixelplay.repair.repairer import Repairer, needs_background, needs_repair
+from pixelplay.repair.neighbours import TemporalFusion, clean_neighbours
 from pixelplay.repair.norms import FILE as NORMS
 from pixelplay.repair.norms import VERSION as NORMS_VERSION
 from pixelplay.repair.norms import TrainingNorms
@@ -83,7 +83,7 @@ def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None
     if norms is None and manifest.splits() == ["test"]:
         raise PixelPlayError(f"there is no training footage to judge the test footage of {manifest.roots['test']} by",
                              expected="training videos, or a detector that was fitted on some",
-                             mend="name the training videos with --train DIR, or score with a fitted detector")
+                             hint="name the training videos with --train DIR, or score with a fitted detector")
     if damaged(folder / name for name in PLAN):
         _forget(folder)
     extraction = _extract(manifest, folder, norms, workers)
@@ -112,7 +112,7 @@ def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None
     counts = collections.Counter(f for cell in plan["flags"] for f in cell.split("|") if f)
     found = {f: counts[f] for f in FLAGS if counts[f]}
     write_json(folder / "repair.json", {**about, "finished": True, "test_frames": len(plan),
-                                        "mended": int(needs_mending(plan).sum()), "flags": found}, seal=True)
+                                        "mended": int(needs_repair(plan).sum()), "flags": found}, seal=True)
     if found:
         log.info("corrupted test frames: %s", ", ".join(f"{count} {flag}" for flag, count in found.items()))
     return repaired
@@ -132,7 +132,7 @@ def open_footage(folder: Path, split: str, workers: int | None = None, *, as_fil
         return raw
     about = _about(folder)
     if not about or not about["finished"]:
-        raise PixelPlayError(f"{folder}: repair is not finished", mend="run stage 01_frame_extraction again")
+        raise PixelPlayError(f"{folder}: repair is not finished", hint="run stage 01_frame_extraction again")
     table, plan = Manifest.load(folder).split(split), read_plan(folder / "repair.csv")
     footage = dataclasses.replace(raw, flags=table["flags"].to_numpy(object),
                                   reliability=table["reliability"].to_numpy(np.float32),
@@ -140,12 +140,12 @@ def open_footage(folder: Path, split: str, workers: int | None = None, *, as_fil
     if len(plan) != len(footage):
         raise PixelPlayError(f"{folder / 'repair.csv'} plans {len(plan)} frames, the manifest names {len(footage)}",
                              expected="one row a test frame in both",
-                             mend=f"delete {folder / 'repair.json'} and run stage 01_frame_extraction again")
-    changed, rows_of = needs_mending(plan), list(plan.itertuples(index=False))
+                             hint=f"delete {folder / 'repair.json'} and run stage 01_frame_extraction again")
+    changed, rows_of = needs_repair(plan), list(plan.itertuples(index=False))
     if not changed.any():
         return footage
-    mender = _mender(TrainingNorms.load(folder), raw.full_size)
-    mend = mender.upright if as_filmed else mender
+    repairer = _repairer(TrainingNorms.load(folder), raw.full_size)
+    hint = repairer.upright if as_filmed else repairer
 
     def stream(rows: np.ndarray) -> Iterator[np.ndarray]:
         rows = np.asarray(rows, dtype=np.int64)
@@ -234,8 +234,8 @@ def _save(manifest: Manifest, folder: Path) -> Manifest:
     return manifest
 
 
-def _mender(known: TrainingNorms, full_size: tuple[int, int]) -> Mender:
-    return Mender(known.backgrounds_at(full_size), known.size)
+def _repairer(known: TrainingNorms, full_size: tuple[int, int]) -> Repairer:
+    return Repairer(known.backgrounds_at(full_size), known.size)
 
 
 def _mend(manifest: Manifest, extraction: Extraction, plan: pd.DataFrame, known: TrainingNorms,
@@ -245,25 +245,25 @@ def _mend(manifest: Manifest, extraction: Extraction, plan: pd.DataFrame, known:
     Noisy rows come second: they borrow from clean neighbours, which must have their final pixels by then, and never
     from each other, so that writing a row again gives the same row.
     """
-    if not needs_mending(plan).any():
+    if not needs_repair(plan).any():
         return
-    mender, rows_of = _mender(known, extraction.full_size["test"]), list(plan.itertuples(index=False))
+    repairer, rows_of = _repairer(known, extraction.full_size["test"]), list(plan.itertuples(index=False))
     test = manifest.split("test")
     videos, frames = test["video"].to_numpy(object), test["frame"].to_numpy(np.int64)
-    changed, borrowing = needs_mending(plan), needs_background(plan)
+    changed, borrowing = needs_repair(plan), needs_background(plan)
     clean = plan["flags"].isin(("", "vflip", "hflip", "rot180")).to_numpy() & (plan["scene"] >= 0).to_numpy()
-    pixels, lenders = extraction.pixels("test"), threading.local()
+    pixels, fusions = extraction.pixels("test"), threading.local()
     unseal(extraction.folder / "test.npy")
 
     def work(pair: tuple[int, np.ndarray]) -> np.ndarray:
         row, frame = pair
-        small = to_working(mender(frame, rows_of[row]), extraction.size)
+        small = to_working(repairer(frame, rows_of[row]), extraction.size)
         if not borrowing[row]:
             return small
-        if not hasattr(lenders, "lender"):
-            lenders.lender = Lender()
+        if not hasattr(fusions, "fusion"):
+            fusions.fusion = TemporalFusion()
         near = clean_neighbours(clean, videos, frames, row)
-        return lenders.lender(small, [np.asarray(pixels[k]) for k in near])
+        return fusions.fusion(small, [np.asarray(pixels[k]) for k in near])
 
     for rows, what in ((np.flatnonzero(changed & ~borrowing), "mend"), (np.flatnonzero(borrowing), "denoise")):
         if len(rows) == 0:

@@ -101,7 +101,7 @@ def _clear(folder: Path) -> None:
     made_here = (folder / "sample.json").exists() or (folder / ".sample-unfinished.json").exists()
     if strangers or not made_here:
         raise PixelPlayError(f"{folder} holds other files ({', '.join(strangers[:3]) or 'a dataset'})",
-                             expected="a new or empty folder for the sample", mend="choose another --output")
+                             expected="a new or empty folder for the sample", hint="choose another --output")
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
 

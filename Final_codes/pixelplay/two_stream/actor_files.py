@@ -44,4 +44,4 @@ def write_actors(path: Path, actors: Mapping[str, np.ndarray]) -> None:
 
 def read_actors(path: Path) -> dict[str, np.ndarray]:
     """Read what `write_actors` wrote. Raises PixelPlayError where it is missing or damaged."""
-    return read_arrays(path, mend="run stage 02_two_stream_memory with model local_memory")
+    return read_arrays(path, hint="run stage 02_two_stream_memory with model local_memory")

@@ -27,7 +27,7 @@ from pixelplay.data.footage import Footage, segments
 from pixelplay.data.reading import bounded_map
 from pixelplay.files import damaged
 from pixelplay.flow.dense import DenseFlow, matchable
-from pixelplay.flow.partners import later_partners, partners, with_partners
+from pixelplay.flow.references import later_reference_frames, reference_frames, with_references
 from pixelplay.flow.step import STILL, flow_step, neighbouring_pairs
 from pixelplay.two_stream.actors import ActorRules, join_actors
 from pixelplay.two_stream.detectors import Detections, Detector
@@ -76,7 +76,7 @@ class ActorTable:
         speed, upper_speed, velocity: (M,), (M,), (M, 2) float32, see `motion.Motion`.
         area: (M,) float32 share of the frame that motion was measured over.
         mode: (M,) int16 background mode.
-        measured: (M,) bool, False where the frame has no partner to measure motion against.
+        measured: (M,) bool, False where the frame has no reference frame to measure motion against.
     """
 
     position: np.ndarray
@@ -168,9 +168,9 @@ class _View(NamedTuple):
 def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], use_foreground: bool,
                rules: ActorRules) -> dict[str, np.ndarray]:
     size = scene.background.size
-    partner = partners(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance)
-    later = (later_partners(footage.videos, footage.frames, footage.reliability, partner, scene.baseline,
-                            scene.tolerance) if scene.directions > 1 else np.full(len(partner), -1, np.int64))
+    reference = reference_frames(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance)
+    later = (later_reference_frames(footage.videos, footage.frames, footage.reliability, reference, scene.baseline,
+                            scene.tolerance) if scene.directions > 1 else np.full(len(reference), -1, np.int64))
     scale = np.array([footage.full_size[1] / size[1], footage.full_size[0] / size[0]], np.float32)
     own = threading.local()  # a flow keeps pyramids of its own, so every thread has one
 
@@ -193,7 +193,7 @@ def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], us
     def seen() -> Iterator[tuple]:
         images = ((p, frame, shrink(frame, size)) for p, frame in footage.full_frames())
         views = ((p, frame, _View(image, matchable(image))) for p, frame, image in images)
-        for position, frame, view, others in with_partners(views, [partner, later]):
+        for position, frame, view, others in with_references(views, [reference, later]):
             yield position, _detect(detectors, frame), view, others  # not every detector may be shared by threads
 
     with _one_thread_inside(), contextlib.closing(bounded_map(look, seen(), environment.cpu_count())) as looks:
@@ -253,7 +253,7 @@ def _columns(positions: Sequence, objects: Sequence[Detections], motions: Sequen
             "mode": join(modes, np.zeros(0, np.int16)), "measured": join(measured, np.zeros(0, bool))}
 
 
-def evaluated_frames(footage: Footage, stride: int, tolerance: int) -> np.ndarray:
+def embedded_frames(footage: Footage, stride: int, tolerance: int) -> np.ndarray:
     """(N,) bool: where crops are embedded, one frame of every `stride` and a segment's last one.
 
     Of those frames the most reliable, the first of equals: people look the same a moment later, a denoised crop does

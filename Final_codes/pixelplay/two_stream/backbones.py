@@ -200,7 +200,7 @@ def load_backbone(name: str, *, weights: Path | str | None = None, sha256: str |
     weights = Path(weights) if weights else None
     if sha256 and weights is None:
         raise PixelPlayError(f"backbone {name}: a sha256 is given but no weights file",
-                             mend="give the file's path, too")
+                             hint="give the file's path, too")
     if sha256 and weights.is_file():
         check_sha256(weights, sha256)
     backbone = BACKBONES[name](weights, hardware)
@@ -233,7 +233,7 @@ def efficientnet_lite0(weights: Path | None, hardware: Hardware) -> Backbone:
 def random_rn101(weights: Path | None, hardware: Hardware) -> Backbone:
     """RN101's trunk with random weights: for tests and timing alone, its features mean nothing."""
     if weights:
-        raise PixelPlayError(f"backbone random-rn101 takes no weights, {weights} given", mend="use clip-rn101")
+        raise PixelPlayError(f"backbone random-rn101 takes no weights, {weights} given", hint="use clip-rn101")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = _network("resnet101_clip", (2, 3))
@@ -262,11 +262,11 @@ def _trunk(architecture: str, layers: tuple[int, ...], tensors: dict[str, Tensor
             found[key] = torch.zeros(())
         elif key not in found:
             raise PixelPlayError(f"{path} holds no tensor for {key}", expected=f"the weights of {architecture}",
-                                 mend="check that the file is this network's and not another one's or an adapter's")
+                                 hint="check that the file is this network's and not another one's or an adapter's")
         elif found[key].shape != slot.shape:
             raise PixelPlayError(f"{path}: {key} is {tuple(found[key].shape)}",
                                  expected=f"{tuple(slot.shape)}, as in {architecture}",
-                                 mend="check that the file is this network's and not one of its kin")
+                                 hint="check that the file is this network's and not one of its kin")
     network.load_state_dict(found, assign=True)
     return fold_batch_norm(network.eval())
 

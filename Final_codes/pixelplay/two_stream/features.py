@@ -72,7 +72,7 @@ def cached_table(folder: Path, name: str, key: str, count: int, width: int, prod
             if not np.isfinite(rows).all():
                 bad = start + int(np.argmin(np.isfinite(rows).all(axis=1)))
                 raise PixelPlayError(f"{name} features: row {bad} is not finite as {dtype}",
-                                     mend="choose another precision or backbone")
+                                     hint="choose another precision or backbone")
             write_array(parts / f"{piece}.npy", rows)
         distributed.barrier()
         if distributed.is_main():
@@ -83,7 +83,7 @@ def cached_table(folder: Path, name: str, key: str, count: int, width: int, prod
     table = read_array(path, mapped=True)
     if table.shape != (count, width):
         raise PixelPlayError(f"{path} holds {table.shape}", expected=f"{(count, width)}",
-                             mend="delete the file; it will be made again")
+                             hint="delete the file; it will be made again")
     return table
 
 

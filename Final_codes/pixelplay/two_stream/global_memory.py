@@ -124,7 +124,7 @@ class GlobalMemory(Model):
     def fit(self, train: Footage, folder: Path) -> None:
         """Embed the training frames, build and calibrate the banks. Features in `folder` are kept and used again."""
         if len(train) == 0:
-            raise PixelPlayError("there is no training frame", mend="give a folder of anomaly-free videos")
+            raise PixelPlayError("there is no training frame", hint="give a folder of anomaly-free videos")
         features = self._features(train, folder)
         allowed = self._allowed(train)
         self.banks = [self._build(features, train.videos, allowed, member) for member in range(self.config.seeds)]
@@ -140,7 +140,7 @@ class GlobalMemory(Model):
     def score(self, footage: Footage, folder: Path) -> Scores:
         """Mean over the banks of every frame's calibrated distance."""
         if not self.banks:
-            raise PixelPlayError("the global memory has no banks yet", mend="call fit or load first")
+            raise PixelPlayError("the global memory has no banks yet", hint="call fit or load first")
         features = self._features(footage, folder)
         return self._scores([bank.score(features) for bank in self.banks])
 
@@ -150,7 +150,7 @@ class GlobalMemory(Model):
         One video alone is scored in fifths, each by banks of the other four.
         """
         if not self.banks:
-            raise PixelPlayError("the global memory has no banks yet", mend="call fit or load first")
+            raise PixelPlayError("the global memory has no banks yet", hint="call fit or load first")
         return self._scores(self._held_out_distances(train, folder))
 
     def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
@@ -184,7 +184,7 @@ class GlobalMemory(Model):
             if known and known != self._backbone.weights_hash:
                 raise PixelPlayError(
                     f"the banks were made with {c.backbone} weights {known}, these are {self._backbone.weights_hash}",
-                    mend="give the weights the model was fitted with, or fit it again")
+                    hint="give the weights the model was fitted with, or fit it again")
         return self._backbone
 
     def _features(self, footage: Footage, folder: Path) -> np.ndarray:

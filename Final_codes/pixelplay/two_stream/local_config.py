@@ -26,7 +26,7 @@ class LocalMemoryConfig:
         ratio: share of the training crops that a bank keeps.
         floor: least crops in a bank, where there are as many: of a short training set the whole subsample.
         seeds, subsample, projection, outliers: see `GlobalMemoryConfig`.
-        common: factor for the rarity of looks that a tenth of the training frames reach (see `Rarity`): clothes and
+        bulk_weight: factor for the rarity of looks that a tenth of the training frames reach (see `Rarity`): clothes and
             groups differ from day to day, and a sum of ordinary rarities would rank frames by them.
         thumbnails: keep small pictures of the crops with the model, so that a report can show what an actor was
             compared with; off where training footage must not be shown.
@@ -56,7 +56,7 @@ class LocalMemoryConfig:
     subsample: float = 0.8
     projection: int = 256
     outliers: float = 0.005
-    common: float = 0.3
+    bulk_weight: float = 0.3
     thumbnails: bool = True
 
     @classmethod

@@ -21,7 +21,7 @@ from pixelplay.two_stream.actor_table import Scene
 from pixelplay.two_stream.foreground import Background
 from pixelplay.two_stream.motion import SpeedModel
 from pixelplay.two_stream.scoring import Rarity
-from pixelplay.two_stream.usual import UsualModel
+from pixelplay.two_stream.quantiles import QuantileModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class LocalFit:
 
     scene: Scene
     speeds: SpeedModel
-    usual: UsualModel
+    usual: QuantileModel
     crops: np.ndarray
     members: list[np.ndarray]
     calibrations: dict[str, Calibration]
@@ -78,7 +78,7 @@ def read_memory(folder: Path, name: str, version: int) -> tuple[LocalFit, dict[s
         background = Background(t["background.medians"], t["background.thresholds"], t["background.thumbs"])
         return LocalFit(
             Scene(background, flow["baseline"], flow["dead_zone"], flow["tolerance"], flow["directions"]),
-            SpeedModel.from_arrays(_under("speeds", t)), UsualModel.from_arrays(_under("usual", t)),
+            SpeedModel.from_arrays(_under("speeds", t)), QuantileModel.from_arrays(_under("usual", t)),
             t["crops"], [t[f"members{i}"] for i in range(own["banks"])],
             {k: Calibration.of_card(v) for k, v in own["calibrations"].items()},
             {k: Rarity(tuple(v["levels"]), v["excess"]) for k, v in own["rarities"].items()},

@@ -1,7 +1,7 @@
 """Local stream: does any actor look or move like no normal one?
 
 Reads `Footage`; finds actors (`actor_table`), embeds their crops, measures each crop's distance to memory banks of
-training crops, and compares distance and speed with what is usual where the actor stands (`usual.py`). Each part is
+training crops, and compares distance and speed with what is usual where the actor stands (`quantiles.py`). Each part is
 calibrated on held-out training videos; the score is the sum of their rarities there (see `scoring.Rarity`), in which
 looks that are common there count for little. With the scores comes what was found out about every actor (boxes,
 z-scores, reasons, nearest training crop), for the report.
@@ -25,12 +25,12 @@ from pixelplay.calibration import Calibration, calibrate
 from pixelplay.cards import config_of, well_formed
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
-from pixelplay.flow.partners import partners
+from pixelplay.flow.references import reference_frames
 from pixelplay.model import Forecast, Model, Scores
 from pixelplay.pretrained import Needs
 from pixelplay.two_stream.actor_files import actor_arrays
 from pixelplay.two_stream.actor_scores import ActorScores, Crops, bank_distances, held_out_distances
-from pixelplay.two_stream.actor_table import ActorTable, Scene, actor_table, evaluated_frames, probe_scene
+from pixelplay.two_stream.actor_table import ActorTable, Scene, actor_table, embedded_frames, probe_scene
 from pixelplay.two_stream.actors import ActorRules, crop
 from pixelplay.two_stream.backbones import Backbone, backbone_needs, load_backbone
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
@@ -43,7 +43,7 @@ from pixelplay.two_stream.motion import SpeedModel, fit_speeds
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima
 from pixelplay.two_stream.thumbnails import Thumbnails
 from pixelplay.two_stream.tracks import link_actors, track_mean
-from pixelplay.two_stream.usual import ANYWHERE, NEARBY, UsualModel, fit_usual
+from pixelplay.two_stream.quantiles import ANYWHERE, NEARBY, QuantileModel, fit_quantiles
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class LocalMemory(Model):
     def fit(self, train: Footage, folder: Path) -> None:
         """Learn background, usual speeds and crops; calibrate on videos held out in turn."""
         if len(train) == 0:
-            raise PixelPlayError("there is no training frame", mend="give a folder of anomaly-free videos")
+            raise PixelPlayError("there is no training frame", hint="give a folder of anomaly-free videos")
         c, folder = self.config, Path(folder)
         background = fit_background(train, analysis_size(train.full_size, c.longest))
         scene = probe_scene(train, background, tolerance=c.tolerance, directions=c.directions)
@@ -176,7 +176,7 @@ class LocalMemory(Model):
         known = self.about.get("weights_hash")
         if known and known != net.weights_hash:
             raise PixelPlayError(f"the banks were made with {c.backbone} weights {known}, these are {net.weights_hash}",
-                                 mend="give the weights the model was fitted with, or fit it again")
+                                 hint="give the weights the model was fitted with, or fit it again")
         return net
 
     @functools.cached_property
@@ -195,7 +195,7 @@ class LocalMemory(Model):
 
     def _require(self) -> LocalFit:
         if self.fitted is None:
-            raise PixelPlayError("the local memory has not been fitted", mend="call fit or load first")
+            raise PixelPlayError("the local memory has not been fitted", hint="call fit or load first")
         return self.fitted
 
     def _table(self, footage: Footage, folder: Path, scene: Scene) -> ActorTable:
@@ -206,7 +206,7 @@ class LocalMemory(Model):
     def _crops(self, footage: Footage, folder: Path, table: ActorTable) -> Crops:
         """The crops that are embedded: those of the evaluated frames."""
         c = self.config
-        rows = np.flatnonzero(evaluated_frames(footage, c.stride, c.tolerance)[table.position])
+        rows = np.flatnonzero(embedded_frames(footage, c.stride, c.tolerance)[table.position])
         features = crop_features(footage, table.position[rows], table.boxes[rows],
                                  functools.partial(crop, pad=c.pad), self.backbone, folder / "cache",
                                  parameters={"pad": c.pad, "square": 224}, batch_size=c.batch)
@@ -223,12 +223,12 @@ class LocalMemory(Model):
         return speeds, self._steady(motion, table, train, scene)
 
     def _fit_appearance(self, train: Footage, table: ActorTable, motion: np.ndarray, crops: Crops,
-                        picks: list[np.ndarray]) -> tuple[UsualModel, ActorScores]:
+                        picks: list[np.ndarray]) -> tuple[QuantileModel, ActorScores]:
         """What distances to the banks are usual, and the held-out scores of every training actor."""
         distances = held_out_distances(crops, picks, self._device)
         known, outlying = np.isfinite(distances).all(0), np.full(len(crops.rows), np.nan)
         places = table.actors(train.full_size).take(crops.rows[known])
-        usual, outlying[known] = fit_usual(distances.T[known], places, crops.videos[known], APPEARANCE_KERNELS)
+        usual, outlying[known] = fit_quantiles(distances.T[known], places, crops.videos[known], APPEARANCE_KERNELS)
         return usual, ActorScores(motion, crops.rows, outlying, distances)
 
     def _calibrate(self, train: Footage, table: ActorTable, scores: ActorScores) -> None:
@@ -269,7 +269,7 @@ class LocalMemory(Model):
 
     def _between(self, footage: Footage, values: np.ndarray) -> np.ndarray:
         """Scores of all frames from those of the evaluated ones."""
-        evaluated = evaluated_frames(footage, self.config.stride, self.config.tolerance)
+        evaluated = embedded_frames(footage, self.config.stride, self.config.tolerance)
         # nobody there is the least that can happen, not an unknown
         return fill_between(np.nan_to_num(values, nan=0.0), evaluated, footage.videos, footage.frames,
                             self.config.tolerance)
@@ -280,7 +280,7 @@ class LocalMemory(Model):
         fitted = self._require()
         # a frame cut off from its neighbours shows no motion to measure, which is not the same as standing still
         scene = fitted.scene
-        alone = partners(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance) < 0
+        alone = reference_frames(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance) < 0
         parts = {"motion": fill_missing(np.nan_to_num(raw["motion"], nan=0.0), alone, footage.videos, footage.frames,
                                         _usual(fitted.calibrations["motion"])),
                  "appearance": self._between(footage, raw["appearance"])}
@@ -290,7 +290,7 @@ class LocalMemory(Model):
         """Sum of the parts' rarities in every frame; with the parts, the largest distance to each bank, too."""
         rarities = self._require().rarities
         parts, z, alone = self._parts(footage, self._raw(footage, table, scores))
-        total = sum(rarities[p](z[p], 1.0 if p == "motion" else self.config.common) for p in PARTS)
+        total = sum(rarities[p](z[p], 1.0 if p == "motion" else self.config.bulk_weight) for p in PARTS)
         position = table.position[scores.rows]
         parts |= {f"appearance.seed{b}": self._between(footage, frame_maxima(d, position, len(footage)))
                   for b, d in enumerate(scores.distances)}

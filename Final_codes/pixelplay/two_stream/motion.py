@@ -1,7 +1,7 @@
 """Motion of actors: how fast each one moves, against what is usual where it stands and for its size.
 
 Reads velocity fields, foreground masks and boxes; makes per-actor speeds (pixels of the original frame per frame) and
-a `SpeedModel` of the training speeds (see `usual.py`).
+a `SpeedModel` of the training speeds (see `quantiles.py`).
 
 The score is one-sided by construction: a speed between 0 and the usual is covered by normal actors that start, stop
 and stand, and a zero is never rewarded with surprise. Attribute after Reiss and Hoshen, arXiv 2212.00789.
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pixelplay.two_stream.usual import ALIKE, ANYWHERE, NEARBY, NEARBY_AND_ALIKE, Places, UsualModel, fit_usual
+from pixelplay.two_stream.quantiles import ALIKE, ANYWHERE, NEARBY, NEARBY_AND_ALIKE, Places, QuantileModel, fit_quantiles
 
 SPEEDS = ("mean", "upper")
 """Per-actor speeds: the mean over its pixels, and the 90th percentile of the slower of its two flow directions."""
@@ -87,10 +87,10 @@ class Actors(Places):
 class SpeedModel:
     """What speeds are usual where."""
 
-    usual: UsualModel
+    usual: QuantileModel
 
     def score(self, actors: Actors) -> np.ndarray:
-        """(n,) float64 >= 0: how far beyond the usual (see `UsualModel.score`)."""
+        """(n,) float64 >= 0: how far beyond the usual (see `QuantileModel.score`)."""
         return self.usual.score(actors.speeds, actors)
 
     @property
@@ -105,10 +105,10 @@ class SpeedModel:
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> SpeedModel:
         """Undo `arrays`."""
-        return cls(UsualModel.from_arrays(arrays))
+        return cls(QuantileModel.from_arrays(arrays))
 
 
 def fit_speeds(actors: Actors, videos: np.ndarray) -> tuple[SpeedModel, np.ndarray]:
-    """Fit the training actors; videos: (n,) video of each. Also their (n,) held-out scores (see `fit_usual`)."""
-    usual, held_out = fit_usual(actors.speeds, actors, videos, KERNELS)
+    """Fit the training actors; videos: (n,) video of each. Also their (n,) held-out scores (see `fit_quantiles`)."""
+    usual, held_out = fit_quantiles(actors.speeds, actors, videos, KERNELS)
     return SpeedModel(usual), held_out

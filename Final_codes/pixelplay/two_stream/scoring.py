@@ -39,15 +39,15 @@ class Rarity:
         excess = float(beyond.mean()) if len(beyond) else float(train.std())
         return cls(tuple(levels.tolist()), max(excess, 1e-3))
 
-    def __call__(self, scores: np.ndarray, common: float = 1.0) -> np.ndarray:
+    def __call__(self, scores: np.ndarray, bulk_weight: float = 1.0) -> np.ndarray:
         """(N,) -> (N,) float64 >= 0; 1 = reached by a tenth of the training frames, 2 = by a hundredth.
 
         Args:
-            common: factor for what lies below `LEVEL`, where it says little but who happens to walk by.
+            bulk_weight: factor for what lies below `LEVEL`, where it says little but who happens to walk by.
         """
         levels = np.asarray(self.levels)
         share = np.interp(scores, levels, np.linspace(0, self.LEVEL, len(levels)))
-        return -common * np.log10(1 - share) + np.maximum(scores - levels[-1], 0.0) / (self.excess * np.log(10))
+        return -bulk_weight * np.log10(1 - share) + np.maximum(scores - levels[-1], 0.0) / (self.excess * np.log(10))
 
 
 def frame_maxima(values: np.ndarray, position: np.ndarray, count: int) -> np.ndarray:

@@ -69,5 +69,5 @@ class Thumbnails:
         path = Path(folder) / FILE
         if not path.exists():
             return None
-        kept = read_arrays(path, mend="copy the detector again, or fit it again")
+        kept = read_arrays(path, hint="copy the detector again, or fit it again")
         return cls(kept["ids"], kept["boxes"], kept["ends"], kept["content"])

@@ -67,7 +67,7 @@ def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: P
     first = next(stream_in, None)
     if first is None or len(scores) == 0:
         raise PixelPlayError(f"{out_path.name}: there are no frames to annotate",
-                             mend="check that the video belongs to the run whose scores were given")
+                             hint="check that the video belongs to the run whose scores were given")
     height, width = first.shape[:2]
     curve = Strip.of_video(scores, threshold)
     span = (int(numbers[0]), int(numbers[-1]))
@@ -105,7 +105,7 @@ def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: P
         if count != len(scores):
             raise PixelPlayError(f"{out_path.name}: {count}{'+' if count > len(scores) else ''} frames but "
                                  f"{len(scores)} scores", expected="one score for each frame",
-                                 mend="score this video again, or name the folder that holds its scores")
+                                 hint="score this video again, or name the folder that holds its scores")
     return out_path
 
 

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     folder = run_folder_of(args.scores)
     finished = RunFolder(folder)
     if not finished.members:
-        raise PixelPlayError(f"{folder}/scores holds no score files", mend="run the models first: run_all.py --output "
+        raise PixelPlayError(f"{folder}/scores holds no score files", hint="run the models first: run_all.py --output "
                              f"{folder}")
     name, rows = find_video(finished, args.video)
     path = render_video(finished, name, rows, args.output, overlays.heat_function(finished), finished.people,
@@ -64,7 +64,7 @@ def run_folder_of(place: Path) -> Path:
         return run.root
     raise PixelPlayError(f"{place} belongs to no finished run",
                          expected=f"a folder that holds {EXTRACTION}/manifest.csv and scores/",
-                         mend="name the folder given to run_all.py as --output")
+                         hint="name the folder given to run_all.py as --output")
 
 
 def find_video(finished: RunFolder, wanted: Path) -> tuple[str, slice]:
@@ -86,12 +86,12 @@ def find_video(finished: RunFolder, wanted: Path) -> tuple[str, slice]:
     if name is None:
         raise PixelPlayError(f"{wanted} was not scored by the run in {finished.folder}",
                              expected="one of " + ", ".join(list(videos)[:12]) + (" ..." if len(videos) > 12 else ""),
-                             mend="score it first: run_all.py --train NORMAL_VIDEOS --test FOLDER_WITH_IT --output "
+                             hint="score it first: run_all.py --train NORMAL_VIDEOS --test FOLDER_WITH_IT --output "
                              "OUTPUT, then give --scores OUTPUT")
     first = finished.manifest.roots["test"] / finished.test["path"].iloc[videos[name].start]
     if not first.exists():
         raise PixelPlayError(f"the frames of video {name} are gone: {first} is missing",
-                             mend="put the data back where the run read it, or run again on its new place")
+                             hint="put the data back where the run read it, or run again on its new place")
     return name, videos[name]
 
 

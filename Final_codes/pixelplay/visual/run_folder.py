@@ -53,7 +53,7 @@ class RunFolder:
         self.folder, self.paths = Path(folder), RunPaths(Path(folder))
         if not self.paths.manifest.exists():
             raise PixelPlayError(f"{self.folder} holds no {EXTRACTION}/manifest.csv", expected="a run's output folder",
-                                 mend="name the folder given to run_all.py as --output, or run it first")
+                                 hint="name the folder given to run_all.py as --output, or run it first")
         self.paths.require_layout()
         self._footage = dict(footage or {})
 
@@ -245,10 +245,10 @@ class RunFolder:
         path = self.paths.maps(name)
         if not path.exists():
             return None
-        maps = read_array(path, mapped=True, mend=f"run {name} again")
+        maps = read_array(path, mapped=True, hint=f"run {name} again")
         if len(maps) != len(self.test):
             raise PixelPlayError(f"{path} holds {len(maps)} maps", expected=f"{len(self.test)}, one a test frame",
-                                 mend=f"run {name} again")
+                                 hint=f"run {name} again")
         return maps
 
     # ---- inside -------------------------------------------------------------------------------------------------

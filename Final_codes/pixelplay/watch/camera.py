@@ -71,7 +71,7 @@ def watch_camera(camera: Camera, detector: Detector, folder: Path, *, seconds: f
         if first is None:
             if source.given_up:
                 return GIVEN_UP
-            raise PixelPlayError(f"{source.shown} gave no frame", mend="check that it plays in another program")
+            raise PixelPlayError(f"{source.shown} gave no frame", hint="check that it plays in another program")
         with contextlib.ExitStack() as stack:
             stack.enter_context(locked(folder))
             watch = stack.enter_context(Watch(camera, source, scorer, check, folder, record))

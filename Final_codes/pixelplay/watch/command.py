@@ -93,7 +93,7 @@ def _cameras(args: argparse.Namespace) -> tuple[dict[str, config.Camera], Path]:
             raise PixelPlayError("--camera names a camera of a configuration", expected="--config FILE.toml with it")
         if args.output is not None and args.output.suffix.lower() == ".mp4":
             raise PixelPlayError(f"--output {args.output} is a folder", expected="a folder for events",
-                                 mend=f"an annotated video is asked for by --record {args.output}")
+                                 hint=f"an annotated video is asked for by --record {args.output}")
         return {"camera": _camera(args)}, args.output or Path("watched")
     given = [f"--{name.replace('_', '-')}" for name in ("detector", "models", "chunk", "timeout", "give_up", "output",
                                                         "record", "on_event", "webhook", "mqtt")

@@ -276,7 +276,7 @@ class _Table:
     def wrong(self, key: str, problem: str, expected: str, hint: str = "") -> PixelPlayError:
         """An error about a key of this table, or about the table."""
         where = " ".join(p for p in (f"[{self.name}]" if self.name else "", key) if p)
-        return PixelPlayError(f"{self.file}: {where}: {problem}", expected=expected, mend=hint)
+        return PixelPlayError(f"{self.file}: {where}: {problem}", expected=expected, hint=hint)
 
     def only(self, *keys: str) -> None:
         """Raise for a key that is none of these."""

@@ -55,7 +55,7 @@ class Journal:
                     entry = json.loads(line)
                 except ValueError as cause:
                     raise PixelPlayError(f"{self.path} line {number} is no JSON", expected="one object a line",
-                                         mend="remove the line, or move the file away") from cause
+                                         hint="remove the line, or move the file away") from cause
                 yield entry
 
     def unfinished(self) -> list[dict[str, Any]]:

@@ -83,7 +83,7 @@ class Source:
         self.file = Path(name).absolute() if not is_number(name) and "://" not in name else None
         if self.file is not None and not self.file.is_file():
             raise PixelPlayError(f"{name} is no video file", expected="a camera's number, an address with ://, or "
-                                 "a video file", mend="check the path for spelling and mount point")
+                                 "a video file", hint="check the path for spelling and mount point")
 
     def __enter__(self) -> Source:
         if self.file is not None:
@@ -95,7 +95,7 @@ class Source:
                 raise PixelPlayError(
                     f"{'camera ' if is_number(self.name) else ''}{self.shown} cannot be opened: {cause}",
                     expected="a camera's number, the address of a stream, or a video file",
-                    mend="check that it is connected, that no other program uses it, that user name and password are "
+                    hint="check that it is connected, that no other program uses it, that user name and password are "
                     "right, and that the address plays in another program") from cause
             self._last = time.monotonic()
             self.fps = self._connection.fps or self._measure()

@@ -137,7 +137,7 @@ def check_publishable(finished: RunFolder, output: Path) -> None:
     if output.resolve().name == VISUALS and not is_sample(finished):
         raise PixelPlayError(f"{finished.folder} is a run on other data than the embedded sample, and {output} is "
                              "published", expected="frames of the embedded sample only",
-                             mend="choose another --output, or show the run's numbers alone: --numbers NAME=DIR")
+                             hint="choose another --output, or show the run's numbers alone: --numbers NAME=DIR")
 
 
 def write_gallery(finished: RunFolder, folder: Path, numbers: dict[str, RunFolder] | None = None) -> list[str]:

@@ -18,7 +18,7 @@ IMPULSE_RESIDUE = 8.0
 """Sigma assumed of a frame after its impulses went through the median."""
 
 
-class Mender:
+class Repairer:
     """Mends full-size frames.
 
     Args:
@@ -66,7 +66,7 @@ class Mender:
         return known[scene]
 
 
-def needs_mending(plan) -> np.ndarray:
+def needs_repair(plan) -> np.ndarray:
     """(N,) bool: rows of a plan whose pixels change."""
     changed = ((plan["orientation"] != 0) | plan["impulse"] | plan["noise"] | (plan["gain"] != 1.0)
                | (plan["offset"] != 0.0) | (plan["dx"] != 0.0) | (plan["dy"] != 0.0))

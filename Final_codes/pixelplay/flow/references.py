@@ -14,7 +14,7 @@ import numpy as np
 from pixelplay.data.footage import segments
 
 
-def partners(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, baseline: int, tolerance: int
+def reference_frames(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, baseline: int, tolerance: int
              ) -> np.ndarray:
     """The frame each frame's flow is measured against.
 
@@ -26,7 +26,7 @@ def partners(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, ba
         baseline: wanted distance in frames.
         tolerance: largest step of the frame number that is not a gap.
     Returns:
-        (N,) int64 row of the partner, in the same segment and within 2 * baseline rows; -1 where there is none.
+        (N,) int64 row of the reference frame, in the same segment and within 2 * baseline rows; -1 where there is none.
     """
     found = np.full(len(frames), -1, np.int64)
     for part in segments(videos, frames, tolerance):
@@ -47,31 +47,34 @@ def partners(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, ba
     return found
 
 
-def later_partners(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, earlier: np.ndarray,
+def later_reference_frames(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, earlier: np.ndarray,
                    baseline: int, tolerance: int) -> np.ndarray:
-    """A second partner on the other side in time; arguments and result as for `partners`, which gave `earlier`."""
+    """A second reference frame, on the other side in time.
+
+    Arguments and result as for `reference_frames`, which gave `earlier`.
+    """
     # time read backwards makes the past rule find the future
     n = len(frames)
-    back = partners(videos[::-1], -frames[::-1], reliability[::-1], baseline, tolerance)[::-1]
+    back = reference_frames(videos[::-1], -frames[::-1], reliability[::-1], baseline, tolerance)[::-1]
     later = np.where(back >= 0, n - 1 - back, -1)
     return np.where((later > np.arange(n)) & (later != earlier), later, -1)
 
 
-def with_partners(stream: Iterable[tuple[int, np.ndarray, np.ndarray]], partner: Sequence[np.ndarray]
+def with_references(stream: Iterable[tuple[int, np.ndarray, np.ndarray]], reference: Sequence[np.ndarray]
                   ) -> Iterator[tuple[int, np.ndarray, np.ndarray, list[tuple[int, np.ndarray]]]]:
-    """Walk a stream and hand each frame out together with its partners, holding only as many frames as needed.
+    """Walk a stream and hand each frame out together with its reference frames, holding only as many frames as needed.
 
     Args:
         stream: (row, full-size frame, analysis frame), rows 0, 1, 2, ... in order.
-        partner: one or more (N,) arrays as `partners` gives them.
+        reference: one or more (N,) arrays as `reference_frames` gives them.
     Yields:
-        (row, full-size frame, analysis frame, [(partner's row, its analysis frame), ...]), in order.
+        (row, full-size frame, analysis frame, [(reference frame's row, its analysis frame), ...]), in order.
     """
-    count = len(partner[0])
+    count = len(reference[0])
     # the last row that still needs a given row: when that is done the picture may go
     needed = np.arange(count)
     ready = np.arange(count)
-    for others in partner:
+    for others in reference:
         for row, other in enumerate(others):
             if other >= 0:
                 needed[other] = max(needed[other], row)
@@ -83,6 +86,6 @@ def with_partners(stream: Iterable[tuple[int, np.ndarray, np.ndarray]], partner:
         waiting.append((row, frame))
         while waiting and ready[waiting[0][0]] <= row:
             done, full = waiting.popleft()
-            yield done, full, small[done], [(int(o[done]), small[int(o[done])]) for o in partner if o[done] >= 0]
+            yield done, full, small[done], [(int(o[done]), small[int(o[done])]) for o in reference if o[done] >= 0]
             for old in [r for r in small if needed[r] <= done]:
                 del small[old]

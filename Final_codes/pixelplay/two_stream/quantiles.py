@@ -1,6 +1,6 @@
 """What is usual where an actor stands and for its size: local quantiles of anything that is measured per actor.
 
-Reads values (speeds, distances to a memory bank) of training actors with their places; makes a `UsualModel` of their
+Reads values (speeds, distances to a memory bank) of training actors with their places; makes a `QuantileModel` of their
 median and 95th percentile among actors in nearby image rows (perspective) of similar size (a few pixels of noise are
 no runner). How local that comparison is - not at all, by row, by size, by both - is the choice that predicts the
 training videos best, each left out in turn.
@@ -56,7 +56,7 @@ class Places:
         return type(self)(*(v[keep] for v in vars(self).values()))
 
 
-class UsualModel:
+class QuantileModel:
     """Local median and 95th percentile of S values measured on every training actor.
 
     Attributes:
@@ -69,7 +69,7 @@ class UsualModel:
         self.bandwidths, self.tables, self.spread = bandwidths, tables, spread
 
     @classmethod
-    def fit(cls, values: np.ndarray, places: Places, bandwidths: Sequence[Bandwidth]) -> UsualModel:
+    def fit(cls, values: np.ndarray, places: Places, bandwidths: Sequence[Bandwidth]) -> QuantileModel:
         """Fit (n, S) values, n >= 1, with a given kernel each."""
         groups = {-1: np.arange(len(places))}
         modes, counts = np.unique(places.mode, return_counts=True)
@@ -110,14 +110,14 @@ class UsualModel:
                 "modes": np.asarray(list(self.tables), np.int64), "tables": np.stack(list(self.tables.values()))}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> UsualModel:
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> QuantileModel:
         """Undo `arrays`."""
         return cls(tuple(map(tuple, arrays["bandwidths"].tolist())),
                    dict(zip(arrays["modes"].tolist(), arrays["tables"])), arrays["spread"])
 
 
-def fit_usual(values: np.ndarray, places: Places, videos: np.ndarray, kernels: Sequence[Bandwidth]
-              ) -> tuple[UsualModel, np.ndarray]:
+def fit_quantiles(values: np.ndarray, places: Places, videos: np.ndarray, kernels: Sequence[Bandwidth]
+              ) -> tuple[QuantileModel, np.ndarray]:
     """Choose a kernel for each value on held-out training videos and fit.
 
     Args:
@@ -130,23 +130,23 @@ def fit_usual(values: np.ndarray, places: Places, videos: np.ndarray, kernels: S
     count = values.shape[1]
     if len(values) == 0:
         tables = {-1: np.zeros((count, len(LEVELS), len(GRID_ROW), len(GRID_SIZE)))}
-        return UsualModel((kernels[0],) * count, tables, np.full(count, 1e-3)), np.zeros(0)
+        return QuantileModel((kernels[0],) * count, tables, np.full(count, 1e-3)), np.zeros(0)
     fold = folds(videos)
     if len(np.unique(fold)) < 2:  # one actor: nothing can be held out, and nothing can be chosen
-        model = UsualModel.fit(values, places, (kernels[0],) * count)
+        model = QuantileModel.fit(values, places, (kernels[0],) * count)
         return model, model.score(values, places)
     losses = np.zeros((len(kernels), count))
     for k, kernel in enumerate(kernels):
         for f in np.unique(fold)[:6]:
-            model = UsualModel.fit(values[fold != f], places.take(fold != f), (kernel,) * count)
+            model = QuantileModel.fit(values[fold != f], places.take(fold != f), (kernel,) * count)
             losses[k] += _pinball(values[fold == f], model.levels(places.take(fold == f))[1], LEVELS[1]).sum(0)
     # the simplest that is as good: a gain within one per cent is chance
     chosen = tuple(kernels[int(np.argmax(losses[:, s] <= 1.01 * losses[:, s].min()))] for s in range(count))
     held_out = np.empty(len(values))
     for f in np.unique(fold):
-        model = UsualModel.fit(values[fold != f], places.take(fold != f), chosen)
+        model = QuantileModel.fit(values[fold != f], places.take(fold != f), chosen)
         held_out[fold == f] = model.score(values[fold == f], places.take(fold == f))
-    return UsualModel.fit(values, places, chosen), held_out
+    return QuantileModel.fit(values, places, chosen), held_out
 
 
 def _pinball(values: np.ndarray, quantile: np.ndarray, level: float) -> np.ndarray:
