@@ -39,7 +39,7 @@ except PixelPlayError as mistake:
     print("one clear error:", mistake)
     sys.exit(2)
 """
-SAMPLE = "import sys; from pixelplay.data.sample import make_sample; make_sample(sys.argv[1], size='tiny')"
+SAMPLE = "import sys; from pixelplay.sample.dataset import make_sample; make_sample(sys.argv[1], size='tiny')"
 ARTEFACTS = ("*.npy", "*.npz", "*.csv", "*.json", "*.safetensors", "key.txt")
 """What is damaged of a finished run; submissions and what only people read are left out."""
 

@@ -12,43 +12,17 @@
 #
 # Turns videos or frame folders into one manifest and one block of repaired frames that every later notebook shares.
 #
+# ![Frames of the embedded sample before and after repair](../Visuals/repairs.jpg)
+#
 # | | |
 # |---|---|
 # | **needs** | a dataset (competition, Avenue, Ped2, ShanghaiTech, your own), or nothing: then the embedded sample |
 # | **makes** | `01_frame_extraction/`: `manifest.csv`, frames at working size, flags and reliabilities |
-# | **time** | CPU: 41 s for all cells as shown below (2 quiet cores); T4 x 2: not measured |
+# | **time** | CPU: 41 s for all cells as shown below (2 quiet cores) |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
-# %% [markdown]
-# ## Bootstrap
-# Finds the code beside this notebook, in a clone, or among the attached datasets; clones it where `REPOSITORY`
-# names an address; installs only what is missing. Safe to run twice.
-
 # %%
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-REPOSITORY = os.environ.get("PIXELPLAY_REPOSITORY", "")  # address to clone, where the code is not here yet
-ATTACHED = Path(os.environ.get("PIXELPLAY_KAGGLE_INPUT", "/kaggle/input"))
-tails = (".", "Final_codes", "pixel-play/Final_codes")
-places = [Path.cwd(), *Path.cwd().parents, *(p for depth in range(1, 5) for p in ATTACHED.glob("/".join("*" * depth)))]
-found = [p / t for p in places for t in tails if (p / t / "pixelplay/model.py").exists()]
-if not found and REPOSITORY:
-    subprocess.run(["git", "clone", "--depth", "1", REPOSITORY, "pixel-play"], check=True)
-    found = [Path("pixel-play/Final_codes")]
-assert found, "Pixel Play's code is not here: attach it as a dataset, or set REPOSITORY to its address"
-sys.path.insert(0, str(found[0].resolve()))
-
-# %%
-from pixelplay.environment import ensure_requirements
-from pixelplay.errors import PixelPlayError
-
-try:
-    ensure_requirements(found[0].parent / "requirements.txt")
-except PixelPlayError as problem:  # internet is off: what is missing may not be needed, and says so where it is
-    print(problem)
+# bootstrap
 
 # %% [markdown]
 # ## Parameters
@@ -56,19 +30,21 @@ except PixelPlayError as problem:  # internet is off: what is missing may not be
 # two CPU cores; `full` wants a GPU (Kaggle: *Settings -> Accelerator -> GPU T4 x2*).
 
 # %% tags=["parameters"]
-PROFILE = os.environ.get("PIXELPLAY_PROFILE", "")  # smoke | lite | full; "" = full with a GPU, lite without
-DATA = os.environ.get("PIXELPLAY_DATASET", "")  # a folder; "" = Kaggle's input there, the embedded sample elsewhere
+PROFILE = ""  # smoke | lite | full; "" = full with a GPU, lite without
+DATA = ""  # a folder; "" = Kaggle's input there, the embedded sample elsewhere
 TRAIN, TEST = "", ""  # or two folders of your own videos: anomaly-free, and to be scored
-OUTPUT = os.environ.get("PIXELPLAY_OUTPUT", "")  # "" = the working folder on Kaggle, ./outputs elsewhere
+OUTPUT = ""  # "" = the working folder on Kaggle, ./outputs elsewhere
 DETECTOR = ""  # a finished detector, e.g. Final_models/avenue, to score without training
 MODELS = ()  # none in this notebook
+SETTINGS = {}  # of the models, e.g. {"stae.steps": 400}; without a model's name: of every model above that has it
 SEED = 0
 
 # %%
 from pixelplay.notebook import artifacts, open_run
+from pixelplay.visual import plots
 
 run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT, detector=DETECTOR, models=MODELS,
-               seed=SEED)
+               settings=SETTINGS, seed=SEED)
 
 # %% [markdown]
 # ## Every frame keeps its own number
@@ -96,8 +72,6 @@ flag_counts(manifest)
 # *reliability*: later its score leans on its neighbours, so that corruption alone never looks like an anomaly.
 
 # %%
-from pixelplay.visual import plots
-
 plots.repairs(run.output)
 
 # %% [markdown]

@@ -12,43 +12,17 @@
 #
 # Remembers what normal frames and normal actors look like and how they move; what is far from every memory is odd.
 #
+# ![A test frame of the embedded sample with its actors by score](../Visuals/actors.jpg)
+#
 # | | |
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
 # | **makes** | `detector/` (both banks), `scores/global_memory.csv`, `local_memory.csv` |
-# | **time** | CPU: 186 s for both models as shown below (2 quiet cores); T4 x 2: not measured |
+# | **time** | CPU: 186 s for both models as shown below (2 quiet cores) |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
-# %% [markdown]
-# ## Bootstrap
-# Finds the code beside this notebook, in a clone, or among the attached datasets; clones it where `REPOSITORY`
-# names an address; installs only what is missing. Safe to run twice.
-
 # %%
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-REPOSITORY = os.environ.get("PIXELPLAY_REPOSITORY", "")  # address to clone, where the code is not here yet
-ATTACHED = Path(os.environ.get("PIXELPLAY_KAGGLE_INPUT", "/kaggle/input"))
-tails = (".", "Final_codes", "pixel-play/Final_codes")
-places = [Path.cwd(), *Path.cwd().parents, *(p for depth in range(1, 5) for p in ATTACHED.glob("/".join("*" * depth)))]
-found = [p / t for p in places for t in tails if (p / t / "pixelplay/model.py").exists()]
-if not found and REPOSITORY:
-    subprocess.run(["git", "clone", "--depth", "1", REPOSITORY, "pixel-play"], check=True)
-    found = [Path("pixel-play/Final_codes")]
-assert found, "Pixel Play's code is not here: attach it as a dataset, or set REPOSITORY to its address"
-sys.path.insert(0, str(found[0].resolve()))
-
-# %%
-from pixelplay.environment import ensure_requirements
-from pixelplay.errors import PixelPlayError
-
-try:
-    ensure_requirements(found[0].parent / "requirements.txt")
-except PixelPlayError as problem:  # internet is off: what is missing may not be needed, and says so where it is
-    print(problem)
+# bootstrap
 
 # %% [markdown]
 # ## Parameters
@@ -56,26 +30,28 @@ except PixelPlayError as problem:  # internet is off: what is missing may not be
 # two CPU cores; `full` wants a GPU (Kaggle: *Settings -> Accelerator -> GPU T4 x2*).
 
 # %% tags=["parameters"]
-PROFILE = os.environ.get("PIXELPLAY_PROFILE", "")  # smoke | lite | full; "" = full with a GPU, lite without
-DATA = os.environ.get("PIXELPLAY_DATASET", "")  # a folder; "" = Kaggle's input there, the embedded sample elsewhere
+PROFILE = ""  # smoke | lite | full; "" = full with a GPU, lite without
+DATA = ""  # a folder; "" = Kaggle's input there, the embedded sample elsewhere
 TRAIN, TEST = "", ""  # or two folders of your own videos: anomaly-free, and to be scored
-OUTPUT = os.environ.get("PIXELPLAY_OUTPUT", "")  # "" = the working folder on Kaggle, ./outputs elsewhere
+OUTPUT = ""  # "" = the working folder on Kaggle, ./outputs elsewhere
 DETECTOR = ""  # a finished detector, e.g. Final_models/avenue, to score without training
 MODELS = ("global_memory", "local_memory")
+SETTINGS = {}  # of the models, e.g. {"stae.steps": 400}; without a model's name: of every model above that has it
 SEED = 0
 
 # %%
-from pixelplay.notebook import artifacts, contract_check, open_run
+from pixelplay.notebook import artifacts, contract_check, open_run, try_setting
+from pixelplay.visual import plots
 
 run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT, detector=DETECTOR, models=MODELS,
-               seed=SEED)
+               settings=SETTINGS, seed=SEED)
 
 # %% [markdown]
 # ## Global stream: has this view been seen before?
 # A frozen network that was trained on photographs describes each frame by a vector: layers 2 and 3 of CLIP's
 # ResNet-101 in the full profile (weights are found among the attached datasets, or downloaded), EfficientNet-Lite0,
-# which comes with the code, otherwise. Normal frames fill a cloud of such vectors. A *coreset* of 1 % covers the
-# cloud: each pick is the frame farthest from all picks before it ([Gonzalez
+# which comes with the code, otherwise. Normal frames fill a cloud of such vectors. A *coreset* of 1 %, but at least
+# 256 frames, covers the cloud: each pick is the frame farthest from all picks before it ([Gonzalez
 # 1985](https://doi.org/10.1016/0304-3975(85)90224-5), used for anomaly detection by
 # [PatchCore](https://arxiv.org/abs/2106.08265)). The score of a frame is its distance to the nearest pick. **What it
 # misses:** a small actor hardly moves the vector of a whole frame, so this is context only.
@@ -87,8 +63,6 @@ global_scores = run.model("global_memory")
 # Training frames, the picks among them, and the test frames, on the two axes along which they differ most.
 
 # %%
-from pixelplay.visual import plots
-
 plots.memory(run.output, "global_memory")
 
 # %% [markdown]
@@ -99,35 +73,54 @@ plots.radius(run.output, "global_memory")
 
 # %% [markdown]
 # ## Local stream: does each actor look and move as actors do here?
-# Actors are found by a person detector *and* as moving foreground against the training background, so that a thrown
-# bag or a bicycle counts too. Each is described twice: by how it **looks** (the same network on a square crop, distance
-# to the nearest training crop) and by how it **moves** (optical flow divided by the frame gap; the idea of one
-# attribute a density is [AI-VAD](https://arxiv.org/abs/2212.00789)'s). Both are compared with what training has shown
-# in that image row: who is far away looks blurred and moves few pixels. Each is turned into its rarity, how few
-# training frames that the memory had not seen score as high, and the rarities are added; looks as common as in every
-# tenth of those frames count for a third. A frame without actors gets the floor of normal, not a zero.
-# **What it misses:** an act whose oddness lies in a relation (two people fighting), and things that stand still.
+# Actors are found as moving foreground against the training background, so that a thrown bag or a bicycle counts too,
+# and in the full profile by a person detector as well. Each is described twice: by how it **looks** (the same network
+# on a square crop, distance to the nearest crop of a bank of training crops) and by how it **moves** (optical flow
+# divided by the frame gap; the idea of one attribute a density is [AI-VAD](https://arxiv.org/abs/2212.00789)'s). Both
+# are compared with what training has shown of actors in nearby image rows or of that size, as far as that foretells
+# training videos better: who is far away looks blurred and moves few pixels. Each is turned into its rarity, how few
+# training frames that the memory had not seen score as high, and the rarities are added; looks that more than a tenth
+# of those frames reach count for less than a third. A frame without actors counts as the least that can happen. **What
+# it misses:** an act whose oddness lies in a relation (two people fighting), and things that stand still.
 
 # %%
 local_scores = run.model("local_memory")
 
 # %% [markdown]
-# The highest actors of this run with the reason in words, and what the memory compared them with.
+# The frame with the highest actor: those that stand out, with the reason in words, beside what the memory compared them
+# with.
 
 # %%
 plots.actors(run.output)
 
 # %% [markdown]
-# The loudest actor of each event above the training actor its crop was nearest to.
+# The highest actor of each event, or of each video where there are none, above the training actor its crop was nearest
+# to.
 
 # %%
 plots.nearest(run.output)
+
+# %% [markdown]
+# One crop's way to its score: the actor that looks least like training, its crop, the crop's features beside those of
+# the nearest training crop, the nearest crops of the bank with their distances, and how rare such a distance is among
+# training frames whose own video the memory did not use.
+
+# %%
+plots.one_crop(run.output)
 
 # %% [markdown]
 # How far normal and anomalous frames lie apart, beside training frames scored without their own video.
 
 # %%
 plots.histograms(run.output, ["global_memory", "local_memory"])
+
+# %% [markdown]
+# ## Change a setting
+# A global memory that may keep 16 frames, in a folder of its own: this run's scores stay as they are. What you want to
+# keep goes into `SETTINGS` above. Drawn are ranks among the test frames.
+
+# %%
+try_setting(run, "global_memory", ratio=0.0, floor=16)
 
 # %% [markdown]
 # ## Check and artifacts

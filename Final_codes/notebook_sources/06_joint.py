@@ -12,43 +12,17 @@
 #
 # Learns which motion belongs to which appearance at which place.
 #
+# ![Frames of the embedded sample, what Joint rebuilt, and its error](../Visuals/errors_joint.jpg)
+#
 # | | |
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
 # | **makes** | `detector/joint/` (weights, held-out scores), `scores/joint.csv` |
-# | **time** | CPU: 38 s to train and score as shown below (2 quiet cores); T4 x 2: not measured |
+# | **time** | CPU: 38 s to train and score as shown below (2 quiet cores) |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
-# %% [markdown]
-# ## Bootstrap
-# Finds the code beside this notebook, in a clone, or among the attached datasets; clones it where `REPOSITORY`
-# names an address; installs only what is missing. Safe to run twice.
-
 # %%
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-REPOSITORY = os.environ.get("PIXELPLAY_REPOSITORY", "")  # address to clone, where the code is not here yet
-ATTACHED = Path(os.environ.get("PIXELPLAY_KAGGLE_INPUT", "/kaggle/input"))
-tails = (".", "Final_codes", "pixel-play/Final_codes")
-places = [Path.cwd(), *Path.cwd().parents, *(p for depth in range(1, 5) for p in ATTACHED.glob("/".join("*" * depth)))]
-found = [p / t for p in places for t in tails if (p / t / "pixelplay/model.py").exists()]
-if not found and REPOSITORY:
-    subprocess.run(["git", "clone", "--depth", "1", REPOSITORY, "pixel-play"], check=True)
-    found = [Path("pixel-play/Final_codes")]
-assert found, "Pixel Play's code is not here: attach it as a dataset, or set REPOSITORY to its address"
-sys.path.insert(0, str(found[0].resolve()))
-
-# %%
-from pixelplay.environment import ensure_requirements
-from pixelplay.errors import PixelPlayError
-
-try:
-    ensure_requirements(found[0].parent / "requirements.txt")
-except PixelPlayError as problem:  # internet is off: what is missing may not be needed, and says so where it is
-    print(problem)
+# bootstrap
 
 # %% [markdown]
 # ## Parameters
@@ -56,19 +30,21 @@ except PixelPlayError as problem:  # internet is off: what is missing may not be
 # two CPU cores; `full` wants a GPU (Kaggle: *Settings -> Accelerator -> GPU T4 x2*).
 
 # %% tags=["parameters"]
-PROFILE = os.environ.get("PIXELPLAY_PROFILE", "")  # smoke | lite | full; "" = full with a GPU, lite without
-DATA = os.environ.get("PIXELPLAY_DATASET", "")  # a folder; "" = Kaggle's input there, the embedded sample elsewhere
+PROFILE = ""  # smoke | lite | full; "" = full with a GPU, lite without
+DATA = ""  # a folder; "" = Kaggle's input there, the embedded sample elsewhere
 TRAIN, TEST = "", ""  # or two folders of your own videos: anomaly-free, and to be scored
-OUTPUT = os.environ.get("PIXELPLAY_OUTPUT", "")  # "" = the working folder on Kaggle, ./outputs elsewhere
+OUTPUT = ""  # "" = the working folder on Kaggle, ./outputs elsewhere
 DETECTOR = ""  # a finished detector, e.g. Final_models/avenue, to score without training
 MODELS = ("joint",)
+SETTINGS = {}  # of the models, e.g. {"stae.steps": 400}; without a model's name: of every model above that has it
 SEED = 0
 
 # %%
-from pixelplay.notebook import artifacts, contract_check, open_run
+from pixelplay.notebook import artifacts, contract_check, describe, open_run, try_setting
+from pixelplay.visual import plots
 
 run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT, detector=DETECTOR, models=MODELS,
-               seed=SEED)
+               settings=SETTINGS, seed=SEED)
 
 # %% [markdown]
 # ## What it believes is normal
@@ -78,22 +54,29 @@ run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT
 # training and at test. After [Nguyen and Meunier, ICCV 2019](https://arxiv.org/abs/1908.06351): the patch is chosen
 # where motion fails most. **What it misses:** loitering.
 
+# %% [markdown]
+# ## The network
+# Its layers and the shape that leaves each, in the full profile; the line below says what this run has made of it.
+#
+# ![Layers of the network](../Visuals/model_joint.png)
+
 # %%
 scores = run.model("joint")
+describe(run, "joint")
 
 # %% [markdown]
 # ## How it learned
-# The error on training videos it does not learn from decides when to stop; the weights that score are a running
-# average over the last steps.
+# A point is the mean of a few steps. The dashed line is the error on training footage it does not learn from; where
+# that no longer falls, training ends early. The weights that score are a running average over the last steps.
 
 # %%
-from pixelplay.visual import plots
-
 plots.training(run.output, "joint")
 
 # %% [markdown]
 # ## What it could not match
-# Input, the expected motion, the mismatch, and the same over the picture.
+# Input, the frame rebuilt from its own code, the mismatch of speed and looks in units of what is usual at that place,
+# and the same over the picture. The speeds it expected are compared but have no picture here. First the highest
+# anomaly, then the anomalous video it sees worst and the normal frame it takes for most anomalous.
 
 # %%
 plots.errors(run.output, "joint")
@@ -104,6 +87,14 @@ plots.errors(run.output, "joint")
 
 # %%
 plots.timeline(run.output, models=["joint"])
+
+# %% [markdown]
+# ## Change a setting
+# The same network after 20 optimiser steps, in a folder of its own: this run's scores stay as they are. What you want
+# to keep goes into `SETTINGS` above. Drawn are ranks among the test frames, raw and unsmoothed.
+
+# %%
+try_setting(run, "joint", steps=20)
 
 # %% [markdown]
 # ## Check and artifacts

@@ -12,43 +12,17 @@
 #
 # Brings all score files to one scale, smooths them in time, merges them and writes the submission and a report.
 #
+# ![Final score of every test video of the embedded sample](../Visuals/timelines.png)
+#
 # | | |
 # |---|---|
 # | **needs** | `01_frame_extraction/`, `detector/` and any of `scores/*.csv` |
 # | **makes** | `submission.csv`, `submission_two_stream.csv`, `submission_quad_ensemble.csv`, `report/index.html` |
-# | **time** | CPU: 31 s for all cells as shown below (2 quiet cores); T4 x 2: not measured |
+# | **time** | CPU: 31 s for all cells as shown below (2 quiet cores) |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
-# %% [markdown]
-# ## Bootstrap
-# Finds the code beside this notebook, in a clone, or among the attached datasets; clones it where `REPOSITORY`
-# names an address; installs only what is missing. Safe to run twice.
-
 # %%
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-REPOSITORY = os.environ.get("PIXELPLAY_REPOSITORY", "")  # address to clone, where the code is not here yet
-ATTACHED = Path(os.environ.get("PIXELPLAY_KAGGLE_INPUT", "/kaggle/input"))
-tails = (".", "Final_codes", "pixel-play/Final_codes")
-places = [Path.cwd(), *Path.cwd().parents, *(p for depth in range(1, 5) for p in ATTACHED.glob("/".join("*" * depth)))]
-found = [p / t for p in places for t in tails if (p / t / "pixelplay/model.py").exists()]
-if not found and REPOSITORY:
-    subprocess.run(["git", "clone", "--depth", "1", REPOSITORY, "pixel-play"], check=True)
-    found = [Path("pixel-play/Final_codes")]
-assert found, "Pixel Play's code is not here: attach it as a dataset, or set REPOSITORY to its address"
-sys.path.insert(0, str(found[0].resolve()))
-
-# %%
-from pixelplay.environment import ensure_requirements
-from pixelplay.errors import PixelPlayError
-
-try:
-    ensure_requirements(found[0].parent / "requirements.txt")
-except PixelPlayError as problem:  # internet is off: what is missing may not be needed, and says so where it is
-    print(problem)
+# bootstrap
 
 # %% [markdown]
 # ## Parameters
@@ -56,38 +30,39 @@ except PixelPlayError as problem:  # internet is off: what is missing may not be
 # two CPU cores; `full` wants a GPU (Kaggle: *Settings -> Accelerator -> GPU T4 x2*).
 
 # %% tags=["parameters"]
-PROFILE = os.environ.get("PIXELPLAY_PROFILE", "")  # smoke | lite | full; "" = full with a GPU, lite without
-DATA = os.environ.get("PIXELPLAY_DATASET", "")  # a folder; "" = Kaggle's input there, the embedded sample elsewhere
+PROFILE = ""  # smoke | lite | full; "" = full with a GPU, lite without
+DATA = ""  # a folder; "" = Kaggle's input there, the embedded sample elsewhere
 TRAIN, TEST = "", ""  # or two folders of your own videos: anomaly-free, and to be scored
-OUTPUT = os.environ.get("PIXELPLAY_OUTPUT", "")  # "" = the working folder on Kaggle, ./outputs elsewhere
+OUTPUT = ""  # "" = the working folder on Kaggle, ./outputs elsewhere
 DETECTOR = ""  # a finished detector, e.g. Final_models/avenue, to score without training
 MODELS = ("global_memory", "local_memory", "stae", "roadmap", "unet", "joint")
+SETTINGS = {}  # of the models, e.g. {"stae.steps": 400}; without a model's name: of every model above that has it
 SEED = 0
 
 # %%
-from pixelplay.notebook import contract_check, open_run
+from pixelplay.notebook import contract_check, open_run, try_smoothing
+from pixelplay.visual import plots
 
 run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT, detector=DETECTOR, models=MODELS,
-               seed=SEED)
+               settings=SETTINGS, seed=SEED)
 
 # %% [markdown]
 # ## One scale
 # Raw scores of different models cannot be added. Each is brought to robust standard deviations above normal by the
 # scores of *training* frames that the model had not learnt from, logged first where it is an error or a distance. No
-# statistic of the test set enters, so a frame's score does not depend on which other videos are scored with it.
-# Each is then smoothed within its video, in frame time, leaning on reliable frames, and the weighted mean is taken.
+# statistic of the test set enters, so a frame's score does not depend on which other videos are scored with it. From
+# each is taken its video's own quiet level, as far as training videos differ in theirs. It is then smoothed within its
+# video, in frame time, leaning on reliable frames, and the weighted mean is taken.
 
 # %%
-submissions = run.ensemble()
-print(*submissions.values(), sep="\n")
+done = run.finish()  # the detector is closed, scores are merged and measured, receipt and report are written
+print(*done["submissions"].values(), done["report"], sep="\n")
 
 # %% [markdown]
 # ## Do the models say different things?
 # Rank correlation of the models: two that agree completely are one model paid for twice.
 
 # %%
-from pixelplay.visual import plots
-
 plots.correlation(run.output)
 
 # %% [markdown]
@@ -96,7 +71,6 @@ plots.correlation(run.output)
 # frames (drawn), not one half. Intervals are 95 %, by drawing videos again with replacement.
 
 # %%
-metrics = run.evaluate()
 plots.metrics_table(run.output)
 
 # %%
@@ -115,13 +89,17 @@ plots.curves(run.output)
 plots.timelines(run.output)
 
 # %% [markdown]
+# ## Change a setting
+# The same merge without smoothing. Each model's own width lies beside its scores; the files of this run stay as they
+# are.
+
+# %%
+try_smoothing(run, sigma=0)
+
+# %% [markdown]
 # ## The report
 # One folder, no network: open `report/index.html` for the annotated videos, the top events and what they
 # were compared with.
-
-# %%
-done = run.finish()  # the same merge and metrics again, then the receipt of the whole run and the report
-print(done["report"])
 
 # %% [markdown]
 # ## Check and artifacts
@@ -132,7 +110,7 @@ contract_check(run)
 # %%
 import pandas as pd
 
-pd.read_csv(submissions["submission"]).head()
+pd.read_csv(done["submissions"]["submission"]).head()
 
 # %% [markdown]
 # On Kaggle: *Save Version*, then *Submit* the file `submission.csv` of this notebook's output.

@@ -5,9 +5,10 @@ Reads `notebook_sources/NN_*.py` (py:percent); writes `Final_codes/NN_*.ipynb` w
 by `make notebooks`.
 
     python Final_codes/notebook_sources/build.py [--no-execute] [--only 03 ...] [--sample small] [--output FOLDER]
-                                                    [--kaggle-user NAME]
+                                                    [--kaggle-user NAME] [--repository URL]
 
-Without execution the outputs of code cells that did not change are kept.
+A code cell that holds nothing but `# bootstrap` becomes `bootstrap.py`, with its input hidden. Without execution the
+outputs of code cells that did not change are kept.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import re
 import resource
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import jupytext
@@ -32,6 +33,11 @@ from pixelplay.sample.dataset import make_sample
 SOURCES = Path(__file__).resolve().parent
 NOTEBOOKS = SOURCES.parent
 TIME = re.compile(r"(\| \*\*time\*\* \| CPU: )\d+ s")
+BOOTSTRAP = "# bootstrap"
+HIDDEN = {"jupyter": {"source_hidden": True}, "_kg_hide-input": True}
+"""Metadata of a cell whose input is folded, for Jupyter and for Kaggle."""
+PICTURE = re.compile(r"\]\(\.\./(Visuals/[\w.-]+)\)")
+"""Address of a committed picture in a markdown cell."""
 LARGEST = 600_000
 """Bytes a committed notebook may have: web pages refuse to render large ones."""
 
@@ -41,21 +47,53 @@ def sources() -> list[Path]:
     return sorted(SOURCES.glob("0*.py"))
 
 
-def make(source: Path) -> nbformat.NotebookNode:
-    """Notebook of a source, without outputs. Cell ids come from position and text, so rebuilding changes nothing."""
+def make(source: Path, *, repository: str = "") -> nbformat.NotebookNode:
+    """Notebook of a source, without outputs. Cell ids come from position and text, so rebuilding changes nothing.
+
+    Args:
+        repository: address of the repository on GitHub. With one, the bootstrap cell clones it, pictures are shown
+            from there (Kaggle and Colab hold the notebook alone), and the first cell has badges.
+    """
     book = jupytext.read(source)
     for place, cell in enumerate(book.cells):
-        cell["id"] = hashlib.sha256(f"{source.stem} {place} {cell['source']}".encode()).hexdigest()[:12]
         cell["metadata"] = {k: v for k, v in cell["metadata"].items() if k == "tags"}
+        if cell["source"] == BOOTSTRAP:
+            cell["source"] = (SOURCES / "bootstrap.py").read_text().rstrip()
+            cell["metadata"] = dict(HIDDEN)
+            if repository:
+                cell["source"] = cell["source"].replace('REPOSITORY = ""', f'REPOSITORY = "{repository}"')
+        elif repository and cell["cell_type"] == "markdown":
+            cell["source"] = PICTURE.sub(rf"]({repository}/raw/main/\1)", cell["source"])
+        if repository and place == 0:
+            cell["source"] += "\n\n" + badges(source.stem, repository)
+        cell["id"] = hashlib.sha256(f"{source.stem} {place} {cell['source']}".encode()).hexdigest()[:12]
     book.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
                      "language_info": {"name": "python"}}
     return book
 
 
-def execute(book: nbformat.NotebookNode, folder: Path, *, seconds: int = 3600) -> nbformat.NotebookNode:
-    """Run every cell in a fresh kernel started in `folder`; raises CellExecutionError at the first failure."""
+def badges(stem: str, repository: str) -> str:
+    """Markdown of two buttons that open a notebook in Colab and on Kaggle."""
+    page = f"{repository}/blob/main/Final_codes/{stem}.ipynb"
+    colab = page.replace("https://github.com/", "https://colab.research.google.com/github/")
+    return (f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab}) "
+            f"[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]"
+            f"(https://kaggle.com/kernels/welcome?src={page})")
+
+
+def execute(book: nbformat.NotebookNode, folder: Path, *, parameters: Mapping[str, str] | None = None,
+            seconds: int = 3600) -> nbformat.NotebookNode:
+    """Run every cell in a fresh kernel started in `folder`; raises CellExecutionError at the first failure.
+
+    Args:
+        parameters: values that replace those of the parameters cell while it runs; the cell itself stays as it is.
+    """
+    cell = next(c for c in book.cells if "parameters" in c["metadata"].get("tags", []))
+    source = cell["source"]
+    cell["source"] += "".join(f"\n{name} = {value!r}" for name, value in (parameters or {}).items())
     NotebookClient(book, timeout=seconds, kernel_name="python3", resources={"metadata": {"path": str(folder)}},
                    record_timing=False, store_widget_state=False).execute()
+    cell["source"] = source
     for cell in book.cells:
         if "outputs" in cell:
             cell["outputs"] = tidy(cell["outputs"])
@@ -104,16 +142,18 @@ def kaggle_slug(stem: str) -> str:
 
 
 def kaggle_metadata(source: Path, user: str) -> dict:
-    """kernel-metadata.json of one notebook; each takes the outputs of all notebooks before it."""
+    """kernel-metadata.json of one notebook; each takes the outputs of all stages before it, the quickstart none."""
     stems = [s.stem for s in sources()]
-    trains = source.stem not in (stems[0], stems[-1])
+    stages = stems[1:]
+    trains = source.stem in stages[1:-1]
+    earlier = stages[:stages.index(source.stem)] if source.stem in stages else []
     return {
         "id": f"{user}/{kaggle_slug(source.stem)}", "title": kaggle_slug(source.stem).replace("-", " "),
         "code_file": f"../../{source.stem}.ipynb", "language": "python", "kernel_type": "notebook",
         "is_private": True, "enable_gpu": trains, "enable_tpu": False, "enable_internet": True,
         **({"machine_shape": "NvidiaTeslaT4"} if trains else {}), "keywords": [],
         "dataset_sources": [f"{user}/pixel-play-offline"], "competition_sources": ["pixel-play-26"],
-        "kernel_sources": [f"{user}/{kaggle_slug(stem)}" for stem in stems[:stems.index(source.stem)]],
+        "kernel_sources": [f"{user}/{kaggle_slug(stem)}" for stem in earlier],
         "model_sources": []}
 
 
@@ -124,33 +164,37 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", metavar="NN", help="numbers of the notebooks to build; all without it")
     parser.add_argument("--sample", choices=("tiny", "small"), default="tiny",
                         help="size of the embedded sample (tiny: minutes; small: what `make demo` runs on)")
+    parser.add_argument("--profile", choices=("smoke", "lite", "full"), default="lite", help="profile they run with")
+    parser.add_argument("--run", type=Path, metavar="FOLDER", help="where they write what they make, to go on there "
+                        "with --only; a temporary folder without it")
     parser.add_argument("--output", type=Path, default=NOTEBOOKS, help="folder of the notebooks")
     parser.add_argument("--kaggle-user", default="YOUR-KAGGLE-NAME", help="owner written into the Kaggle metadata")
+    parser.add_argument("--repository", default="", metavar="URL", help="https://github.com/OWNER/NAME: adds badges, "
+                        "and lets the notebooks clone it")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        outputs = Path(os.environ.setdefault("PIXELPLAY_OUTPUT", str(Path(scratch) / "outputs"))).resolve()
-        os.environ["PIXELPLAY_OUTPUT"] = str(outputs)
-        os.environ.setdefault("PIXELPLAY_PROFILE", "lite")
+        outputs = (args.run or Path(scratch) / "outputs").resolve()
+        parameters = {"OUTPUT": str(outputs)}
         if not args.no_execute:
-            os.environ["PIXELPLAY_DATASET"] = str(make_sample(outputs / "sample", size=args.sample))
+            parameters |= {"DATA": str(make_sample(outputs / "sample", size=args.sample)), "PROFILE": args.profile}
         for source in sources():
             if args.only and source.stem[:2] not in args.only:
                 continue
             target = args.output / f"{source.stem}.ipynb"
-            book = make(source)
+            book = make(source, repository=args.repository)
             if args.no_execute:
                 if target.exists():
                     keep_outputs(book, nbformat.read(target, as_version=4))
             else:
                 start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-                execute(book, NOTEBOOKS)
+                execute(book, NOTEBOOKS, parameters=parameters)
                 after = resource.getrusage(resource.RUSAGE_CHILDREN)
                 cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
                 seconds = time.perf_counter() - start
                 print(f"{source.stem}: {seconds:.0f} s, {cpu:.0f} s of CPU time", flush=True)
                 if args.output == NOTEBOOKS:
                     write_time(source, seconds)
-                    book = keep_outputs(make(source), book)
+                    book = keep_outputs(make(source, repository=args.repository), book)
             text = without_paths(nbformat.writes(book) + "\n", outputs)
             if len(text) > LARGEST:
                 print(f"{target.name}: {len(text)} bytes, allowed {LARGEST}: make its figures smaller", file=sys.stderr)

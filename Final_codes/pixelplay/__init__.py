@@ -5,8 +5,12 @@
     result = detector.score("new_videos")
     result.frames, result.events, result.report("report")
 
-Subpackages, in the order data flows through them: data, repair, flow, two_stream | autoencoders, fusion, evaluation,
-visual. A later one may import an earlier one, never the other way round; `pixelplay/README.md` draws it.
+Reads: normal footage to learn from, other footage to score.
+Makes: a `Detector` (one folder), and a `Result` (scores, events, report).
+Open: `registry.py` and `model.py` to add a model; `detector.py` for what a detector holds; `pipeline.py` for the
+    order of stages; `paths.py` for where files lie; `cli.py` and `*_command.py` for commands and options; `live.py`
+    for scoring a stream; `preflight.py` and `schedule.py` for checks and times; `files.py` for writing files;
+    `notebook.py` for notebooks.
 """
 
 from __future__ import annotations

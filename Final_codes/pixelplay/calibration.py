@@ -11,6 +11,14 @@ import dataclasses
 
 import numpy as np
 
+ROUNDING = 1e-12
+"""Share of the largest magnitude up to which scores differ by rounding: ten thousand steps of float64."""
+
+
+def is_constant(scores: np.ndarray) -> bool:
+    """Whether (N,) scores, N > 0, differ by rounding at most: they rank nothing then."""
+    return bool(np.ptp(scores) <= ROUNDING * np.abs(scores).max())
+
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:

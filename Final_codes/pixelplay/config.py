@@ -9,17 +9,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from pixelplay.errors import PixelPlayError
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 PROFILES = ("smoke", "lite", "full")
 """smoke: seconds, proves the wiring; lite: two CPU cores; full: a GPU."""
 
-C = TypeVar("C", bound="DataclassInstance")
+
+class Dataclass(Protocol):
+    """Any instance of a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+C = TypeVar("C", bound=Dataclass)
 
 
 def override(config: C, changes: dict[str, Any]) -> C:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 BUNDLE = 1
 """Version of the bundle's layout."""
+KEYS = ("bundle", "files", "models", "weights", "thresholds", "profile", "train_fingerprint")
+"""What detector.json holds at least."""
 ABOUT, TRAINING, TRAIN_SCORES, FIT = "detector.json", "training.csv", "train_scores.csv", "fit.json"
 AGAIN = "copy the whole folder again, or fit it again: pixelplay fit NORMAL_VIDEOS --output DETECTOR"
 
@@ -92,6 +94,11 @@ class Detector:
                 if not (folder / name).is_file() or sha256_of(folder / name) != digest:
                     raise PixelPlayError(f"{folder / name} is missing or is not the file that {ABOUT} names",
                                          hint=AGAIN)
+            missing = [key for key in KEYS if key not in about]
+            if missing:
+                raise KeyError(", ".join(missing))
+            for rule in about["thresholds"].values():
+                Threshold(**rule)
             unknown = [m for m in about["models"] if m not in MODELS]
             versions = {m: v for m, v in about["models"].items() if m in MODELS and model_class(m).version != v}
         except (KeyError, TypeError, AttributeError) as cause:
@@ -223,13 +230,19 @@ def read_training(folder: Path) -> Frames:
     """The training frames of a bundle. Raises PixelPlayError where the table is damaged."""
     path = Path(folder) / TRAINING
     check(path)
-    table = pd.read_csv(path, dtype={"Id": str})
-    return Frames.of_ids(table["Id"].tolist(), dict(zip(table["Id"], table["reliability"].astype(float))))
+    try:
+        table = pd.read_csv(path, dtype={"Id": str}, keep_default_na=False)
+        trust = table["reliability"].astype(float)
+    except (OSError, ValueError, KeyError) as cause:
+        raise PixelPlayError(f"{path} cannot be read: {cause}", expected="the columns Id and reliability", hint=AGAIN
+                             ) from cause
+    return Frames.of_ids(table["Id"].tolist(), dict(zip(table["Id"], trust)))
 
 
 def write_model(folder: Path, model: Model, ids: np.ndarray, held_out: Scores, about: Mapping[str, Any]) -> None:
     """Put a fitted model into a bundle's folder: weights, held-out scores and, last, how it was fitted."""
     place = Path(folder) / model.name
+    place.mkdir(parents=True, exist_ok=True)
     model.save(place)
     write_table(place / TRAIN_SCORES, ids, held_out.values)
     write_json(place / FIT, dict(about), seal=True)

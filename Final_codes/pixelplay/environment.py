@@ -15,6 +15,7 @@ import random
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -208,6 +209,15 @@ def ensure_requirements(requirements: Path) -> list[str]:
     raise PixelPlayError("these packages are missing and could not be installed: " + ", ".join(missing),
                          hint="switch Internet on in the notebook's settings, or attach the dataset that "
                               "`pixelplay fetch --to DIR` makes")
+
+
+def install_missing(requirements: Path) -> None:
+    """As `ensure_requirements`, but of packages that cannot be installed it only warns: a notebook may not need them,
+    and what does need them says so."""
+    try:
+        ensure_requirements(requirements)
+    except PixelPlayError as problem:
+        warnings.warn(str(problem), stacklevel=2)
 
 
 def attached_wheels() -> list[Path]:

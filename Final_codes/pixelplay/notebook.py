@@ -10,9 +10,14 @@ import dataclasses
 import logging
 import shutil
 import sys
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from pixelplay.config import override
 from pixelplay.environment import KAGGLE_INPUT, hardware, on_kaggle
+from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path
 from pixelplay.paths import EXTRACTION
 from pixelplay.pipeline import Options, Run
@@ -20,12 +25,19 @@ from pixelplay.preflight import preflight
 from pixelplay.registry import MODELS, model_class
 from pixelplay.schedule import in_words
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = 5
+"""Files that `artifacts` names."""
+
 
 def open_run(**parameters: object) -> Run:
     """Open the run the parameters cell describes, print it back with the hardware, return it.
 
     Args:
-        parameters: fields of `pixelplay.pipeline.Options`, in lower or upper case; '' and None mean the default.
+        parameters: fields of `pixelplay.pipeline.Options`, in lower or upper case; '' and None mean the default. In
+            `settings` a key without a model's name is meant for every model of the notebook that has such a setting.
     Raises:
         PixelPlayError: something is missing that the run would need later; lists everything that is.
     """
@@ -35,9 +47,11 @@ def open_run(**parameters: object) -> Run:
         if key in given:
             given[key] = Path(str(given[key]))
     given.setdefault("profile", "lite" if hardware().device == "cpu" else "full")
+    given["settings"] = of_models(given.get("settings", {}), given.get("models", Options.models))
     options = dataclasses.replace(Options(), **given)
     for name, value in dataclasses.asdict(options).items():
-        logging.info("%-10s %s", name, "default" if value is None else value)
+        if value not in (getattr(Options(), name), (), {}) or name == "profile":
+            logging.info("%-10s %s", name, value)
     machine = hardware()
     logging.info("%-10s %s, %s %s", "hardware", machine.name, machine.dtype, machine.note)
     run = Run(options)
@@ -49,6 +63,24 @@ def open_run(**parameters: object) -> Run:
     logging.info("%-10s %s", "preflight", "; ".join(f"{name}: {in_words(forecast.seconds)}" for name, forecast in
                                                     found.models.items()) or "nothing left to train")
     return run
+
+
+def of_models(settings: Mapping[str, Any], models: Sequence[str]) -> dict[str, str]:
+    """Settings with the model's name before each: {'steps': 400} -> {'stae.steps': '400'}.
+
+    Raises:
+        PixelPlayError: a key without a model's name that no model of the notebook has.
+    """
+    named = {}
+    for key, value in settings.items():
+        text = ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+        having = {m: [f.name for f in dataclasses.fields(model_class(m).Config)] for m in models}
+        full = [key] if "." in key else [f"{m}.{key}" for m, fields in having.items() if key in fields]
+        if models and not full:
+            known = sorted({f for fields in having.values() for f in fields})
+            raise PixelPlayError(f"no model here has a setting '{key}'", expected="one of " + ", ".join(known))
+        named |= dict.fromkeys(full, text)
+    return named
 
 
 def adopt_earlier(run: Run) -> list[str]:
@@ -114,7 +146,56 @@ def contract_check(run: Run) -> None:
 
 
 def artifacts(folder: Path) -> None:
-    """Log the files of a folder with their sizes; hidden ones, such as digests, are left out."""
-    for path in sorted(Path(folder).rglob("*")):
-        if path.is_file() and not path.name.startswith("."):
-            logging.info("%10.1f kB  %s", path.stat().st_size / 1e3, path)
+    """Log the largest files of a folder and their total; hidden ones, such as digests, are left out."""
+    files = [p for p in Path(folder).rglob("*") if p.is_file() and not p.name.startswith(".")]
+    for path in sorted(files, key=lambda p: -p.stat().st_size)[:SHOWN]:
+        logging.info("%10.1f kB  %s", path.stat().st_size / 1e3, path)
+    logging.info("%10.1f kB  in %d files", sum(p.stat().st_size for p in files) / 1e3, len(files))
+
+
+def describe(run: Run, name: str) -> None:
+    """Log what a fitted network reads: the frames of a window, the input's shape, its parameters and steps."""
+    model = run.models[name].load(run.paths.trained(name))
+    height, width = model.about["size"]
+    logging.info("window      frame numbers %s from its anchor", ", ".join(map(str, model.offsets)))
+    logging.info("judged      %s", ", ".join(str(model.offsets[i]) for i in dict.fromkeys(model.scored)))
+    logging.info("input       %d frames x %d channels x %d x %d pixels, and the speed of every place",
+                 len(model.offsets), model.config.channels, height, width)
+    logging.info("parameters  %s, trained for %d steps of %d windows", f"{model.about['parameters']:,}",
+                 model.about["steps"], model.config.batch)
+
+
+def try_setting(run: Run, name: str, **changes: Any) -> Figure | None:
+    """Fit a model once more with some settings changed, score the test footage with it, and draw both.
+
+    The second model lives in a temporary folder; scores and detector of the run stay as they are. Features that do not
+    depend on the change are taken from the run's cache. None where the run scores with a finished detector.
+    """
+    from pixelplay.fusion.scores import read_scores
+    from pixelplay.visual.plots import compare
+
+    if not run.learns:
+        logging.info("nothing to change: a finished detector scores")
+        return None
+    train, test = run.footage("train"), run.footage("test")
+    other = run.models[name](override(run.configs[name], changes), seed=run.options.seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch) / name
+        shutil.copytree(run.paths.work(name), work, ignore=shutil.ignore_patterns("main", "fold*", "maps", "*.lock"))
+        other.fit(train, work)
+        values = other.score(test, work).values
+    after = ", ".join(f"{k} = {v}" for k, v in changes.items())
+    return compare(run.output, {"as fitted": read_scores(run.paths.score_file(name), test.ids).values, after: values})
+
+
+def try_smoothing(run: Run, sigma: float) -> Figure:
+    """Merge the scores of the run with another standard deviation of the smoothing, in frames, and draw both."""
+    from pixelplay.fusion.recipe import Frames
+    from pixelplay.fusion.recipes.default import fuse
+    from pixelplay.visual.plots import compare
+    from pixelplay.visual.run_folder import RunFolder
+
+    found = RunFolder(run.output)
+    members = {n: dataclasses.replace(f, about={**f.about, "sigma": sigma}) for n, f in found.members.items()}
+    other = fuse(members, Frames.of_stage(run.paths.extraction), found.weights)
+    return compare(found, {"as merged": found.final, f"sigma = {sigma}": other.values})

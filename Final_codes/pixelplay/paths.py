@@ -104,7 +104,8 @@ class RunPaths:
 
     def require_layout(self) -> None:
         """Raise PixelPlayError where the folder holds a run of another layout."""
-        found = read_json(self.layout).get("layout") if self.layout.exists() else None
+        about = read_json(self.layout) if self.layout.exists() else {}
+        found = about.get("layout") if isinstance(about, dict) else "unknown"
         if found != LAYOUT and (found is not None or self.manifest.exists() or self.receipt.exists()):
             raise PixelPlayError(f"{self.root} holds a run of another version of Pixel Play (layout {found or 1})",
                                  expected=f"layout {LAYOUT}", hint="give another --output, or delete the folder")

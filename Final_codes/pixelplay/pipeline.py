@@ -270,6 +270,8 @@ class Run:
         work.mkdir(parents=True, exist_ok=True)
         if distributed.is_main():
             self._forget_other_key(work, key)
+            # if it fails now, scores of the model it replaces must not enter the ensemble
+            self._forget_scores(name)
             shutil.rmtree(place, ignore_errors=True)
         distributed.barrier()
         start = time.perf_counter()
@@ -404,7 +406,8 @@ class Run:
         """Hash of everything a model's scores depend on: the fitted model and its calibration, the test footage."""
         place = self.paths.trained(name)
         self.require(self.models[name].stage, place / FIT)
-        return config_hash("score", *(sha256_of(place / n) for n in ("card.json", TRAIN_SCORES)), test.fingerprint,
+        made = sorted(p for p in place.iterdir() if not p.name.startswith(".") and p.name != FIT)
+        return config_hash("score", [(p.name, sha256_of(p)) for p in made], test.fingerprint,
                            about_model(self.models[name]), VERSION)
 
     # ---- stage 7 ------------------------------------------------------------------------------------------
@@ -574,7 +577,8 @@ class Run:
         config = self.configs[name]
         return {"model": name, "config": dataclasses.asdict(config), "config_hash": config_hash(config),
                 "profile": self.options.profile, "smoke": self.smoke, "seed": self.options.seed,
-                "hardware": hardware().name, "dtype": hardware().dtype, "git": git_revision(), "versions": versions()}
+                "hardware": hardware().name, "dtype": hardware().dtype, "threads": hardware().threads,
+                "git": git_revision(), "versions": versions()}
 
     def _write(self, name: str, model: Model, key: str, test: Footage, scores: Scores) -> None:
         from pixelplay.two_stream.actor_files import write_actors
@@ -592,6 +596,7 @@ class Run:
             "seed": fit["seed"], "data_fingerprint": test.fingerprint, "train_fingerprint": fit["train_fingerprint"],
             "filled": {"rule": "nearest valid score", "ids": test.ids[scores.filled].tolist()},
             "seconds": round(self.seconds[name], 3), "hardware": hardware().name, "dtype": hardware().dtype,
+            "threads": hardware().threads,
             "git": git_revision(), "versions": versions()})
 
     def _write_receipt(self, submissions: dict[str, Path]) -> None:

@@ -48,7 +48,8 @@ def test_everything_results_depend_on_is_sealed(finished):
     kept = {str(p.relative_to(finished[0] / "smoke")) for p in finished[0].rglob("*") if p.is_file()}
     free = {n for n in kept - names if not n.endswith(".digest")}
     assert {n for n in free if "curve.csv" not in n and "key.txt" not in n} == {
-        ".lock", "ensemble.json", "submission.csv", "submission_quad_ensemble.csv", "submission_two_stream.csv"}
+        ".lock", "01_frame_extraction/layout.json", "ensemble.json", "submission.csv",
+        "submission_quad_ensemble.csv", "submission_two_stream.csv"}
     assert len(names) > 40
 
 
@@ -72,7 +73,7 @@ def test_a_run_with_every_file_damaged_ends_in_the_same_submission(copy, finishe
     f"{EXTRACTION}/test.npy", f"{EXTRACTION}/manifest.csv", f"{EXTRACTION}/test.speed.npy",
     f"{EXTRACTION}/norms.npz", f"{EXTRACTION}/flow.npz", f"{EXTRACTION}/repair.csv",
     "scores/unet.csv", "scores/unet.train.csv", "scores/unet.json",
-    "02_two_stream_memory/global_memory/global_memory.safetensors"])
+    "detector/global_memory/weights.safetensors"])
 def test_one_damaged_file_is_named_and_made_again(copy, finished, caplog, name):
     caplog.set_level(logging.WARNING)
     path = copy / "smoke" / name
@@ -92,7 +93,7 @@ def test_one_damaged_file_is_named_and_made_again(copy, finished, caplog, name):
     ("norms.npz", lambda f: open_footage(f / EXTRACTION, "test")),
     ("flow.npz", lambda f: Baselines.load(f / EXTRACTION)),
     *[(f"unet.{end}", lambda f: merge(f, smoke=True)) for end in ("csv", "train.csv", "json")],
-    ("global_memory.json", lambda f: GlobalMemory.load(f / "02_two_stream_memory/global_memory")),
+    ("card.json", lambda f: GlobalMemory.load(f / "detector/global_memory")),
 ])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_whoever_reads_a_damaged_file_says_so(copy, name, use, damage):

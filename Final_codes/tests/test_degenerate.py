@@ -10,7 +10,10 @@ from footage import make_footage
 
 from pixelplay.config import override
 from pixelplay.errors import PixelPlayError
+from pixelplay.fusion.scores import check
 from pixelplay.registry import MODELS, model_class
+
+pytestmark = pytest.mark.slow
 
 
 def changed(footage, change):
@@ -51,7 +54,23 @@ def flashing(pixels):
     return pixels
 
 
+def one_readable(footage):
+    """The footage with one readable frame in all."""
+    lost = np.arange(len(footage)) != len(footage) // 2
+
+    def change(pixels):
+        pixels[lost] = 128
+        return pixels
+
+    return dataclasses.replace(changed(footage, change), flags=np.where(lost, "unreadable", "").astype(object),
+                               reliability=(~lost).astype(np.float32))
+
+
 FOOTAGE = {
+    "one readable training frame of one video": (one_readable(make_footage(1, 12)),
+                                                 make_footage(1, 12, name="test")),
+    "one readable training frame of three videos": (one_readable(make_footage(3, 12)),
+                                                    make_footage(1, 12, name="test")),
     "black": (changed(make_footage(2, 12), black), changed(make_footage(1, 12, name="test"), black)),
     "identical": (changed(make_footage(2, 12), identical), changed(make_footage(1, 12, name="test"), identical)),
     "flashing": (changed(make_footage(2, 12), flashing), changed(make_footage(1, 12, name="test"), flashing)),
@@ -72,6 +91,9 @@ FOOTAGE = {
     "black training, real test": (changed(make_footage(2, 12), black), make_footage(1, 12, name="test")),
 }
 
+NOTHING_DIFFERS = ("black", "identical", "flashing", "empty scene, then somebody", "somebody, then an empty scene",
+                   "black training, real test")
+
 
 def small(name):
     cls = model_class(name)
@@ -86,9 +108,13 @@ def test_scores_are_finite_or_the_error_says_what_is_missing(name, kind, tmp_pat
     try:
         model.fit(train, tmp_path)
         held_out, scores = model.held_out(train, tmp_path), model.score(test, tmp_path)
+        for found, footage in ((held_out, train), (scores, test)):
+            check(found.values, footage.ids, None, footage.name)
     except PixelPlayError as mistake:
         assert mistake.expected or mistake.hint, "an error says what to do"
         assert "video" in str(mistake) or "frame" in str(mistake)
+        # where the pixels differ and can be read, "constant" is not the cause
+        assert kind in NOTHING_DIFFERS or "every score is" not in str(mistake)
         return
     for found, footage in ((held_out, train), (scores, test)):
         assert found.values.shape == (len(footage),) and np.isfinite(found.values).all()

@@ -12,11 +12,10 @@ import pytest
 tomllib = pytest.importorskip("tomllib", reason="Python 3.11 has it")
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "Final_codes" / "pixelplay"
-MODULE = {"opencv-python": "cv2", "pillow": "PIL", "scikit-learn": "sklearn", "paho-mqtt": "paho",
-          "prometheus-client": "prometheus_client"}
+MODULE = {"opencv-python": "cv2", "pillow": "PIL", "paho-mqtt": "paho", "prometheus-client": "prometheus_client"}
 """Distributions whose module has another name."""
 TOOLS = {"pytest", "ruff", "psutil", "open_clip_torch", "hypothesis", "jupyter", "nbclient", "nbformat", "jupytext",
-         "pytest-xdist", "mypy", "import-linter"}
+         "pytest-xdist", "mypy", "import-linter", "scikit-learn", "playwright", "axe-playwright-python"}
 """Of tests and notebook building: the package imports none of them."""
 
 
@@ -68,5 +67,5 @@ def test_requirements_are_the_plain_install_and_what_the_full_profile_adds(proje
 def test_an_installed_package_holds_its_data(project):
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["pixelplay"]
     held = {p for pattern in data for p in PACKAGE.glob(pattern)}
-    needed = {p for p in PACKAGE.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    needed = {p for p in PACKAGE.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc", ".md")}
     assert needed and needed <= held, needed - held

@@ -8,6 +8,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from pixelplay.registry import MODELS, model_class
 
 QUAD = [name for name in MODELS if model_class(name).family == "quad"]
@@ -67,6 +69,7 @@ PROGRAM = """
 """
 
 
+@pytest.mark.slow
 def test_every_process_keeps_its_tensors_on_its_own_device(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(textwrap.dedent(PROGRAM))

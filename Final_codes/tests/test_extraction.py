@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 import threading
@@ -153,16 +154,20 @@ def test_every_kind_of_odd_image(tmp_path):
     assert footage.reliability.tolist() == [1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 0, 1]
 
 
-@pytest.mark.parametrize(("rotation", "turns"), [(0, 0), (90, 1), (-90, 3), (180, 2)])
-def test_phone_videos_are_turned_upright(rotation, turns):
-    class Stored:
-        def __init__(self):
-            self.rotation = rotation
-
-        def to_ndarray(self, format):
-            return numbered(5)
-
-    assert (decoding._rgb(Stored()) == np.rot90(numbered(5), turns)).all()
+@pytest.mark.parametrize(("matrix", "turns"), [((1, 0, 0, 1), 0), ((0, 1, -1, 0), 3), ((0, -1, 1, 0), 1),
+                                               ((-1, 0, 0, -1), 2)])
+def test_phone_videos_are_turned_upright(tmp_path, matrix, turns):
+    """Phones store sideways frames and, in the track's header, the matrix (ISO 14496-12, 8.3.2) that turns them."""
+    path = tmp_path / "phone.mp4"
+    write_video(path, 3)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"tkhd") + 4 + 40
+    a, b, c, d = (round(v * 2 ** 16) for v in matrix)
+    content[place:place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 2 ** 30)
+    path.write_bytes(content)
+    frame, decoded = next(decoding.video_frames(path, np.array([2])))
+    assert decoded and number_of(np.rot90(frame, -turns)) == 2
+    assert frame.shape == np.rot90(numbered(2), turns).shape
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif", ".webp"])

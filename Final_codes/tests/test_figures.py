@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 
-import matplotlib
 import numpy as np
 import pytest
 from finished_run import make_run
+from matplotlib import pyplot
 from matplotlib.figure import Figure
+from PIL import Image
 
 from pixelplay.data.manifest import Manifest
 from pixelplay.errors import PixelPlayError
@@ -67,22 +68,22 @@ def test_figures_are_small_reproducible_and_leave_pyplot_alone(tmp_path):
     assert save_figure(score_timeline(track()), tmp_path / "b.png").read_bytes() == first
     assert len(first) < 150_000 and first[:4] == b"\x89PNG"
     assert save_figure(figure, tmp_path / "a.jpg").read_bytes()[:2] == b"\xff\xd8"
-    assert "pyplot" not in str(matplotlib.rcParams["backend"]) and figure._repr_png_()[:4] == b"\x89PNG"
+    assert figure._repr_png_()[:4] == b"\x89PNG" and pyplot.get_fignums() == []
     photo = score_timeline(track(), thumbnails=[(12, np.zeros((9, 16, 3), np.uint8))])
     assert photo._repr_png_() is None and photo._repr_jpeg_()[:2] == b"\xff\xd8"
 
 
 def test_pictures_are_made_smaller_never_larger(tmp_path):
     image = np.zeros((40, 80, 3), np.uint8)
-    small = save_picture(image, tmp_path / "a.jpg", width=20).stat().st_size
-    assert small < save_picture(np.random.default_rng(0).integers(0, 255, (40, 80, 3), dtype=np.uint8),
-                                tmp_path / "b.jpg", width=200).stat().st_size
+    for width, size in ((20, (20, 10)), (200, (80, 40)), (None, (80, 40))):
+        assert Image.open(save_picture(image, tmp_path / "a.jpg", width=width)).size == size
 
 
 def test_a_model_keeps_its_colour_and_others_get_their_own():
     colours = {name: style.model_colour(name, MODELS) for name in MODELS}
-    assert all(colours[name] == model_class(name).colour for name in MODELS)
-    assert len(set(colours.values())) == len(MODELS)
+    assert len(set(colours.values())) == len(MODELS), "each of our models names another one"
+    assert all(style.model_colour(name, ["a", name]) == colours[name] for name in MODELS)
+    assert not {style.model_colour(name, ["a", "b"]) for name in "ab"} & set(colours.values())
     assert style.model_colour("a", ["a", "b"]) != style.model_colour("b", ["a", "b"])
     assert model_title("someone_elses") == "someone elses" and model_title("stae") == "STAE"
 
@@ -310,6 +311,21 @@ def test_every_notebook_figure_of_a_run(run):
         figure.canvas.draw()
 
 
+def test_two_scores_are_compared_as_ranks_with_their_metrics(run):
+    axes = plots.compare(run, {"as fitted": run.labels.astype(float), "turned": -run.labels.astype(float)}).axes[0]
+    words = [t.get_text() for t in axes.get_legend().get_texts()]
+    assert "as fitted: AP 100.0, micro AUC 100.0" in words
+    assert any(w.startswith("turned: ") and w.endswith("micro AUC 0.0") for w in words)
+
+
+def test_errors_show_a_success_and_failures_in_words(run):
+    words = plots._told_apart(run, run.members["stae"].values, np.argsort(run.members["stae"].values, kind="stable"))
+    rows = {word: row for row, word in words.items()}
+    values, labels = run.members["stae"].values, run.labels
+    assert values[rows["highest anomaly"]] == values[labels].max()
+    assert values[rows["highest normal frame"]] == values[~labels].max()
+
+
 def test_error_maps_are_shown_at_frames_that_a_window_reached(run, monkeypatch):
     shown = []
     monkeypatch.setattr(plots, "predictions", lambda run, model, rows: shown.extend(rows) or [None] * len(rows))
@@ -319,7 +335,7 @@ def test_error_maps_are_shown_at_frames_that_a_window_reached(run, monkeypatch):
     filled = {"filled": {"ids": [run.test["Id"].iloc[loudest]]}}
     monkeypatch.setitem(run.members, "stae", dataclasses.replace(file, about=file.about | filled))
     plots.errors(run, "stae")
-    assert loudest not in shown and run.labels[shown[1]] and not run.labels[shown[0]]
+    assert loudest not in shown and run.labels[shown[0]] and not run.labels[shown[-1]]
 
 
 def test_curves_name_the_submissions_in_words_below_the_axes(run, monkeypatch):

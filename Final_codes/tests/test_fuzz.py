@@ -35,6 +35,8 @@ from pixelplay.evaluation.labels import read_labels
 from pixelplay.files import read_json
 from pixelplay.fusion.scores import read_scores
 
+pytestmark = pytest.mark.slow
+
 CASES = int(os.environ.get("PIXELPLAY_FUZZ_CASES", "100"))
 SECONDS, BYTES = 600, 6 << 30
 """Limits of one test, which may run on a loaded machine, and of the memory it may ask for beyond what it has."""

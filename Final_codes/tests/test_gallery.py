@@ -19,6 +19,8 @@ from torch import nn
 from pixelplay.errors import PixelPlayError
 from pixelplay.visual.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 GALLERY = Path(gallery.__file__).parent
 
 

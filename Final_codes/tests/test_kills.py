@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pixelplay.data.sample import make_sample
 
 from pixelplay.files import verify
+from pixelplay.sample.dataset import make_sample
 
 pytestmark = pytest.mark.slow
 CODE = Path(__file__).parents[1]

@@ -56,7 +56,7 @@ def _files(output: Path) -> dict[Path, bytes]:
 def test_two_processes_write_the_same_files_as_one(launched, launcher):
     alone, together = launched("python"), launched(launcher)
     names = {str(p) for p in alone}
-    for part in ("scores/local_memory.csv", "-actors-", "-crops-", "local_memory.safetensors"):
+    for part in ("scores/local_memory.csv", "-actors-", "-crops-", "local_memory/weights.safetensors"):
         assert any(part in name for name in names), part
     assert names == {str(p) for p in together}
     assert [str(p) for p in alone if alone[p] != together[p]] == []

@@ -20,8 +20,11 @@ from pixelplay.two_stream import actor_table as tables
 from pixelplay.two_stream.actor_files import read_actors, write_actors
 from pixelplay.two_stream.actor_table import actor_table, embedded_frames, probe_scene
 from pixelplay.two_stream.actors import ActorRules
+from pixelplay.two_stream.detectors import Detections
 from pixelplay.two_stream.foreground import fit_background
 from pixelplay.two_stream.local_memory import LocalMemory, LocalMemoryConfig
+
+pytestmark = pytest.mark.slow
 
 SIZE = (96, 160)
 CONFIG = dataclasses.replace(LocalMemoryConfig.profile("smoke"), stride=2, floor=16, batch=8, outliers=0.05)
@@ -131,23 +134,34 @@ def test_the_actors_file_joins_to_the_frames_and_to_training_crops(run, tmp_path
         read_actors(tmp_path / "elsewhere.npz")
 
 
-def test_a_run_cut_off_between_videos_ends_in_the_same_table(tmp_path, monkeypatch):
+class Dying:
+    """A detector that sees nobody, and ends the program at the frame `last`."""
+
+    frames, last = 0, None
+
+    def __call__(self, frames):
+        self.frames += len(frames)
+        if self.frames == self.last:
+            raise KeyboardInterrupt
+        return [Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int16))
+                for _ in frames]
+
+    def about(self):
+        return {"detector": "nobody"}
+
+
+def test_a_run_cut_off_in_the_middle_of_a_video_ends_in_the_same_table(tmp_path):
     train = footage(3, 10)
     scene = probe_scene(train, fit_background(train, SIZE), tolerance=2, directions=2)
-    whole = actor_table(train, tmp_path / "whole", scene, [], True, ActorRules())
-    one_video, calls = tables._one_video, []
-
-    def dies(*given):
-        calls.append(given)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return one_video(*given)
-
-    monkeypatch.setattr(tables, "_one_video", dies)
+    detector = Dying()
+    whole = actor_table(train, tmp_path / "whole", scene, [detector], True, ActorRules())
+    assert detector.frames == 30
+    detector.frames, detector.last = 0, 15
     with pytest.raises(KeyboardInterrupt):
-        actor_table(train, tmp_path / "cut", scene, [], True, ActorRules())
-    resumed = actor_table(train, tmp_path / "cut", scene, [], True, ActorRules())
-    assert len(calls) == 4, "the finished video is not done again"
+        actor_table(train, tmp_path / "cut", scene, [detector], True, ActorRules())
+    detector.frames, detector.last = 0, None
+    resumed = actor_table(train, tmp_path / "cut", scene, [detector], True, ActorRules())
+    assert detector.frames == 20, "the finished video is not done again"
     for field in tables.FIELDS:
         assert np.array_equal(getattr(whole, field), getattr(resumed, field)), field
 

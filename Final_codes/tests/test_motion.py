@@ -9,8 +9,7 @@ from footage import make_footage
 
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.references import reference_frames, with_references
-from pixelplay.two_stream.actor_table import ActorTable, Scene
-from pixelplay.two_stream.local_memory import LocalMemory, LocalMemoryConfig
+from pixelplay.two_stream.actor_table import ActorTable
 from pixelplay.two_stream.motion import Actors, Motion, SpeedModel, actor_motion, fit_speeds
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima, reason
 from pixelplay.two_stream.tracks import link_actors, track_mean
@@ -192,11 +191,9 @@ def test_a_score_is_the_mean_of_its_track_and_a_lone_score_stays():
     assert np.isnan(out[6])
 
 
-@pytest.mark.parametrize(("steps", "baseline"), [(2, 1), (2, 3), (1, 3), (0, 3)])
-def test_an_actor_is_judged_over_steps_of_the_flow(steps, baseline):
-    model = LocalMemory(LocalMemoryConfig(tolerance=1, track_reach=steps))
+@pytest.mark.parametrize("reach", [1, 2, 3, 6])
+def test_an_actor_is_judged_along_its_track(reach):
     once = np.zeros(40)
     once[2 * 10] = 1.0  # the first actor, in frame 10
-    out = model._steady(once, walkers_table(20, speed=2.0), make_footage(1, 20), Scene(None, baseline, 0.1, 1, 2))
-    reach = steps * baseline
+    out = track_mean(once, *link_actors(walkers_table(20, speed=2.0), make_footage(1, 20), 1), reach)
     assert np.flatnonzero(out[::2]).tolist() == list(range(10 - reach, 10 + reach + 1)) and not out[1::2].any()

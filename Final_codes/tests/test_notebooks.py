@@ -1,4 +1,4 @@
-"""The notebooks: committed files match their sources, Kaggle metadata is valid, all seven run in order."""
+"""The notebooks: committed files match their sources, Kaggle metadata is valid, all run as on Kaggle."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ import pandas as pd
 import pytest
 from kaggle_folder import REPOSITORY, contents, make_kaggle, set_writable
 
+import pixelplay
 from pixelplay import environment, notebook
 from pixelplay.data.manifest import Manifest
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.scores import read_scores
 from pixelplay.registry import MODELS, model_class
+from pixelplay.two_stream.actor_files import read_actors
+from pixelplay.two_stream.local_memory import LocalMemory
+from pixelplay.visual.one_crop import way_of
+from pixelplay.visual.run_folder import RunFolder
 
 NOTEBOOKS = REPOSITORY / "Final_codes"
 sys.path.insert(0, str(NOTEBOOKS / "notebook_sources"))
@@ -30,6 +35,7 @@ sys.path.insert(0, str(NOTEBOOKS / "notebook_sources"))
 import build  # noqa: E402  lies beside the sources
 
 STEMS = [s.stem for s in build.sources()]
+QUICKSTART, STAGES = STEMS[0], STEMS[1:]
 ABSOLUTE = re.compile(r"(?<![\w.:/<~\\-])/(?!kaggle/)[a-z][\w.-]*/[\w.-]")
 """A path from the root of a file system, other than Kaggle's."""
 
@@ -54,8 +60,8 @@ def shown(book: nbformat.NotebookNode) -> list[str]:
     return texts
 
 
-def test_there_are_seven_with_one_source_each():
-    assert [s[:2] for s in STEMS] == ["01", "02", "03", "04", "05", "06", "07"]
+def test_there_is_a_quickstart_and_one_a_stage_with_one_source_each():
+    assert [s[:2] for s in STEMS] == ["00", "01", "02", "03", "04", "05", "06", "07"]
     assert sorted(p.stem for p in NOTEBOOKS.glob("*.ipynb")) == STEMS
     assert {model_class(m).stage for m in MODELS} <= set(STEMS)
 
@@ -93,30 +99,48 @@ def test_absolute_paths_are_recognised():
 
 
 @pytest.mark.parametrize("stem", STEMS)
-def test_notebook_is_thin_and_in_the_common_order(stem):
+def test_sources_parse_and_their_pictures_and_links_are_there(stem):
     book = build.make(NOTEBOOKS / "notebook_sources" / f"{stem}.py")
-    cells = code_cells(book)
-    assert len(cells) <= 25
-    first = book.cells[0]["source"]
-    for word in ("**needs**", "**makes**", "**time**", "CPU", "T4 x 2"):
-        assert word in first, word
-    assert not re.search(r"@\w+@", json.dumps(book))
-    assert [bool(c["metadata"].get("tags")) for c in cells].index(True) == 2, "bootstrap, requirements, parameters"
-    for place, cell in enumerate(cells):
-        tree = ast.parse(cell["source"])
-        heavy = ast.FunctionDef | ast.ClassDef | ast.For | ast.While | ast.Lambda
-        assert not [n for n in ast.walk(tree) if isinstance(n, heavy)], cell["source"]
-        assert len(cell["source"].splitlines()) <= (20 if place == 0 else 15), cell["source"]
-    last = book.cells[-1]["source"]
-    following = STEMS[STEMS.index(stem) + 1:][:1]
-    assert all(f"({name}.ipynb)" in last for name in following)
+    for cell in code_cells(book):
+        ast.parse(cell["source"])
+    words = "\n".join(c["source"] for c in book.cells if c["cell_type"] == "markdown")
+    found = re.findall(r"\]\((?!https?:)([^)]+)\)", words)
+    assert any(f.endswith((".png", ".jpg")) for f in found), "no picture"
+    assert not [f for f in found if not (NOTEBOOKS / f).exists()]
 
 
-def test_all_share_bootstrap_and_parameters():
+def test_all_share_one_folded_bootstrap_and_the_stages_their_parameters():
     books = [code_cells(build.make(s)) for s in build.sources()]
-    assert len({b[0]["source"] for b in books}) == 1
-    assert len({b[1]["source"] for b in books}) == 1
-    assert len({re.sub(r"MODELS = .*", "", b[2]["source"]) for b in books}) == 1
+    text = (NOTEBOOKS / "notebook_sources" / "bootstrap.py").read_text().rstrip()
+    for first, second, *_ in books:
+        assert first["source"] == text
+        assert first["metadata"] == {"jupyter": {"source_hidden": True}, "_kg_hide-input": True}
+        assert second["metadata"]["tags"] == ["parameters"]
+    assert len({re.sub(r"MODELS = .*", "", b[1]["source"]) for b in books[1:]}) == 1
+    for source in build.sources():
+        assert "sys.path" not in source.read_text(), "the bootstrap is written once"
+
+
+def test_with_a_repository_there_are_badges_pictures_and_something_to_clone():
+    address = "https://github.com/somebody/pixel-play"
+    for source in build.sources():
+        plain, known = build.make(source), build.make(source, repository=address)
+        first = known.cells[0]["source"]
+        page = f"blob/main/Final_codes/{source.stem}.ipynb"
+        assert f"https://colab.research.google.com/github/somebody/pixel-play/{page}" in first
+        assert f"https://kaggle.com/kernels/welcome?src={address}/{page}" in first
+        assert f"({address}/raw/main/Visuals/" in first and "../Visuals" not in first
+        assert "colab" not in plain.cells[0]["source"] and "kaggle.com" not in plain.cells[0]["source"]
+        assert f'REPOSITORY = "{address}"' in code_cells(known)[0]["source"]
+        assert 'REPOSITORY = ""' in code_cells(plain)[0]["source"]
+
+
+def test_parameters_hold_for_one_execution_alone(tmp_path):
+    first = nbformat.v4.new_code_cell("DATA = ''", metadata={"tags": ["parameters"]})
+    book = nbformat.v4.new_notebook(cells=[first, nbformat.v4.new_code_cell("print(DATA)")])
+    done = build.execute(book, tmp_path, parameters={"DATA": "here"})
+    assert done.cells[1]["outputs"][0]["text"] == "here\n"
+    assert done.cells[0]["source"] == "DATA = ''"
 
 
 # ---- kaggle kernels push ------------------------------------------------------------------------------------------
@@ -143,11 +167,11 @@ def test_kaggle_metadata_is_what_the_cli_takes(stem):
     assert (folder / meta["code_file"]).is_file()
     assert meta["language"] in LANGUAGES and meta["kernel_type"] in TYPES
     assert meta["competition_sources"] == ["pixel-play-26"]
-    earlier = STEMS[:STEMS.index(stem)]
+    earlier = STAGES[:STAGES.index(stem)] if stem in STAGES else []
     assert meta["kernel_sources"] == [f"{owner}/{build.kaggle_slug(s)}" for s in earlier]
     for source in meta["kernel_sources"] + meta["dataset_sources"]:
         assert re.fullmatch(r"[\w-]+/[a-z0-9-]+", source)
-    trains = stem not in (STEMS[0], STEMS[-1])
+    trains = stem in STAGES[1:-1]
     assert meta["enable_gpu"] is trains
     assert meta.get("machine_shape") == ("NvidiaTeslaT4" if trains else None)
 
@@ -211,17 +235,26 @@ def test_empty_parameters_mean_the_default(kaggle):
     assert run.options.data is None and run.output == kaggle[1] and not run.models
 
 
-# ---- all seven, as on Kaggle --------------------------------------------------------------------------------------
+def test_settings_reach_the_models(kaggle):
+    run = notebook.open_run(profile="smoke", models=("stae", "unet"), settings={"steps": 7, "unet.batch": 2,
+                                                                               "widths": (4, 6, 8)})
+    assert run.configs["stae"].steps == run.configs["unet"].steps == 7
+    assert run.configs["unet"].batch == 2 != run.configs["stae"].batch
+    assert run.configs["unet"].widths == (4, 6, 8)
+    with pytest.raises(PixelPlayError, match="no model here has a setting 'step_count'"):
+        notebook.open_run(profile="smoke", models=("stae",), settings={"step_count": 7})
 
-def run_notebook(stem: str, attached: Path, working: Path) -> nbformat.NotebookNode:
+
+# ---- all of them, as on Kaggle --------------------------------------------------------------------------------------
+
+def run_notebook(stem: str, attached: Path, working: Path, parameters: dict[str, str] | None = None
+                 ) -> nbformat.NotebookNode:
     """Execute one in a fresh kernel started in the working folder, where Kaggle starts it."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("PIXELPLAY_OUTPUT", "PIXELPLAY_DATASET", "PIXELPLAY_REPOSITORY"):
-            patch.delenv(name, raising=False)
         patch.setenv("PIXELPLAY_KAGGLE_INPUT", str(attached))
         patch.setenv("PIXELPLAY_KAGGLE_WORKING", str(working))
-        patch.setenv("PIXELPLAY_PROFILE", "smoke")
-        return build.execute(build.make(NOTEBOOKS / "notebook_sources" / f"{stem}.py"), working, seconds=600)
+        return build.execute(build.make(NOTEBOOKS / "notebook_sources" / f"{stem}.py"), working,
+                             parameters={"PROFILE": "smoke"} | (parameters or {}), seconds=600)
 
 
 @pytest.fixture(scope="module")
@@ -229,13 +262,13 @@ def finished(tmp_path_factory) -> Iterator[tuple[Path, Path]]:
     """(input, output): 01 to 06 in one working folder, 07 in another with the first attached as a notebook's output."""
     attached, working = make_kaggle(tmp_path_factory.mktemp("kaggle"))
     before = contents(attached)
-    for stem in STEMS[:-1]:
+    for stem in STAGES[:-1]:
         run_notebook(stem, attached, working)
     assert contents(attached) == before, "inputs are read-only"
     shutil.copytree(working, attached / "notebooks" / "somebody" / "pixel-play-06-joint")
     last = working.with_name("working-07")
     last.mkdir()
-    run_notebook(STEMS[-1], attached, last)
+    run_notebook(STAGES[-1], attached, last)
     yield attached, last / "smoke"
     set_writable(attached, True)
 
@@ -269,12 +302,39 @@ def test_submissions_hold_the_samples_ids(finished):
 @pytest.mark.slow
 def test_first_notebook_finds_the_new_mount_and_may_run_twice(tmp_path):
     attached, working = make_kaggle(tmp_path, "new")
-    run_notebook(STEMS[0], attached, working)
+    run_notebook(STAGES[0], attached, working)
     manifest = working / "smoke" / "01_frame_extraction" / "manifest.csv"
     first = manifest.read_bytes()
-    run_notebook(STEMS[0], attached, working)
+    run_notebook(STAGES[0], attached, working)
     assert manifest.read_bytes() == first
     sample = pd.read_csv(attached / "competitions" / "pixel-play-26" / "sample_submission.csv", dtype={"Id": str})
     test = Manifest.load(manifest.parent).split("test")
     assert set(test["Id"]) == set(sample["Id"])
+    set_writable(attached, True)
+
+
+def check_one_crop(run: RunFolder) -> None:
+    """The figure of one crop embeds it again and comes to the training crop that the run has noted."""
+    way, actors = way_of(run), read_actors(run.paths.actors("local_memory"))
+    one = int(np.flatnonzero(np.isclose(actors["appearance_z"], way.deviations))[0])
+    fitted = LocalMemory.load(run.paths.trained("local_memory")).fitted
+    assert way.deviations == np.nanmax(actors["appearance_z"])
+    assert np.allclose(way.neighbours[0], fitted.crops[actors["nearest"][one]].astype(np.float32))
+    assert np.allclose(way.distances, np.linalg.norm(way.neighbours - way.features, axis=1), atol=1e-3)
+    assert way.pictures[0] is not None
+
+
+@pytest.mark.slow
+def test_quickstart_fits_scores_and_reports(tmp_path):
+    attached, working = make_kaggle(tmp_path)
+    book = run_notebook(QUICKSTART, attached, working, {"DATA": str(tmp_path / "sample")})
+    made = working / "quickstart"
+    assert set(pixelplay.load(made / "detector").names) == {"local_memory", "unet"}
+    submission = pd.read_csv(made / "scored" / "submission.csv", dtype={"Id": str})
+    assert submission["Id"].tolist() == pd.read_csv(tmp_path / "sample" / "sample_submission.csv",
+                                                    dtype={"Id": str})["Id"].tolist()
+    assert (made / "scored" / "report" / "index.html").exists()
+    assert [o for c in code_cells(book) for o in c["outputs"] if "image/png" in o.get("data", {})
+            or "image/jpeg" in o.get("data", {})]
+    check_one_crop(RunFolder(made / "scored"))
     set_writable(attached, True)

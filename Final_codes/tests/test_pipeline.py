@@ -10,6 +10,8 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.files import write_json, write_text
 from pixelplay.pipeline import Options, Run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(tmp_path):

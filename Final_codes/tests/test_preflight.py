@@ -19,6 +19,8 @@ from pixelplay.pretrained import Needs
 from pixelplay.registry import MODELS
 from pixelplay.sample.dataset import make_sample
 
+pytestmark = pytest.mark.slow
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -35,7 +37,7 @@ class Difference(Model):
     """A model of a few lines: how far a frame is from grey. Its class attributes are what the tests change."""
 
     name, family, stage, kind, sigma, Config = "difference", "other", "08_difference", "error", 3.0, Settings
-    asks, fails, takes = Needs(), None, Forecast(rest=1.0)
+    asks, fails, takes, reach = Needs(), None, Forecast(rest=1.0), 0
 
     @classmethod
     def needs(cls, config):

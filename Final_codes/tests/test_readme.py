@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import functools
 import os
 import re
 import shlex
@@ -18,12 +18,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from kaggle_folder import REPOSITORY, link_code, make_kaggle, set_writable
+from matplotlib.text import Text
+from pixelplay.live import LiveScorer
 
 import pixelplay
-from pixelplay import registry
+from pixelplay import cli, registry
+from pixelplay.detector import Detector
+from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.scores import read_scores
 from pixelplay.pipeline import Options, Run
 from pixelplay.sample.dataset import make_sample
+from pixelplay.visual import plots, style
 
 README = (REPOSITORY / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -93,6 +98,12 @@ def film(frames: list[Path], target: Path) -> None:
         container.mux(stream.encode())
 
 
+def decode(path: Path) -> list[av.VideoFrame]:
+    """Every frame of a video."""
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Iterator[World]:
     """Shared: commands of the README follow from one another."""
@@ -130,13 +141,31 @@ def watch_file(world: World, command: str) -> None:
     """The annotated video has the original's frames."""
     world.run(command)
     target = world.here / shlex.split(command)[shlex.split(command).index("--output") + 1]
-    with av.open(str(target)) as mine, av.open(str(world.here / "new_videos" / "door.mp4")) as given:
+    with av.open(str(target)) as mine:
         assert mine.streams.video[0].codec_context.name == "h264"
-        assert sum(1 for _ in mine.decode(video=0)) == sum(1 for _ in given.decode(video=0))
+    assert len(decode(target)) == len(decode(world.here / "new_videos" / "door.mp4"))
+
+
+def fit_camera(world: World, command: str) -> None:
+    """The detector is a folder that loads, and nothing else stays."""
+    world.run(f"{command} {SHORT}")
+    target = world.here / shlex.split(command)[-1]
+    assert pixelplay.load(target).names == ("global_memory",)
+    assert not target.with_name(f"{target.name}.work").exists()
+
+
+def score_videos(world: World, command: str) -> None:
+    """Scores of the new videos; the normal ones are not there any more."""
+    normal = world.here / "normal_videos"
+    normal.rename(world.here / "away")
+    world.run(command)
+    (world.here / "away").rename(normal)
+    made = pd.read_csv(world.here / shlex.split(command)[-1] / "submission.csv", dtype={"Id": str})
+    assert set(made["Id"].str.rsplit("_", n=1).str[0]) == {"door", "door1"} and made["Predicted"].nunique() > 1
 
 
 def watch_camera(world: World, command: str) -> None:
-    """A file stands in for the camera, and the models that the run before it had for those named."""
+    """A file stands in for the camera, and the models that the detector has for those named."""
     line = re.sub(r"watch (0|rtsp:\S+)", "watch new_videos/door.mp4", command).replace("--models unet joint", "")
     printed = world.run(line)
     assert re.search(r"0\.0 s  score", printed)
@@ -232,7 +261,7 @@ def build_notebooks(world: World, command: str) -> None:
     target = world.here / "built"
     target.mkdir()
     world.run(f"{command} --output {target}")
-    assert len(list(target.glob("*.ipynb"))) == 7
+    assert len(list(target.glob("*.ipynb"))) == 8
 
 
 def experiment(world: World, command: str) -> None:
@@ -265,8 +294,10 @@ KNOWN: list[tuple[str, Callable[[World, str], None]]] = [
     (r"%run pixel-play/Final_codes/ensemble\.py", kaggle_ensemble),
     (r"python Final_codes/run_all\.py --train normal_videos --test new_videos", own_videos),
     (r"pixelplay watch-file new_videos/door\.mp4 --scores outputs --output door_annotated\.mp4", watch_file),
-    (r"pixelplay watch (0|rtsp://address/of/camera) --run outputs( --record watched\.mp4| --models unet joint)",
-     watch_camera),
+    (r"pixelplay fit normal_videos --output door_detector", fit_camera),
+    (r"pixelplay score door_detector new_videos --output outputs", score_videos),
+    (r"pixelplay watch (0|rtsp://address/of/camera) --detector door_detector"
+     r"( --record watched\.mp4| --models unet joint)", watch_camera),
     (r"python Final_codes/run_all\.py --data ped2 --labels ped2/frame_labels\.csv", known_dataset),
     (r"pixelplay evaluate --scores outputs/submission\.csv --labels ped2/frame_labels\.csv", evaluate),
     (r"pixelplay evaluate --detections (outputs/scores/maps/joint\.npy --regions ped2/testing/masks"
@@ -313,31 +344,89 @@ def test_every_link_leads_somewhere():
         assert target.startswith("http") or (REPOSITORY / target).exists(), target
 
 
-# ---- add a model ----------------------------------------------------------------------------------------------------
+# ---- Python ---------------------------------------------------------------------------------------------------------
+
+IN_PYTHON = [text for language, text in BLOCKS if language == "python" and "import pixelplay\n" in text]
+NEW_MODEL = [text for language, text in BLOCKS if language == "python" and "(Model)" in text]
+FRAMES = ["Id", "video", "frame", "score", "deviations", "event", "flags", "reliability"]
+EVENTS = ["video", "first_frame", "last_frame", "peak_frame", "start_s", "end_s", "deviations", "reason"]
+
+
+def test_every_block_of_python_is_run():
+    """Magics are commands; the two others have a test of their own."""
+    assert len(IN_PYTHON) == len(NEW_MODEL) == 1
+    for language, text in BLOCKS:
+        assert (language != "python" or text.startswith(("!", "%")) or text in (IN_PYTHON[0], NEW_MODEL[0])), text
+
 
 @pytest.mark.slow
-def test_the_example_of_a_new_model_runs(tmp_path, monkeypatch):
-    code = [text for language, text in BLOCKS if language == "python" and "(Model)" in text]
+def test_the_lines_of_python_run(world, monkeypatch):
+    """As they stand, with one model that learns in seconds."""
+    monkeypatch.chdir(world.here)
+    monkeypatch.setattr(pixelplay, "fit", functools.partial(pixelplay.fit, models=("global_memory",)))
+    names: dict = {}
+    exec(IN_PYTHON[0], names)
+    result = names["result"]
+    frames = sum(1 for video in (world.here / "new_videos").iterdir() for _ in decode(video))
+    assert list(result.frames.columns) == [*FRAMES, "global_memory"] and len(result.frames) == frames
+    assert result.frames["score"].between(0, 1).all()
+    assert list(result.events.columns) == EVENTS
+    assert "door" in (world.here / "report" / "index.html").read_text()
+    assert set(re.findall(r"\b(?:result|detector)\.(\w+)", README)) <= {*dir(result), *dir(names["detector"])}
+    with pytest.raises(PixelPlayError, match="nowhere"):
+        pixelplay.load("nowhere")
+
+
+# ---- add a model ----------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def new_model(tmp_path, monkeypatch) -> Iterator[str]:
+    """The README's file in the package and its line in the registry; returns the model's name."""
     entry = re.findall(r'`"(\w+)": "pixelplay\.(\w+):(\w+)",`', README)
-    assert len(code) == len(entry) == 1
+    assert len(entry) == 1
     name, module, attribute = entry[0]
     (tmp_path / "package").mkdir()
-    (tmp_path / "package" / f"{module}.py").write_text(code[0])
+    (tmp_path / "package" / f"{module}.py").write_text(NEW_MODEL[0])
     monkeypatch.setattr(pixelplay, "__path__", [*pixelplay.__path__, str(tmp_path / "package")])
-    monkeypatch.setattr(registry, "MODELS", {**registry.MODELS, name: f"pixelplay.{module}:{attribute}"})
     monkeypatch.setitem(registry.MODELS, name, f"pixelplay.{module}:{attribute}")
-    for user in ("pipeline", "visual.run_folder"):
-        monkeypatch.setattr(importlib.import_module(f"pixelplay.{user}"), "MODELS", registry.MODELS)
-    data = make_sample(tmp_path / "sample", size="tiny")
-    run = Run(Options(data=data, output=tmp_path / "outputs", models=(name,)))
-    manifest = run.extract()
-    scores = run.model(name)
-    assert read_scores(run.scores_folder / f"{name}.csv", manifest.split("test")["Id"].tolist()).values.std() > 0
-    assert np.array_equal(run.model(name).values, scores.values)
-    done = run.finish()
-    assert name in done["metrics"]["rows"]
-    assert done["submissions"]["submission"].is_file()
-    assert name in done["report"].read_text()
-    again = registry.model_class(name).load(run.model_folder(name))
-    assert np.allclose(again.score(run.footage("test"), tmp_path).values, scores.values)
+    yield name
     sys.modules.pop(f"pixelplay.{module}", None)
+
+
+@pytest.mark.slow
+def test_the_example_of_a_new_model_appears_everywhere(new_model, tmp_path, capsys):
+    name, cls = new_model, registry.model_class(new_model)
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--help"])
+    assert re.search(rf"\b{name}\b", capsys.readouterr().out), "the command line"
+
+    data, other = make_sample(tmp_path / "sample", size="tiny"), "unet"
+    run = Run(Options(data=data, output=tmp_path / "outputs", profile="smoke", models=(name, other)))
+    done = run.all()
+    test = run.footage("test")
+    scores = read_scores(run.paths.score_file(name), test.ids)
+    assert scores.values.std() > 0 and np.array_equal(run.model(name).values, scores.values)
+    again = cls.load(run.paths.trained(name))
+    assert np.array_equal(again.score(test, tmp_path).values, scores.values), "a loaded model"
+    assert name in done["metrics"]["rows"], "metrics"
+    assert cls.title in done["report"].read_text(), "the report"
+    capsys.readouterr()
+    cli.main(["ensemble", "--scores", str(run.paths.scores), "--manifest", str(run.paths.extraction), "--output",
+              str(tmp_path / "merged.csv"), "--allow-smoke"])
+    assert re.search(rf"^\W*{name}\b", capsys.readouterr().out, re.MULTILINE), "the ensemble's table"
+
+    for figure in (plots.histograms(run.output), plots.correlation(run.output), plots.models(run.output)):
+        words = {text.get_text() for text in figure.findobj(Text)}
+        assert any(cls.title in word for word in words), words
+    assert style.model_colour(name) == cls.colour
+    assert plots.training(run.output, name) is None, "it has no loss"
+    assert plots.training(run.output) is not None, "and the others keep theirs"
+
+    detector = Detector.find(run.output)
+    first = test.of_videos(test.video_names()[:1])
+    live = LiveScorer(detector, [name], chunk=8)
+    found = [s for number, (_, frame) in zip(first.frames, first.full_frames()) for s in live.push(int(number), frame)]
+    found += live.finish()
+    assert [s.number for s in found] == first.frames.tolist()
+    assert all(s.models.keys() == {name} and np.isfinite(s.score) for s in found) and len({s.score for s in found}) > 1
+    assert set(LiveScorer(detector, [name, other]).models) == {name, other}

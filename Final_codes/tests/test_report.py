@@ -451,6 +451,7 @@ def brightness(tab):
         try { return g.getImageData(0, 0, 32, 18).data.reduce((a, b) => a + b) } catch (e) { return null } }""")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["disk", "server"])
 @pytest.mark.parametrize("screen", SCREENS)
 def test_an_event_is_played_from_before_it_and_again(visit, finished, place, screen):
@@ -464,6 +465,7 @@ def test_an_event_is_played_from_before_it_and_again(visit, finished, place, scr
     assert tab.url.endswith("#event-1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["disk", "server"])
 def test_a_click_on_a_timeline_seeks(visit, place):
     tab = visit(place)
@@ -480,6 +482,7 @@ def test_a_click_on_a_timeline_seeks(visit, place):
     assert tab.locator("#player-title").inner_text() == "Player" and tab.locator(".card.current").count() == 0
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_jump_shows_the_right_picture(visit):
     tab = visit("server")
     tab.locator("#line").focus()
@@ -492,6 +495,7 @@ def test_a_server_that_cannot_jump_shows_the_right_picture(visit):
     assert tab.evaluate("document.querySelector('#media').src").startswith("blob:")
 
 
+@pytest.mark.slow
 def test_the_keyboard_moves_the_video_and_the_events(visit, finished):
     tab = visit()
     line = tab.locator("#line")
@@ -512,6 +516,7 @@ def test_the_keyboard_moves_the_video_and_the_events(visit, finished):
     assert tab.locator(".card.current").get_attribute("id") == tab.locator(".card").last.get_attribute("id")
 
 
+@pytest.mark.slow
 def test_a_missing_frame_says_so(visit):
     tab = visit()
     tab.locator("#line").focus()
@@ -521,6 +526,7 @@ def test_a_missing_frame_says_so(visit):
     assert "no frame here" in tab.locator("#now").inner_text()
 
 
+@pytest.mark.slow
 def test_a_deep_link_opens_its_event_at_its_peak(visit, finished):
     peak = RunFolder(finished[0], footage=finished[1]).events[0]
     tab = visit(part="#event-1")
@@ -530,6 +536,7 @@ def test_a_deep_link_opens_its_event_at_its_peak(visit, finished):
     assert tab.locator("#event-1.current").count() == 1
 
 
+@pytest.mark.slow
 def test_marks_are_kept_shown_filtered_and_exported(visit):
     tab = visit("server")
     tab.click("#event-1 [data-mark=reviewed]")
@@ -550,6 +557,7 @@ def test_marks_are_kept_shown_filtered_and_exported(visit):
     assert not tab.locator("#event-1 .mark").is_visible()
 
 
+@pytest.mark.slow
 def test_the_first_event_is_on_a_phones_first_screen_and_nothing_is_wider(visit):
     tab = visit(screen="phone")
     box = tab.locator(".card").first.bounding_box()
@@ -575,6 +583,7 @@ def mixed(finished, tmp_path_factory):
     return place
 
 
+@pytest.mark.slow
 def test_filters_and_order(browser, mixed):
     tab = browser.new_page(viewport=SCREENS["desktop"])
     tab.goto(mixed.as_uri())
@@ -597,6 +606,7 @@ def test_filters_and_order(browser, mixed):
     tab.close()
 
 
+@pytest.mark.slow
 def test_without_scripts_the_numbers_are_there(visit):
     tab = visit(java_script_enabled=False)
     assert tab.locator(".video .timeline svg path").count() >= 9
@@ -604,6 +614,7 @@ def test_without_scripts_the_numbers_are_there(visit):
     assert not tab.locator("#player").is_visible()
 
 
+@pytest.mark.slow
 def test_where_a_page_may_keep_nothing_it_works_all_the_same(browser, finished):
     """A viewer shows the page alone, in a frame without an origin, without its folder: pictures stay, marks do not."""
     tab = browser.new_page(viewport=SCREENS["desktop"])
@@ -620,6 +631,7 @@ def test_where_a_page_may_keep_nothing_it_works_all_the_same(browser, finished):
     tab.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", SCREENS)
 def test_accessibility_has_no_serious_finding(visit, screen, scheme):

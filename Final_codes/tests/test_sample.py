@@ -18,6 +18,8 @@ from pixelplay.sample.dataset import Stage, make_sample
 from pixelplay.sample.scene import Camera
 from pixelplay.sample.script import ANOMALIES, anomaly, walkers
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):

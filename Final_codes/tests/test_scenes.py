@@ -15,6 +15,7 @@ from pixelplay.data.footage import Footage
 from pixelplay.flow import speed
 from pixelplay.flow.speed import Baselines, cell_size, choose_baseline, measure, measure_speeds, with_speeds
 from pixelplay.scenes.cameras import OWN, recognise, scene_templates
+from pixelplay.scenes.medians import pixel_median
 
 SIZE = (48, 80)
 CONFIG = dataclasses.replace(STAEConfig.profile("smoke"), steps=4, epoch_steps=4, length=4, step=1)
@@ -162,3 +163,18 @@ def test_a_scene_has_the_mean_score_of_its_own_windows_and_the_places_of_all(two
     own = [scorer.usual_scores(errors, (1.0,), clips, 16, location, np.arange(k, k + 120)) for k in (0, 120)]
     assert torch.stack(own).mean(0).tolist() == pytest.approx(level.tolist(), rel=1e-2)
     assert scorer.usual_scores(errors, (1.0,), clips, 16, location, np.arange(1)).shape == (1,)
+
+
+@pytest.mark.parametrize("count", [1, 4, 5])
+def test_a_median_by_blocks_of_rows_is_the_median(count):
+    frames = np.random.default_rng(0).integers(0, 256, (count, 70, 3, 2), np.uint8)
+    assert np.array_equal(pixel_median(frames), np.median(frames, axis=0))
+    lower = torch.from_numpy(frames).median(dim=0).values.numpy()
+    assert np.array_equal(pixel_median(frames, np.uint8, lower=True), lower)
+
+
+def test_other_pixels_have_no_speed_maps():
+    found = camera(0, videos=1, frames=3)
+    measured = dataclasses.replace(found, speeds=np.zeros((3, *cell_size(*SIZE)), np.float16))
+    other = measured.with_pixels(found.pixels[::-1], fingerprint="turned")
+    assert other.speeds is None and other.fingerprint == "turned" and np.array_equal(other.pixels, found.pixels[::-1])

@@ -1,13 +1,16 @@
 """Score files: what is refused, in which words, and what can be mended."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pixelplay.errors import PixelPlayError
-from pixelplay.fusion.formats import diagnose, mend
+from pixelplay.fusion.formats import GOOD_HEADERS, as_numbers, diagnose, mend, read_plain
 from pixelplay.fusion.scores import read_scores, read_strings, write_scores
 
 IDS = ["1_5", "1_6", "1_8", "2_0", "2_1"]
@@ -145,3 +148,47 @@ def test_a_json_beside_a_dotted_name_is_its_own(tmp_path):
     write_scores(tmp_path, "m.seed0", IDS, VALUES, about={"part_of": "m"})
     (tmp_path / "m.json").write_text(json.dumps({"model": "m"}))
     assert read_scores(tmp_path / "m.seed0.csv").about == {"part_of": "m"}
+
+
+@pytest.mark.parametrize("values", [[0.1 + 0.2, 0.3, 0.3], [-100.0, np.nextafter(-100, 0), -100.0], [0.0, 0.0, 0.0],
+                                    (1e6 + 1e-7 * np.arange(3)).tolist()])
+def test_scores_that_differ_by_rounding_alone_rank_nothing(tmp_path, values):
+    with pytest.raises(PixelPlayError, match="every score is"):
+        write_scores(tmp_path, "m", ["1_0", "1_1", "1_2"], np.array(values), about={})
+    with pytest.raises(PixelPlayError, match="every score is"):
+        read_scores(put(tmp_path / "n.csv", ["1_0", "1_1", "1_2"], values), ["1_0", "1_1", "1_2"])
+
+
+@pytest.mark.parametrize("values", [[1.0, 1.0 + 1e-9, 1.0], [0.0, 1e-30, 0.0], [1e30, 9.99e29, 1e30]])
+def test_small_differences_count(tmp_path, values):
+    path = write_scores(tmp_path, "m", ["1_0", "1_1", "1_2"], np.array(values), about={})
+    assert read_scores(path).values.tolist() == values
+
+
+CELLS = st.one_of(st.floats().map(repr), st.integers().map(str), st.text(max_size=5),
+                  st.sampled_from([" 0.5", "0.5 ", "+.5", "1_000", "1e999", "nan", "\0", "0.5\0", "\"1\"", "1,2", "٣",
+                                   ""]))
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["Id,Predicted", "ID,Predicted", "Id,score", "Predicted,Id", "Id,Predicted,Predicted", ""]),
+       st.lists(st.tuples(st.one_of(st.sampled_from(IDS), st.text(max_size=4)), CELLS), max_size=5))
+def test_tables_read_in_chunks_are_those_that_the_strict_reader_takes(tmp_path, header, rows):
+    path = tmp_path / "m.csv"
+    path.write_bytes("\n".join([header, *map(",".join, rows)]).encode("utf-8", "surrogatepass"))
+    plain = read_plain(path)
+    if plain is not None:
+        table = read_strings(path)
+        assert list(table.columns) in GOOD_HEADERS
+        assert plain[0].tolist() == table.iloc[:, 0].tolist()
+        numbers = as_numbers(table.iloc[:, 1].to_numpy(object), plain[0], "m.csv")
+        assert plain[1].tobytes() == numbers.tobytes()
+    elif all(i in IDS and "\n" not in c and re.fullmatch(r"-?\d{1,9}(\.\d{1,9})?", c, re.ASCII) for i, c in rows):
+        assert not rows or header not in ("Id,Predicted", "ID,Predicted"), "nothing was odd"
+
+
+def test_a_repeated_id_is_found_where_the_expected_ones_repeat_it_too(tmp_path):
+    ids = ["1_0", "1_1", "1_1"]
+    with pytest.raises(PixelPlayError, match="repeated"):
+        read_scores(put(tmp_path / "m.csv", ids, [1, 2, 3]), ids)

@@ -28,6 +28,8 @@ from pixelplay.registry import MODELS, model_class
 from pixelplay.repair.stage import open_footage, prepare
 from pixelplay.two_stream import backbones
 
+pytestmark = pytest.mark.slow
+
 QUAD = [name for name in MODELS if model_class(name).family == "quad"]
 MEMORIES = [name for name in MODELS if model_class(name).family == "two_stream"]
 COMPETITION = (360, 640)

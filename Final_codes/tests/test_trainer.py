@@ -20,6 +20,8 @@ from pixelplay.autoencoders.windows import Clips
 from pixelplay.errors import PixelPlayError
 from pixelplay.visual.training import read_losses
 
+pytestmark = pytest.mark.slow
+
 CONFIG = TrainConfig(batch=4, epoch_steps=4, lr=1e-2, warmup=2, patience=100, precision="float32", noise_p=0.5)
 
 

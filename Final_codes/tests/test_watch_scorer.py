@@ -21,6 +21,8 @@ from pixelplay.visual.run_folder import RunFolder
 from pixelplay.watch.scorer import LiveScorer
 from pixelplay.watch.source import Source
 
+pytestmark = pytest.mark.slow
+
 MODELS = ("local_memory", "stae", "unet")
 
 

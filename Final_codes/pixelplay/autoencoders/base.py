@@ -395,8 +395,9 @@ class Autoencoder(Model):
             return Scores(np.zeros(0), np.zeros(0, bool))
         s = self.statistics
         clips, level = self.clips(footage), self._by_scene(footage, s.level, s.scene_level)
-        return scorer.score_footage(self._errors, self.exponents, clips, self.target_frames, s.location, self.config.patch,
-                                    levels=level, weights=self.frame_weights, maps=maps, title=title)
+        return scorer.score_footage(self._errors, self.exponents, clips, self.target_frames, s.location,
+                                    self.config.patch, levels=level, weights=self.frame_weights, maps=maps,
+                                    title=title)
 
 
 def folds(train: Footage, count: int) -> list[np.ndarray]:

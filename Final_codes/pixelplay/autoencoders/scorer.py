@@ -126,8 +126,8 @@ def nearby(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def score_footage(errors: Errors, exponents: tuple[float, ...], clips: Clips, target_frames: tuple[int, ...], location: Tensor,
-                  patch: int, *, levels: Tensor | None = None,
+def score_footage(errors: Errors, exponents: tuple[float, ...], clips: Clips, target_frames: tuple[int, ...],
+                  location: Tensor, patch: int, *, levels: Tensor | None = None,
                   weights: tuple[float, ...] | None = None, maps: Path | None = None, batch: int = 32,
                   title: str = "score") -> Scores:
     """Raw score of every frame of the clips' footage.

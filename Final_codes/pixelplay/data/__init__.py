@@ -1,1 +1,7 @@
-"""Layouts, extraction, manifest and frame access."""
+"""Datasets, frames and their numbers.
+
+Reads: videos, folders of images, datasets in a known layout.
+Makes: the manifest (one row a frame), the frame cache, `Footage`, which is all a model sees of a split.
+Open: `layouts.py` to recognise another dataset; `decoding.py` for video files, `images.py` for image files;
+    `footage.py` for what a model can ask of its frames; `ids.py` for how an Id is made.
+"""

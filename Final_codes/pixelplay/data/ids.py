@@ -17,6 +17,10 @@ Ids: TypeAlias = Sequence[str] | np.ndarray
 MOST_NUMBER = 2 ** 62
 """Frame numbers stay below it, so that sums and differences of two fit 64 bits."""
 
+_PLAIN_DIGITS = 18
+"""Numbers of so many digits are below MOST_NUMBER."""
+_IDS_AT_ONCE = 1 << 16
+
 
 def is_number(text: str) -> bool:
     """Whether a text is ASCII digits and nothing else: `isdigit` and `isdecimal` take '²' or '٣' for numbers, too."""
@@ -42,6 +46,38 @@ def split_id(identifier: str) -> tuple[str, int]:
     if number >= MOST_NUMBER:
         raise ValueError(f"the frame number of {identifier!r} is too large")
     return video_name(video), number
+
+
+def split_ids(identifiers: np.ndarray) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Take many Ids apart.
+
+    Args:
+        identifiers: (N,) strings.
+    Returns:
+        V video names in order of appearance; (N,) int32 which of them; (N,) int64 frame numbers.
+    Raises:
+        ValueError: see `split_id`.
+    """
+    videos: dict[str, int] = {}
+    which, frames = np.empty(len(identifiers), np.int32), np.empty(len(identifiers), np.int64)
+    for start in range(0, len(identifiers), _IDS_AT_ONCE):
+        some = identifiers[start:start + _IDS_AT_ONCE].tolist()
+        parts = [i.rpartition("_") for i in some]
+        numbers = [number for _, _, number in parts]
+        # one test for all of them; whatever fails it is looked at one by one
+        if is_number("".join(numbers)) and all(numbers) and max(map(len, numbers)) <= _PLAIN_DIGITS:
+            names = [name for name, _, _ in parts]
+            plain = {name: video_name(name) for name in dict.fromkeys(names)}
+        else:
+            names, numbers = zip(*map(split_id, some))
+            plain = {name: name for name in names}
+        if not all(plain):
+            split_id(next(i for i, name in zip(some, names) if not name))
+        place = {name: videos.setdefault(known, len(videos)) for name, known in plain.items()}
+        end = start + len(some)
+        which[start:end] = [place[name] for name in names]
+        frames[start:end] = [int(number) for number in numbers]
+    return list(videos), which, frames
 
 
 def canonical_id(identifier: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pixelplay.data.ids import frame_id, frame_number, natural_key, split_id, video_name
+from pixelplay.data.ids import frame_id, frame_number, natural_key, split_ids, video_name
 from pixelplay.errors import PixelPlayError
 from pixelplay.evaluation.masks import IMAGES, cells_of, is_mask_mat, mask_folders, read_mask, read_npy
 from pixelplay.evaluation.matlab import read_mat
@@ -310,7 +310,7 @@ def _csv(path: Path) -> Labels:
     rows = _frames_of(table.iloc[:, 0], str(path))
     rows["value"] = table.iloc[:, 1].astype(float).astype(np.uint8)
     videos = {}
-    for video, some in rows.groupby("video", sort=False):
+    for video, some in rows.groupby("video", sort=False, observed=True):
         some = some.sort_values("frame")
         videos[str(video)] = Track(some["frame"].to_numpy(np.int64), some["value"].to_numpy(np.uint8))
     return Labels(f"CSV ({path.name})", str(path), videos)
@@ -318,15 +318,14 @@ def _csv(path: Path) -> Labels:
 
 def _frames_of(ids: Sequence[str], source: str) -> pd.DataFrame:
     """Columns id, video, frame of (possibly padded) Ids. Raises PixelPlayError for malformed or repeated ones."""
-    rows = []
-    for i in ids:
-        try:
-            rows.append((str(i), *split_id(str(i))))
-        except ValueError as cause:
-            raise PixelPlayError(f"{source}: {cause}", expected="Ids like 1_939") from cause
-    table = pd.DataFrame(rows, columns=["id", "video", "frame"])
-    twice = table[table.duplicated(["video", "frame"])]
-    if len(twice):
-        raise PixelPlayError(f"{source}: Id {twice['id'].iloc[0]} appears more than once",
+    ids = np.asarray(ids, dtype=object)
+    try:
+        videos, numbers, frames = split_ids(ids)
+    except ValueError as cause:
+        raise PixelPlayError(f"{source}: {cause}", expected="Ids like 1_939") from cause
+    order = np.lexsort((frames, numbers))
+    same = (np.diff(numbers[order]) == 0) & (np.diff(frames[order]) == 0)
+    if same.any():
+        raise PixelPlayError(f"{source}: Id {ids[order[1:][same].min()]} appears more than once",
                              expected="each Id exactly once")
-    return table
+    return pd.DataFrame({"id": ids, "video": pd.Categorical.from_codes(numbers, videos), "frame": frames})

@@ -48,7 +48,7 @@ def reference_frames(videos: np.ndarray, frames: np.ndarray, reliability: np.nda
 
 
 def later_reference_frames(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, earlier: np.ndarray,
-                   baseline: int, tolerance: int) -> np.ndarray:
+                           baseline: int, tolerance: int) -> np.ndarray:
     """A second reference frame, on the other side in time.
 
     Arguments and result as for `reference_frames`, which gave `earlier`.

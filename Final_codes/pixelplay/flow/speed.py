@@ -33,6 +33,7 @@ from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.references import later_reference_frames, reference_frames
 from pixelplay.flow.step import MAX_STEP, STILL, flow_step, neighbouring_pairs
 from pixelplay.scenes.cameras import recognise, scene_templates
+from pixelplay.versions import ARTEFACTS
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ TOLERANCE = 3
 """Largest step of the frame number that is not a gap in time."""
 PROBES = 48
 FILE = "flow.npz"
-VERSION = 3
+VERSION = ARTEFACTS["speed"].number
 
 
 @dataclasses.dataclass(frozen=True)

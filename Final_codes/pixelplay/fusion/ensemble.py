@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from pixelplay.calibration import is_constant
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.recipe import Frames, Fused, Recipe
 from pixelplay.fusion.scores import ScoreFile, read_scores
@@ -149,7 +150,7 @@ def merge_all(members: Mapping[str, ScoreFile], frames: Frames, recipe: Recipe, 
         if not group:
             continue
         fused = recipe.fuse(group, frames, weights(group) if weights is not None else None)
-        if len(frames) > 1 and fused.values.min() == fused.values.max():
+        if len(frames) > 1 and is_constant(fused.values):
             raise PixelPlayError(f"recipe {recipe.name} gives every frame the score {fused.values[0]}",
                                  expected="scores that differ between frames")
         out.append(Merged(end, fused.values, table(fused, group, frames, quality)))

@@ -24,6 +24,8 @@ VALUE_NAMES = ("predicted", "prediction", "predictions", "anomaly_score", "anoma
 VIDEO_NAMES, FRAME_NAMES = ("video_id", "video", "clip", "folder"), ("frame_id", "frame", "frame_number")
 LARGEST = 1e30
 """Magnitude up to which a number is believed: squares of larger ones do not fit, and no model scores like that."""
+ROWS_AT_ONCE = 1 << 17
+"""Rows of a large table that are parsed together."""
 COMMAND = "python Final_codes/ensemble.py --mend {path} --output MENDED.csv"
 
 
@@ -116,6 +118,29 @@ def read_strings(path: Path) -> pd.DataFrame:
     # ValueError: bytes that are not UTF-8, an empty file, rows of different lengths
     except (ValueError, OverflowError) as cause:
         raise PixelPlayError(f"{path} is not a CSV file: {cause}", expected=expected) from cause
+
+
+def read_plain(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """A score file without a fault -> (ids (N,) object, values (N,) float64), the same as `read_strings` and
+    `as_numbers` give; None where anything is unusual, so that those find the words for it.
+
+    The cells are turned into numbers a few rows at a time: the Ids are the only strings that stay in memory.
+    """
+    ids, values = [], []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            with pd.read_csv(path, dtype=object, na_filter=False, index_col=False, chunksize=ROWS_AT_ONCE) as chunks:
+                for rows in chunks:
+                    numbers = parse_numbers(rows.iloc[:, -1].to_numpy(object))
+                    # NaN fails the comparison
+                    if list(rows.columns) not in GOOD_HEADERS or numbers is None or not (abs(numbers) <= LARGEST).all():
+                        return None
+                    ids.append(rows.iloc[:, 0].to_numpy(object))
+                    values.append(numbers)
+    except (pd.errors.ParserWarning, OSError, ValueError, OverflowError):
+        return None
+    return (np.concatenate(ids), np.concatenate(values)) if ids else None
 
 
 def as_numbers(texts: np.ndarray, ids: np.ndarray, source: str) -> np.ndarray:

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pixelplay.calibration import is_constant
 from pixelplay.data.ids import Ids
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import check as check_content
 from pixelplay.files import read_json, sealed, write_json
-from pixelplay.fusion.formats import GOOD_HEADERS, as_numbers, diagnose, read_strings
+from pixelplay.fusion.formats import GOOD_HEADERS, as_numbers, diagnose, read_plain, read_strings
 
 KINDS = ("error", "distance", "zscore", "other")
 """What a raw score is: 'error' and 'distance' are logged before calibration, 'zscore' and 'other' are not."""
@@ -56,7 +57,7 @@ def check(values: np.ndarray, ids: Ids, expected_ids: Ids | None, source: str) -
     if bad.any():
         raise PixelPlayError(f"{source}: score of Id {ids[bad][0]} is {values[bad][0]} ({int(bad.sum())} such rows)",
                              expected="finite numbers only", hint="run the model again; see its log for the frame")
-    if len(values) > 1 and values.min() == values.max():
+    if len(values) > 1 and is_constant(values):
         raise PixelPlayError(f"{source}: every score is {values[0]}", expected="scores that differ between frames",
                              hint="a constant ranks nothing: check that the model was trained")
 
@@ -64,6 +65,8 @@ def check(values: np.ndarray, ids: Ids, expected_ids: Ids | None, source: str) -
 def check_ids(ids: Ids, expected_ids: Ids, source: str) -> None:
     """Raise PixelPlayError unless `ids` are exactly `expected_ids`, each once, in that order."""
     ids, expected = np.asarray(ids, dtype=object), np.asarray(expected_ids, dtype=object)
+    if same_ids(ids, expected):
+        return
     index = pd.Index(ids)
     if index.has_duplicates:
         twice = index[index.duplicated()]
@@ -80,6 +83,17 @@ def check_ids(ids: Ids, expected_ids: Ids, source: str) -> None:
         raise PixelPlayError(f"{source}: row {where + 1} is Id {ids[where]}",
                              expected=f"Id {expected[where]} (manifest order)",
                              hint="sort the rows like the manifest or the sample submission")
+
+
+def same_ids(ids: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether (N,) Ids, all different, are the expected ones in their order. False may also mean that this could not
+    be told cheaply: `check_ids` then decides, and finds the words."""
+    if len(ids) != len(expected) or not (ids == expected).all():
+        return False
+    # a table of all Ids would take more memory than their hashes, of which strings keep their own
+    hashes = np.fromiter(map(hash, ids), np.int64, len(ids))
+    hashes.sort()
+    return not (hashes[1:] == hashes[:-1]).any()
 
 
 def write_scores(folder: Path, name: str, ids: Ids, values: np.ndarray, *,
@@ -116,6 +130,9 @@ def read_table(path: Path, expected_ids: Ids | None = None) -> tuple[np.ndarray,
     """
     path = Path(path)
     check_content(path)
+    plain = read_plain(path)
+    if plain is not None and (expected_ids is None or same_ids(plain[0], np.asarray(expected_ids, dtype=object))):
+        return plain
     table = read_strings(path)
     found = diagnose(table, expected_ids, path)
     if list(table.columns) not in GOOD_HEADERS or (expected_ids is not None and found.way != "none"):

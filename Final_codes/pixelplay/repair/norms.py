@@ -26,12 +26,12 @@ from pixelplay.repair.background import MEMORY, SceneNorms, full_picture, learn_
 from pixelplay.repair.noise import NoiseModel
 from pixelplay.repair.timeline import RepeatModel, changes
 from pixelplay.scenes.cameras import FEWEST
+from pixelplay.versions import ARTEFACTS
 
 log = logging.getLogger(__name__)
 
 FILE = "norms.npz"
-VERSION = 1
-"""Version of the file; raise it when what is learnt or stored changes."""
+VERSION = ARTEFACTS["norms"].number
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

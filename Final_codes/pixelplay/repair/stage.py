@@ -15,6 +15,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import enum
 import logging
 import threading
 from collections.abc import Iterator
@@ -34,19 +35,19 @@ from pixelplay.data.reading import bounded_map, open_stream
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import damaged, read_json, remove, seal, sealed, unseal, write_json
 from pixelplay.repair import noise
-from pixelplay.repair.repairer import Repairer, needs_background, needs_repair
 from pixelplay.repair.neighbours import TemporalFusion, clean_neighbours
 from pixelplay.repair.norms import FILE as NORMS
 from pixelplay.repair.norms import VERSION as NORMS_VERSION
 from pixelplay.repair.norms import TrainingNorms
 from pixelplay.repair.plan import empty_plan, look, make_plan, read_plan
+from pixelplay.repair.repairer import Repairer, needs_background, needs_repair
+from pixelplay.versions import ARTEFACTS
 
 log = logging.getLogger(__name__)
 
 PLAN = ("repair.json", "repair.csv")
 """What says which rows of the test cache are mended, and how."""
-VERSION = 9
-"""Part of the plan's key: raise it when decisions or repairs change, so that older caches are made again."""
+VERSION = ARTEFACTS["repair"].number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,31 +91,23 @@ def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None
     norms = _keep(folder, norms) if norms else _learn(manifest, extraction, config, workers)
     if "test" not in extraction.full_size:
         return _save(_flagged(manifest, extraction, None), folder)
-    key, about = config_hash(extraction.keys["test"], norms.digest, config, VERSION), _about(folder)
-    if about and about["key"] != key:
+    key = config_hash(extraction.keys["test"], norms.digest, config, VERSION)
+    state = _state(folder, key)
+    if state is State.STALE:
         # rows of the cache may be mended in another way: only decoding again gives the raw ones back
         _forget(folder)
-        extraction, about = _extract(manifest, folder, norms, workers), {}
-    if about:
-        plan = read_plan(folder / "repair.csv")
+        extraction, state = _extract(manifest, folder, norms, workers), State.DECODED
+    if state is State.DECODED:
+        plan = _write_plan(folder, key, *_decide(manifest, extraction, config, norms))
     else:
-        plan, notes = _decide(manifest, extraction, config, norms)
-        with sealed(folder / "repair.csv") as part:
-            plan.to_csv(part, index=False, lineterminator="\n")
-        about = {"key": key, "finished": False, "notes": notes}
-        write_json(folder / "repair.json", about, seal=True)
+        plan = read_plan(folder / "repair.csv")
     repaired = _flagged(manifest, extraction, plan)
-    if about["finished"]:
+    if state is State.MENDED:
         log.info("frames are repaired already: %s", folder)
         return _save(repaired, folder)
     _mend(manifest, extraction, plan, norms, workers)
     _save(repaired, folder)
-    counts = collections.Counter(f for cell in plan["flags"] for f in cell.split("|") if f)
-    found = {f: counts[f] for f in FLAGS if counts[f]}
-    write_json(folder / "repair.json", {**about, "finished": True, "test_frames": len(plan),
-                                        "mended": int(needs_repair(plan).sum()), "flags": found}, seal=True)
-    if found:
-        log.info("corrupted test frames: %s", ", ".join(f"{count} {flag}" for flag, count in found.items()))
+    _finish(folder, plan)
     return repaired
 
 
@@ -145,14 +138,14 @@ def open_footage(folder: Path, split: str, workers: int | None = None, *, as_fil
     if not changed.any():
         return footage
     repairer = _repairer(TrainingNorms.load(folder), raw.full_size)
-    hint = repairer.upright if as_filmed else repairer
+    change = repairer.upright if as_filmed else repairer
 
     def stream(rows: np.ndarray) -> Iterator[np.ndarray]:
         rows = np.asarray(rows, dtype=np.int64)
         pairs = zip(rows.tolist(), raw.open_stream(rows))
 
         def work(pair: tuple[int, np.ndarray]) -> np.ndarray:
-            return mend(pair[1], rows_of[pair[0]]) if changed[pair[0]] else pair[1]
+            return change(pair[1], rows_of[pair[0]]) if changed[pair[0]] else pair[1]
 
         with contextlib.closing(bounded_map(work, pairs, workers)) as mended:
             yield from mended
@@ -161,8 +154,8 @@ def open_footage(folder: Path, split: str, workers: int | None = None, *, as_fil
 
 
 def _extract(manifest: Manifest, folder: Path, known: TrainingNorms | None, workers: int) -> Extraction:
-    return extract(manifest, folder, size=known.size if known else None, observe=noise.measure, observe_key="noise 1",
-                   made_from={"test": PLAN}, workers=workers)
+    return extract(manifest, folder, size=known.size if known else None, observe=noise.measure,
+                   observe_key=f"noise {ARTEFACTS['noise'].number}", made_from={"test": PLAN}, workers=workers)
 
 
 def _learn(manifest: Manifest, extraction: Extraction, config: RepairConfig, workers: int) -> TrainingNorms:
@@ -195,6 +188,40 @@ def _keep(folder: Path, found: TrainingNorms) -> TrainingNorms:
 
 def _about(folder: Path) -> dict[str, Any]:
     return read_json(folder / "repair.json") if (folder / "repair.json").exists() else {}
+
+
+class State(enum.Enum):
+    """How far the test split of a folder is."""
+
+    DECODED = "its cache holds raw frames, and nothing is planned"
+    PLANNED = "the plan is written; some rows of the cache may be mended"
+    MENDED = "every row is as planned"
+    STALE = "planned or mended for other input, norms or settings"
+
+
+def _state(folder: Path, key: str) -> State:
+    about = _about(folder)
+    if not about:
+        return State.DECODED
+    if about["key"] != key:
+        return State.STALE
+    return State.MENDED if about["finished"] else State.PLANNED
+
+
+def _write_plan(folder: Path, key: str, plan: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    with sealed(folder / "repair.csv") as part:
+        plan.to_csv(part, index=False, lineterminator="\n")
+    write_json(folder / "repair.json", {"key": key, "finished": False, "notes": notes}, seal=True)
+    return plan
+
+
+def _finish(folder: Path, plan: pd.DataFrame) -> None:
+    counts = collections.Counter(f for cell in plan["flags"] for f in cell.split("|") if f)
+    found = {f: counts[f] for f in FLAGS if counts[f]}
+    write_json(folder / "repair.json", {**_about(folder), "finished": True, "test_frames": len(plan),
+                                        "mended": int(needs_repair(plan).sum()), "flags": found}, seal=True)
+    if found:
+        log.info("corrupted test frames: %s", ", ".join(f"{count} {flag}" for flag, count in found.items()))
 
 
 def _decide(manifest: Manifest, extraction: Extraction, config: RepairConfig, known: TrainingNorms

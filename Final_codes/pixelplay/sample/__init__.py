@@ -1,4 +1,7 @@
 """The embedded scene: videos with known anomalies, rendered for whoever has no dataset at hand.
 
-Reads nothing; makes a dataset in the competition's layout. Only the command line and the pipeline import it.
+Reads: nothing.
+Makes: a dataset in the competition's layout, with labels and masks.
+Open: `script.py` for who does what and when; `actors.py` and `scene.py` for how it is drawn; `dataset.py` for files
+    and labels.
 """

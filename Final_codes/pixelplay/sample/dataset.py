@@ -32,10 +32,11 @@ from pixelplay.files import atomic_path, read_json, write_json
 from pixelplay.sample.actors import Sprite, draw, draw_shadow
 from pixelplay.sample.scene import Camera, Light, make_props, paint_background
 from pixelplay.sample.script import ANOMALIES, FPS, Actor, anomaly, walkers
+from pixelplay.versions import ARTEFACTS
 
 log = logging.getLogger(__name__)
 
-VERSION = 3
+VERSION = ARTEFACTS["sample"].number
 """Goes into sample.json; a folder made by another version is made again."""
 MIN_VISIBLE = 12
 """Mask pixels (of a 640 x 360 frame) from which a frame counts as anomalous."""

@@ -33,6 +33,7 @@ from pixelplay.two_stream.actors import ActorRules, join_actors
 from pixelplay.two_stream.detectors import Detections, Detector
 from pixelplay.two_stream.foreground import BUSY, Background, shrink
 from pixelplay.two_stream.motion import Actors, Motion, actor_motion
+from pixelplay.versions import ARTEFACTS
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +42,7 @@ UNKNOWN_SCENE = 25.0
 WANTED_SHIFT = 3.0
 """Pixels a typical actor should move between the two frames of a flow: enough to stand out of sub-pixel noise, little
 enough to be followed."""
-VERSION = 4
-"""Part of every table's key: raise it when a table's content changes."""
+VERSION = ARTEFACTS["actors"].number
 
 
 @dataclasses.dataclass(frozen=True)

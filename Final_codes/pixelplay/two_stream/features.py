@@ -24,6 +24,7 @@ from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import damaged, write_json
 from pixelplay.two_stream.backbones import Backbone
+from pixelplay.versions import ARTEFACTS
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ def _join(path: Path, parts: Path, count: int, width: int, dtype: str, pieces: i
 def features_key(footage: Footage, backbone: Backbone, **parameters: object) -> str:
     """16 hex digits over all that decides a table's content. Precision counts: bfloat16 rows differ from float32."""
     rows = footage.rows
-    return config_hash(footage.fingerprint, footage.name, footage.size, footage.full_size,
+    return config_hash(ARTEFACTS["features"].number, footage.fingerprint, footage.name, footage.size, footage.full_size,
                        [len(rows), *digest(rows)], backbone.name, backbone.weights_hash, backbone.hardware.dtype,
                        parameters)
 

@@ -29,7 +29,7 @@ from pixelplay.two_stream.backbones import Backbone, backbone_needs, load_backbo
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
 from pixelplay.two_stream.features import frame_features
 from pixelplay.two_stream.greedy import Chosen
-from pixelplay.two_stream.memory import MemoryBank, leave_one_video_out
+from pixelplay.two_stream.memory import MemoryBank, folds, leave_one_video_out
 
 log = logging.getLogger(__name__)
 
@@ -125,8 +125,13 @@ class GlobalMemory(Model):
         """Embed the training frames, build and calibrate the banks. Features in `folder` are kept and used again."""
         if len(train) == 0:
             raise PixelPlayError("there is no training frame", hint="give a folder of anomaly-free videos")
-        features = self._features(train, folder)
         allowed = self._allowed(train)
+        if len(np.unique(self._groups(train)[allowed])) < 2 <= len(train):
+            raise PixelPlayError(
+                f"{int(allowed.sum())} of {len(train)} training frames can be read, so none can be held out and scored "
+                "by the others", expected="two readable training frames or more",
+                hint="give more anomaly-free footage, or check that the download finished")
+        features = self._features(train, folder)
         self.banks = [self._build(features, train.videos, allowed, member) for member in range(self.config.seeds)]
         self.calibrations = [calibrate(d, log=True, low=-HIGH, high=HIGH)
                              for d in self._held_out_distances(train, folder)]
@@ -165,7 +170,7 @@ class GlobalMemory(Model):
             features = self._features(train, folder)
             self._held_out = stamp, [
                 leave_one_video_out(features, train.videos, self._builder(features, train, member),
-                                    limit=self.config.folds) for member in range(self.config.seeds)]
+                                    groups=self._groups(train)) for member in range(self.config.seeds)]
         return self._held_out[1]
 
     def _scores(self, distances: list[np.ndarray]) -> Scores:
@@ -196,6 +201,13 @@ class GlobalMemory(Model):
         """(N,) bool: training frames that may enter a bank."""
         allowed = (np.arange(len(train)) % self.config.stride == 0) & (train.reliability >= 0.5)
         return allowed if allowed.any() else np.ones(len(train), dtype=bool)
+
+    def _groups(self, train: Footage) -> np.ndarray:
+        """(N,) frames to hold out together (see `folds`); -1 for those of videos that no frame can be read of."""
+        known = np.isin(train.videos.astype(str), np.unique(train.videos[self._allowed(train)].astype(str)))
+        groups = np.full(len(train), -1, np.int64)
+        groups[known] = folds(train.videos[known], self.config.folds)
+        return groups
 
     def _builder(self, features: np.ndarray, train: Footage, member: int) -> Callable[[np.ndarray], MemoryBank]:
         """Rows of `train` -> one member's bank of them."""

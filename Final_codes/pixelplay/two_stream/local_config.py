@@ -26,8 +26,8 @@ class LocalMemoryConfig:
         ratio: share of the training crops that a bank keeps.
         floor: least crops in a bank, where there are as many: of a short training set the whole subsample.
         seeds, subsample, projection, outliers: see `GlobalMemoryConfig`.
-        bulk_weight: factor for the rarity of looks that a tenth of the training frames reach (see `Rarity`): clothes and
-            groups differ from day to day, and a sum of ordinary rarities would rank frames by them.
+        bulk_weight: weight of appearance scores below the 90th training percentile (see `Rarity`): clothes and groups
+            differ from day to day, and a sum of ordinary rarities would rank frames by them.
         thumbnails: keep small pictures of the crops with the model, so that a report can show what an actor was
             compared with; off where training footage must not be shown.
     """

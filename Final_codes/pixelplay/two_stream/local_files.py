@@ -20,8 +20,8 @@ from pixelplay.cards import WEIGHTS, read_card, well_formed, write_weights_and_c
 from pixelplay.two_stream.actor_table import Scene
 from pixelplay.two_stream.foreground import Background
 from pixelplay.two_stream.motion import SpeedModel
-from pixelplay.two_stream.scoring import Rarity
 from pixelplay.two_stream.quantiles import QuantileModel
+from pixelplay.two_stream.scoring import Rarity
 
 
 @dataclasses.dataclass(frozen=True)

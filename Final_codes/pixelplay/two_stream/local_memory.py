@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from pixelplay import distributed
-from pixelplay.calibration import Calibration, calibrate
+from pixelplay.calibration import Calibration, calibrate, is_constant
 from pixelplay.cards import config_of, well_formed
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
@@ -40,10 +40,10 @@ from pixelplay.two_stream.foreground import analysis_size, fit_background
 from pixelplay.two_stream.local_config import LocalMemoryConfig
 from pixelplay.two_stream.local_files import LocalFit, read_memory, write_memory
 from pixelplay.two_stream.motion import SpeedModel, fit_speeds
+from pixelplay.two_stream.quantiles import ANYWHERE, NEARBY, QuantileModel, fit_quantiles
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima
 from pixelplay.two_stream.thumbnails import Thumbnails
 from pixelplay.two_stream.tracks import link_actors, track_mean
-from pixelplay.two_stream.quantiles import ANYWHERE, NEARBY, QuantileModel, fit_quantiles
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +106,10 @@ class LocalMemory(Model):
         """Learn background, usual speeds and crops; calibrate on videos held out in turn."""
         if len(train) == 0:
             raise PixelPlayError("there is no training frame", hint="give a folder of anomaly-free videos")
+        if (readable := int((train.reliability > 0).sum())) < 2:
+            raise PixelPlayError(f"{readable} of {len(train)} training frames can be read, so nothing can be learnt of "
+                                 "how actors move and look", expected="two readable training frames or more",
+                                 hint="give more anomaly-free footage, or check that the download finished")
         c, folder = self.config, Path(folder)
         background = fit_background(train, analysis_size(train.full_size, c.longest))
         scene = probe_scene(train, background, tolerance=c.tolerance, directions=c.directions)
@@ -280,7 +284,8 @@ class LocalMemory(Model):
         fitted = self._require()
         # a frame cut off from its neighbours shows no motion to measure, which is not the same as standing still
         scene = fitted.scene
-        alone = reference_frames(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance) < 0
+        alone = reference_frames(footage.videos, footage.frames, footage.reliability, scene.baseline,
+                                 scene.tolerance) < 0
         parts = {"motion": fill_missing(np.nan_to_num(raw["motion"], nan=0.0), alone, footage.videos, footage.frames,
                                         _usual(fitted.calibrations["motion"])),
                  "appearance": self._between(footage, raw["appearance"])}
@@ -295,7 +300,7 @@ class LocalMemory(Model):
         parts |= {f"appearance.seed{b}": self._between(footage, frame_maxima(d, position, len(footage)))
                   for b, d in enumerate(scores.distances)}
         # a part in which nothing differs (nobody moves, nobody is there) ranks nothing and has no file
-        return Scores(total, alone, {n: v for n, v in parts.items() if len(v) < 2 or v.min() < v.max()})
+        return Scores(total, alone, {n: v for n, v in parts.items() if len(v) < 2 or not is_constant(v)})
 
     # ---- files --------------------------------------------------------------------------------------------
 

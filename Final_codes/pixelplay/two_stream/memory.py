@@ -128,18 +128,19 @@ def folds(videos: np.ndarray, limit: int = 16) -> np.ndarray:
 
 
 def leave_one_video_out(features: np.ndarray, videos: np.ndarray, build: Callable[[np.ndarray], MemoryBank], *,
-                        limit: int = 16, device: str | None = None) -> np.ndarray:
+                        limit: int = 16, groups: np.ndarray | None = None, device: str | None = None) -> np.ndarray:
     """Score every row against a bank built without its video.
 
     Args:
         features: (N, D), memory maps welcome; videos: (N,) names.
         build: allowed rows (n,) int64, sorted -> `MemoryBank`.
         limit: most banks to build (see `folds`); with more videos than that, a bank leaves several out.
+        groups: (N,) rows to leave out together, instead of `folds`.
         device: where the banks compute; their own when None.
     Returns:
         (N,) float64 scores. A single row has no other to be compared with and scores 0.
     """
-    groups, scores = folds(videos, limit), np.zeros(len(videos))
+    groups, scores = folds(videos, limit) if groups is None else groups, np.zeros(len(videos))
     for group in np.unique(groups):
         held, allowed = np.flatnonzero(groups == group), np.flatnonzero(groups != group)
         if len(allowed) == 0:

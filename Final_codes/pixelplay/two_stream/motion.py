@@ -15,7 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pixelplay.two_stream.quantiles import ALIKE, ANYWHERE, NEARBY, NEARBY_AND_ALIKE, Places, QuantileModel, fit_quantiles
+from pixelplay.two_stream.quantiles import (
+    ALIKE,
+    ANYWHERE,
+    NEARBY,
+    NEARBY_AND_ALIKE,
+    Places,
+    QuantileModel,
+    fit_quantiles,
+)
 
 SPEEDS = ("mean", "upper")
 """Per-actor speeds: the mean over its pixels, and the 90th percentile of the slower of its two flow directions."""

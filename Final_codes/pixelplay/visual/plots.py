@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.stats import rankdata
 
 from pixelplay.evaluation import figures
+from pixelplay.evaluation.metrics import average_precision, roc_auc
 from pixelplay.evaluation.report import Evaluation
 from pixelplay.evaluation.stage import BASELINE, evaluation_of_run
 from pixelplay.registry import MODELS, model_title
@@ -24,6 +26,7 @@ from pixelplay.visual import error_maps, overlays, repair_sheet, scores, style
 from pixelplay.visual import memory_map as bank_map
 from pixelplay.visual import training as losses
 from pixelplay.visual.actors import Comparison, actors_figure, crop, nearest_figure
+from pixelplay.visual.one_crop import crop_way, way_of
 from pixelplay.visual.people import ACTOR_NOTE
 from pixelplay.visual.predictions import predictions
 from pixelplay.visual.report_tables import METRICS, SUBMISSIONS, metric_tables
@@ -161,8 +164,48 @@ def training(run: Folder, model: str | None = None) -> Figure | None:
     return losses.loss_curves(curves, x="step") if curves else _nothing("no loss curve lies in the model's folder")
 
 
+def compare(run: Folder, scores: Mapping[str, np.ndarray]) -> Figure:
+    """Scores (N,) of the test frames under two names, as ranks, so that their units do not matter; AP and AUC of each
+    stand in the legend where labels are known. Shaded: true anomalies."""
+    run = opened(run)
+    figure = style.new_figure(10, 2.8)
+    axes, count = figure.subplots(), len(run.test)
+    for (name, values), colour in zip(scores.items(), (style.BLUE, style.VERMILLION)):
+        if run.labels is not None and 0 < run.labels.sum() < count:
+            name += (f": AP {100 * average_precision(run.labels, values):.1f}, "
+                     f"micro AUC {100 * roc_auc(run.labels, values):.1f}")
+        ranks = 100 * (rankdata(values) - 0.5) / count
+        for part, (_, rows) in enumerate(run.videos()):
+            axes.plot(np.arange(count)[rows], ranks[rows], color=colour, lw=1.2, label=name if part == 0 else None)
+    for video, rows in run.videos():
+        axes.axvline(rows.start, color="0.7", lw=0.8)
+        axes.text(rows.start, 101, f" {video}", fontsize=8, va="bottom")
+    if run.labels is not None:
+        axes.fill_between(np.arange(count), 0, 100, where=run.labels, color="0.5", alpha=0.25, lw=0)
+    style.tidy(axes, x="test frames, video by video", y="% of test frames below")
+    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.2), ncols=1)
+    return figure
+
+
+def _told_apart(run: RunFolder, values: np.ndarray, seen: np.ndarray) -> dict[int, str]:
+    """Rows worth a look -> what each shows: the highest anomaly, the peak of the anomalous video whose peak is lowest,
+    and the highest normal frame; without labels the highest frame and a usual one.
+
+    Args:
+        seen: rows to choose from, by ascending score.
+    """
+    if run.labels is None or not run.labels[seen].any() or run.labels[seen].all():
+        return {int(seen[-1]): "highest", int(seen[len(seen) // 4]): "usual"}
+    videos, odd = run.test["video"].to_numpy(object), seen[run.labels[seen]]
+    peaks = {videos[row]: int(row) for row in odd}  # ascending: the last of a video is its peak
+    found = {int(odd[-1]): "highest anomaly"}
+    missed = min(peaks.values(), key=lambda row: values[row])
+    found.setdefault(missed, "anomalous video with the lowest peak")
+    return found | {int(seen[~run.labels[seen]][-1]): "highest normal frame"}
+
+
 def errors(run: Folder, model: str) -> Figure | None:
-    """Error maps of one model at a normal and at the loudest frame, with its prediction where it can be had."""
+    """Error maps of one model at a success and at failures, with its prediction where it can be had."""
     run = opened(run)
     maps = run.maps(model)
     if maps is None or model not in run.z:
@@ -173,17 +216,15 @@ def errors(run: Folder, model: str) -> Figure | None:
     own = np.array([i not in filled for i in run.test["Id"]], dtype=bool)
     seen = np.flatnonzero(own if own.any() else ~own)
     seen = seen[np.argsort(values[seen], kind="stable")]
-    rows = [int(seen[len(seen) // 4]), int(seen[-1])]
-    if run.labels is not None and run.labels[seen].any() and not run.labels[seen].all():
-        normal, odd = seen[~run.labels[seen]], seen[run.labels[seen]]
-        rows = [int(normal[len(normal) // 2]), int(odd[-1])]
-    truth = [""] * 2 if run.labels is None else [", normal" if not run.labels[r] else ", anomalous" for r in rows]
+    words = _told_apart(run, values, seen)
+    rows = list(words)
     pictures = run.footage("test").batch(rows)
     expected = predictions(run, model, rows)
     return error_maps.error_maps(
-        [error_maps.ErrorRow(f"{run.test['Id'].iloc[r]}{t}, raw score {values[r]:.3g}", image,
+        [error_maps.ErrorRow(f"{words[r]}: {run.test['Id'].iloc[r]}, raw score {values[r]:.3g}, "
+                             f"above {100 * (values < values[r]).mean():.0f} % of test frames", image,
                              np.asarray(maps[r], dtype=np.float32), guess)
-         for r, t, image, guess in zip(rows, truth, pictures, expected)],
+         for r, image, guess in zip(rows, pictures, expected)],
         title=f"{model_title(model)}: what it did not expect", unit="error / usual error at that place")
 
 
@@ -222,6 +263,13 @@ def nearest(run: Folder, *, count: int = 5) -> Figure | None:
         return _nothing("no actor was compared with training actors")
     return nearest_figure(_comparisons(run, found[:count], where=True),
                           title="Unusual actors, and what they were compared with")
+
+
+def one_crop(run: Folder) -> Figure | None:
+    """How one actor of a test frame got its appearance score: the one that looks least like training."""
+    run = opened(run)
+    way = way_of(run)
+    return crop_way(way) if way is not None else _nothing("the local memory has embedded no actor of a test frame yet")
 
 
 def _comparisons(run: RunFolder, wanted: Sequence[tuple[int, int]], *, where: bool = False) -> list[Comparison]:

@@ -23,10 +23,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import image
-import jupytext
 from competition import check_scores, check_submission, make_competition
 from full_profile import REPOSITORY, SCRATCH, check_preflight
 from weights import make_weights
+
+sys.path.insert(0, str(REPOSITORY / "Final_codes" / "notebook_sources"))
+
+import build
 
 HERE = Path(__file__).resolve().parent
 VENV = Path(sys.prefix)
@@ -204,9 +207,10 @@ def run_sessions() -> None:
     check_session(alone, shown, base, mount, models)
 
     notebook = Session("notebook_internet_off", False, attached)
-    book = jupytext.read(REPOSITORY / "Final_codes" / "notebook_sources" / "01_frame_extraction.py")
-    code = [cell.source for cell in book.cells if cell.cell_type == "code"]
-    shown = notebook.run(["%env PIXELPLAY_PROFILE=smoke", *code], base)
+    book = build.make(REPOSITORY / "Final_codes" / "notebook_sources" / "01_frame_extraction.py")
+    code = [cell.source + '\nPROFILE = "smoke"' * ("parameters" in cell.metadata.get("tags", []))
+            for cell in book.cells if cell.cell_type == "code"]
+    shown = notebook.run(code, base)
     assert not any(failed for _, failed in shown)
     assert (notebook.working / "smoke" / "01_frame_extraction" / "manifest.csv").is_file()
     check_installed(notebook, base)

@@ -1,0 +1,55 @@
+"""One version for everything that is kept between runs, beside the modules whose code decides it.
+
+Versions are part of the keys of what is kept: raise one when the same input no longer gives the same artefacts, and
+older ones are made again. `tests/test_versions.py` fails when a listed module's code changed since its version was last
+recorded, and says how to record it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Artefact:
+    """What a stage keeps.
+
+    Attributes:
+        number: the version.
+        modules: files of the package whose code decides the content.
+    """
+
+    number: int
+    modules: tuple[str, ...]
+
+
+def _in(folder: str, names: str) -> tuple[str, ...]:
+    return tuple(f"{folder}/{name}.py" for name in names.split())
+
+
+SCENES = _in("scenes", "cameras description grouping medians")
+FLOW = _in("flow", "dense references step")
+EMBEDDING = _in("two_stream", "backbones features")
+MEMORY = _in("two_stream", "coreset greedy memory scoring")
+AUTOENCODER = (*_in("autoencoders", "augment base blocks parts scorer statistics trainer windows"), *SCENES)
+
+ARTEFACTS = {
+    "sample": Artefact(3, ("data/corruption.py", *_in("sample", "actors dataset scene script"))),
+    "noise": Artefact(1, ("repair/noise.py",)),
+    "norms": Artefact(1, (*_in("repair", "background geometry noise norms orientation timeline"), *SCENES)),
+    "repair": Artefact(10, _in("repair", "denoise geometry neighbours noise orientation plan reliability repairer "
+                                         "stage timeline")),
+    "speed": Artefact(3, ("flow/speed.py", *FLOW, *SCENES)),
+    "actors": Artefact(4, (*_in("two_stream", "actor_table actors detectors foreground motion"), *FLOW,
+                           *_in("scenes", "grouping lighting medians"))),
+    "features": Artefact(1, EMBEDDING),
+}
+"""Name -> what stage 1 and the caches keep."""
+
+MODELS = {
+    "global_memory": ("two_stream/global_memory.py", *EMBEDDING, *MEMORY),
+    "local_memory": (*_in("two_stream", "actor_files actor_scores local_config local_files local_memory motion "
+                                        "thumbnails tracks quantiles"), *EMBEDDING, *MEMORY),
+    **{name: (f"autoencoders/{name}.py", *AUTOENCODER) for name in ("stae", "roadmap", "unet", "joint")},
+}
+"""Model -> modules that decide its weights and scores; the version is the class's own (`Model.version`)."""

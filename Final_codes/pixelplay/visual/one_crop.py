@@ -1,0 +1,106 @@
+"""One crop's way through the local memory: actor, features, nearest training crops, distance, rarity.
+
+Reads a run's actors, its fitted local memory and its frames; embeds one crop again; makes a Figure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+
+from pixelplay.two_stream.actor_files import read_actors
+from pixelplay.two_stream.actors import crop
+from pixelplay.two_stream.local_memory import LocalMemory
+from pixelplay.two_stream.memory import nearest
+from pixelplay.two_stream.scoring import Rarity
+from pixelplay.visual import style
+from pixelplay.visual.run_folder import RunFolder
+
+NEAREST = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """What happened to one crop.
+
+    Attributes:
+        title: Id of its frame.
+        frame: (H, W, 3) uint8; box: (4,) xyxy in its pixels; crop: (224, 224, 3) uint8, what the network sees.
+        features: (dim,) float32 of the crop; neighbours: (k, dim) of the training crops nearest to it.
+        pictures: (h, w, 3) uint8 of the neighbours, None where the detector keeps none.
+        distances: (k,) to them, ascending. bank: number of crops in the bank.
+        deviations: robust z of the distance among what is usual where the actor stands.
+        rarity: of such deviations among held-out training frames. common: its factor for what is usual there.
+    """
+
+    title: str
+    frame: np.ndarray
+    box: np.ndarray
+    crop: np.ndarray
+    features: np.ndarray
+    neighbours: np.ndarray
+    pictures: list[np.ndarray | None]
+    distances: np.ndarray
+    bank: int
+    deviations: float
+    rarity: Rarity
+    common: float
+
+
+def way_of(run: RunFolder) -> Way | None:
+    """The way of the actor of the test frames whose look deviates most; None where no crop was embedded."""
+    path = run.paths.actors("local_memory")
+    if not path.exists():
+        return None
+    actors = read_actors(path)
+    if not (actors["nearest"] >= 0).any():
+        return None
+    one = int(np.argmax(np.where(actors["nearest"] >= 0, np.nan_to_num(actors["appearance_z"], nan=-np.inf), -np.inf)))
+    footage, box = run.footage("test"), actors["boxes"][one]
+    row = int(np.flatnonzero(footage.ids == actors["Id"][one])[0])
+    frame = next(f for _, f in footage.full_frames([row]))
+    model = LocalMemory.load(run.paths.trained("local_memory"))
+    seen, fitted = crop(frame, box, model.config.pad), model.fitted
+    features = model.backbone.embed(seen[None])
+    distances, places = nearest(features, fitted.banks[0], NEAREST)
+    entries = fitted.members[0][places[0]]
+    pictures = [run.crops.find(fitted.train_ids[e], fitted.train_boxes[e]) if run.crops is not None else None
+                for e in entries]
+    return Way(str(actors["Id"][one]), frame, box, seen, features[0], fitted.banks[0][places[0]], pictures,
+               distances[0], len(fitted.banks[0]), float(actors["appearance_z"][one]), fitted.rarities["appearance"],
+               model.config.common)
+
+
+def crop_way(way: Way) -> Figure:
+    """Five columns, in the order in which the numbers are made."""
+    figure = style.new_figure(14, 3.6, photo=True)
+    parts = figure.subfigures(1, 5, width_ratios=[2.2, 1.2, 1.5, 1.6, 2])
+    drawn = np.ascontiguousarray(way.frame).copy()
+    (x0, y0), (x1, y1) = way.box.reshape(2, 2).round().astype(int).tolist()
+    cv2.rectangle(drawn, (x0 - 2, y0 - 2), (x1 + 2, y1 + 2), style.rgb(style.VERMILLION), 2)
+    style.picture(parts[0].subplots(), drawn, f"1. actor, frame {way.title}")
+    style.picture(parts[1].subplots(), way.crop, "2. its crop")
+    axes = parts[2].subplots()
+    # the components that differ most, largest first: all of them would be a grey band
+    order = np.argsort(-np.abs(way.features - way.neighbours[0]), kind="stable")[:60]
+    axes.plot(way.features[order], color=style.VERMILLION, lw=1.2, label="this crop")
+    axes.plot(way.neighbours[0][order], color=style.BLUE, lw=1.2, label="nearest")
+    style.tidy(axes, x=f"60 of {len(way.features)} components", title="3. features")
+    axes.legend(fontsize=8, frameon=False)
+    grid = parts[3].subplots(len(way.pictures), 1, squeeze=False)[:, 0]
+    for axes, picture, distance in zip(grid, way.pictures, way.distances):
+        style.picture(axes, np.full((96, 96, 3), 235, np.uint8) if picture is None else picture)
+        axes.set_ylabel(f"{distance:.2f}", fontsize=9, rotation=0, ha="right", va="center")
+    grid[0].set_title(f"4. nearest of {way.bank} training\ncrops, and distance", fontsize=9)
+    axes = parts[4].subplots()
+    top = max(way.deviations, 4.0) * 1.15
+    z = np.linspace(min(-2.0, way.deviations), top, 200)
+    axes.plot(z, way.rarity(z, way.common), color=style.BLUE, lw=1.5)
+    axes.plot([way.deviations], way.rarity(np.array([way.deviations]), way.common), "o", color=style.VERMILLION)
+    style.tidy(axes, x="deviations above usual", y="rarity among training frames",
+               title=f"5. rarity {float(way.rarity(np.array([way.deviations]), way.common)[0]):.1f}")
+    axes.grid(alpha=0.3)
+    return figure
