@@ -149,7 +149,7 @@ def test_a_camera_that_dies_is_started_again_and_one_that_is_done_is_not(tmp_pat
 GROUP = """
 import sys
 from pixelplay.watch.group import Group
-code = "import os, signal, sys, time; say = lambda text: os.write(1, text + b'\\n')"
+code = "import os, signal, sys, time; say = lambda text: os.write(1, text + bytes([10]))"
 code += "; signal.signal(signal.SIGTERM, lambda *_: (say(b'ended'), sys.exit(0))); say(b'on'); time.sleep(600)"
 Group(["a", "b"], lambda name: [sys.executable, "-c", code]).run()
 """
