@@ -25,7 +25,7 @@ COMMANDS = {
                 "make a corrupted copy of a dataset, with the truth"),
     "ensemble": ("pixelplay.fusion.command", "add_arguments", "run", "merge score files into a submission"),
     "evaluate": ("pixelplay.evaluation.command", "add_arguments", "run", "metrics of score files against labels"),
-    "watch": ("pixelplay.live_command", "add_arguments", "run", "score a live camera, a stream or a file as it comes"),
+    "watch": ("pixelplay.watch.command", "add_arguments", "run", "score a live camera, a stream or a file as it comes"),
     "watch-file": ("pixelplay.visual.command", "add_arguments", "run", "annotated video of a finished run"),
     "report": ("pixelplay.visual.report_command", "add_arguments", "run", "write a finished run's report, and open it"),
     "fetch": ("pixelplay.fetch_command", "add_arguments", "run",

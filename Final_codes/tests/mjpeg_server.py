@@ -22,6 +22,19 @@ def picture(level: int, size: tuple[int, int] = (48, 64)) -> bytes:
     return cv2.imencode(".jpg", np.full((*size, 3), level, np.uint8))[1].tobytes()
 
 
+def textured(level: int, number: int = 0, size: tuple[int, int] = (48, 64)) -> np.ndarray:
+    """An (H, W, 3) frame of a mean grey level with a pattern, and a corner that differs between numbers."""
+    stripes = np.where(np.arange(size[1]) // 8 % 2, 30, -30)[None, :, None]
+    frame = np.clip(np.full((*size, 3), level) + stripes, 0, 255).astype(np.uint8)
+    frame[:8, :8] = 40 + 12 * (number % 16)
+    return frame
+
+
+def jpeg(frame: np.ndarray) -> bytes:
+    """A frame as a part for the server."""
+    return cv2.imencode(".jpg", frame[..., ::-1])[1].tobytes()
+
+
 class MjpegServer:
     """See the module."""
 

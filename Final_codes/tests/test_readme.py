@@ -19,13 +19,13 @@ import pandas as pd
 import pytest
 from kaggle_folder import REPOSITORY, link_code, make_kaggle, set_writable
 from matplotlib.text import Text
+from pixelplay.live import LiveScorer
 
 import pixelplay
 from pixelplay import cli, registry
 from pixelplay.detector import Detector
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.scores import read_scores
-from pixelplay.live import LiveScorer
 from pixelplay.pipeline import Options, Run
 from pixelplay.sample.dataset import make_sample
 from pixelplay.visual import plots, style
@@ -297,7 +297,7 @@ KNOWN: list[tuple[str, Callable[[World, str], None]]] = [
     (r"pixelplay fit normal_videos --output door_detector", fit_camera),
     (r"pixelplay score door_detector new_videos --output outputs", score_videos),
     (r"pixelplay watch (0|rtsp://address/of/camera) --detector door_detector"
-     r"( --output watched\.mp4| --models unet joint)", watch_camera),
+     r"( --record watched\.mp4| --models unet joint)", watch_camera),
     (r"python Final_codes/run_all\.py --data ped2 --labels ped2/frame_labels\.csv", known_dataset),
     (r"pixelplay evaluate --scores outputs/submission\.csv --labels ped2/frame_labels\.csv", evaluate),
     (r"pixelplay evaluate --detections (outputs/scores/maps/joint\.npy --regions ped2/testing/masks"

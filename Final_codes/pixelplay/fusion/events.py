@@ -132,14 +132,24 @@ class EventStream:
         """Whether the last frame belongs to an event that has crossed the upper line."""
         return self._run is not None and self._run.event.peak_score >= self.threshold.high
 
+    @property
+    def current(self) -> Event | None:
+        """The event so far that has begun and is not over, once it is long enough to be one."""
+        found = self._alarm
+        if self.alarm:
+            found = self._run if found is None else found.joined(self._run)
+        return found.event if self._long(found) else None
+
     def push(self, frame: int, score: float, reason: str = "") -> list[Event]:
         """One more frame (frame number, final score, why); returns the events that are over by now."""
         over = self.finish() if self._last is not None and frame - self._last > self.max_gap else []
         if score >= self.threshold.low:
+            if self._run is None and self._alarm is not None and frame - self._alarm.event.last_frame > self.join:
+                over += self._end()
             now = _Stretch(Event(self.video, frame, frame, frame, score, self._row, 1, reason), self._row, self._row)
             self._run = now if self._run is None else self._run.joined(now)
         else:
-            over += self._close()
+            self._close()
             if self._alarm is not None and frame - self._alarm.event.last_frame > self.join:
                 over += self._end()
         self._last, self._row = frame, self._row + 1
@@ -147,21 +157,20 @@ class EventStream:
 
     def finish(self) -> list[Event]:
         """The event that is still open, at the end of the stream or of a stretch of it."""
-        return self._close() + self._end()
+        self._close()
+        return self._end()
 
-    def _close(self) -> list[Event]:
-        run, self._run, over = self._run, None, []
-        if run is None or run.event.peak_score < self.threshold.high:
-            return over
-        if self._alarm is not None and run.event.first_frame - self._alarm.event.last_frame > self.join:
-            over = self._end()
-        self._alarm = run if self._alarm is None else self._alarm.joined(run)
-        return over
+    def _close(self) -> None:
+        run, self._run = self._run, None
+        if run is not None and run.event.peak_score >= self.threshold.high:
+            self._alarm = run if self._alarm is None else self._alarm.joined(run)
 
     def _end(self) -> list[Event]:
         alarm, self._alarm = self._alarm, None
-        long = alarm is not None and alarm.event.last_frame - alarm.event.first_frame + 1 >= self.min_frames
-        return [alarm.event] if long else []
+        return [alarm.event] if self._long(alarm) else []
+
+    def _long(self, found: _Stretch | None) -> bool:
+        return found is not None and found.event.last_frame - found.event.first_frame + 1 >= self.min_frames
 
 
 def reason_from_models(z: Mapping[str, np.ndarray], row: int) -> str:

@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from media import write_video
-from mjpeg_server import MjpegServer, picture
+from mjpeg_server import MjpegServer, jpeg, picture, textured
+from watch_stub import FakeScorer, film, stub
 
-from pixelplay import live_command, live_source
 from pixelplay.cli import main
 from pixelplay.errors import PixelPlayError
-from pixelplay.fusion.events import Threshold
-from pixelplay.live import Scored
-from pixelplay.live_source import Lost, Source, masked
+from pixelplay.watch import source as live_source
+from pixelplay.watch.camera import GIVEN_UP
+from pixelplay.watch.source import Lost, Source, masked
 
 GOOD = [picture(10 * i) for i in range(20)]
 MEASURED = Source._measure
@@ -143,25 +143,9 @@ def test_a_mistake_in_the_reader_is_raised_and_nothing_hangs(monkeypatch):
 
 # ---- the command ------------------------------------------------------------------------------------------------
 
-class FakeScorer:
-    """Scores a frame by its brightness at once; above 100 is an event."""
-
-    def __init__(self, *_, **__):
-        self.models, self.fps, self.delay, self.full_size = {"unet": None}, 25.0, 0, (48, 64)
-        self.threshold = Threshold(3.0, 2.0, "begins above 3")
-
-    def push(self, number, frame):
-        score = 5.0 if frame.mean() > 100 else 0.0
-        return [Scored(number, frame, score, {"unet": score}, "bright (U-Net, 5.0)", (), None)]
-
-    def finish(self):
-        return []
-
-
 @pytest.fixture
 def fake(monkeypatch, tmp_path):
-    monkeypatch.setattr(live_command, "LiveScorer", FakeScorer)
-    monkeypatch.setattr(live_command, "RunFolder", lambda folder: None)
+    stub(monkeypatch.setattr)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -172,9 +156,10 @@ def frames_of(path):
 
 
 def test_watch_gives_up_with_status_3_and_keeps_everything(fake):
-    bright = [*GOOD[:8], *[picture(200)] * 10, *GOOD[:8]]
+    bright = [jpeg(textured(level, i)) for i, level in enumerate([60] * 8 + [180] * 10 + [60] * 8)]
     with MjpegServer([bright]) as server:
-        assert main(["watch", server.address, "--timeout", "0.3", "--give-up", "0.3"]) == live_command.GIVEN_UP == 3
+        assert main(["watch", server.address, "--timeout", "0.3", "--give-up", "0.3", "--record",
+                     "watched.mp4"]) == GIVEN_UP == 3
     assert frames_of("watched.mp4") == len(pd.read_csv("watched.scores.csv")) == len(bright)
     events = pd.read_csv("watched.events.csv")
     assert len(events) == 1
@@ -186,10 +171,10 @@ def test_watch_gives_up_with_status_3_and_keeps_everything(fake):
 def test_watch_never_writes_over_what_is_there(fake):
     write_video(fake / "in.mp4", 6)
     for _ in range(3):
-        assert main(["watch", "in.mp4"]) == 0
+        assert main(["watch", "in.mp4", "--record", "watched.mp4"]) == 0
     names = [f"watched{n}.{kind}" for n, kind in itertools.product(("", "-2", "-3"), ("mp4", "events.csv",
                                                                                      "scores.csv"))]
-    assert sorted(p.name for p in fake.iterdir()) == sorted([*names, "in.mp4"])
+    assert sorted(p.name for p in fake.iterdir() if p.is_file()) == sorted([*names, "in.mp4"])
     assert pd.read_csv("watched.events.csv")["start_time"].isna().all()  # a file has no clock
 
 
@@ -202,7 +187,7 @@ def test_a_file_name_that_looks_like_an_address_or_a_number_is_a_file(fake, name
 
 
 def test_an_error_keeps_the_recording_and_the_open_event(fake, monkeypatch):
-    write_video(fake / "in.mp4", 30)
+    film(fake / "in.mp4", [60] * 30)
     real = FakeScorer.push
 
     def dies(self, number, frame):
@@ -211,7 +196,7 @@ def test_an_error_keeps_the_recording_and_the_open_event(fake, monkeypatch):
         return [dataclasses.replace(s, score=5.0) for s in real(self, number, frame)]
 
     monkeypatch.setattr(FakeScorer, "push", dies)
-    assert main(["watch", "in.mp4"]) == 2
+    assert main(["watch", "in.mp4", "--record", "watched.mp4"]) == 2
     assert frames_of("watched.mp4") == len(pd.read_csv("watched.scores.csv")) == 20
     assert pd.read_csv("watched.events.csv")["last_frame"].tolist() == [19]
 
@@ -219,17 +204,16 @@ def test_an_error_keeps_the_recording_and_the_open_event(fake, monkeypatch):
 KILLED = """
 import os, sys
 sys.path[:0] = {path!r}
-import test_live_source as t
-from pixelplay import live_command
+from watch_stub import FakeScorer, stub
 from pixelplay.cli import main
-live_command.LiveScorer, live_command.RunFolder = t.FakeScorer, lambda folder: None
-real = t.FakeScorer.push
+stub()
+real = FakeScorer.push
 def push(self, number, frame):
     if number == 180:
         os.kill(os.getpid(), 9)
     return real(self, number, frame)
-t.FakeScorer.push = push
-main(["watch", "in.mp4"])
+FakeScorer.push = push
+main(["watch", "in.mp4", "--record", "watched.mp4"])
 """
 
 
@@ -239,7 +223,7 @@ def test_a_killed_recording_plays(tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED.format(path=[str(here), str(here.parent)])], cwd=tmp_path,
                           capture_output=True, check=False, timeout=120)
     assert done.returncode == -signal.SIGKILL, done.stderr[-500:]
-    assert frames_of(tmp_path / "watched.mp4") >= 180 - 75  # the last fragments and what the encoder looks ahead
+    assert frames_of(tmp_path / "watched.mp4") >= 180 - 25  # the last half second is not flushed
     assert len(pd.read_csv(tmp_path / "watched.scores.csv")) == 180
 
 

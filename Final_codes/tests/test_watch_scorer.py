@@ -15,11 +15,11 @@ from pixelplay.detector import Detector
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import fuse
-from pixelplay.live import LiveScorer
-from pixelplay.live_source import Source
 from pixelplay.pipeline import Options, Run
 from pixelplay.sample.dataset import make_sample
 from pixelplay.visual.run_folder import RunFolder
+from pixelplay.watch.scorer import LiveScorer
+from pixelplay.watch.source import Source
 
 pytestmark = pytest.mark.slow
 
@@ -124,7 +124,7 @@ def test_the_command_writes_clip_events_and_scores(finished, tmp_path, capsys):
     output, videos = finished
     target = tmp_path / "clip.mp4"
     assert main(["watch", str(videos[0]), "--detector", str(output), "--models", "unet", "stae", "--chunk", "20",
-                 "--output", str(target)]) == 0
+                 "--record", str(target), "--output", str(tmp_path / "watched")]) == 0
     numbers, expected, _ = offline(finished)
     table = pd.read_csv(tmp_path / "clip.scores.csv")
     assert table["frame"].tolist() == numbers.tolist()
@@ -134,7 +134,7 @@ def test_the_command_writes_clip_events_and_scores(finished, tmp_path, capsys):
         assert sum(1 for _ in clip.decode(video=0)) == len(numbers)
     assert list(pd.read_csv(tmp_path / "clip.events.csv").columns)[:2] == ["first_frame", "last_frame"]
     assert "score" in capsys.readouterr().out
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_a_stream_by_its_address_keeps_counting_what_it_leaves_out(finished):
@@ -147,14 +147,14 @@ def test_a_stream_by_its_address_keeps_counting_what_it_leaves_out(finished):
 
 def test_seconds_end_it(finished, tmp_path):
     assert main(["watch", str(finished[1][0]), "--detector", str(finished[0]), "--models", "unet", "--seconds", "0.4",
-                 "--output", str(tmp_path / "clip.mp4")]) == 0
+                 "--record", str(tmp_path / "clip.mp4"), "--output", str(tmp_path / "watched")]) == 0
     assert len(pd.read_csv(tmp_path / "clip.scores.csv")) == 10
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["nowhere.mp4"], "nowhere.mp4 is no video file"),
     (["VIDEO", "--models", "joint"], "has no model joint"),
-    (["VIDEO", "--output", "clip.avi"], "is not an .mp4"),
+    (["VIDEO", "--record", "clip.avi"], "is not an .mp4"),
     (["VIDEO", "--chunk", "0"], "--chunk 0"),
     (["97"], "camera 97 cannot be opened"),
 ])

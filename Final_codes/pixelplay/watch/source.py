@@ -135,6 +135,16 @@ class Source:
                 return
             yield item
 
+    def time_of(self, index: float) -> datetime.datetime | None:
+        """When a recent frame came, local time; None for a file.
+
+        Counted back from the newest frame: a camera's rate is never quite the one it names, and days add up.
+        """
+        if self.started is None:
+            return None
+        newest, arrived = self._newest
+        return arrived + datetime.timedelta(seconds=(index - newest) / self.fps)
+
     # ---- inside -------------------------------------------------------------------------------------------------
 
     def _connect(self) -> Camera | Stream:
@@ -165,6 +175,7 @@ class Source:
 
     def _keep_time(self) -> None:
         self._last = time.monotonic()
+        self._arrived = datetime.datetime.now().astimezone()
         if self.started is None:
             self.started, self._clock = datetime.datetime.now().astimezone(), self._last
 
@@ -183,6 +194,7 @@ class Source:
 
     def _read(self, waiting: queue.Queue) -> None:
         for pair in self._first:
+            self._newest = pair[0], self._arrived
             waiting.put(pair)
         index, failures, skipping, pause = len(self._first) + self.failed, 0, False, PAUSES[0]
         while not self._stop.is_set():
@@ -208,6 +220,7 @@ class Source:
             else:
                 pause = PAUSES[0]
                 self._keep_time()
+                self._newest = index, self._arrived
                 # one long hole costs the models less than many short ones: none of them looks across a hole
                 skipping = waiting.full() or (skipping and not waiting.empty())
                 if skipping:

@@ -1,0 +1,234 @@
+"""One camera, from its frames to its events: the loop that everything else in this package is called from.
+
+Reads a source frame by frame; checks the scene, scores, tells what counts, and hands events to the recorder. A camera
+does not wait: where scoring is slower, whole stretches are left out and said so, and the frame numbers keep counting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import itertools
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pixelplay.detector import Detector
+from pixelplay.errors import PixelPlayError
+from pixelplay.fusion.events import Event, EventStream
+from pixelplay.lock import locked
+from pixelplay.scenes.description import LENGTH
+from pixelplay.visual.annotate import draw_frame
+from pixelplay.watch.alarms import Alarms
+from pixelplay.watch.config import Camera
+from pixelplay.watch.journal import Journal
+from pixelplay.watch.recorder import Recorder
+from pixelplay.watch.recording import Recording
+from pixelplay.watch.scene_check import SceneCheck
+from pixelplay.watch.scorer import VIDEO, LiveScorer, Scored
+from pixelplay.watch.source import Source
+from pixelplay.watch.zones import counts
+
+log = logging.getLogger(__name__)
+
+GIVEN_UP = 3
+"""Exit status where the source was lost and did not come back."""
+TIDY = 600.0
+"""Seconds between two looks at what clips are too old or too many."""
+
+
+def watch_camera(camera: Camera, detector: Detector, folder: Path, *, seconds: float | None = None,
+                 record: Path | None = None) -> int:
+    """Watch until the end of the source, `seconds` of footage, Ctrl-C or SIGTERM.
+
+    Args:
+        folder: the camera's own.
+        record: an annotated video of everything.
+    Returns:
+        Exit status: 0, or `GIVEN_UP`.
+    Raises:
+        PixelPlayError: a source that cannot be opened or gives no frame, outputs that cannot be written.
+    """
+    source = Source(camera.address, timeout=camera.timeout, give_up=camera.give_up)
+    scorer = LiveScorer(detector, camera.models or None, chunk=camera.chunk)
+    check = SceneCheck(scene_templates(detector), scorer.full_size, scorer.fps, scorer.reach)
+    with source:
+        log.info("%s: %s, %.3g frames a second; models %s; a score comes %.1f s after its frame, or later where the "
+                 "machine is slower", camera.name, source.shown, source.fps, ", ".join(scorer.models),
+                 scorer.delay / scorer.fps)
+        log.info("an event %s", scorer.threshold.words)
+        if abs(source.fps / scorer.fps - 1) > 0.02:
+            log.info("the detector learned at %.3g frames a second: frames are numbered at that rate", scorer.fps)
+        frames = source.frames()
+        first = next(frames, None)
+        if first is None:
+            if source.given_up:
+                return GIVEN_UP
+            raise PixelPlayError(f"{source.shown} gave no frame", hint="check that it plays in another program")
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(locked(folder))
+            watch = stack.enter_context(Watch(camera, source, scorer, check, folder, record))
+            watch.run(itertools.chain([first], frames), seconds)
+    log.info("%s: %s", camera.name, watch.summary())
+    return GIVEN_UP if source.given_up else 0
+
+
+def scene_templates(detector: Detector) -> np.ndarray:
+    """(K, D) descriptions of the scenes a detector has learnt; K = 0 where nothing can be told of any."""
+    usable = [scene.template for scene in detector.norms.scenes if scene.usable]
+    if not usable:
+        log.warning("whether the camera was moved cannot be told: the detector has no usable background")
+    return np.array(usable, np.float32).reshape(-1, LENGTH)
+
+
+class Watch:
+    """A camera being watched. Use it in a `with`.
+
+    Attributes:
+        frames, events, notices: how many were scored, began, were said.
+    """
+
+    def __init__(self, camera: Camera, source: Source, scorer: LiveScorer, check: SceneCheck, folder: Path,
+                 record: Path | None = None):
+        self.camera, self.source, self.scorer, self.check, self.folder = camera, source, scorer, check, folder
+        self.frames, self.events, self.notices = 0, 0, 0
+        fps, clips = scorer.fps, camera.clips
+        self.stream = EventStream(VIDEO, scorer.threshold, min_frames=max(2, round(clips.shortest * fps)),
+                                  join=round(clips.join * fps), max_gap=max(1, round(clips.join * fps)))
+        self.journal = Journal(folder)
+        self.alarms = Alarms(self.journal, camera.alarms, every=camera.every, quiet=camera.quiet)
+        self.recorder = Recorder(camera.name, self.journal, fps, scorer.threshold, self.clock, before=clips.before,
+                                 after=clips.after, tell=self._tell)
+        self.recording = Recording(record, scorer, self.clock) if record else None
+        self._begun = time.monotonic()
+        self._said, self._tidied, self._reconnected = -math.inf, -math.inf, 0
+        self._newest = 0  # number of the newest frame that was read
+
+    def __enter__(self) -> Watch:
+        with contextlib.ExitStack() as stack:
+            for part in (self.journal, self.alarms, self.recorder, self.recording):
+                if part is not None:
+                    stack.enter_context(part)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *mistake: object) -> bool | None:
+        with self._stack:
+            # the event that is still open; on a full disk this fails again, and says so
+            self._over(self.stream.finish())
+            return self._stack.pop_all().__exit__(*mistake)
+
+    def clock(self, number: int) -> datetime.datetime | None:
+        """When a frame came, by the detector's numbers."""
+        return self.source.time_of(number * self.source.fps / self.scorer.fps)
+
+    def run(self, frames: Iterator[tuple[int, np.ndarray]], seconds: float | None) -> None:
+        """Read and score, until `seconds` of footage."""
+        last = -1
+        for index, frame in frames:
+            number = int(index * self.scorer.fps / self.source.fps + 1e-6)
+            if seconds is not None and number >= seconds * self.scorer.fps:
+                break
+            if number > last:
+                last = self._newest = number
+                self._note(number, self.check.push(number, frame))
+                for scored in self.scorer.push(number, frame):
+                    self.take(scored)
+                self._tidy()
+        for scored in self.scorer.finish():
+            self.take(scored)
+        self._status("ended")
+
+    def take(self, s: Scored) -> None:
+        """One scored frame."""
+        counted = self.check.counts(s.number) and counts(s, self.camera.zones)
+        over = self.stream.push(s.number, s.score if counted else -math.inf, s.reason)
+        current = self.stream.current
+        self.recorder.take(s, over, current)
+        words = s.reason.split(" (")[0] if current is not None and self.stream.alarm else None
+        if self.recording is not None:
+            self.recording.take(s, words)
+        self._over(over, recorded=True)
+        self.frames += 1
+        if time.monotonic() - self._said >= 1:
+            self._said = time.monotonic()
+            state = f"  {self.check.state.upper()}" if self.check.state else ""
+            print(f"{self.camera.name}  {s.number / self.scorer.fps:9.1f} s  score {s.score:6.2f}"
+                  + (f"  EVENT: {words}" if words else "") + state, flush=True)
+            picture = draw_frame(s.frame, s.boxes, s.heat)[..., ::-1]
+            _replace(self.folder / "latest.jpg", cv2.imencode(".jpg", picture)[1].tobytes())
+            self._status("", s)
+
+    def summary(self) -> str:
+        """What was seen and what was not, in words."""
+        seconds = time.monotonic() - self._begun
+        found = [(self.source.left_out, "frames left out because scoring was slower than the camera"),
+                 (self.source.failed, "frames could not be decoded"),
+                 (self.source.reconnected, "times connected again"), (self.alarms.held_back, "events without an alarm")]
+        paths = [self.folder] if self.recording is None else [self.folder, *self.recording.paths]
+        return (f"{self.frames} frames in {seconds:.0f} s ({self.frames / seconds:.1f} a second), {self.events} events"
+                + "".join(f"; {count} {words}" for count, words in found if count)
+                + ("; given up in the end" if self.source.given_up else "") + "\n" + "\n".join(map(str, paths)))
+
+    # ---- inside -------------------------------------------------------------------------------------------------
+
+    def _tell(self, entry: dict[str, Any]) -> None:
+        self.events += entry["type"] == "begin"
+        self.alarms.tell(entry)
+        start = entry["start"] or f"{entry['start_s']:.1f} s"
+        words = "begins" if entry["type"] == "begin" else f"ended after {entry['end_s'] - entry['start_s']:.1f} s"
+        print(f"{self.camera.name}  event of {start} {words}, score {entry['score']:.2f}: {entry['reason']}",
+              flush=True)
+
+    def _over(self, over: list[Event], *, recorded: bool = False) -> None:
+        for event in over:
+            if not recorded:
+                self.recorder.end(event)
+            if self.recording is not None:
+                self.recording.end(event)
+
+    def _note(self, number: int, said: list[str]) -> None:
+        if self.source.reconnected > self._reconnected:
+            self._reconnected = self.source.reconnected
+            said = [*said, "the stream was lost and connected again"]
+        for words in said:
+            when = self.clock(number)
+            self.journal.append({"type": "notice", "camera": self.camera.name, "state": self.check.state, "text": words,
+                                 "time": None if when is None else when.isoformat(timespec="milliseconds"),
+                                 "time_s": round(number / self.scorer.fps, 3)})
+            self.notices += 1
+            print(f"{self.camera.name}  notice: {words}", flush=True)
+
+    def _tidy(self) -> None:
+        if time.monotonic() - self._tidied >= TIDY:
+            self._tidied = time.monotonic()
+            keep = self.camera.keep
+            for name in self.journal.expire(keep.days, keep.gigabytes, open_ids=self.recorder.open_ids):
+                log.info("%s: clip %s removed (kept: %g days, %g GB)", self.camera.name, name, keep.days,
+                         keep.gigabytes)
+
+    def _status(self, ended: str, s: Scored | None = None) -> None:
+        lag = (self._newest - s.number) / self.scorer.fps if s is not None else 0.0
+        if s is not None and (came := self.clock(s.number)) is not None:
+            lag = (datetime.datetime.now().astimezone() - came).total_seconds()
+        _replace(self.folder / "status.json", json.dumps({
+            "camera": self.camera.name, "time": time.time(), "state": ended or self.check.state or "ok",
+            "frames": self.frames, "lag_s": round(lag, 3), "left_out": self.source.left_out,
+            "failed": self.source.failed, "reconnected": self.source.reconnected, "events": self.events,
+            "notices": self.notices, "alarms_waiting": self.alarms.waiting,
+            "alarms_held_back": self.alarms.held_back, "score": None if s is None else round(s.score, 3),
+            "threshold": round(self.scorer.threshold.high, 3)}).encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file that is out of date in a second: whole or not at all, without waiting for the disk."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    part.replace(path)
