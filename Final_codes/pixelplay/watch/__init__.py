@@ -1,7 +1,8 @@
 """A camera watched day and night: frames in, events and alarms out.
 
-To be read in this order: `source` (frames of a camera), `scorer` (their scores), `zones` and `scene_check` (what may
-count), `journal`, `video` and `recorder` (events that are kept), `outbox` and `alarms` (who is told), `recording` (the
-annotated video), `config` (cameras.toml), `camera` (all of it for one camera), `group` (a process a camera), `metrics`
-(health), `command` (the command line).
+Reads: a camera, a stream or a file, and a `Detector`.
+Makes: event clips with pictures and descriptions, `events.jsonl`, alarms, health and metrics.
+Open: `source.py` for cameras and streams; `scorer.py` for live scores; `zones.py` and `scene_check.py` for what may
+    count; `recorder.py` and `journal.py` for what is kept; `alarms.py` for who is told; `config.py` for cameras.toml;
+    `camera.py` for how it all runs together.
 """
