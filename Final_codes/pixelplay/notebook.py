@@ -158,7 +158,7 @@ def describe(run: Run, name: str) -> None:
     model = run.models[name].load(run.paths.trained(name))
     height, width = model.about["size"]
     logging.info("window      frame numbers %s from its anchor", ", ".join(map(str, model.offsets)))
-    logging.info("judged      %s", ", ".join(str(model.offsets[i]) for i in dict.fromkeys(model.scored)))
+    logging.info("judged      %s", ", ".join(str(model.offsets[i]) for i in dict.fromkeys(model.target_frames)))
     logging.info("input       %d frames x %d channels x %d x %d pixels, and the speed of every place",
                  len(model.offsets), model.config.channels, height, width)
     logging.info("parameters  %s, trained for %d steps of %d windows", f"{model.about['parameters']:,}",

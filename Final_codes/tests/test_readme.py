@@ -19,7 +19,6 @@ import pandas as pd
 import pytest
 from kaggle_folder import REPOSITORY, link_code, make_kaggle, set_writable
 from matplotlib.text import Text
-from pixelplay.live import LiveScorer
 
 import pixelplay
 from pixelplay import cli, registry
@@ -29,6 +28,7 @@ from pixelplay.fusion.scores import read_scores
 from pixelplay.pipeline import Options, Run
 from pixelplay.sample.dataset import make_sample
 from pixelplay.visual import plots, style
+from pixelplay.watch.scorer import LiveScorer
 
 README = (REPOSITORY / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -164,6 +164,14 @@ def score_videos(world: World, command: str) -> None:
     assert set(made["Id"].str.rsplit("_", n=1).str[0]) == {"door", "door1"} and made["Predicted"].nunique() > 1
 
 
+def report_again(world: World, command: str) -> None:
+    """Without the browser that `--open` starts."""
+    page = world.here / "outputs" / "report" / "index.html"
+    page.unlink()
+    world.run(command.replace(" --open", ""))
+    assert page.exists()
+
+
 def watch_camera(world: World, command: str) -> None:
     """A file stands in for the camera, and the models that the detector has for those named."""
     line = re.sub(r"watch (0|rtsp:\S+)", "watch new_videos/door.mp4", command).replace("--models unet joint", "")
@@ -294,6 +302,7 @@ KNOWN: list[tuple[str, Callable[[World, str], None]]] = [
     (r"%run pixel-play/Final_codes/ensemble\.py", kaggle_ensemble),
     (r"python Final_codes/run_all\.py --train normal_videos --test new_videos", own_videos),
     (r"pixelplay watch-file new_videos/door\.mp4 --scores outputs --output door_annotated\.mp4", watch_file),
+    (r"pixelplay report outputs --open", report_again),
     (r"pixelplay fit normal_videos --output door_detector", fit_camera),
     (r"pixelplay score door_detector new_videos --output outputs", score_videos),
     (r"pixelplay watch (0|rtsp://address/of/camera) --detector door_detector"

@@ -71,7 +71,7 @@ def way_of(run: RunFolder) -> Way | None:
                 for e in entries]
     return Way(str(actors["Id"][one]), frame, box, seen, features[0], fitted.banks[0][places[0]], pictures,
                distances[0], len(fitted.banks[0]), float(actors["appearance_z"][one]), fitted.rarities["appearance"],
-               model.config.common)
+               model.config.bulk_weight)
 
 
 def crop_way(way: Way) -> Figure:
