@@ -19,7 +19,7 @@
 # |---|---|
 # | **needs** | nothing: it runs on the embedded sample, a scene the project draws |
 # | **makes** | `quickstart/detector/`, and `quickstart/scored/` with `submission.csv` and `report/index.html` |
-# | **time** | CPU: 120 s for all cells as shown below (2 cores); no notebook here has been timed on a GPU |
+# | **time** | CPU: 118 s for all cells as shown below (2 cores); no notebook here has been timed on a GPU |
 # | **shown** | two of six models, profile `lite`: how it works, not how good it gets |
 
 # %%
