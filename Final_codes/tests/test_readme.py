@@ -164,6 +164,12 @@ def score_videos(world: World, command: str) -> None:
     assert set(made["Id"].str.rsplit("_", n=1).str[0]) == {"door", "door1"} and made["Predicted"].nunique() > 1
 
 
+def in_makefile(world: World, command: str) -> None:
+    """A target of the Makefile for people: running it here would run these tests again."""
+    target = command.removeprefix("make ")
+    assert re.search(rf"^{target}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+
+
 def report_again(world: World, command: str) -> None:
     """Without the browser that `--open` starts."""
     page = world.here / "outputs" / "report" / "index.html"
@@ -293,6 +299,7 @@ def shows_help(world: World, command: str) -> None:
 
 KNOWN: list[tuple[str, Callable[[World, str], None]]] = [
     (r"make (demo|test)", in_ci),
+    (r"make check", in_makefile),
     (r"python Final_codes/run_all\.py|python -m pytest", same_as_make),
     (r"!git clone --depth 1 (<[^>]+>|\S+) pixel-play", kaggle_clone),
     (r"!(pip install|cp) .+", in_kaggle_leg),
