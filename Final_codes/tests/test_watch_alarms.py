@@ -116,6 +116,13 @@ def test_only_a_message_that_is_wrong_itself_is_set_aside(tmp_path, status, kind
         assert (tmp_path / "refused" / "a.json").exists() == (kind is Refused)
 
 
+def test_an_end_waits_behind_its_begin(tmp_path):
+    box = Outbox(tmp_path, "hook", lambda *_: None)
+    for key in ("20260101-1-end", "20260101-1", "20260101-0-end", "20260101-0"):
+        box.put(key, event("a"))
+    assert [p.stem for p in box.waiting()] == ["20260101-0", "20260101-0-end", "20260101-1", "20260101-1-end"]
+
+
 def test_rate_limit_and_quiet_hours_hold_back_alarms_and_not_events(tmp_path):
     now = [datetime.datetime(2026, 1, 1, 21, 0)]
     with Receiver() as receiver, Journal(tmp_path) as journal:

@@ -70,8 +70,9 @@ class Outbox:
         self._wake.set()
 
     def waiting(self) -> list[Path]:
-        """Files of the messages that are not delivered, oldest first (a key begins with its time)."""
-        return sorted(p for p in self.folder.glob("*.json") if not p.name.startswith("."))
+        """Files of the messages that are not delivered, oldest first: a key begins with its time, and that of an end is
+        the key of its begin and more."""
+        return sorted((p for p in self.folder.glob("*.json") if not p.name.startswith(".")), key=lambda p: p.stem)
 
     def _run(self) -> None:
         pause, down = PAUSES[0], False
