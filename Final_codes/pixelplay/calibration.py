@@ -2,7 +2,7 @@
 
 Reads (N,) raw training scores; makes a `Calibration` that maps any raw score to robust standard deviations above
 normal. No statistic of the test set enters, so one frame's score does not depend on which others are scored.
-It lies below all rooms because the two-stream room joins its parts by it before the fusion room joins models.
+It lies below all subpackages because `two_stream` joins its parts by it before `fusion` joins models.
 """
 
 from __future__ import annotations

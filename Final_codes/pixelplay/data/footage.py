@@ -34,7 +34,7 @@ class Footage:
         fps: frames a second.
         fingerprint: hash of the input and of what was done to it; caches key on it.
         open_stream: the stream of full-size frames (see `Stream`).
-        speeds: (N_all, h / 4, w / 4) float16 speed maps (see the room `flow`), indexed like `pixels`; None where they
+        speeds: (N_all, h / 4, w / 4) float16 speed maps (see `flow`), indexed like `pixels`; None where they
             were not measured beforehand. They belong to these pixels (see `with_pixels`).
     """
 

@@ -2,7 +2,7 @@
 
 Reads mask folders, UCSD `.m` lists, Avenue's `N_label.mat`, ShanghaiTech's `.npy`, interval `.mat` files, a CSV
 `Id,label`, or a dataset's folder that holds one of them; makes `Labels`, and from them the label of each scored
-Id. Labels only evaluate: no other room opens them.
+Id. Labels only evaluate: no other subpackage opens them.
 """
 
 from __future__ import annotations

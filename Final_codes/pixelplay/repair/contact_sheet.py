@@ -1,6 +1,6 @@
 """Before and after: pairs of raw and repaired frames for figures.
 
-Reads a finished stage 1; returns arrays. The figure itself belongs to the visual room.
+Reads a finished stage 1; returns arrays. The figure itself belongs to `visual`.
 """
 
 from __future__ import annotations
