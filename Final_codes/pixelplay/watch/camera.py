@@ -59,7 +59,7 @@ def watch_camera(camera: Camera, detector: Detector, folder: Path, *, seconds: f
         PixelPlayError: a source that cannot be opened or gives no frame, outputs that cannot be written.
     """
     source = Source(camera.address, timeout=camera.timeout, give_up=camera.give_up)
-    scorer = LiveScorer(detector, camera.models or None)
+    scorer = LiveScorer(detector, camera.models or None, drawn=record is not None)
     check = SceneCheck(scene_templates(detector), scorer.full_size, scorer.fps, scorer.reach)
     with source:
         log.info("%s: %s, %.3g frames a second; models %s; a score comes up to %.1f s after its frame, where "

@@ -10,6 +10,7 @@ alone (recipe 'causal'). Where there is no time to look at everything, `slower` 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,8 +35,8 @@ from pixelplay.watch.windows import VIDEO, WindowedStream
 
 TICK = 4
 """Frames that the models look at together: as many as their networks take at once."""
-CONTEXT = 24
-"""Frames before a frame that its actors are followed over."""
+CONTEXT = 12
+"""Frames to either side of a frame that its actors are followed over."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,9 @@ class Scored:
     Attributes:
         number: frame number; frame: (H, W, 3) uint8 RGB at the training footage's size.
         score: final score in deviations above normal; models: the same by model.
-        reason: why, in words; boxes: actors; heat: (h, w) in [0, 1] or None.
+        reason: why, in words; heat: (h, w) in [0, 1] or None.
+        boxes: actors; to follow them takes time, so there are none in a frame far from an event but for one a second,
+            unless the scorer is told that every frame is drawn.
     """
 
     number: int
@@ -73,6 +76,7 @@ class LiveScorer:
         detector: learnt from this camera's normal footage.
         names: models to use; all of the detector's when None. Fewer are faster.
         threads: processors; those of this machine when None.
+        drawn: the boxes of every frame are wanted.
     Attributes:
         reach: frames to either side of a frame that its score can depend on, at most.
         pace: what is looked at now; paces: all there are, most first.
@@ -80,7 +84,8 @@ class LiveScorer:
         PixelPlayError: a model the detector does not have.
     """
 
-    def __init__(self, detector: Detector, names: Sequence[str] | None = None, *, threads: int | None = None):
+    def __init__(self, detector: Detector, names: Sequence[str] | None = None, *, threads: int | None = None,
+                 drawn: bool = False):
         files = detector.members(names)
         self.models = {n: detector.model(n) for n in files}
         norms = detector.norms
@@ -98,8 +103,9 @@ class LiveScorer:
         self._tick: list[LiveFrame] = []
         self._waiting: deque[_Waiting] = deque()
         self._by_number: dict[int, _Waiting] = {}
-        self._past: deque[LiveScore] = deque(maxlen=CONTEXT)
+        self._past: deque[_Waiting] = deque(maxlen=CONTEXT)
         self._boxes: Sequence[Box] = ()
+        self.drawn, self._drawn = drawn, -self.fps
         self._first: int | None = None
         self._last: int | None = None
 
@@ -186,36 +192,47 @@ class LiveScorer:
             del self._by_number[leaving[-1].frame.number]
         if not leaving:
             return []
-        words, boxes = self._people(leaving)
+        z = [{n: self._members[n].push(w.frame.number, found.value) for n, found in w.found.items()} for w in leaving]
+        scores = [w.pace.score(found, self.paces[0]) for w, found in zip(leaving, z)]
+        people = None
+        if self.drawn or max(scores) >= self.threshold.low or leaving[-1].frame.number - self._drawn >= self.fps:
+            people, self._drawn = self._people(leaving), leaving[-1].frame.number
+        self._past.extend(leaving)
         out = []
-        for waiting, why, actors in zip(leaving, words, boxes):
-            number = waiting.frame.number
-            # where nobody looked, those of the frame before are still there
-            self._boxes = self._boxes if waiting.frame.skipped else actors
-            z = {n: self._members[n].push(number, found.value) for n, found in waiting.found.items()}
+        for waiting, score, models in zip(leaving, scores, z):
+            number, words = waiting.frame.number, ""
+            if people is not None:
+                row = people.row_of.get(number)
+                words = people.words_near(row) if row is not None else ""
+                # where nobody looked, those of the frame before are still there
+                self._boxes = self._boxes if waiting.frame.skipped else people.boxes(row) if row is not None else ()
             maps = [f.map for n, f in waiting.found.items() if f.map is not None and self.models[n].kind == "error"]
-            out.append(Scored(number, waiting.frame.full, waiting.pace.score(z, self.paces[0]), z,
-                              why or reason_from_models({n: np.array([v]) for n, v in z.items()}, 0),
-                              self._boxes,
-                              blend_heat(maps) if maps else None))
+            out.append(Scored(number, waiting.frame.full, score, models,
+                              words or reason_from_models({n: np.array([v]) for n, v in models.items()}, 0),
+                              self._boxes if people is not None else (), blend_heat(maps) if maps else None))
         return out
 
-    def _people(self, leaving: Sequence[_Waiting]) -> tuple[list[str], list[Sequence[Box]]]:
-        """Words and boxes of the actors of frames, followed from those before to those after that are known already."""
-        known = [*leaving, *self._waiting]
-        seen = [*self._past, *(s for w in known for s in w.found.values() if s.actors is not None)]
-        self._past.extend(s for w in leaving for s in w.found.values() if s.actors is not None)
+    def _people(self, leaving: Sequence[_Waiting]) -> LivePeople | None:
+        """The actors of some frames, followed from those before to those after that are known already."""
+        around = [*self._past, *leaving, *itertools.islice(self._waiting, CONTEXT)]
+        return LivePeople.of([s for w in around for s in w.found.values() if s.actors is not None])
+
+
+class LivePeople(People):
+    """Actors of some frames of a stream; `row_of`: frame number -> row."""
+
+    @classmethod
+    def of(cls, seen: Sequence[LiveScore]) -> LivePeople | None:
+        """None where there is no frame with actors."""
         if not seen:
-            return [""] * len(leaving), [()] * len(leaving)
+            return None
         numbers = [s.number for s in seen]
         ids = [frame_id(VIDEO, n) for n in numbers]
-        people = People({**{k: np.concatenate([s.actors[k] for s in seen]) for k in seen[0].actors},
-                         "train_Id": np.zeros(0, np.str_), "train_boxes": np.zeros((0, 4))}, ids,
-                        np.array([VIDEO] * len(ids), dtype=object), np.array(numbers))
-        rows = {n: i for i, n in enumerate(numbers)}
-        own = [rows.get(w.frame.number) for w in leaving]
-        return ([people.words_near(r) if r is not None else "" for r in own],
-                [people.boxes(r) if r is not None else () for r in own])
+        people = cls({**{k: np.concatenate([s.actors[k] for s in seen]) for k in seen[0].actors},
+                      "train_Id": np.zeros(0, np.str_), "train_boxes": np.zeros((0, 4))}, ids,
+                     np.array([VIDEO] * len(ids), dtype=object), np.array(numbers))
+        people.row_of = {n: i for i, n in enumerate(numbers)}
+        return people
 
 
 def _alone() -> None:

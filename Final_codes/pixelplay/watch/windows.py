@@ -28,15 +28,15 @@ class WindowedStream(Stream):
         fps: frame numbers a second.
     """
 
-    def __init__(self, model: Model, fps: float, *, chunk: int = CHUNK):
-        self.model, self.fps, self.chunk = model, fps, chunk
+    def __init__(self, model: Model, fps: float):
+        self.model, self.fps = model, fps
         self._frames: list[LiveFrame] = []
         self._given = 0  # frames at the head that have left already and are kept as context
 
     def push(self, frame: LiveFrame) -> list[LiveScore]:
         self._frames.append(frame)
         ready = len(self._frames) - self.model.reach - self._given
-        return self._score(ready) if ready >= self.chunk else []
+        return self._score(ready) if ready >= CHUNK else []
 
     def finish(self) -> list[LiveScore]:
         left = len(self._frames) - self._given
