@@ -27,6 +27,8 @@ from pixelplay.errors import PixelPlayError
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's `mallopt` (malloc.h)."""
+_share = 0
+"""CPUs of a process that shares them with others (see `share_cpus`); 0 = all that are there."""
 
 KAGGLE_INPUT = Path(os.environ.get("PIXELPLAY_KAGGLE_INPUT", "/kaggle/input"))
 KAGGLE_WORKING = Path(os.environ.get("PIXELPLAY_KAGGLE_WORKING", "/kaggle/working"))
@@ -59,9 +61,17 @@ class Hardware:
 
 def cpu_count() -> int:
     """CPUs this process may use (affinity and container aware)."""
+    if _share:
+        return _share
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def share_cpus(count: int) -> None:
+    """Have `cpu_count` say `count` in this process: it is one of several that share the CPUs."""
+    global _share
+    _share = count
 
 
 def cpu_name() -> str:
