@@ -2,7 +2,7 @@
 
 Reads a dataset (or makes the embedded sample) or, to score alone, a finished detector and new footage; writes
 
-    01_frame_extraction/     manifest, repaired frames at working size, speed maps
+    01_frame_extraction/     manifest, and one file a video: what is wrong with its frames, how fast they move
     02_two_stream_memory/    caches (03_stae ... 06_joint: checkpoints, curves)
     detector/                the bundle: all that is needed to score new footage (see `pixelplay.detector`)
     scores/                  <model>.csv, .train.csv, .json; parts/, maps/ and actors/ beside them
@@ -31,7 +31,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pixelplay import distributed, workers
+from pixelplay import distributed, engine, workers
 from pixelplay.arrays import write_array
 from pixelplay.config import PROFILES, config_hash, override
 from pixelplay.data.footage import Footage
@@ -85,6 +85,7 @@ class Options:
         settings: 'model.setting' -> value, checked against the model's Config.
         force: go on in spite of what the preflight finds.
         hours: budget of the whole run; training steps are scaled to fit it. None = no limit.
+        engine, address, workers: where work on single videos is done, see `pixelplay.engine.Engine`.
     """
 
     verb: str = "run"
@@ -102,6 +103,9 @@ class Options:
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
     force: bool = False
     hours: float | None = None
+    engine: str = "loky"
+    address: str | None = None
+    workers: int | None = None
 
     def plain(self) -> dict[str, Any]:
         """The options as JSON knows them."""
@@ -161,6 +165,7 @@ class Run:
         self.failed: dict[str, str] = {}
         self.steps: dict[str, int] = {}
         self.deadline = None if options.hours is None else time.monotonic() + 3600 * options.hours - LAST_MINUTE
+        engine.use(engine.Engine(options.engine, options.address, options.workers))
         limit_threads(hardware().threads)
         set_seed(options.seed)
 
