@@ -148,7 +148,7 @@ def test_a_model_of_one_scene_keeps_what_it_always_kept(tmp_path):
     assert set(model.statistics.tensors()) == {"baseline", "speed", "background", "noise", "location", "level"}
     clips = Clips(train, model.offsets, model.about["size"], 1, baseline=int(model.statistics.baseline),
                   unit=float(model.statistics.speed))
-    once = scorer.score_footage(model._errors, model.exponents, clips, model.target_frames, model.statistics.location,
+    once = scorer.score_footage(model._errors, clips, model.target_frames, model.statistics.location,
                                 CONFIG.patch, levels=model.statistics.level, weights=model.frame_weights)
     assert np.array_equal(model.score(train, tmp_path).values, once.values)
 

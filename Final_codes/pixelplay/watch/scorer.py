@@ -25,7 +25,6 @@ from pixelplay.data.ids import frame_id
 from pixelplay.detector import Detector
 from pixelplay.flow.speed import cell_size, measure
 from pixelplay.fusion.events import reason_from_models
-from pixelplay.fusion.levels import WINDOW
 from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import SIGMA, fuse
 from pixelplay.fusion.smoothing import TRUNCATE
@@ -44,7 +43,7 @@ class Scored:
 
     Attributes:
         number: frame number; frame: (H, W, 3) uint8 RGB at the training footage's size.
-        score: final score in deviations above normal; models: the same by model.
+        score: final score, a rarity; models: the same by model.
         reason: why, in words; boxes: actors; heat: (h, w) in [0, 1] or None.
     """
 
@@ -172,9 +171,8 @@ class LiveScorer:
         z = fuse({n: dataclasses.replace(f, ids=frames.ids, values=values[n]) for n, f in self.files.items()}, frames,
                  self.weights, causal=True).processed
         sigma = max(float(f.about.get("sigma", SIGMA)) for f in self.files.values())
-        # the next frame is smoothed with these, and each of them was levelled by those before it
-        smoothed_with = int(np.argmax(numbers > numbers[-1] - TRUNCATE * sigma - 1))
-        kept = slice(max(0, smoothed_with - WINDOW + 1), None)
+        # the next frame is smoothed with these
+        kept = slice(int(np.argmax(numbers > numbers[-1] - TRUNCATE * sigma - 1)), None)
         new = len(self._past_numbers)
         self._past, self._past_numbers = {n: v[kept] for n, v in values.items()}, numbers[kept]
         return {n: v[new:] for n, v in z.items()}
