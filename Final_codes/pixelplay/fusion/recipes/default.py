@@ -22,7 +22,7 @@ from pixelplay.fusion.recipe import Frames, Fused, Recipe
 from pixelplay.fusion.scores import ScoreFile
 from pixelplay.fusion.smoothing import smooth
 
-SIGMA = 8.0
+SIGMA = 5.0
 """For a file without a sidecar: the sigma of frame-level errors."""
 THRESHOLD = 3.0
 """Rarity that becomes 0.5."""
