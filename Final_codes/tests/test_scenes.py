@@ -159,10 +159,10 @@ def test_a_scene_has_the_mean_score_of_its_own_windows_and_the_places_of_all(two
     def errors(clip):
         return (clip.frames.mean(dim=(1, 2, 3, 4)).view(-1, 1, 1, 1, 1) + 1).expand(-1, 1, 1, *SIZE)
 
-    location, level = scorer.usual_errors(errors, (1.0,), clips, 16)
-    own = [scorer.usual_scores(errors, (1.0,), clips, 16, location, np.arange(k, k + 120)) for k in (0, 120)]
+    location, level = scorer.usual_errors(errors, clips, 16)
+    own = [scorer.usual_scores(errors, clips, 16, location, np.arange(k, k + 120)) for k in (0, 120)]
     assert torch.stack(own).mean(0).tolist() == pytest.approx(level.tolist(), rel=1e-2)
-    assert scorer.usual_scores(errors, (1.0,), clips, 16, location, np.arange(1)).shape == (1,)
+    assert scorer.usual_scores(errors, clips, 16, location, np.arange(1)).shape == (1,)
 
 
 @pytest.mark.parametrize("count", [1, 4, 5])

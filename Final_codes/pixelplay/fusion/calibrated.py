@@ -7,6 +7,8 @@ cannot drown the others.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.stats import rankdata
 
@@ -26,7 +28,12 @@ def calibrated(file: ScoreFile) -> tuple[np.ndarray, str]:
     if file.train_values is None:
         share = (rankdata(file.values) - 0.5) / len(file.values)
         return -np.log10(1 - share), "ranks of the test frames (no training scores)"
-    log = kind in ("error", "distance")
+    return unit(file)(file.values), f"rarity among {len(file.train_values)} training frames"
+
+
+def unit(file: ScoreFile) -> Callable[[np.ndarray], np.ndarray]:
+    """(...) raw scores -> (...) rarities among the file's training scores."""
+    log = file.about.get("kind") in ("error", "distance")
     least = 1e-3 * float(np.median(np.abs(file.train_values))) or 1e-12
-    known, values = (transform(scores, log, least) for scores in (file.train_values, file.values))
-    return Rarity.fit(known)(values), f"rarity among {len(known)} training frames"
+    known = Rarity.fit(transform(file.train_values, log, least))
+    return lambda scores: known(transform(scores, log, least))
