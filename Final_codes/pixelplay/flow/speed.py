@@ -250,7 +250,8 @@ def measure_speeds(folder: Path, footage: Footage, baselines: Baselines, workers
     if not missing and not damaged([about]) and about.exists() and read_json(about)["key"] == key:
         return
     remove(about)
-    map_videos(_measure_video, missing, what=f"{footage.name} speed", frames=sum(len(job.video) for job in missing))
+    map_videos(_measure_video, missing, what=f"{footage.name} speed", frames=sum(len(job.video) for job in missing),
+               here=not isinstance(footage.pixels, ClipArray))
     write_json(about, {"key": key, "footage": footage.fingerprint, "size": cell_size(*footage.size), "videos": [
         (job.path.stem, digest_in(job.path), len(job.video)) for job in jobs]}, seal=True)
 
