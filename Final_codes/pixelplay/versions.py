@@ -34,7 +34,7 @@ MEMORY = _in("two_stream", "coreset greedy memory scoring")
 AUTOENCODER = (*_in("autoencoders", "augment base blocks parts scorer statistics trainer windows"), *SCENES)
 
 ARTEFACTS = {
-    "sample": Artefact(3, ("data/corruption.py", *_in("sample", "actors dataset scene script"))),
+    "sample": Artefact(4, ("data/corruption.py", *_in("sample", "actors dataset scene script view"))),
     "noise": Artefact(1, ("repair/noise.py",)),
     "norms": Artefact(1, (*_in("repair", "background geometry noise norms orientation timeline"), *SCENES)),
     "repair": Artefact(10, _in("repair", "denoise geometry neighbours noise orientation plan reliability repairer "

@@ -451,7 +451,7 @@ def test_the_example_of_a_new_model_appears_everywhere(new_model, tmp_path, caps
 
     detector = Detector.find(run.output)
     first = test.of_videos(test.video_names()[:1])
-    live = LiveScorer(detector, [name], chunk=8)
+    live = LiveScorer(detector, [name])
     found = [s for number, (_, frame) in zip(first.frames, first.full_frames()) for s in live.push(int(number), frame)]
     found += live.finish()
     assert [s.number for s in found] == first.frames.tolist()

@@ -257,6 +257,23 @@ def test_an_anomaly_is_found_where_an_event_touches_it():
     assert anomalies_of(Track("v", np.arange(3), np.zeros(3), labels=np.zeros(3, bool)), [], 1) == []
 
 
+def test_kinds_beside_the_labels_name_anomalies(tmp_path):
+    folder, footage = make_run(tmp_path, frames=80)
+    run = RunFolder(folder, footage=footage)
+    beside = run.label_path.parent / "event_kinds.csv"
+    assert run.kinds == [] and {a.kind for a in judge(run).anomalies} == {""}
+    (anomaly,) = judge(run).anomalies
+    beside.write_text(f"kind,video,first,last\nwrong_way,{anomaly.video},{anomaly.first_frame},{anomaly.last_frame}\n"
+                      f"cart,other,{anomaly.first_frame},{anomaly.last_frame}\n")
+    run = RunFolder(folder, footage=footage)
+    (anomaly,) = judge(run).anomalies
+    assert anomaly.kind == "wrong way" and anomaly.words == "the labelled anomaly (wrong way)"
+    assert any("wrong way" in c.detail for c in make_cards(run, judge(run), None, 0))
+    beside.write_text("video,first,last\n")
+    with pytest.raises(PixelPlayError, match=r"event_kinds\.csv has no column kind"):
+        _ = RunFolder(folder, footage=footage).kinds
+
+
 def judged(finished, events):
     run = RunFolder(finished[0], footage=finished[1])
     run.events = events

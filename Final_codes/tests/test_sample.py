@@ -11,12 +11,13 @@ from pixelplay.data.baseline import frame_difference_scores, patch_means
 from pixelplay.data.extraction import extract, open_raw_footage
 from pixelplay.data.layouts import find_dataset
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import sha256_of
+from pixelplay.files import read_json, sha256_of
 from pixelplay.sample import script
 from pixelplay.sample.actors import Outfit, Pose, draw, person
-from pixelplay.sample.dataset import Stage, make_sample
-from pixelplay.sample.scene import Camera
-from pixelplay.sample.script import ANOMALIES, anomaly, walkers
+from pixelplay.sample.dataset import SIZES, Stage, Take, make_sample
+from pixelplay.sample.scene import Light
+from pixelplay.sample.script import ANOMALIES, Actor, anomaly, begins, walk, walkers
+from pixelplay.sample.view import Camera, look
 
 pytestmark = pytest.mark.slow
 
@@ -33,9 +34,49 @@ def contents(folder):
 def test_same_seed_same_bytes_other_seed_other_bytes(sample, tmp_path):
     same = contents(make_sample(tmp_path / "again", seed=3, size="tiny"))
     assert same == contents(sample)
-    first, other = (Stage(Camera(90, 160), seed) for seed in (3, 4))
-    assert (next(first.film(first.video("train", 0, 2, None)))[0]
-            != next(other.film(other.video("train", 0, 2, None)))[0]).mean() > 0.5
+    first, other = (Stage(90, 160, seed) for seed in (3, 4))
+    assert (next(first.film(first.video("train", 0, 2)))[0]
+            != next(other.film(other.video("train", 0, 2)))[0]).mean() > 0.5
+
+
+@pytest.mark.parametrize("height", [240, 360])
+def test_a_lamp_is_as_bright_whoever_passes_behind_it(height):
+    stage = Stage(height, height * 16 // 9, 0)
+    still = Light(level=1.0, swing=0.0, period=200.0, phase=0.0, warmth=1.0, wind=1.0)
+    rng = np.random.default_rng(0)
+    # behind the lamp, across its whole box and on to the other side, in front of the tree that sways behind both
+    poses = walk(np.array([[8.0, 15.0], [1.0, 15.0]]), np.full(40, 4.0), rng)
+    passing = Actor(poses, Outfit.draw(rng), np.zeros(40, bool))
+    # the lamp's glass, in metres
+    (x0, y0), (x1, y1) = stage.camera.project(np.array([[3.52, 4.7, 11.4], [3.88, 4.45, 11.4]])).round().astype(int)
+    glass = np.array([picture[y0:y1, x0:x1].mean() for picture, _ in stage.film(Take([passing], still, 40, rng))])
+    assert len(glass) == 40 and y1 - y0 >= 5
+    assert glass.min() > 150, "the crown behind it is darker"
+    assert np.ptp(glass) < 3
+
+
+def test_seeds_and_cameras_differ_in_perspective_light_and_background():
+    views = [look(number, 90, 160) for number in range(6)]
+    assert views[0] == (Camera(90, 160), type(views[0][1])())
+    assert len({c.above for c, _ in views}) == len({c.focal for c, _ in views}) == len({s.sun for _, s in views}) == 6
+    assert {s.mirrored for _, s in views} == {True, False}
+    for camera, _ in views:
+        feet = camera.project(np.array([[0.0, 0.0, script.NEAR[0]], [0.0, 0.0, script.FAR[1]]]))
+        assert 0 < feet[1, 1] < feet[0, 1] <= camera.height, "the lanes are in the picture"
+    # the seed's second camera is the next seed's first, with other people before it
+    one, two = Stage(90, 160, 3), Stage(90, 160, 3, camera=1)
+    assert two.camera == look(4, 90, 160)[0] != one.camera
+
+
+def test_two_cameras_take_turns_and_are_told_apart(tmp_path):
+    folder = make_sample(tmp_path / "two", seed=1, size="tiny", cameras=2)
+    assert read_json(folder / "sample.json")["cameras"] == 2
+    middles = [np.median([cv2.imread(str(p)) for p in sorted((folder / f"training_videos/{v}").iterdir())[::6]], 0)
+               for v in ("01", "02", "03")]
+    alike = np.corrcoef([m.ravel() for m in middles])
+    assert alike[0, 2] > 0.9 > 0.75 > alike[0, 1]
+    with pytest.raises(PixelPlayError, match="0 cameras"):
+        make_sample(tmp_path / "none", size="tiny", cameras=0)
 
 
 def test_it_is_a_dataset_of_the_competitions_layout(sample):
@@ -64,6 +105,17 @@ def test_labels_are_what_the_masks_show_and_one_video_is_normal(sample):
     assert by_video["3"] == 0
     assert by_video["1"] > 0
     assert by_video["2"] > 0
+
+
+def test_kinds_name_every_labelled_frame_by_its_own_number(sample):
+    labels = pd.read_csv(sample / "frame_labels.csv", dtype={"Id": str})
+    kinds = pd.read_csv(sample / "event_kinds.csv", dtype={"video": str})
+    assert kinds[["video", "kind"]].values.tolist() == [["1", "runner"], ["2", "cyclist"]]
+    for video, own in labels.groupby(labels["Id"].str.split("_").str[0]):
+        odd = [int(i.split("_")[1]) for i, label in zip(own["Id"], own["label"]) if label]
+        spans = kinds[kinds["video"] == video]
+        assert all(((spans["first"] <= n) & (n <= spans["last"])).any() for n in odd)
+        assert bool(odd) == bool(len(spans))
 
 
 def test_corruption_is_written_as_it_was_done(sample):
@@ -106,19 +158,32 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path):
 
 @pytest.mark.parametrize("kind", ANOMALIES)
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_every_anomaly_happens_in_view_and_not_all_the_time(kind, seed):
-    frames, camera = 104, Camera()
-    actor = anomaly(kind, np.random.default_rng(seed), frames)
-    seen = 0
-    for t in np.flatnonzero(actor.anomalous):
-        parts = actor.parts(t)
-        seen += parts is not None and draw(camera, parts) is not None
-    assert 0.2 * frames <= seen <= 0.65 * frames
-    assert not actor.anomalous.all()
+def test_every_anomaly_happens_in_view_between_normal_frames(kind, seed):
+    frames, camera = 250, look(seed, 360, 640)[0]
+    actor = anomaly(kind, np.random.default_rng(seed), camera, frames, 60)
+    shown = [parts is not None and draw(camera, parts) is not None
+             for parts in (actor.parts(int(t)) for t in np.flatnonzero(actor.anomalous))]
+    assert 40 <= sum(shown) <= 150
+    odd = np.flatnonzero(actor.anomalous)
+    assert odd[0] >= 58 and odd[-1] < 235
+
+
+@pytest.mark.parametrize("programme", [p for size in SIZES.values() for p in size.programme])
+def test_a_videos_anomalies_have_normal_frames_before_between_and_after(programme):
+    for seed in range(3):
+        rng, camera = np.random.default_rng(seed), Camera()
+        odd = np.zeros(250, dtype=int)
+        for kind, begin in zip(programme, begins(rng, programme, 250)):
+            odd += anomaly(kind, rng, camera, 250, begin).anomalous
+        assert odd.max(initial=0) <= 1
+        edges = np.flatnonzero(np.diff(np.r_[0, odd, 0]))
+        assert len(edges) == 2 * len(programme)
+        quiet = np.diff(np.r_[0, edges, 250])[::2]
+        assert quiet.min() >= 20
 
 
 def test_normal_people_only_walk():
-    actors = walkers(np.random.default_rng(0), 100, density=6.0)
+    actors = walkers(np.random.default_rng(0), Camera(), 100, density=6.0)
     assert len(actors) > 5
     speeds = []
     for actor in actors:
@@ -135,10 +200,10 @@ def test_normal_people_only_walk():
 
 def test_the_near_lane_has_one_direction_and_the_wrong_way_is_the_other():
     rng = np.random.default_rng(0)
-    wrong = anomaly("wrong_way", rng, 100)
-    steps = [b.x - a.x for a, b in zip(wrong.poses, wrong.poses[1:]) if a is not None and b is not None]
-    assert max(steps) < 0
-    for actor in walkers(rng, 100, density=40.0):
+    wrong = anomaly("wrong_way", rng, Camera(), 200, 20)
+    steps = [b.x - a.x for a, b, odd in zip(wrong.poses, wrong.poses[1:], wrong.anomalous) if odd]
+    assert len(steps) > 40 and max(steps) < 0
+    for actor in walkers(rng, Camera(), 100, density=40.0):
         for a, b in zip(actor.poses, actor.poses[1:]):
             across = a is not None and b is not None and abs(b.x - a.x) > 3 * abs(b.z - a.z)
             if across and script.NEAR[0] <= a.z <= script.NEAR[1] - 0.2:

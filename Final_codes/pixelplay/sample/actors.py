@@ -12,7 +12,7 @@ import itertools
 import cv2
 import numpy as np
 
-from pixelplay.sample.scene import SUN, Camera
+from pixelplay.sample.view import Camera
 
 CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 10, endpoint=False)),
                    np.sin(np.linspace(0, 2 * np.pi, 10, endpoint=False))], 1)
@@ -361,10 +361,10 @@ def draw(camera: Camera, parts: Parts) -> Sprite | None:
     return Sprite.of(small, left, top, float(parts.points[:, 2].mean()))
 
 
-def draw_shadow(camera: Camera, parts: Parts, shade: np.ndarray) -> None:
-    """Mark in the (H, W) uint8 shade map where the pieces keep the sun off the ground."""
+def draw_shadow(camera: Camera, sun: tuple[float, float], parts: Parts, shade: np.ndarray) -> None:
+    """Mark in the (H, W) uint8 shade map where the pieces keep the sun (see `Site.sun`) off the ground."""
     x, y, z = parts.points.T
-    cast = np.stack([x + SUN[0] * y, np.zeros(len(x)), z + SUN[1] * y], 1)
+    cast = np.stack([x + sun[0] * y, np.zeros(len(x)), z + sun[1] * y], 1)
     if cast[:, 2].min() < NEAREST:
         return
     centres, sizes = camera.project(cast), parts.radii * camera.scale(cast[:, 2])

@@ -9,13 +9,15 @@ from pixelplay.sample.dataset import make_sample
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare --output, --seed and --size."""
+    """Declare --output, --seed, --size and --cameras."""
     parser.add_argument("--output", type=Path, default=Path("outputs/sample"), metavar="DIR")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="also chooses the view: 0 is the standard one")
     parser.add_argument("--size", choices=("tiny", "small", "large"), default="small")
+    parser.add_argument("--cameras", type=int, default=1, metavar="N",
+                        help="how many cameras film it; the videos take turns (default: 1)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the sample and print where it is."""
-    print(make_sample(args.output, seed=args.seed, size=args.size))
+    print(make_sample(args.output, seed=args.seed, size=args.size, cameras=args.cameras))
     return 0

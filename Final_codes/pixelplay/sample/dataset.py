@@ -6,9 +6,10 @@ Writes, in the competition's layout and with its corruption of the test frames:
     testing_videos/01/frame_00037.jpg         own numbers: late starts, missing frames; flipped and noisy frames
     testing_label_mask/01/frame_00037.png     255 where the anomaly is, in upright orientation whatever the frame's
     frame_labels.csv                          Id,label
+    event_kinds.csv                           video,kind,first,last: what each anomaly is, and its frame numbers
     sample_submission.csv                     Id,Predicted (0.0)
     corruption.csv                            what was done to each test frame (see pixelplay.data.corruption)
-    sample.json                               seed, size, the anomaly of each test video
+    sample.json                               seed, size, cameras, the anomalies of each test video
 
 `sample.json` is written last: a folder that has it is complete and is not made again.
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -30,8 +31,9 @@ from pixelplay.data.ids import frame_id
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, write_json
 from pixelplay.sample.actors import Sprite, draw, draw_shadow
-from pixelplay.sample.scene import Camera, Light, make_props, paint_background
-from pixelplay.sample.script import ANOMALIES, FPS, Actor, anomaly, walkers
+from pixelplay.sample.scene import Light, make_props, paint_background
+from pixelplay.sample.script import ANOMALIES, FPS, Actor, anomaly, begins, walkers
+from pixelplay.sample.view import Camera, look
 from pixelplay.versions import ARTEFACTS
 
 log = logging.getLogger(__name__)
@@ -42,60 +44,79 @@ MIN_VISIBLE = 12
 """Mask pixels (of a 640 x 360 frame) from which a frame counts as anomalous."""
 
 
+ALONE = tuple((kind,) for kind in ANOMALIES)
+
+
 @dataclasses.dataclass(frozen=True)
 class SampleSize:
-    """How much is made: videos and frames a video of either split, and the picture's height and width."""
+    """How much is made.
+
+    Attributes:
+        train_videos, train_frames: training videos, and the frames of each.
+        programme: of each test video the anomalies that happen in it, one after the other; the last is all normal.
+        test_frames: frames of each test video.
+        height, width: picture size in pixels.
+    """
 
     train_videos: int
     train_frames: int
-    test_videos: int
+    programme: tuple[tuple[str, ...], ...]
     test_frames: int
     height: int = 360
     width: int = 640
 
 
-SIZES = {"tiny": SampleSize(3, 24, 3, 32, 180, 320), "small": SampleSize(8, 110, 8, 104),
-         "large": SampleSize(16, 250, 21, 250)}
+SIZES = {
+    "tiny": SampleSize(3, 24, (("runner",), ("cyclist",), ()), 32, 180, 320),
+    "small": SampleSize(8, 110, (("cyclist", "fall"), ("runner", "wrong_way"), ("cart",), ("throw", "loiterer"), ()),
+                        250),
+    "large": SampleSize(16, 250, (*ALONE, (), *ALONE, (), *ALONE, ()), 250),
+}
 
 
-def make_sample(folder: Path | str, *, seed: int = 0, size: str = "small") -> Path:
-    """Make the sample; the same seed and size give the same files (for the same library versions).
+def make_sample(folder: Path | str, *, seed: int = 0, size: str = "small", cameras: int = 1) -> Path:
+    """Make the sample; the same arguments give the same files (for the same library versions).
 
     Args:
         folder: new or empty, or one with a sample: the same one is kept, another one or a half-made one replaced.
+        seed: also chooses the camera: 0 is the standard view, any other draws its own (`view.look`).
         size: 'tiny' (tests), 'small' (demo, well under a minute on one core) or 'large'.
+        cameras: how many cameras film it, with the numbers `seed`, `seed + 1`, ...; the videos take turns.
     Returns:
         The folder, ready for `find_dataset`.
     Raises:
-        PixelPlayError: unknown size, or the folder holds something else.
+        PixelPlayError: unknown size, no camera, or the folder holds something else.
     """
     folder = Path(folder)
     if size not in SIZES:
         raise PixelPlayError(f"there is no sample size '{size}'", expected="one of " + ", ".join(SIZES))
-    about = {"seed": seed, "size": size, "version": VERSION}
+    if cameras < 1:
+        raise PixelPlayError(f"a sample of {cameras} cameras cannot be made", expected="1 or more")
+    about = {"seed": seed, "size": size, "cameras": cameras, "version": VERSION}
     if (folder / "sample.json").exists() and about.items() <= read_json(folder / "sample.json").items():
         return folder
     _clear(folder)
     shape = SIZES[size]
     write_json(folder / ".sample-unfinished.json", about)
-    stage = Stage(Camera(shape.height, shape.width), seed)
-    with tqdm(total=shape.train_videos * shape.train_frames + shape.test_videos * shape.test_frames,
+    stages = [Stage(shape.height, shape.width, seed, camera) for camera in range(cameras)]
+    with tqdm(total=shape.train_videos * shape.train_frames + len(shape.programme) * shape.test_frames,
               desc="sample", unit="frame") as bar:
         for i in range(shape.train_videos):
-            video = stage.video("train", i, shape.train_frames, None)
-            for number, (picture, _) in enumerate(stage.film(video)):
+            stage = stages[i % cameras]
+            for number, (picture, _) in enumerate(stage.film(stage.video("train", i, shape.train_frames))):
                 _save(folder / "training_videos" / f"{i + 1:02d}" / f"frame_{number:05d}.jpg", encode(picture))
                 bar.update()
-        kinds = _write_test(folder, stage, shape, bar)
-    write_json(folder / "sample.json", about | {"fps": FPS, "anomalies": kinds})
+        _write_test(folder, stages, seed, shape, bar)
+    programme = {str(i + 1): list(kinds) for i, kinds in enumerate(shape.programme)}
+    write_json(folder / "sample.json", about | {"fps": FPS, "anomalies": programme})
     (folder / ".sample-unfinished.json").unlink()
     return folder
 
 
 def _clear(folder: Path) -> None:
     """Remove an older or half-made sample; anything else in the folder is an error."""
-    ours = {"training_videos", "testing_videos", "testing_label_mask", "frame_labels.csv", "sample_submission.csv",
-            "corruption.csv", "sample.json", ".sample-unfinished.json"}
+    ours = {"training_videos", "testing_videos", "testing_label_mask", "frame_labels.csv", "event_kinds.csv",
+            "sample_submission.csv", "corruption.csv", "sample.json", ".sample-unfinished.json"}
     if not folder.exists() or not any(folder.iterdir()):
         return
     strangers = sorted({p.name for p in folder.iterdir()} - ours)
@@ -107,18 +128,16 @@ def _clear(folder: Path) -> None:
         path.rmdir() if path.is_dir() else path.unlink()
 
 
-def _write_test(folder: Path, stage: Stage, shape: SampleSize, bar: tqdm) -> dict[str, str]:
-    """All test videos with masks, labels and corruption; returns video -> kind of its anomaly."""
-    rng = np.random.default_rng([stage.seed, 2])
-    # the last video is all normal; where there are fewer videos than kinds, the first kinds are shown
-    kinds = [ANOMALIES[i % len(ANOMALIES)] if i < shape.test_videos - 1 or shape.test_videos == 1 else ""
-             for i in range(shape.test_videos)]
-    starts = [int(rng.integers(20, 400)) if rng.random() < 0.4 else 0 for _ in kinds]
-    keys = [(str(i + 1), starts[i] + t) for i in range(len(kinds)) for t in range(shape.test_frames)]
+def _write_test(folder: Path, stages: Sequence[Stage], seed: int, shape: SampleSize, bar: tqdm) -> None:
+    """All test videos with masks, labels, kinds and corruption."""
+    rng = np.random.default_rng([seed, 2])
+    starts = [int(rng.integers(20, 400)) if rng.random() < 0.4 else 0 for _ in shape.programme]
+    keys = [(str(i + 1), start + t) for i, start in enumerate(starts) for t in range(shape.test_frames)]
     plan = plan_corruption([frame_id(*key) for key in keys], recipe_named("competition"), rng)
-    rows, labels = iter(plan.to_dict("records")), []
-    for i, kind in enumerate(kinds):
-        video = stage.video("test", i, shape.test_frames, kind or None)
+    rows, labels, kinds = iter(plan.to_dict("records")), [], []
+    for i, programme in enumerate(shape.programme):
+        stage = stages[i % len(stages)]
+        video = stage.video("test", i, shape.test_frames, programme)
         for t, (picture, mask) in enumerate(stage.film(video)):
             bar.update()
             row, name = next(rows), f"{i + 1:02d}/frame_{starts[i] + t:05d}"
@@ -127,14 +146,16 @@ def _write_test(folder: Path, stage: Stage, shape: SampleSize, bar: tqdm) -> dic
             label = int((mask > 0).sum() >= MIN_VISIBLE * mask.size / (360 * 640))
             # a hand that is just coming into view is no event yet: masks and labels must say the same
             mask *= np.uint8(label)
-            _save(folder / "testing_videos" / f"{name}.jpg", encode(apply_plan(picture, row, stage.seed)))
+            _save(folder / "testing_videos" / f"{name}.jpg", encode(apply_plan(picture, row, seed)))
             _save(folder / "testing_label_mask" / f"{name}.png", cv2.imencode(".png", mask)[1].tobytes())
             labels.append((row["Id"], label))
+            kinds += [(str(i + 1), a.kind, starts[i] + t) for a in video.actors if label and a.anomalous[t]]
     table = pd.DataFrame(labels, columns=["Id", "label"])
+    spans = pd.DataFrame(kinds, columns=["video", "kind", "frame"]).groupby(["video", "kind"], sort=False)["frame"]
     _table(folder / "frame_labels.csv", table)
+    _table(folder / "event_kinds.csv", spans.agg(first="min", last="max").reset_index())
     _table(folder / "sample_submission.csv", table[["Id"]].assign(Predicted=0.0))
     _table(folder / "corruption.csv", plan)
-    return {str(i + 1): kind for i, kind in enumerate(kinds)}
 
 
 def _save(path: Path, data: bytes) -> None:
@@ -159,27 +180,32 @@ class Take:
 
 
 class Stage:
-    """The scene of one seed: background, props and a bank of sensor noise shared by all its videos."""
+    """The scene of one seed and camera: background, props and a bank of sensor noise shared by its videos.
 
-    def __init__(self, camera: Camera, seed: int):
-        self.camera, self.seed = camera, seed
-        rng = np.random.default_rng([seed, 0])
-        self.background = paint_background(camera, rng)
-        self.props = make_props(camera, rng)
-        self.noise = _noise_bank(camera, rng)
-        y, x = np.mgrid[-1:1:camera.height * 1j, -1:1:camera.width * 1j]
+    Args:
+        height, width: picture size in pixels.
+        seed: of everything that is drawn.
+        camera: which of the seed's cameras; it has the view of number `seed + camera`.
+    """
+
+    def __init__(self, height: int, width: int, seed: int, camera: int = 0):
+        self.seed = seed
+        self.camera, self.site = look(seed + camera, height, width)
+        rng = np.random.default_rng([seed, 0, camera])
+        self.background = paint_background(self.camera, self.site, rng)
+        props = make_props(self.camera, self.site, rng)
+        self.rigid = [Sprite.of(p.rgba, p.left, p.top, p.z) for p in props if p.sway == 0]
+        self.swaying = [p for p in props if p.sway > 0]
+        self.noise = _noise_bank(self.camera, rng)
+        y, x = np.mgrid[-1:1:height * 1j, -1:1:width * 1j]
         self.vignette = cv2.merge([np.rint(255 * (1 - 0.13 * (x ** 2 + y ** 2))).clip(0, 255).astype(np.uint8)] * 3)
-        # rigid props are painted in once and again only where an actor passes behind them
-        self.rigid = [Sprite.of(p.rgba, p.left, p.top, p.z) for p in self.props if p.sway == 0]
-        for sprite in self.rigid:
-            _composite(self.background, None, sprite, False)
 
-    def video(self, split: str, index: int, frames: int, kind: str | None) -> Take:
-        """Cast one video: passers-by, and one anomaly where `kind` names it."""
+    def video(self, split: str, index: int, frames: int, programme: Sequence[str] = ()) -> Take:
+        """Cast one video: passers-by, and the anomalies of its programme one after the other."""
         rng = np.random.default_rng([self.seed, 1 if split == "train" else 3, index])
-        actors = walkers(rng, frames, density=float(rng.uniform(3.5, 6.5)))
-        if kind is not None:
-            actors.append(anomaly(kind, rng, frames))
+        actors = walkers(rng, self.camera, frames, density=float(rng.uniform(3.5, 6.5)))
+        actors += [anomaly(kind, rng, self.camera, frames, begin)
+                   for kind, begin in zip(programme, begins(rng, programme, frames))]
         return Take(actors, Light.draw(rng), frames, rng)
 
     def film(self, take: Take) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -191,15 +217,17 @@ class Stage:
         casts = [(actor, parts) for actor in take.actors if (parts := actor.parts(t)) is not None]
         shade = np.zeros((self.camera.height, self.camera.width), np.uint8)
         for _, parts in casts:
-            draw_shadow(self.camera, parts, shade)
+            draw_shadow(self.camera, self.site.sun, parts, shade)
         picture, mask = _darken(self.background, shade, take.light.shadow(t)), np.zeros_like(shade)
         drawn = [(draw(self.camera, parts), bool(actor.anomalous[t])) for actor, parts in casts]
         layers = [(sprite, anomalous) for sprite, anomalous in drawn if sprite is not None]
-        layers += [(r, False) for r in self.rigid if any(s.z > r.z and _overlap(s, r) for s, _ in layers)]
-        layers += [(Sprite.of(p.at(t / FPS, take.light.wind), p.left, p.top, p.z), False)
-                   for p in self.props if p.sway > 0]
+        # every prop is laid down in every frame, each at its depth: what hides what cannot depend on who passes
+        layers += [(sprite, False) for sprite in self.rigid]
+        layers += [(Sprite.of(p.at(t / FPS, take.light.wind), p.left, p.top, p.z), False) for p in self.swaying]
         for sprite, anomalous in sorted(layers, key=lambda item: -item[0].z):
             _composite(picture, mask, sprite, anomalous)
+        if self.site.mirrored:
+            picture, mask = np.ascontiguousarray(picture[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
         gains = take.light.gains(t) / 255
         picture = cv2.multiply(picture, self.vignette, scale=float(gains.mean()))
         picture = cv2.multiply(picture, (*(gains / gains.mean()).tolist(), 0.0))
@@ -231,12 +259,7 @@ def _darken(background: np.ndarray, shade: np.ndarray, strength: float) -> np.nd
     return cv2.multiply(background, light, scale=1 / 255)
 
 
-def _overlap(a: Sprite, b: Sprite) -> bool:
-    return (a.left < b.left + b.colour.shape[1] and b.left < a.left + a.colour.shape[1]
-            and a.top < b.top + b.colour.shape[0] and b.top < a.top + a.colour.shape[0])
-
-
-def _composite(picture: np.ndarray, mask: np.ndarray | None, sprite: Sprite, anomalous: bool) -> None:
+def _composite(picture: np.ndarray, mask: np.ndarray, sprite: Sprite, anomalous: bool) -> None:
     """Lay a sprite over the picture in place; keep the mask of what is visible of the anomaly."""
     height, width = picture.shape[:2]
     h, w = sprite.colour.shape[:2]
@@ -246,5 +269,4 @@ def _composite(picture: np.ndarray, mask: np.ndarray | None, sprite: Sprite, ano
     cut = np.s_[y0 - sprite.top:y1 - sprite.top, x0 - sprite.left:x1 - sprite.left]
     through, view = sprite.through[cut], picture[y0:y1, x0:x1]
     view[:] = cv2.add(cv2.multiply(view, through, scale=1 / 255), sprite.colour[cut])
-    if mask is not None:
-        mask[y0:y1, x0:x1][through[..., 0] < 128] = 255 if anomalous else 0
+    mask[y0:y1, x0:x1][through[..., 0] < 128] = 255 if anomalous else 0

@@ -1,7 +1,7 @@
-"""The embedded sample's stage: camera, plaza, building, trees, light.
+"""The embedded sample's scene: plaza, building, trees, light.
 
-Reads a random generator; makes a static background (H, W, 3), props that can hide actors, swaying foliage and a
-light curve. World coordinates are metres: X to the right, Y up, Z away from the camera; the ground is Y = 0.
+Reads a camera, a site and a random generator; makes a static background (H, W, 3), props that can hide actors,
+swaying foliage and a light curve. World coordinates are those of `view.py`.
 """
 
 from __future__ import annotations
@@ -11,43 +11,10 @@ import dataclasses
 import cv2
 import numpy as np
 
-SUN = (0.80, 0.28)
-"""Where a shadow falls: metres to the right and away from the camera for every metre of height."""
+from pixelplay.sample.view import Camera, Site, Tree
+
 FACADE, LAWN_FRONT, LAWN_BACK, PATH_HALF = 30.0, 15.8, 25.2, 3.2
 """Depths of the building and of the lawns' edges, and half the width of the path between them, in metres."""
-BUILDING_RIGHT = 10.5
-
-
-@dataclasses.dataclass(frozen=True)
-class Camera:
-    """A fixed camera 4.2 m above the ground, looking level through a shifted lens (verticals stay vertical).
-
-    Attributes:
-        height, width: picture size in pixels.
-    """
-
-    height: int = 360
-    width: int = 640
-    above: float = 4.2
-
-    @property
-    def focal(self) -> float:
-        """Focal length in pixels."""
-        return 520.0 * self.width / 640.0
-
-    @property
-    def horizon(self) -> float:
-        """Row of the horizon in pixels."""
-        return 70.0 * self.height / 360.0
-
-    def project(self, points: np.ndarray) -> np.ndarray:
-        """(n, 3) world points in metres -> (n, 2) pixel positions (x, y)."""
-        scale = self.focal / points[:, 2]
-        return np.stack([self.width / 2 + points[:, 0] * scale, self.horizon + (self.above - points[:, 1]) * scale], 1)
-
-    def scale(self, depth: np.ndarray | float) -> np.ndarray | float:
-        """Pixels per metre at a depth."""
-        return self.focal / depth
 
 
 class Noise:
@@ -68,9 +35,9 @@ class Noise:
         return total / np.float32(np.sqrt(len(sizes)))
 
 
-def paint_background(camera: Camera, rng: np.random.Generator) -> np.ndarray:
+def paint_background(camera: Camera, site: Site, rng: np.random.Generator) -> np.ndarray:
     """The empty scene, (H, W, 3) uint8 RGB: painted at twice the size, then averaged down."""
-    big = Camera(camera.height * 2, camera.width * 2, camera.above)
+    big = dataclasses.replace(camera, height=camera.height * 2, width=camera.width * 2)
     noise = Noise(rng)
     y, x = np.mgrid[0:big.height, 0:big.width].astype(np.float32) + 0.5
     foot = int(big.horizon + big.above * big.focal / FACADE)
@@ -79,12 +46,12 @@ def paint_background(camera: Camera, rng: np.random.Generator) -> np.ndarray:
     upper[:] = _sky(big, noise, x[:foot], y[:foot])
     wall_x = (x[:foot] - big.width / 2) * FACADE / big.focal
     wall_y = big.above - (y[:foot] - big.horizon) * FACADE / big.focal
-    _paint_garden(upper, noise, wall_x, wall_y)
-    _paint_building(upper, noise, wall_x, wall_y)
+    _paint_garden(upper, site, noise, wall_x, wall_y)
+    _paint_building(upper, site, noise, wall_x, wall_y)
     depth = big.focal * big.above / (y[foot:] - big.horizon)
     ground_x = (x[foot:] - big.width / 2) * depth / big.focal
-    picture[foot:] = _ground(noise, ground_x, depth, depth / big.focal, rng)
-    _paint_tree_shadows(picture[foot:], noise, ground_x, depth)
+    picture[foot:] = _ground(site, noise, ground_x, depth, depth / big.focal, rng)
+    _paint_tree_shadows(picture[foot:], site, noise, ground_x, depth)
     return cv2.resize(np.clip(picture, 0, 255).astype(np.uint8), (camera.width, camera.height),
                       interpolation=cv2.INTER_AREA)
 
@@ -95,22 +62,22 @@ def _sky(camera: Camera, noise: Noise, x: np.ndarray, y: np.ndarray) -> np.ndarr
     return np.array([176, 193, 212], np.float32) * (1 - 0.12 * (1 - fade)) + cloud
 
 
-def _paint_garden(picture: np.ndarray, noise: Noise, x: np.ndarray, y: np.ndarray) -> None:
+def _paint_garden(picture: np.ndarray, site: Site, noise: Noise, x: np.ndarray, y: np.ndarray) -> None:
     """Far trees and a wall beside the building."""
     crown = 3.4 + 0.9 * noise(x, np.zeros_like(x), 5, 2, 0.9)
-    trees = (x > BUILDING_RIGHT) & (y < crown)
+    trees = (x > site.corner) & (y < crown)
     leaf = noise(x, y, 1.2, 0.5, 0.25)[..., None] * 15
     picture[trees] = (np.array([82, 97, 66], np.float32) + leaf + 6 * y[..., None])[trees]
-    wall = (x > BUILDING_RIGHT) & (y < 1.15)
+    wall = (x > site.corner) & (y < 1.15)
     stone = noise(x, y, 1.5, 0.3)[..., None] * 6 - 18 * (y[..., None] > 1.03) * -1
     picture[wall] = (np.array([150, 138, 122], np.float32) + stone)[wall]
 
 
-def _paint_building(picture: np.ndarray, noise: Noise, x: np.ndarray, y: np.ndarray) -> None:
+def _paint_building(picture: np.ndarray, site: Site, noise: Noise, x: np.ndarray, y: np.ndarray) -> None:
     """A two-storey facade with windows, panel joints and the entrance walkers come out of."""
-    inside = x < BUILDING_RIGHT
+    inside = x < site.corner
     colour = np.empty((*x.shape, 3), np.float32)
-    colour[:] = (186, 172, 152)
+    colour[:] = site.wall
     row = np.floor(y / 0.25)
     brick = ((x + 0.25 * (row % 2)) % 0.5 < 0.035) | (y % 0.25 < 0.035)
     colour += (noise(x, y, 6, 2, 0.4) * 5)[..., None] - 9 * brick[..., None]
@@ -133,16 +100,17 @@ def _paint_building(picture: np.ndarray, noise: Noise, x: np.ndarray, y: np.ndar
     colour[door] = (np.array([46, 44, 44], np.float32) + 14 * np.maximum(0, 1.2 - y)[..., None])[door]
     colour[(abs(x) < 2.5) & (y > 3.35) & (y < 3.6)] = (122, 116, 110)
     picture[inside] = colour[inside]
-    corner = (x >= BUILDING_RIGHT - 0.3) & inside
+    corner = (x >= site.corner - 0.3) & inside
     picture[corner] *= 0.86
 
 
-def _ground(noise: Noise, x: np.ndarray, z: np.ndarray, pixel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _ground(site: Site, noise: Noise, x: np.ndarray, z: np.ndarray, pixel: np.ndarray, rng: np.random.Generator
+            ) -> np.ndarray:
     """Slabs, lawns and kerbs over world coordinates; `pixel` is a pixel's width in metres."""
     edge = 0.10 * noise(x, z, 1.5)
     lawn = (z > LAWN_FRONT) & (z < LAWN_BACK) & (np.abs(x) > PATH_HALF)
     kerb = (z > LAWN_FRONT - 0.18) & (z < LAWN_BACK + 0.25) & (np.abs(x) > PATH_HALF - 0.18) & ~lawn
-    size = 0.9
+    size = site.slab
     i, j = np.floor(x / size).astype(int), np.floor(z / size).astype(int)
     tone = rng.normal(0, 5.5, 4096).astype(np.float32)[(i * 73 + j * 151) % 4096]
     across, along = np.abs((x / size) % 1 - 0.5), np.abs((z / size) % 1 - 0.5)
@@ -150,14 +118,14 @@ def _ground(noise: Noise, x: np.ndarray, z: np.ndarray, pixel: np.ndarray, rng: 
     joint = np.maximum((across > 0.5 - np.maximum(0.015, pixel / size / 2)) * np.minimum(1, 0.03 / pixel * size),
                        (along > 0.5 - np.maximum(0.015, pixel * 2 / size)) * np.minimum(1, 0.012 / pixel * size))
     colour = np.empty((*x.shape, 3), np.float32)
-    colour[:] = (158, 152, 143)
+    colour[:] = site.paving
     grain = noise(x, z, 0.06, 0.13) * 3.5 * np.minimum(1, 0.02 / pixel)
     colour += (tone * np.minimum(1, 0.05 / pixel) + noise(x, z, 5, 2.2, 0.8) * 6 + grain - 30 * joint)[..., None]
     for mx, mz in ((1.4, 8.9), (-5.6, 12.4)):
         radius = np.hypot(x - mx, z - mz)
         colour[radius < 0.36] = (96, 93, 88)
         colour[(radius < 0.30) & (((x * 14).astype(int) + (z * 14).astype(int)) % 2 == 0)] = (112, 108, 102)
-    grass = np.array([104, 118, 72], np.float32) + (
+    grass = np.array(site.grass, np.float32) + (
         noise(x, z, 3, 1) * 5 + noise(x * 2.5, z, 0.22, 0.1) * 8 * np.minimum(1, 0.05 / pixel)
         + 4 * np.sign(np.sin(x * 2.2)))[..., None] * np.array([1.0, 1.0, 0.7], np.float32)
     worn = np.exp(-np.maximum(np.minimum(z - LAWN_FRONT, np.abs(x) - PATH_HALF) + edge, 0) / 0.25)[..., None]
@@ -167,28 +135,14 @@ def _ground(noise: Noise, x: np.ndarray, z: np.ndarray, pixel: np.ndarray, rng: 
     return colour
 
 
-def _paint_tree_shadows(ground: np.ndarray, noise: Noise, x: np.ndarray, z: np.ndarray) -> None:
+def _paint_tree_shadows(ground: np.ndarray, site: Site, noise: Noise, x: np.ndarray, z: np.ndarray) -> None:
     """Dappled shade where the trees' crowns lie between the sun and the ground."""
     leaves = noise(x, z, 1.1, 0.5) * 0.35
-    for tree in TREES:
+    for tree in site.trees:
         high = (tree.low + tree.high) / 2
-        u = (x - tree.x - SUN[0] * high) / (tree.spread * 1.1)
-        v = (z - tree.z - SUN[1] * high) / (tree.spread * 0.9)
+        u = (x - tree.x - site.sun[0] * high) / (tree.spread * 1.1)
+        v = (z - tree.z - site.sun[1] * high) / (tree.spread * 0.9)
         ground *= 1 - 0.34 * np.clip((1.05 - np.hypot(u, v) + leaves) * 2.2, 0, 1)[..., None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Tree:
-    """A tree: foot (x, z), crown from `low` to `high`, half width `spread`, all in metres."""
-
-    x: float
-    z: float
-    low: float
-    high: float
-    spread: float
-
-
-TREES = (Tree(-8.6, 14.6, 3.0, 7.6, 2.9), Tree(7.6, 20.5, 2.3, 6.4, 2.2), Tree(-9.6, 22.5, 2.4, 6.8, 2.3))
 
 
 @dataclasses.dataclass
@@ -225,13 +179,14 @@ class Prop:
         return cv2.remap(self.rgba, field, None, cv2.INTER_LINEAR)
 
 
-def make_props(camera: Camera, rng: np.random.Generator) -> list[Prop]:
+def make_props(camera: Camera, site: Site, rng: np.random.Generator) -> list[Prop]:
     """Trees, a lamp post with a banner, a bench and a bin, far ones first."""
     props = []
-    for tree in TREES:
+    for tree in site.trees:
         props += [_trunk(camera, tree), _crown(camera, tree, rng)]
-    props += [_lamp(camera, 3.7, 11.4), _banner(camera, 3.7, 11.38), _bench(camera, -4.9, 15.3),
-              _bin(camera, 5.3, 15.2)]
+    x, z = site.lamp
+    props += [_lamp(camera, x, z), _banner(camera, x, z - 0.02, site.banner), _bench(camera, *site.bench),
+              _bin(camera, *site.bin)]
     return sorted(props, key=lambda p: -p.z)
 
 
@@ -296,12 +251,12 @@ def _lamp(camera: Camera, x: float, z: float) -> Prop:
     return _finish(camera, canvas, left, top, z)
 
 
-def _banner(camera: Camera, x: float, z: float) -> Prop:
+def _banner(camera: Camera, x: float, z: float, colour: tuple[float, float, float]) -> Prop:
     canvas, left, top, place = _canvas(camera, z, x, x + 0.9, 2.2, 3.9)
-    for colour, corners in (((126, 52, 54), ((0.07, 3.8), (0.75, 3.76), (0.73, 2.32), (0.07, 2.36))),
-                            ((206, 196, 170), ((0.2, 3.5), (0.6, 3.48), (0.6, 3.2), (0.2, 3.22))),
-                            ((206, 196, 170), ((0.2, 3.0), (0.6, 2.98), (0.6, 2.9), (0.2, 2.92)))):
-        cv2.fillPoly(canvas, [place(*((x + dx, y) for dx, y in corners))], (*colour, 255))
+    for tint, corners in ((colour, ((0.07, 3.8), (0.75, 3.76), (0.73, 2.32), (0.07, 2.36))),
+                          ((206, 196, 170), ((0.2, 3.5), (0.6, 3.48), (0.6, 3.2), (0.2, 3.22))),
+                          ((206, 196, 170), ((0.2, 3.0), (0.6, 2.98), (0.6, 2.9), (0.2, 2.92)))):
+        cv2.fillPoly(canvas, [place(*((x + dx, y) for dx, y in corners))], (*tint, 255))
     return _finish(camera, canvas, left, top, z, sway=2.0)
 
 

@@ -1,18 +1,20 @@
 """The embedded sample's script: who walks where, and what goes wrong in which test video.
 
-Reads a random generator and a video's length; makes `Actor`s. What is normal here: people walk at 0.85 to 1.8 m/s;
-on the near lane to the right, on the middle lane to the left, on the path between the entrance and the plaza both
-ways (keeping right), along the facade both ways. Nobody stops, runs, rides or drives.
+Reads a random generator, a camera and a video's length; makes `Actor`s. What is normal here: people walk at 0.85 to
+1.8 m/s; on the near lane to the right, on the middle lane to the left, on the path between the entrance and the plaza
+both ways (keeping right), along the facade both ways. Nobody stops, runs, rides or drives.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from pixelplay.sample import actors as draw
 from pixelplay.sample.actors import Outfit, Parts, Pose
+from pixelplay.sample.view import Camera
 
 FPS = 25.0
 ANOMALIES = ("runner", "cyclist", "cart", "throw", "fall", "wrong_way", "loiterer")
@@ -41,9 +43,9 @@ class Actor:
     flight: dict[int, tuple[np.ndarray, float]] = dataclasses.field(default_factory=dict)
 
     def parts(self, frame: int) -> Parts | None:
-        """What there is to draw at a frame; None where absent or far outside the picture."""
+        """What there is to draw at a frame; None where absent."""
         pose = self.poses[frame]
-        if pose is None or abs(pose.x) > half_view(pose.z) + 2.5:
+        if pose is None:
             return None
         if self.kind == "cyclist":
             return draw.bicycle(pose, self.outfit, self.colour)
@@ -53,11 +55,6 @@ class Actor:
         if frame in self.flight:
             parts += draw.bag(*self.flight[frame], self.colour)
         return parts
-
-
-def half_view(z: float) -> float:
-    """Half the width the camera sees at a depth, in metres, plus a margin to appear from."""
-    return 0.615 * z + 0.6
 
 
 def walk(line: np.ndarray, speed: np.ndarray, rng: np.random.Generator, *, start: float = 0.0,
@@ -92,36 +89,36 @@ def walk(line: np.ndarray, speed: np.ndarray, rng: np.random.Generator, *, start
     return poses
 
 
-def lane_line(rng: np.random.Generator, lane: tuple[float, float], to_right: bool) -> np.ndarray:
+def lane_line(rng: np.random.Generator, camera: Camera, lane: tuple[float, float], to_right: bool) -> np.ndarray:
     """A way across the picture, slightly slanted."""
     a, b = rng.uniform(*lane, 2)
     b = a + 0.4 * (b - a)
-    reach = half_view(max(a, b))
+    reach = camera.half_view(max(a, b))
     return np.array([[-reach, a], [reach, b]] if to_right else [[reach, a], [-reach, b]])
 
 
-def route(rng: np.random.Generator) -> np.ndarray:
+def route(rng: np.random.Generator, camera: Camera) -> np.ndarray:
     """A normal way through the scene."""
     kind = rng.choice(5, p=[0.26, 0.28, 0.18, 0.16, 0.12])
     if kind == 0:
-        return lane_line(rng, NEAR, True)
+        return lane_line(rng, camera, NEAR, True)
     if kind == 1:
-        return lane_line(rng, MIDDLE, False)
+        return lane_line(rng, camera, MIDDLE, False)
     if kind == 2:  # out of the entrance, down the path on its left side as seen from the camera
         x, end = rng.uniform(-1.2, -0.3), rng.uniform(-4.5, -1.5)
         return np.array([[x, 29.3], [rng.uniform(-2.2, -0.8), 17.0], [end, 9.5], [end - 0.5, 5.2]])
     if kind == 3:  # towards the entrance on the other side
         x, begin = rng.uniform(0.4, 1.3), rng.uniform(1.5, 3.0)
         return np.array([[begin + 0.4, 5.2], [begin, 9.5], [rng.uniform(0.9, 2.3), 17.0], [x, 29.3]])
-    return lane_line(rng, FAR, bool(rng.random() < 0.5))
+    return lane_line(rng, camera, FAR, bool(rng.random() < 0.5))
 
 
-def walkers(rng: np.random.Generator, frames: int, density: float) -> list[Actor]:
+def walkers(rng: np.random.Generator, camera: Camera, frames: int, density: float) -> list[Actor]:
     """Passers-by of one video: about `density` of them in the picture at a time, some in pairs."""
     actors: list[Actor] = []
     # as many as keep the picture busy: a crossing takes about twelve seconds
     for _ in range(max(2, round(density * (1 + frames / (12 * FPS))))):
-        line, pace = route(rng), float(np.clip(rng.normal(1.3, 0.22), 0.85, 1.8))
+        line, pace = route(rng, camera), float(np.clip(rng.normal(1.3, 0.22), 0.85, 1.8))
         length = float(np.hypot(*np.diff(line, axis=0).T).sum())
         start = rng.uniform(-pace * frames / FPS * 0.7, length * 0.85)
         sideways = np.array([0.1, 0.62] if abs(line[0, 0] - line[-1, 0]) > 6 else [0.62, 0.1])
@@ -133,15 +130,32 @@ def walkers(rng: np.random.Generator, frames: int, density: float) -> list[Actor
     return actors
 
 
-def anomaly(kind: str, rng: np.random.Generator, frames: int) -> Actor:
-    """One actor that misbehaves for a part of the video.
+DURATION = {"runner": 60, "cyclist": 85, "cart": 108, "throw": 64, "fall": 66, "wrong_way": 80, "loiterer": 72}
+"""Frames an anomaly takes, about, before and after which its actor is absent or does what all do."""
+
+
+def begins(rng: np.random.Generator, kinds: Sequence[str], frames: int) -> list[int]:
+    """The frame each of a video's anomalies begins at: one after the other, with normal frames around each."""
+    gap = (frames - sum(DURATION[k] for k in kinds)) / (len(kinds) + 1)
+    if gap < 0.1 * frames:  # short videos: the anomalies are cut off by the next one or by the end
+        return [int(frames * (i + 0.35) / len(kinds)) for i in range(len(kinds))]
+    out, start = [], 0.0
+    for kind in kinds:
+        out.append(int(start + gap * rng.uniform(0.9, 1.1)))
+        start += gap + DURATION[kind]
+    return out
+
+
+def anomaly(kind: str, rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> Actor:
+    """One actor that misbehaves from a frame on.
 
     Args:
         kind: one of `ANOMALIES`.
-        frames: T; the event takes about a third of 100 frames and is shifted or cut to fit shorter videos.
+        frames: T of the video; what does not fit is cut off.
+        begin: frame at which it begins.
     """
     return {"runner": _runner, "cyclist": _cyclist, "cart": _cart, "throw": _throw, "fall": _fall,
-            "wrong_way": _wrong_way, "loiterer": _loiterer}[kind](rng, frames)
+            "wrong_way": _wrong_way, "loiterer": _loiterer}[kind](rng, camera, frames, begin)
 
 
 def _ramp(frames: int, start: float, length: float = 6.0) -> np.ndarray:
@@ -162,96 +176,86 @@ def _outfit(rng: np.random.Generator, **changes) -> Outfit:
     return dataclasses.replace(Outfit.draw(rng), skirt=False, **changes)
 
 
-def _runner(rng: np.random.Generator, frames: int) -> Actor:
-    """A walker on the middle lane who starts to run."""
-    begin = frames * rng.uniform(0.35, 0.5)
-    run = _ramp(frames, begin) - _ramp(frames, begin + 0.32 * frames)
-    speed = 1.4 + 2.6 * run
-    line = lane_line(rng, MIDDLE, False)
-    poses = walk(line, speed, rng, start=rng.uniform(1.5, 3.0), run=run)
+def _runner(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> Actor:
+    """A walker on the middle lane who runs a stretch."""
+    run = _ramp(frames, begin) - _ramp(frames, begin + DURATION["runner"] - 6)
+    line = lane_line(rng, camera, MIDDLE, False)
+    poses = walk(line, 1.4 + 2.6 * run, rng, start=rng.uniform(2.0, 4.0) - 1.4 * begin / FPS, run=run)
     return Actor(poses, _outfit(rng), _present(poses) & (run > 0.3), "runner")
 
 
-def _enter_or_leave(rng: np.random.Generator, line: np.ndarray, speed: float, frames: int) -> float:
-    """Where on its line something fast starts to be in the picture for about a third of the video: it comes in late
-    and is still there when the video ends, or is there when it begins and leaves early."""
-    if rng.random() < 0.5:
-        return -speed * frames * 0.67 / FPS
-    return float(np.hypot(*(line[1] - line[0]))) - speed * frames * 0.35 / FPS
-
-
-def _cyclist(rng: np.random.Generator, frames: int) -> Actor:
+def _cyclist(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> Actor:
     """Somebody who rides across the plaza."""
-    line, speed = lane_line(rng, (11.5, 14.5), bool(rng.random() < 0.5)), rng.uniform(5.2, 6.0)
-    poses = walk(line, np.full(frames, speed), rng, start=_enter_or_leave(rng, line, speed, frames), cycle=5.2)
+    line, speed = lane_line(rng, camera, (11.5, 14.5), bool(rng.random() < 0.5)), rng.uniform(5.2, 6.0)
+    poses = walk(line, np.full(frames, speed), rng, start=-speed * begin / FPS, cycle=5.2)
     return Actor(poses, _outfit(rng, bag=""), _present(poses), "cyclist",
                  tuple(rng.choice([(150, 40, 40), (40, 70, 130), (60, 60, 62)]).tolist()))
 
 
-def _cart(rng: np.random.Generator, frames: int) -> Actor:
+def _cart(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> Actor:
     """A small cart that drives along the middle lane."""
-    line = lane_line(rng, (12.8, 14.6), bool(rng.random() < 0.5))
-    speed = rng.uniform(3.6, 4.4)
-    start = _enter_or_leave(rng, line, speed, frames)
-    poses = walk(line, np.full(frames, speed), rng, start=start, cycle=1.63)
+    line, speed = lane_line(rng, camera, (12.8, 14.6), bool(rng.random() < 0.5)), rng.uniform(3.6, 4.4)
+    poses = walk(line, np.full(frames, speed), rng, start=-speed * begin / FPS, cycle=1.63)
     return Actor(poses, _outfit(rng, bag=""), _present(poses), "cart",
                  tuple(rng.choice([(196, 196, 190), (150, 160, 120), (120, 140, 170)]).tolist()))
 
 
-def _throw(rng: np.random.Generator, frames: int) -> Actor:
-    """A walker who stops, throws a bag into the air, catches it and walks on."""
-    begin = frames * rng.uniform(0.3, 0.45)
-    pause = _ramp(frames, begin, 5) - _ramp(frames, begin + 0.31 * frames, 5)
-    line = lane_line(rng, (10.8, 13.5), False)
-    poses = walk(line, 1.25 * (1 - pause), rng, start=half_view(12) * rng.uniform(0.7, 1.1))
+def _throw(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> Actor:
+    """A walker who stops, throws a bag into the air and catches it three times, and walks on."""
+    end = begin + DURATION["throw"]
+    pause = _ramp(frames, begin, 5) - _ramp(frames, end - 5, 5)
+    line = lane_line(rng, camera, (10.8, 13.5), False)
+    poses = walk(line, 1.25 * (1 - pause), rng, start=camera.half_view(12) * rng.uniform(0.7, 1.1) - 1.25 * begin / FPS)
     outfit = _outfit(rng, bag="")
-    lift = np.clip(_ramp(frames, begin + 2, 4) - _ramp(frames, begin + 0.29 * frames, 5), 0, 1)
-    actor = Actor(poses, outfit, _between(frames, begin, begin + 0.32 * frames) & _present(poses), "throw",
+    lift = np.clip(_ramp(frames, begin + 2, 4) - _ramp(frames, end - 5, 5), 0, 1)
+    actor = Actor(poses, outfit, _between(frames, begin, end) & _present(poses), "throw",
                   tuple(rng.choice([(170, 60, 50), (60, 70, 120), (200, 180, 90)]).tolist()))
-    release, air = begin + 6, 0.115 * frames
+    release, air = begin + 6, 17
     for t, pose in enumerate(poses):
         if pose is None:
             continue
         pose.raised = 0.92 * lift[t]
         pose.stride *= 1 - pause[t]
         hand = draw.hand_of(pose, outfit) - (0.0, 0.16, 0.0)
-        # two throws, each a parabola of `air` frames that begins and ends in the raised hand
-        share = ((t - release) % air) / air if release <= t < release + 2 * air else 0.0
-        seconds = air / FPS
-        up = 0.5 * 9.81 * seconds ** 2 * share * (1 - share) * 1.6
-        drift = 0.5 * np.sin(np.pi * share)
+        # each throw is a parabola of `air` frames that begins and ends in the raised hand
+        share = ((t - release) % air) / air if release <= t < release + 3 * air else 0.0
+        up = 0.5 * 9.81 * (air / FPS) ** 2 * share * (1 - share)
+        drift = 0.4 * np.sin(np.pi * share)
         actor.flight[t] = (hand + np.array([drift * pose.heading[0], up, drift * pose.heading[1]]), 0.3 + 7.0 * share)
     return actor
 
 
-def _fall(rng: np.random.Generator, frames: int) -> Actor:
-    """A walker who stumbles, falls and stays on the ground."""
-    begin = frames * rng.uniform(0.62, 0.72)
-    down = _ramp(frames, begin, 9) ** 1.6
-    line = lane_line(rng, (9.6, 13.0), True)
-    poses = walk(line, 1.35 * (1 - _ramp(frames, begin, 8)) + 1e-3, rng, start=half_view(11) * rng.uniform(0.5, 0.9))
+def _fall(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> Actor:
+    """A walker who stumbles, falls, lies for a second and a half, gets up and walks on."""
+    end = begin + DURATION["fall"]
+    down = _ramp(frames, begin, 9) ** 1.6 - _ramp(frames, end - 20, 20) ** 0.8
+    still = _ramp(frames, begin, 8) - _ramp(frames, end - 4, 10)
+    line = lane_line(rng, camera, (9.6, 13.0), True)
+    poses = walk(line, 1.35 * (1 - still) + 1e-3, rng,
+                 start=camera.half_view(11) * rng.uniform(0.6, 0.95) - 1.35 * begin / FPS)
     for t, pose in enumerate(poses):
         if pose is not None:
             pose.fall, pose.stride = float(down[t]), pose.stride * (1 - 0.6 * down[t])
             pose.raised = 0.6 * float(down[t])
-    return Actor(poses, _outfit(rng), _present(poses) & (np.arange(frames) >= begin + 1), "fall")
+    return Actor(poses, _outfit(rng), _between(frames, begin + 1, end) & _present(poses), "fall")
 
 
-def _wrong_way(rng: np.random.Generator, frames: int) -> Actor:
-    """Somebody who walks the near lane against its direction."""
-    pace = rng.uniform(1.2, 1.6)
-    line = lane_line(rng, NEAR, False)
-    poses = walk(line, np.full(frames, pace), rng, start=-pace * frames * rng.uniform(0.58, 0.66) / FPS)
-    return Actor(poses, _outfit(rng), _present(poses), "wrong_way")
+def _wrong_way(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> Actor:
+    """Somebody who comes along the near lane against its direction, then turns up the path as many do."""
+    pace, z = rng.uniform(1.4, 1.7), rng.uniform(*NEAR)
+    line = np.array([[camera.half_view(z), z], [1.9, z - 0.3], [1.5, 17.0], [0.8, 29.3]])
+    poses = walk(line, np.full(frames, pace), rng, start=-pace * begin / FPS)
+    against = np.array([p is not None and p.heading[0] < -0.5 for p in poses])
+    return Actor(poses, _outfit(rng), against, "wrong_way")
 
 
-def _loiterer(rng: np.random.Generator, frames: int) -> Actor:
+def _loiterer(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> Actor:
     """A walker who stops in the middle of the plaza, looks around, and walks on."""
-    begin = frames * rng.uniform(0.22, 0.34)
-    stay = _ramp(frames, begin, 7) - _ramp(frames, begin + 0.36 * frames, 7)
-    line = lane_line(rng, (10.6, 13.5), False)
-    poses = walk(line, 1.2 * (1 - stay) + 1e-3, rng, start=half_view(12) * rng.uniform(0.5, 0.9))
-    turning = np.sin(np.arange(frames) / 9.0) * stay
+    stay = _ramp(frames, begin, 7) - _ramp(frames, begin + DURATION["loiterer"] - 7, 7)
+    line = lane_line(rng, camera, (10.6, 13.5), False)
+    poses = walk(line, 1.2 * (1 - stay) + 1e-3, rng,
+                 start=camera.half_view(12) * rng.uniform(0.6, 1.0) - 1.2 * begin / FPS)
+    turning = np.sin((np.arange(frames) - begin) / 9.0) * stay
     for t, pose in enumerate(poses):
         if pose is not None:
             d, a = pose.heading, 1.3 * turning[t]

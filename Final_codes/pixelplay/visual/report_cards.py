@@ -85,12 +85,12 @@ def _judged(event: Event, verdict: Verdict, fps: float) -> tuple[str, str]:
     if anomaly is None:
         return "false alarm", "No frame of it is labelled as an anomaly."
     late = (max(event.first_frame, anomaly.first_frame) - anomaly.first_frame) / fps
-    begun = f"{late:.1f} s after the labelled anomaly begins" if late > 0 else "in time for the labelled anomaly"
+    begun = f"{late:.1f} s after {anomaly.words} begins" if late > 0 else f"in time for {anomaly.words}"
     return "found", f"Raised {begun}; {anomaly.covered:.0%} of its labelled frames lie in an event."
 
 
 def _missed(anomaly: Anomaly, run: RunFolder) -> str:
-    return (f"The score rises to {anomaly.peak_score:.1f}; an event begins at {run.threshold.high:.1f}"
+    return (f"The score of {anomaly.words} rises to {anomaly.peak_score:.1f}; an event begins at {run.threshold.high:.1f}"
             + (" and has to last longer." if anomaly.peak_score >= run.threshold.high else "."))
 
 

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,15 @@ from pixelplay.visual.timeline import Track
 
 NO_TRAINING = Threshold(3.0, 2.0, "begins three deviations above the middle of the test scores and ends below two "
                                   "(no training scores are known)")
+
+
+class Kind(NamedTuple):
+    """What one labelled anomaly is: its video, its first and last frame number, and a word for it."""
+
+    video: str
+    first: int
+    last: int
+    kind: str
 
 
 class RunFolder:
@@ -220,6 +229,18 @@ class RunFolder:
             return None
         ids = self.test["Id"].tolist()
         return read_labels(self.label_path).align(ids, ids).values.astype(bool)
+
+    @functools.cached_property
+    def kinds(self) -> list[Kind]:
+        """What the labelled anomalies are, from `event_kinds.csv` beside the ground truth; none where there is none."""
+        path = self.label_path.parent / "event_kinds.csv" if self.label_path is not None else None
+        if path is None or not path.exists():
+            return []
+        table = pd.read_csv(path, dtype={"video": str, "kind": str})
+        if lacking := [c for c in Kind._fields if c not in table]:
+            raise PixelPlayError(f"{path} has no column {', '.join(lacking)}",
+                                 expected="the columns " + ", ".join(Kind._fields))
+        return [Kind(*row) for row in table[list(Kind._fields)].itertuples(index=False)]
 
     @functools.cached_property
     def people(self) -> People | None:

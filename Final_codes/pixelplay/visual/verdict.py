@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pixelplay.fusion.events import Event, find_events
-from pixelplay.visual.run_folder import RunFolder
+from pixelplay.visual.run_folder import Kind, RunFolder
 from pixelplay.visual.timeline import Track
 
 
@@ -25,6 +25,7 @@ class Anomaly:
         found_by: events, highest first.
         covered: share of its frames that lie in an event.
         peak_frame, peak_score: its highest frame.
+        kind: what happens, where the ground truth names it; '' elsewhere.
     """
 
     video: str
@@ -34,6 +35,12 @@ class Anomaly:
     covered: float
     peak_frame: int
     peak_score: float
+    kind: str = ""
+
+    @property
+    def words(self) -> str:
+        """'the labelled anomaly (cyclist)'."""
+        return "the labelled anomaly" + (f" ({self.kind})" if self.kind else "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +83,7 @@ def judge(run: RunFolder) -> Verdict:
             return Verdict(count(len(run.events), "false alarm"), sentence, (), tuple(run.events))
         return Verdict(f"{alarms} in {duration(len(run.test) / run.fps)} of footage",
                        f"Scored: {count(len(run.videos()), 'video')}. {false_alarm_rate(run)}")
-    anomalies = tuple(a for t in run.tracks for a in anomalies_of(t, run.events, round(run.fps / 2)))
+    anomalies = tuple(a for t in run.tracks for a in anomalies_of(t, run.events, round(run.fps / 2), run.kinds))
     touching = {e for a in anomalies for e in a.found_by}
     wrong = tuple(e for e in run.events if e not in touching)
     found = sum(bool(a.found_by) for a in anomalies)
@@ -84,7 +91,7 @@ def judge(run: RunFolder) -> Verdict:
     return Verdict(headline, sentence, anomalies, wrong)
 
 
-def anomalies_of(track: Track, events: Sequence[Event], join: int) -> list[Anomaly]:
+def anomalies_of(track: Track, events: Sequence[Event], join: int, kinds: Sequence[Kind] = ()) -> list[Anomaly]:
     """The labelled stretches of one video; those at most `join` frame numbers apart are one."""
     odd = np.flatnonzero(np.asarray(track.labels, dtype=bool))
     own, out = [e for e in events if e.video == track.video], []
@@ -95,8 +102,10 @@ def anomalies_of(track: Track, events: Sequence[Event], join: int) -> list[Anoma
         for e in touching:
             inside |= (e.first_frame <= numbers) & (numbers <= e.last_frame)
         peak = rows[np.argmax(track.final[rows])]
+        named = dict.fromkeys(k.kind for k in kinds if k.video == track.video
+                              and k.first <= numbers[-1] and k.last >= numbers[0])
         out.append(Anomaly(track.video, int(numbers[0]), int(numbers[-1]), touching, float(inside.mean()),
-                           int(track.frames[peak]), float(track.final[peak])))
+                           int(track.frames[peak]), float(track.final[peak]), ", ".join(named).replace("_", " ")))
     return out
 
 

@@ -22,7 +22,6 @@ from scipy.io import savemat
 from pixelplay.data.corruption import apply_plan, encode, frame_path, plan_corruption, recipe_named
 from pixelplay.data.ids import frame_id
 from pixelplay.sample.dataset import Stage
-from pixelplay.sample.scene import Camera
 
 DATASET = "Avenue_Corrupted-20251221T112159Z-3-001/Avenue_Corrupted/Dataset"
 TRAIN_VIDEOS, TRAIN_FRAMES = 2, 20
@@ -34,15 +33,15 @@ SEED = 4
 
 def make_competition(mount: Path) -> Path:
     """Write the data below a mount point, a folder that does not exist yet; returns it."""
-    dataset, stage = mount / DATASET, Stage(Camera(360, 640), SEED)
+    dataset, stage = mount / DATASET, Stage(360, 640, SEED)
     for video in range(TRAIN_VIDEOS):
-        for number, (picture, _) in enumerate(stage.film(stage.video("train", video, TRAIN_FRAMES, None))):
+        for number, (picture, _) in enumerate(stage.film(stage.video("train", video, TRAIN_FRAMES))):
             _save(dataset / frame_path("train", frame_id(str(video + 1), number), ".jpg"), encode(picture))
     ids = [frame_id(video, number) for video, numbers in TEST_NUMBERS.items() for number in numbers]
     plan = plan_corruption(ids, recipe_named("competition"), np.random.default_rng(SEED)).set_index("Id", drop=False)
     assert {"vflip", "noise"} <= set(plan["kind"]) and plan["strength"].str.startswith(("27", "37")).any()
     for index, (video, numbers) in enumerate(TEST_NUMBERS.items()):
-        film = stage.film(stage.video("test", index, len(numbers), "cyclist"))
+        film = stage.film(stage.video("test", index, len(numbers), ["cyclist"]))
         for number, (picture, _) in zip(numbers, film):
             name = frame_id(video, number)
             _save(dataset / frame_path("test", name, ".jpg"), encode(apply_plan(picture, plan.loc[name], SEED)))
