@@ -172,7 +172,7 @@ def _start_ray(engine: Engine) -> None:
                                           "include_dashboard": False}
         try:
             ray.init(engine.address, log_to_driver=False, **here)
-        except Exception as cause:  # noqa: BLE001  a node that does not start in Ray's 30 seconds is a plain Exception
+        except Exception as cause:  # a node that does not start within Ray's 30 seconds is a plain Exception
             where = f"no Ray cluster answers at {engine.address}" if engine.address else "Ray does not start here"
             raise PixelPlayError(f"{where}: {str(cause).splitlines()[0]}",
                                  expected="the address of a running `ray start --head`, or a machine that is not "
