@@ -73,13 +73,15 @@ def use(engine: Engine) -> None:
     _engine = engine
 
 
-def map_videos(function: Callable[[A], B], videos: Sequence[A], *, what: str, frames: int | None = None) -> list[B]:
+def map_videos(function: Callable[[A], B], videos: Sequence[A], *, what: str, frames: int | None = None,
+               here: bool = False) -> list[B]:
     """`[function(video) for video in videos]`, by the chosen engine.
 
     Args:
         function, videos: any function and arguments that can be pickled (by cloudpickle, so closures may be).
         what: what is done, for the progress bar and for errors.
         frames: of all videos together; of a few, loky does them in this process, unless it was given `workers`.
+        here: do it in this process in any case: the function cannot be sent to another one.
     Returns:
         The results in the order of the videos.
     Raises:
@@ -88,7 +90,7 @@ def map_videos(function: Callable[[A], B], videos: Sequence[A], *, what: str, fr
     """
     engine = _engine
     count = _loky_workers(engine, len(videos), frames) if engine.name == "loky" else len(videos)
-    if engine.name == "loky" and count <= 1:
+    if here or not videos or (engine.name == "loky" and count <= 1):
         return [function(video) for video in tqdm(videos, desc=what, unit="video", disable=None)]
     threads = max(1, environment.cpu_count() // count) if engine.name == "loky" else 1
     task, results = _Task(function, threads), []
@@ -170,9 +172,11 @@ def _start_ray(engine: Engine) -> None:
                                           "include_dashboard": False}
         try:
             ray.init(engine.address, log_to_driver=False, **here)
-        except (ConnectionError, RuntimeError, ValueError) as cause:
-            raise PixelPlayError(f"no Ray cluster answers at {engine.address}: {cause}",
-                                 expected="the address of a running `ray start --head`, or auto") from cause
+        except Exception as cause:  # a node that does not start within Ray's 30 seconds is a plain Exception
+            where = f"no Ray cluster answers at {engine.address}" if engine.address else "Ray does not start here"
+            raise PixelPlayError(f"{where}: {str(cause).splitlines()[0]}",
+                                 expected="the address of a running `ray start --head`, or a machine that is not "
+                                 "overloaded", hint="try again, or use --engine loky") from cause
     register_ray()
 
 

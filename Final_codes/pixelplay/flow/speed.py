@@ -151,7 +151,7 @@ def measure(footage: Footage, baseline: int | np.ndarray, out: np.ndarray, worke
 
 def speeds(footage: Footage, baseline: int | np.ndarray, workers: int | None = None
            ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (position, its (h / 4, w / 4) float32 speeds) in order; 0 in a frame without any other near it in time.
+    """Yield (position, its (h / 4, w / 4) float16 speeds) in order; 0 in a frame without any other near it in time.
 
     Args:
         baseline: frames to either side a flow looks; (N,) where videos differ, the same within a video.
@@ -266,7 +266,8 @@ def measure_speeds(folder: Path, footage: Footage, baselines: Baselines, workers
     if not missing and not damaged([about]) and about.exists() and read_json(about)["key"] == key:
         return
     remove(about)
-    map_videos(_measure_video, missing, what=f"{footage.name} speed", frames=sum(len(job.video) for job in missing))
+    map_videos(_measure_video, missing, what=f"{footage.name} speed", frames=sum(len(job.video) for job in missing),
+               here=not isinstance(footage.pixels, ClipArray))
     write_json(about, {"key": key, "footage": footage.fingerprint, "size": cell_size(*footage.size), "videos": [
         (job.path.stem, digest_in(job.path), len(job.video)) for job in jobs]}, seal=True)
 
@@ -306,7 +307,7 @@ def _measure_video(job: _Job) -> None:
 
     def make(file: RowFile) -> None:
         for position, cells in speeds(job.video, job.baseline, job.workers):
-            file.write(position, cells.astype(np.float16))
+            file.write(position, cells)
 
     clip = Clip(job.path.stem, len(job.video), make, name=f"{job.video.name} video {job.video.videos[0]}")
     digest = make_clip(clip, shape, np.float16)
