@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from pixelplay.calibration import Calibration, calibrate
+from pixelplay.calibration import calibrate
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.scores import KINDS, ScoreFile
 
@@ -31,12 +33,13 @@ def calibrated(file: ScoreFile) -> tuple[np.ndarray, str]:
         share = (ranks - 0.5) / len(ranks)
         return ndtri(share), "ranks of the test frames (no training scores)"
     words = "log, " if kind in LOGARITHMIC else ""
-    return compress(unit(file)(file.values)), f"{words}robust z on {len(file.train_values)} training frames"
+    return calibrator(file)(file.values), f"{words}robust z on {len(file.train_values)} training frames"
 
 
-def unit(file: ScoreFile) -> Calibration:
-    """Raw scores -> robust deviations above the file's training scores, before compression."""
-    return calibrate(file.train_values, log=file.about.get("kind") in LOGARITHMIC, low=-np.inf, high=np.inf)
+def calibrator(file: ScoreFile) -> Callable[[np.ndarray], np.ndarray]:
+    """Raw scores -> calibrated ones, by the training scores of a file."""
+    unit = calibrate(file.train_values, log=file.about.get("kind") in LOGARITHMIC, low=-np.inf, high=np.inf)
+    return lambda values: compress(unit(values))
 
 
 def compress(z: np.ndarray, knee: float = KNEE) -> np.ndarray:

@@ -11,7 +11,7 @@ from collections import deque
 import numpy as np
 
 from pixelplay.data.ids import split_id
-from pixelplay.fusion.calibrated import calibrated, compress, unit
+from pixelplay.fusion.calibrated import calibrator
 from pixelplay.fusion.levels import QUIET, WINDOW, usual_level
 from pixelplay.fusion.recipes.default import SIGMA
 from pixelplay.fusion.scores import ScoreFile
@@ -26,10 +26,9 @@ class LiveMember:
     """
 
     def __init__(self, file: ScoreFile):
-        self.unit = unit(file)
-        train, _ = calibrated(file)
+        self.calibrate = calibrator(file)
         videos = np.array([split_id(i)[0] for i in file.train_ids], dtype=object)
-        self.centre, self.bound = usual_level(train, videos)
+        self.centre, self.bound = usual_level(self.calibrate(file.train_values), videos)
         kernel = gaussian_kernel(float(file.about.get("sigma", SIGMA)), causal=True)
         self.kernel = kernel[len(kernel) // 2::-1]  # by the age of a frame
         self._levels: deque[float] = deque(maxlen=WINDOW)
@@ -37,7 +36,7 @@ class LiveMember:
 
     def push(self, number: int, raw: float) -> float:
         """The frame's score in deviations above normal, less the stream's own level, smoothed with those before."""
-        z = float(compress(self.unit(np.array([raw])))[0])
+        z = float(self.calibrate(np.array([raw]))[0])
         self._levels.append(z)
         if self.bound > 0:
             z -= float(np.clip(np.quantile(self._levels, QUIET) - self.centre, -self.bound, self.bound))
