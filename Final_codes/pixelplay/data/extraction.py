@@ -19,7 +19,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm.auto import tqdm
 
 from pixelplay import environment
 from pixelplay.arrays import read_array
@@ -37,6 +36,7 @@ from pixelplay.data.reading import (
 )
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import adopt, atomic_path, clear_errors, damaged, flush, read_json, remove, write_json
+from pixelplay.progress import tqdm
 
 log = logging.getLogger(__name__)
 

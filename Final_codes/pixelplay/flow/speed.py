@@ -19,7 +19,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm.auto import tqdm
 
 from pixelplay import environment
 from pixelplay.arrays import new_array, read_array, read_arrays, scratch_array, write_arrays
@@ -32,6 +31,7 @@ from pixelplay.files import damaged, read_json, remove, write_json
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.references import later_reference_frames, reference_frames
 from pixelplay.flow.step import MAX_STEP, STILL, flow_step, neighbouring_pairs
+from pixelplay.progress import tqdm
 from pixelplay.scenes.cameras import recognise, scene_templates
 from pixelplay.versions import ARTEFACTS
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from pixelplay.data.manifest import FLAGS
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import check
+from pixelplay.progress import tqdm
 from pixelplay.repair import geometry
 from pixelplay.repair.background import SceneNorms
 from pixelplay.repair.noise import COLUMNS as NOISE_COLUMNS

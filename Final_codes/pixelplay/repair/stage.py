@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from pixelplay import environment
 from pixelplay.config import config_hash
@@ -34,6 +33,7 @@ from pixelplay.data.manifest import FLAGS, Manifest
 from pixelplay.data.reading import bounded_map, open_stream
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import damaged, read_json, remove, seal, sealed, unseal, write_json
+from pixelplay.progress import tqdm
 from pixelplay.repair import noise
 from pixelplay.repair.neighbours import TemporalFusion, clean_neighbours
 from pixelplay.repair.norms import FILE as NORMS

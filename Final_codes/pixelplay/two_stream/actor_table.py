@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from tqdm.auto import tqdm
 
 from pixelplay import distributed, environment
 from pixelplay.arrays import read_arrays, write_arrays
@@ -29,6 +28,7 @@ from pixelplay.files import damaged
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.references import later_reference_frames, reference_frames, with_references
 from pixelplay.flow.step import STILL, flow_step, neighbouring_pairs
+from pixelplay.progress import tqdm
 from pixelplay.two_stream.actors import ActorRules, join_actors
 from pixelplay.two_stream.detectors import Detections, Detector
 from pixelplay.two_stream.foreground import BUSY, Background, shrink
