@@ -62,6 +62,54 @@ class Forecast:
         return Forecast(self.training * steps / self.steps if self.steps else 0.0, self.rest, steps)
 
 
+@dataclasses.dataclass(frozen=True)
+class LiveFrame:
+    """One frame of a stream.
+
+    Attributes:
+        number: frame number at the detector's rate, larger than that of the frame before; a jump is a gap in time.
+        full: (H, W, 3) uint8 RGB at the training footage's size; working: (h, w, 3) at its working size.
+        speed: (h / 4, w / 4) float16 speed map; None where it was not measured.
+        skipped: there is no time to look at it; it takes the score of the nearest frame that was looked at.
+    """
+
+    number: int
+    full: np.ndarray
+    working: np.ndarray
+    speed: np.ndarray | None = None
+    skipped: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class LiveScore:
+    """What a model says of one frame of a stream; fields as in `Scores`, of this frame alone.
+
+    Attributes:
+        actors: of this frame; without train_Id and train_boxes.
+    """
+
+    number: int
+    value: float
+    map: np.ndarray | None = None
+    actors: dict[str, np.ndarray] | None = None
+
+
+class Stream(abc.ABC):
+    """A model at work on a stream: it is shown every frame once and keeps what later scores need.
+
+    Every frame gets one score, in order, as soon as no later frame can change it; all of them equal those that
+    `Model.score` gives to the same frames of one video, whole and without repair.
+    """
+
+    @abc.abstractmethod
+    def push(self, frame: LiveFrame) -> list[LiveScore]:
+        """Take the next frame; returns the scores that are final by now."""
+
+    @abc.abstractmethod
+    def finish(self) -> list[LiveScore]:
+        """The scores of the frames that wait, at the end of the stream. Nothing may be pushed afterwards."""
+
+
 def quarter(footage: Footage) -> Footage:
     """The first quarter of a footage, at least one frame."""
     return footage.select(np.arange(max(1, len(footage) // 4)))
@@ -149,6 +197,10 @@ class Model(abc.ABC):
     def max_gap(self) -> int:
         """Largest step of the frame number that it does not take for a gap."""
         return 1
+
+    def stream(self) -> Stream | None:
+        """The fitted model for the frames of one camera; None where it can score whole footage alone."""
+        return None
 
     def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
         """Run on a few frames, and say from that what a whole run takes. What fails here fails in the run, too.

@@ -1,4 +1,5 @@
-"""Every command and every piece of code in README.md, run on tiny data; a command this file does not know fails it."""
+"""Every command and every piece of code in README.md and the guides, run on tiny data; a command this file does not
+know fails it."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ from pixelplay.sample.dataset import make_sample
 from pixelplay.visual import plots, style
 from pixelplay.watch.scorer import LiveScorer
 
-README = (REPOSITORY / "README.md").read_text()
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "Final_codes" / "guides").glob("*.md"))]
+README = "\n".join(page.read_text() for page in PAGES)
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 SPANS = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL))
 PROGRAMS = ("python", "pixelplay", "make", "kaggle", "pip", "git", "%run", "!")
@@ -356,8 +358,17 @@ def test_every_option_exists():
 
 
 def test_every_link_leads_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("http") or (REPOSITORY / target).exists(), target
+    for page in PAGES:
+        for target, mark in re.findall(r"\]\(([^)#]*)(?:#([\w-]+))?\)", page.read_text()):
+            if not target.startswith("http"):
+                found = (page.parent / target).resolve() if target else page
+                assert found.exists(), f"{page.name}: {target}"
+                assert not mark or mark in anchors(found.read_text()), f"{page.name}: {target}#{mark}"
+
+
+def anchors(text: str) -> set[str]:
+    """Names that GitHub gives to a page's headings."""
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, re.M)}
 
 
 # ---- Python ---------------------------------------------------------------------------------------------------------
@@ -440,7 +451,7 @@ def test_the_example_of_a_new_model_appears_everywhere(new_model, tmp_path, caps
 
     detector = Detector.find(run.output)
     first = test.of_videos(test.video_names()[:1])
-    live = LiveScorer(detector, [name], chunk=8)
+    live = LiveScorer(detector, [name])
     found = [s for number, (_, frame) in zip(first.frames, first.full_frames()) for s in live.push(int(number), frame)]
     found += live.finish()
     assert [s.number for s in found] == first.frames.tolist()

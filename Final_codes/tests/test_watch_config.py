@@ -96,8 +96,6 @@ def test_a_configuration_is_read_with_defaults(tmp_path):
     ("[cameras.yard]", '[cameras."the yard"]', "the name 'the yard'", "letters, digits"),
     ("[cameras.yard]", "[camera.yard]", "camera: there is no such key", "did you mean cameras?"),
     ("every = 5", "every = ", "is no TOML", "below a line"),
-    ("every = 5", "chunk = 0", "[cameras.yard] chunk: 0", "a whole number from 1 up"),
-    ("every = 5", "chunk = 2.5", "[cameras.yard] chunk: 2.5", "a whole number from 1 up"),
     ("every = 5", "models = []", "[cameras.yard] models: []", "a list of texts"),
     ("every = 5", "keep = {days = 0}", "[cameras.yard.keep] days: 0", "a number above 0"),
 ])

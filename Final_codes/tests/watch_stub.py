@@ -10,6 +10,7 @@ from pixelplay.fusion.events import Threshold
 from pixelplay.scenes.description import LENGTH
 from pixelplay.visual.people import Box
 from pixelplay.watch import camera, command
+from pixelplay.watch.paces import Pace
 from pixelplay.watch.scorer import Scored
 
 
@@ -19,6 +20,8 @@ class FakeScorer:
     def __init__(self, *_, **__):
         self.models, self.fps, self.delay, self.reach, self.full_size = {"unet": None}, 25.0, 0, 0, (48, 64)
         self.threshold = Threshold(3.0, 2.0, "begins above 3")
+        self.pace = Pace(None, ("unet",))
+        self.paces = [self.pace]
 
     def push(self, number, frame):
         score = 5.0 if frame.mean() > 100 else 0.0

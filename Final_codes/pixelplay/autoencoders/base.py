@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from pixelplay.autoencoders import scorer, trainer
 from pixelplay.autoencoders.parts import InParts
 from pixelplay.autoencoders.statistics import TrainingStatistics
+from pixelplay.autoencoders.stream import AutoencoderStream
 from pixelplay.autoencoders.windows import Clip, Clips, background_median, network_size, noise_floor
 from pixelplay.cards import WEIGHTS, read_card, well_formed, write_weights_and_card
 from pixelplay.config import config_hash, override
@@ -228,6 +229,12 @@ class Autoencoder(Model):
         if self.net is None:
             raise PixelPlayError(f"{self.name} has no weights yet", hint="call fit or load first")
         return self._score(footage, Path(folder) / "maps" / f"{footage.name}.npy", f"{self.name}: score {footage.name}")
+
+    def stream(self) -> AutoencoderStream:
+        """The network for the frames of one camera."""
+        if self.net is None:
+            raise PixelPlayError(f"{self.name} has no weights yet", hint="call fit or load first")
+        return AutoencoderStream(self)
 
     def held_out(self, train: Footage, folder: Path) -> Scores:
         """Score the training frames by models that did not train on their videos; state is kept in folder/fold<i>."""

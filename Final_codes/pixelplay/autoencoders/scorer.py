@@ -125,6 +125,14 @@ def nearby(x: Tensor) -> Tensor:
     return x
 
 
+def window_scores(errors: Errors, exponents: tuple[float, ...], clip: Clip, location: Tensor, patch: int
+                  ) -> tuple[Tensor, Tensor]:
+    """B windows -> (B, F) scores and (B, F, P, Q) local scores of their judged frames; arguments as of
+    `score_footage`."""
+    patches = patch_means(errors(clip), patch) / location
+    return frame_scores(patches, exponents), place_scores(patches, exponents)
+
+
 @torch.no_grad()
 def score_footage(errors: Errors, exponents: tuple[float, ...], clips: Clips, target_frames: tuple[int, ...],
                   location: Tensor, patch: int, *, levels: Tensor | None = None,
@@ -158,16 +166,17 @@ def score_footage(errors: Errors, exponents: tuple[float, ...], clips: Clips, ta
             grid = scratch_array((count, *location.shape[-2:]), np.float32, maps.parent)
         bar = stack.enter_context(tqdm(total=len(clips), desc=title, unit="frame", leave=False))
         for clip, picks in clips.batches(batch=batch):
-            patches, level = patch_means(errors(clip), patch) / location, known[windows.anchors[picks]]
-            values = frame_scores(patches, exponents).double().cpu().numpy() / level
+            values, local = window_scores(errors, exponents, clip, location, patch)
+            level = known[windows.anchors[picks]]
+            values = values.double().cpu().numpy() / level
             use = np.maximum(windows.weight[picks], LEAST_WEIGHT).astype(np.float64)
             rows = windows.rows[picks][:, list(target_frames)]
             use = use[:, None] * share
             np.add.at(sums, rows, values * use)
             np.add.at(total, rows, use)
             if grid is not None:
-                factor = torch.as_tensor(use / level, dtype=torch.float32, device=patches.device)
-                flat = place_scores(patches, exponents) * factor[:, :, None, None]
+                factor = torch.as_tensor(use / level, dtype=torch.float32, device=local.device)
+                flat = local * factor[:, :, None, None]
                 first, last = rows.min(), rows.max() + 1
                 part = torch.zeros(last - first, *location.shape[-2:], device=flat.device)
                 part.index_add_(0, torch.as_tensor((rows - first).ravel(), device=flat.device), flat.flatten(0, 1))

@@ -149,6 +149,24 @@ def to_network(frames: np.ndarray | Tensor, size: tuple[int, int], channels: int
     return pixels.round_().clamp_(0, 255).to(torch.uint8)
 
 
+def clip_parts(frames: np.ndarray, speeds: np.ndarray, unit: np.ndarray, size: tuple[int, int], channels: int,
+               device: str = "cpu") -> tuple[Tensor, Tensor]:
+    """What clips are made of, on the device.
+
+    Args:
+        frames: (n, h, w, 3) uint8 RGB; speeds: (n, h / 4, w / 4) float16 pixels per frame.
+        unit: (n,) float32 pixels per frame that count as a speed of 1.
+    Returns:
+        (n, C, H, W) uint8 frames, (n, 1, H / 4, W / 4) float16 speeds in that unit.
+    """
+    pixels = to_network(frames, size, channels, device)
+    made = torch.as_tensor(speeds).to(device).float()[:, None] / torch.tensor(unit, device=device).view(-1, 1, 1, 1)
+    wanted = (size[0] // CELL, size[1] // CELL)
+    if made.shape[-2:] != wanted:
+        made = F.interpolate(made, size=wanted, mode="area")
+    return pixels, made.half()
+
+
 def background_median(train: Footage, size: tuple[int, int], channels: int, most: int = 200) -> Tensor:
     """(C, H, W) float32 in [0, 1]: per-pixel median of at most `most` training frames; rows read in chunks.
 
@@ -226,13 +244,8 @@ class Clips:
         return frames, speeds
 
     def _read(self, positions: np.ndarray) -> tuple[Tensor, Tensor]:
-        frames = to_network(self.footage.batch(positions), self.size, self.channels, self.device)
-        unit = torch.tensor(self.unit[positions], device=self.device).view(-1, 1, 1, 1)
-        speeds = torch.as_tensor(self.speeds.batch(positions)).to(self.device).float()[:, None] / unit
-        wanted = (self.size[0] // CELL, self.size[1] // CELL)
-        if speeds.shape[-2:] != wanted:
-            speeds = F.interpolate(speeds, size=wanted, mode="area")
-        return frames, speeds.half()
+        return clip_parts(self.footage.batch(positions), self.speeds.batch(positions), self.unit[positions], self.size,
+                          self.channels, self.device)
 
     def __len__(self) -> int:
         return len(self.windows)

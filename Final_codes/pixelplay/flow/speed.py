@@ -142,10 +142,8 @@ def measure(footage: Footage, baseline: int | np.ndarray, out: np.ndarray, worke
     Args:
         baseline: frames to either side a flow looks; (N,) where videos differ, the same within a video.
     """
-    earlier, later = _both_sides(footage, np.broadcast_to(baseline, len(footage)))
-    # the first and last frames of a video have one side only: a second look further away stands in
-    onward = np.where(earlier > np.arange(len(earlier)), later[earlier], earlier[earlier])
-    second = np.where(later >= 0, later, np.where(earlier >= 0, onward, -1))
+    earlier, second = both_sides(footage.videos, footage.frames, footage.reliability,
+                                 np.broadcast_to(baseline, len(footage)))
     own = threading.local()  # a flow keeps pyramids of its own, so every thread has one
 
     @functools.lru_cache(maxsize=8 * MAX_STEP)
@@ -155,14 +153,9 @@ def measure(footage: Footage, baseline: int | np.ndarray, out: np.ndarray, worke
     def work(position: int) -> np.ndarray:
         if not hasattr(own, "flow"):
             own.flow = DenseFlow()
-        now, speeds = look(position), []
-        for other in (int(earlier[position]), int(second[position])):
-            if other >= 0 and other != position:
-                velocity = own.flow(now, look(other), int(footage.frames[other] - footage.frames[position]))
-                speeds.append(np.hypot(velocity[..., 0], velocity[..., 1]))
-        if not speeds:
-            return np.zeros(out.shape[1:], np.float32)
-        return cv2.resize(np.minimum.reduce(speeds), out.shape[:0:-1], interpolation=cv2.INTER_AREA)
+        others = [int(o) for o in (earlier[position], second[position]) if o >= 0 and o != position]
+        return slower_speed(own.flow, look(position), [
+            (look(o), int(footage.frames[o] - footage.frames[position])) for o in others])
 
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # a thread a frame wastes less than several threads in one
@@ -174,16 +167,40 @@ def measure(footage: Footage, baseline: int | np.ndarray, out: np.ndarray, worke
         cv2.setNumThreads(threads)
 
 
-def _both_sides(footage: Footage, baseline: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) rows of the earlier and of the later reference frame of every frame, -1 where there is none."""
-    found = np.full((2, len(footage)), -1, np.int64)
+def slower_speed(flow: DenseFlow, now: np.ndarray, others: list[tuple[np.ndarray, int]]) -> np.ndarray:
+    """The speed map of a frame.
+
+    Args:
+        now: (h, w) uint8 from `matchable`; others: the same of its reference frames, with their frame numbers less
+            that of the frame.
+    Returns:
+        (h / 4, w / 4) float16, pixels per frame; zeros without a reference frame.
+    """
+    cells = cell_size(*now.shape)
+    if not others:
+        return np.zeros(cells, np.float16)
+    velocities = [flow(now, other, step) for other, step in others]
+    slower = np.minimum.reduce([np.hypot(v[..., 0], v[..., 1]) for v in velocities])
+    return cv2.resize(slower, cells[::-1], interpolation=cv2.INTER_AREA).astype(np.float16)
+
+
+def both_sides(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, baseline: np.ndarray
+               ) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) rows of the two reference frames of every frame, -1 where there is none; (N,) arguments.
+
+    One lies on either side in time. The first and last frames of a video have one side only: a second look further
+    away stands in.
+    """
+    found = np.full((2, len(frames)), -1, np.int64)
     for step in np.unique(baseline).tolist():
         rows = np.flatnonzero(baseline == step)
-        times = footage.videos[rows], footage.frames[rows], footage.reliability[rows]
+        times = videos[rows], frames[rows], reliability[rows]
         earlier = reference_frames(*times, step, TOLERANCE)
         for side, other in zip(found, (earlier, later_reference_frames(*times, earlier, step, TOLERANCE))):
             side[rows] = np.where(other >= 0, rows[other], -1)
-    return found[0], found[1]
+    earlier, later = found
+    onward = np.where(earlier > np.arange(len(earlier)), later[earlier], earlier[earlier])
+    return earlier, np.where(later >= 0, later, np.where(earlier >= 0, onward, -1))
 
 
 def choose_baseline(train: Footage) -> int:

@@ -6,12 +6,15 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from pixelplay.calibration import calibrate
+from pixelplay.calibration import Calibration, calibrate
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.scores import KINDS, ScoreFile
 
 KNEE = 5.0
 """Robust deviations above which scores are compressed: the range held-out normal frames hardly reach."""
+
+LOGARITHMIC = ("error", "distance")
+"""Kinds of scores that are about log-normal."""
 
 
 def calibrated(file: ScoreFile) -> tuple[np.ndarray, str]:
@@ -27,9 +30,13 @@ def calibrated(file: ScoreFile) -> tuple[np.ndarray, str]:
         ranks = rankdata(file.values)
         share = (ranks - 0.5) / len(ranks)
         return ndtri(share), "ranks of the test frames (no training scores)"
-    log = kind in ("error", "distance")
-    z = calibrate(file.train_values, log=log, low=-np.inf, high=np.inf)(file.values)
-    return compress(z), f"{'log, ' if log else ''}robust z on {len(file.train_values)} training frames"
+    words = "log, " if kind in LOGARITHMIC else ""
+    return compress(unit(file)(file.values)), f"{words}robust z on {len(file.train_values)} training frames"
+
+
+def unit(file: ScoreFile) -> Calibration:
+    """Raw scores -> robust deviations above the file's training scores, before compression."""
+    return calibrate(file.train_values, log=file.about.get("kind") in LOGARITHMIC, low=-np.inf, high=np.inf)
 
 
 def compress(z: np.ndarray, knee: float = KNEE) -> np.ndarray:

@@ -34,13 +34,19 @@ def video_offsets(values: np.ndarray, videos: np.ndarray, train_values: np.ndarr
         (N,) float64, at most `BOUND` deviations of the training videos' levels; zeros with fewer than `LEAST_VIDEOS`
         training videos. Not causal, it is the same for all frames of a video.
     """
-    usual = _by_video(train_values, train_videos).quantile(QUIET)
-    if len(usual) < LEAST_VIDEOS:
-        return np.zeros(len(values))
+    centre, bound = usual_level(train_values, train_videos)
     own = _by_video(values, videos).transform(
         lambda v: v.rolling(WINDOW, min_periods=1).quantile(QUIET) if causal else v.quantile(QUIET))
-    bound = BOUND * float(usual.std(ddof=1))
-    return (own - usual.median()).clip(-bound, bound).to_numpy(np.float64)
+    return (own - centre).clip(-bound, bound).to_numpy(np.float64)
+
+
+def usual_level(train_values: np.ndarray, train_videos: np.ndarray) -> tuple[float, float]:
+    """The usual level of a training video, and how much of a distance from it may be taken away: 0 where there are
+    too few videos to tell."""
+    usual = _by_video(train_values, train_videos).quantile(QUIET)
+    if len(usual) < LEAST_VIDEOS:
+        return 0.0, 0.0
+    return float(usual.median()), BOUND * float(usual.std(ddof=1))
 
 
 def _by_video(values: np.ndarray, videos: np.ndarray):

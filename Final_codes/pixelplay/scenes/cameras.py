@@ -120,6 +120,14 @@ def recognise(footage: Footage, templates: np.ndarray) -> np.ndarray:
     return found
 
 
+def recognise_picture(picture: np.ndarray, templates: np.ndarray) -> int:
+    """The scene that one working-size picture shows: row of `templates`, -1 = none of them."""
+    if not len(templates):
+        return -1
+    likeness = edges(templates, features(thumbnail(picture)))
+    return int(likeness.argmax()) if likeness.max() >= KNOWN else -1
+
+
 def _samples(videos: np.ndarray) -> dict[str, np.ndarray]:
     """Video name -> positions of the frames its background is told by."""
     return {v: spread(np.flatnonzero(videos == v), OF_VIDEO, rounded=True) for v in dict.fromkeys(videos.tolist())}

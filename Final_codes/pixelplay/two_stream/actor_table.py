@@ -154,11 +154,11 @@ def actor_table(footage: Footage, folder: Path, scene: Scene, detectors: Sequenc
         piece["position"] = piece["position"] + int(np.argmax(footage.videos == name))
         pieces.append(piece)
     if not pieces:
-        pieces = [_columns([], [], [], [], [])]
+        pieces = [columns([], [], [], [], [])]
     return ActorTable(**{field: np.concatenate([p[field] for p in pieces]) for field in FIELDS})
 
 
-class _View(NamedTuple):
+class View(NamedTuple):
     """A frame at analysis size and the picture its flow is measured on."""
 
     image: np.ndarray
@@ -171,34 +171,47 @@ def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], us
     reference = reference_frames(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance)
     later = (later_reference_frames(footage.videos, footage.frames, footage.reliability, reference, scene.baseline,
                             scene.tolerance) if scene.directions > 1 else np.full(len(reference), -1, np.int64))
-    scale = np.array([footage.full_size[1] / size[1], footage.full_size[0] / size[0]], np.float32)
     own = threading.local()  # a flow keeps pyramids of its own, so every thread has one
 
-    def look(item: tuple) -> tuple:
+    def work(item: tuple) -> tuple:
         position, found, view, others = item
         if not hasattr(own, "flow"):
             own.flow = DenseFlow()
-        velocities = [own.flow(view.grey, other.grey, int(footage.frames[row] - footage.frames[position]))
-                      for row, other in others]
-        mode, distance = scene.background.mode_of(view.image)
-        mask = _foreground(scene, view.image, mode, distance, velocities)
-        found = join_actors(found, mask if use_foreground else np.zeros_like(mask), footage.full_size, rules)
-        motion = Motion.none(len(found))
-        if velocities:
-            motion = actor_motion(velocities, mask, found.boxes / np.tile(scale, 2), scale)
-            motion.area[:] /= mask.size
-        return (np.full(len(found), position, np.int64), found, motion, np.full(len(found), mode, np.int16),
-                np.full(len(found), bool(velocities)))
+        steps = [(other, int(footage.frames[row] - footage.frames[position])) for row, other in others]
+        actors = look(scene, own.flow, found, view, steps, footage.full_size, use_foreground, rules)
+        return (np.full(len(actors[0]), position, np.int64), *actors)
 
     def seen() -> Iterator[tuple]:
         images = ((p, frame, shrink(frame, size)) for p, frame in footage.full_frames())
-        views = ((p, frame, _View(image, matchable(image))) for p, frame, image in images)
+        views = ((p, frame, View(image, matchable(image))) for p, frame, image in images)
         for position, frame, view, others in with_references(views, [reference, later]):
-            yield position, _detect(detectors, frame), view, others  # not every detector may be shared by threads
+            yield position, detect(detectors, frame), view, others  # not every detector may be shared by threads
 
-    with _one_thread_inside(), contextlib.closing(bounded_map(look, seen(), environment.cpu_count())) as looks:
-        columns = list(zip(*looks)) or [()] * 5
-    return _columns(*columns)
+    with _one_thread_inside(), contextlib.closing(bounded_map(work, seen(), environment.cpu_count())) as looks:
+        found = list(zip(*looks)) or [()] * 5
+    return columns(*found)
+
+
+def look(scene: Scene, flow: DenseFlow, found: Detections, view: View, others: Sequence[tuple[View, int]],
+         full_size: tuple[int, int], use_foreground: bool, rules: ActorRules
+         ) -> tuple[Detections, Motion, np.ndarray, np.ndarray]:
+    """The n actors of one frame.
+
+    Args:
+        found: what the detectors saw; others: its reference frames, with their frame numbers less that of the frame.
+    Returns:
+        boxes, motion, (n,) mode of the background, (n,) bool whether motion was measured.
+    """
+    velocities = [flow(view.grey, other.grey, step) for other, step in others]
+    mode, distance = scene.background.mode_of(view.image)
+    mask = _foreground(scene, view.image, mode, distance, velocities)
+    found = join_actors(found, mask if use_foreground else np.zeros_like(mask), full_size, rules)
+    motion = Motion.none(len(found))
+    if velocities:
+        scale = np.array([full_size[1] / mask.shape[1], full_size[0] / mask.shape[0]], np.float32)
+        motion = actor_motion(velocities, mask, found.boxes / np.tile(scale, 2), scale)
+        motion.area[:] /= mask.size
+    return found, motion, np.full(len(found), mode, np.int16), np.full(len(found), bool(velocities))
 
 
 @contextlib.contextmanager
@@ -233,14 +246,14 @@ def _faster(velocity: np.ndarray, limit: float) -> np.ndarray:
     return above
 
 
-def _detect(detectors: Sequence[Detector], frame: np.ndarray) -> Detections:
+def detect(detectors: Sequence[Detector], frame: np.ndarray) -> Detections:
     found = [d([frame])[0] for d in detectors]
     if not found:
         return Detections.none()
     return Detections(*(np.concatenate([getattr(f, name) for f in found]) for name in ("boxes", "scores", "classes")))
 
 
-def _columns(positions: Sequence, objects: Sequence[Detections], motions: Sequence[Motion], modes: Sequence,
+def columns(positions: Sequence, objects: Sequence[Detections], motions: Sequence[Motion], modes: Sequence,
              measured: Sequence) -> dict[str, np.ndarray]:
     def join(pieces: Iterable, empty: np.ndarray) -> np.ndarray:
         return np.concatenate([empty, *pieces]).astype(empty.dtype)

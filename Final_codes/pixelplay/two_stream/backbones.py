@@ -59,6 +59,10 @@ class Backbone:
         self.mean_colour = tuple(round(255 * m) for m in mean)
         self._module = module.eval().requires_grad_(False).to(
             device=hardware.device, dtype=hardware.torch_dtype, memory_format=torch.channels_last)
+        if torch.device(hardware.device).type == "cpu" and torch.backends.mkldnn.is_available():
+            for layer in self._module.modules():
+                if type(layer) is nn.Conv2d:
+                    layer.__class__ = _OneDNNConvolution
         self._resizers = ThreadPoolExecutor(max(1, min(8, hardware.threads)))
         self._mean = torch.tensor(mean, device=hardware.device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std, device=hardware.device).view(1, 3, 1, 1) * 255
@@ -125,6 +129,15 @@ class Backbone:
                 if number + 2 < len(starts):
                     ahead.append(pool.submit(prepare, starts[number + 2]))
                 yield start, batch
+
+
+class _OneDNNConvolution(nn.Conv2d):
+    """A convolution through oneDNN. With one thread and a few pictures PyTorch takes a slower way of its own, whose
+    bits differ from those of several threads."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.mkldnn_convolution(x, self.weight, self.bias, self.padding, self.stride, self.dilation,
+                                        self.groups)
 
 
 def _square(image: np.ndarray, side: int, fit: str, colour: tuple[int, ...]) -> np.ndarray:

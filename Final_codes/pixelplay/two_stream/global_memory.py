@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +30,7 @@ from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_o
 from pixelplay.two_stream.features import frame_features
 from pixelplay.two_stream.greedy import Chosen
 from pixelplay.two_stream.memory import MemoryBank, folds, leave_one_video_out
+from pixelplay.two_stream.stream import GlobalStream
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +149,17 @@ class GlobalMemory(Model):
             raise PixelPlayError("the global memory has no banks yet", hint="call fit or load first")
         features = self._features(footage, folder)
         return self._scores([bank.score(features) for bank in self.banks])
+
+    def stream(self) -> GlobalStream:
+        """The banks for the frames of one camera."""
+        if not self.banks:
+            raise PixelPlayError("the global memory has no banks yet", hint="call fit or load first")
+        return GlobalStream(self)
+
+    def values(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """(n,) scores of n pictures (H, W, 3) uint8 RGB: `working` or `full_size` frames, as the settings ask for."""
+        features = self.backbone.embed(pictures, batch_size=self.config.batch, fit=self.config.fit)
+        return self._scores([bank.score(features.astype(np.float16)) for bank in self.banks]).values
 
     def held_out(self, train: Footage, folder: Path) -> Scores:
         """Every training frame by banks built the same way without its video.

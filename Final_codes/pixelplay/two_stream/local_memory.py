@@ -39,6 +39,7 @@ from pixelplay.two_stream.features import crop_features
 from pixelplay.two_stream.foreground import analysis_size, fit_background
 from pixelplay.two_stream.local_config import LocalMemoryConfig
 from pixelplay.two_stream.local_files import LocalFit, read_memory, write_memory
+from pixelplay.two_stream.local_stream import LocalStream
 from pixelplay.two_stream.motion import SpeedModel, fit_speeds
 from pixelplay.two_stream.quantiles import ANYWHERE, NEARBY, QuantileModel, fit_quantiles
 from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima
@@ -133,12 +134,20 @@ class LocalMemory(Model):
 
     def score(self, footage: Footage, folder: Path) -> Scores:
         """Sum of the parts' rarities in every frame, and what was found out about every actor."""
-        fitted, folder = self._require(), Path(folder)
-        table = self._table(footage, folder, fitted.scene)
+        folder = Path(folder)
+        table = self._table(footage, folder, self._require().scene)
+        return self.judge(footage, table, self._crops(footage, folder, table))
+
+    def stream(self) -> LocalStream:
+        """The actors of one camera's frames."""
+        return LocalStream(self)
+
+    def judge(self, footage: Footage, table: ActorTable, crops: Crops) -> Scores:
+        """The scores of a footage of which all is measured: no picture is looked at."""
+        fitted = self._require()
         actors, motion = table.actors(footage.full_size), np.full(len(table), np.nan)
         motion[table.measured] = fitted.speeds.score(actors.take(table.measured))
         motion = self._steady(motion, table, footage, fitted.scene)
-        crops = self._crops(footage, folder, table)
         distances, place = bank_distances(crops.features, fitted.banks, self._device)
         outlying = fitted.usual.score(distances.T, actors.take(crops.rows))
         scores = ActorScores(motion, crops.rows, outlying, distances)
@@ -194,6 +203,17 @@ class LocalMemory(Model):
         return made
 
     @property
+    def scene(self) -> Scene:
+        """What has to be known of the training footage before actors can be measured."""
+        return self._require().scene
+
+    @property
+    def rules(self) -> ActorRules:
+        """What counts as an actor."""
+        c = self.config
+        return ActorRules(min_side=c.min_side, min_area=c.min_area, max_aspect=c.max_aspect, pad=c.pad)
+
+    @property
     def _device(self) -> str:
         return self.backbone.hardware.device
 
@@ -203,9 +223,8 @@ class LocalMemory(Model):
         return self.fitted
 
     def _table(self, footage: Footage, folder: Path, scene: Scene) -> ActorTable:
-        c = self.config
-        rules = ActorRules(min_side=c.min_side, min_area=c.min_area, max_aspect=c.max_aspect, pad=c.pad)
-        return actor_table(footage, folder / "cache", scene, self.detectors, "foreground" in c.detectors, rules)
+        return actor_table(footage, folder / "cache", scene, self.detectors, "foreground" in self.config.detectors,
+                           self.rules)
 
     def _crops(self, footage: Footage, folder: Path, table: ActorTable) -> Crops:
         """The crops that are embedded: those of the evaluated frames."""

@@ -29,11 +29,13 @@ from pixelplay.visual.annotate import draw_frame
 from pixelplay.watch.alarms import Alarms
 from pixelplay.watch.config import Camera
 from pixelplay.watch.journal import Journal
+from pixelplay.watch.paces import Pacer
 from pixelplay.watch.recorder import Recorder
 from pixelplay.watch.recording import Recording
 from pixelplay.watch.scene_check import SceneCheck
-from pixelplay.watch.scorer import VIDEO, LiveScorer, Scored
+from pixelplay.watch.scorer import LiveScorer, Scored
 from pixelplay.watch.source import Source
+from pixelplay.watch.windows import VIDEO
 from pixelplay.watch.zones import counts
 
 log = logging.getLogger(__name__)
@@ -57,11 +59,11 @@ def watch_camera(camera: Camera, detector: Detector, folder: Path, *, seconds: f
         PixelPlayError: a source that cannot be opened or gives no frame, outputs that cannot be written.
     """
     source = Source(camera.address, timeout=camera.timeout, give_up=camera.give_up)
-    scorer = LiveScorer(detector, camera.models or None, chunk=camera.chunk)
+    scorer = LiveScorer(detector, camera.models or None, drawn=record is not None)
     check = SceneCheck(scene_templates(detector), scorer.full_size, scorer.fps, scorer.reach)
     with source:
-        log.info("%s: %s, %.3g frames a second; models %s; a score comes %.1f s after its frame, or later where the "
-                 "machine is slower", camera.name, source.shown, source.fps, ", ".join(scorer.models),
+        log.info("%s: %s, %.3g frames a second; models %s; a score comes up to %.1f s after its frame, where "
+                 "the machine is fast enough", camera.name, source.shown, source.fps, ", ".join(scorer.models),
                  scorer.delay / scorer.fps)
         log.info("an event %s", scorer.threshold.words)
         if abs(source.fps / scorer.fps - 1) > 0.02:
@@ -110,6 +112,8 @@ class Watch:
         self._begun = time.monotonic()
         self._said, self._tidied, self._reconnected = -math.inf, -math.inf, 0
         self._newest = 0  # number of the newest frame that was read
+        # a file waits; a camera does not
+        self.pacer = Pacer(len(scorer.paces)) if source.file is None else None
 
     def __enter__(self) -> Watch:
         with contextlib.ExitStack() as stack:
@@ -131,8 +135,9 @@ class Watch:
 
     def run(self, frames: Iterator[tuple[int, np.ndarray]], seconds: float | None) -> None:
         """Read and score, until `seconds` of footage."""
-        last = -1
+        last, looked, busy = -1, time.monotonic(), 0.0
         for index, frame in frames:
+            begun = time.monotonic()
             number = int(index * self.scorer.fps / self.source.fps + 1e-6)
             if seconds is not None and number >= seconds * self.scorer.fps:
                 break
@@ -142,6 +147,11 @@ class Watch:
                 for scored in self.scorer.push(number, frame):
                     self.take(scored)
                 self._tidy()
+            now = time.monotonic()
+            busy += now - begun
+            if now - looked >= 1:
+                self._pace(now, busy / (now - looked))
+                looked, busy = now, 0.0
         for scored in self.scorer.finish():
             self.take(scored)
         self._status("ended")
@@ -160,6 +170,8 @@ class Watch:
         if time.monotonic() - self._said >= 1:
             self._said = time.monotonic()
             state = f"  {self.check.state.upper()}" if self.check.state else ""
+            if self.scorer.pace is not self.scorer.paces[0]:
+                state += f"  [{self.scorer.pace.words}]"
             print(f"{self.camera.name}  {s.number / self.scorer.fps:9.1f} s  score {s.score:6.2f}"
                   + (f"  EVENT: {words}" if words else "") + state, flush=True)
             picture = draw_frame(s.frame, s.boxes, s.heat)[..., ::-1]
@@ -206,6 +218,16 @@ class Watch:
             self.notices += 1
             print(f"{self.camera.name}  notice: {words}", flush=True)
 
+    def _pace(self, now: float, busy: float) -> None:
+        """Look at less where frames wait, at more where there is time."""
+        if self.pacer is None:
+            return
+        before, step = self.pacer.step, self.pacer.look(now, self.source.waiting / self.source.fps, busy)
+        if step != before:
+            self.scorer.change(step)
+            print(f"{self.camera.name}  looks at {self.scorer.pace.words}: this machine "
+                  + ("does not keep up with more" if step > before else "has time for more"), flush=True)
+
     def _tidy(self) -> None:
         if time.monotonic() - self._tidied >= TIDY:
             self._tidied = time.monotonic()
@@ -220,7 +242,8 @@ class Watch:
             lag = (datetime.datetime.now().astimezone() - came).total_seconds()
         _replace(self.folder / "status.json", json.dumps({
             "camera": self.camera.name, "time": time.time(), "state": ended or self.check.state or "ok",
-            "frames": self.frames, "lag_s": round(lag, 3), "left_out": self.source.left_out,
+            "frames": self.frames, "lag_s": round(lag, 3), "pace": self.scorer.pace.words,
+            "left_out": self.source.left_out,
             "failed": self.source.failed, "reconnected": self.source.reconnected, "events": self.events,
             "notices": self.notices, "alarms_waiting": self.alarms.waiting,
             "alarms_held_back": self.alarms.held_back, "score": None if s is None else round(s.score, 3),

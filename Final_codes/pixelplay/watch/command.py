@@ -37,8 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "folder of a finished run (default: the run in outputs, /kaggle/working on Kaggle)")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="models to use; fewer are faster (default: all "
                         "of the detector's)")
-    parser.add_argument("--chunk", type=int, metavar="N", help="frames scored together: larger is faster and later "
-                        "(default: 50)")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after so much footage (default: the end, or "
                         "Ctrl-C)")
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds without a frame after which a stream is "
@@ -95,8 +93,8 @@ def _cameras(args: argparse.Namespace) -> tuple[dict[str, config.Camera], Path]:
             raise PixelPlayError(f"--output {args.output} is a folder", expected="a folder for events",
                                  hint=f"an annotated video is asked for by --record {args.output}")
         return {"camera": _camera(args)}, args.output or Path("watched")
-    given = [f"--{name.replace('_', '-')}" for name in ("detector", "models", "chunk", "timeout", "give_up", "output",
-                                                        "record", "on_event", "webhook", "mqtt")
+    given = [f"--{name.replace('_', '-')}" for name in ("detector", "models", "timeout", "give_up", "output", "record",
+                                                        "on_event", "webhook", "mqtt")
              if getattr(args, name) is not None]
     if given:
         raise PixelPlayError(f"{', '.join(given)} cannot be given with --config",
@@ -111,8 +109,6 @@ def _cameras(args: argparse.Namespace) -> tuple[dict[str, config.Camera], Path]:
 
 def _camera(args: argparse.Namespace) -> config.Camera:
     """The camera that the options describe."""
-    if args.chunk is not None and args.chunk < 1:
-        raise PixelPlayError(f"--chunk {args.chunk} scores nothing", expected="1 or more frames")
     for name in ("timeout", "give_up"):
         if getattr(args, name) is not None and not 0 < getattr(args, name) < math.inf:
             raise PixelPlayError("--timeout and --give-up must be above zero", expected="seconds")
@@ -124,7 +120,7 @@ def _camera(args: argparse.Namespace) -> config.Camera:
                 alarms.append(Alarm(kind, config.RECEIVERS[kind](target), default_when(kind)))
             except ValueError as cause:
                 raise PixelPlayError(f"{option} cannot be used", expected=str(cause)) from None
-    chosen = {name: getattr(args, name) for name in ("detector", "chunk", "timeout", "give_up")
+    chosen = {name: getattr(args, name) for name in ("detector", "timeout", "give_up")
               if getattr(args, name) is not None}
     models = tuple(m for name in args.models or () for m in name.split(","))
     return config.Camera("camera", args.source, models=models, alarms=tuple(alarms), **chosen)
@@ -132,7 +128,7 @@ def _camera(args: argparse.Namespace) -> config.Camera:
 
 @contextlib.contextmanager
 def _no_bars() -> Iterator[None]:
-    """No progress bars: one for every model and chunk would bury the scores."""
+    """No progress bars: one for every model and window would bury the scores."""
     before = tqdm.__init__
     tqdm.__init__ = functools.partialmethod(before, disable=True)
     try:

@@ -82,7 +82,6 @@ class Camera:
     address: str
     detector: Path | None = None
     models: tuple[str, ...] = ()
-    chunk: int = 50
     timeout: float = 10.0
     give_up: float = 300.0
     every: float = 0.0
@@ -119,12 +118,6 @@ def _number(low: float, high: float = math.inf, *, above: bool = False) -> Calla
                              (f" to {high:g}" if high < math.inf else "" if above else " up"))
         return float(value)
     return check
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError("a whole number from 1 up")
-    return value
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -252,9 +245,9 @@ def _camera(name: str, table: _Table, here: Path) -> Camera:
         address = str(here / address)
     return Camera(
         name, address, here / table.need("detector", _text), table.get("models", _texts, ()),
-        table.get("chunk", _whole, 50), table.get("timeout", _number(0, above=True), 10.0),
-        table.get("give_up", _number(0, above=True), 300.0), table.get("every", _number(0), 0.0),
-        table.get("quiet", _hours, ()), table.table("clips").fill(Clips, CLIPS), table.table("keep").fill(Keep, KEEP),
+        table.get("timeout", _number(0, above=True), 10.0), table.get("give_up", _number(0, above=True), 300.0),
+        table.get("every", _number(0), 0.0), table.get("quiet", _hours, ()),
+        table.table("clips").fill(Clips, CLIPS), table.table("keep").fill(Keep, KEEP),
         tuple(t.fill(Zone, ZONE) for t in table.tables("zones")), tuple(map(_alarm, table.tables("alarms"))))
 
 

@@ -76,7 +76,7 @@ class Source:
         self.name, self.shown, self.timeout, self.give_up = name, masked(name), timeout, give_up
         self.left_out, self.failed, self.reconnected, self.given_up = 0, 0, 0, False
         self.fps, self.started = 0.0, None
-        self._stop = threading.Event()
+        self._stop, self._queue = threading.Event(), queue.Queue()
         self._first: list[tuple[int, np.ndarray]] = []
         self._mistake: BaseException | None = None
         # absolute: a name such as 10:30.mp4 would be taken for an address
@@ -121,7 +121,7 @@ class Source:
                 else:
                     self.failed += 1
             return
-        waiting: queue.Queue = queue.Queue(max(2, round(PATIENCE * self.fps), len(self._first)))
+        waiting = self._queue = queue.Queue(max(2, round(PATIENCE * self.fps), len(self._first)))
         threading.Thread(target=self._run, args=(waiting,), daemon=True).start()
         while not self._stop.is_set():
             try:
@@ -134,6 +134,11 @@ class Source:
                     raise self._mistake
                 return
             yield item
+
+    @property
+    def waiting(self) -> int:
+        """Frames that came and were not taken yet."""
+        return self._queue.qsize()
 
     def time_of(self, index: float) -> datetime.datetime | None:
         """When a recent frame came, local time; None for a file.

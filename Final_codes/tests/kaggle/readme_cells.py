@@ -93,9 +93,10 @@ class Session:
 
 
 def readme_cells() -> list[str]:
-    """The python blocks of README's section about Kaggle."""
+    """The python blocks of README's section about Kaggle, then those of the guide to Kaggle."""
     section, = re.findall(r"^## Kaggle.*?(?=^## )", (REPOSITORY / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    return re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    guide = (REPOSITORY / "Final_codes" / "guides" / "kaggle.md").read_text()
+    return re.findall(r"^```python\n(.*?)^```", section + guide, re.MULTILINE | re.DOTALL)
 
 
 def the_cell(cells: Sequence[str], word: str) -> str:

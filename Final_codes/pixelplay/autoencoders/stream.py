@@ -1,0 +1,217 @@
+"""An autoencoder on a stream: every window through the network once, every frame scored once.
+
+Reads `LiveFrame`s with speed maps one by one; makes the `LiveScore`s that `Autoencoder.score` gives to the same frames
+of a file. A window is judged when its last frame is there, some windows together; a frame's score is final when no
+later window covers it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pixelplay.autoencoders import scorer
+from pixelplay.autoencoders.windows import Clip, Timeline, clip_parts
+from pixelplay.distributed import local_hardware
+from pixelplay.model import LiveFrame, LiveScore, Stream
+from pixelplay.scenes.cameras import recognise_picture
+
+if TYPE_CHECKING:
+    from pixelplay.autoencoders.base import Autoencoder
+
+BATCH = 4
+"""Windows judged together: a network is a third faster than with one at a time, and scores come so much later."""
+PATIENCE = 4
+"""Window lengths a frame waits for the first complete window; footage with so many gaps is judged by padded ones."""
+
+
+@dataclasses.dataclass
+class _Row:
+    """A frame that waits for its score.
+
+    Attributes:
+        frame, speed: what clips are made of; known: the speed was measured.
+        looked: a window may be judged whose anchor it is.
+        total: weight of the windows so far; value, map: their weighted sums.
+        final: no later window covers it.
+    """
+
+    number: int
+    frame: Tensor
+    speed: Tensor
+    known: bool
+    looked: bool
+    total: float = 0.0
+    value: float = 0.0
+    map: Tensor | None = None
+    final: bool = False
+
+    def score_of(self, number: int) -> LiveScore:
+        """Its score, as that of a frame near by."""
+        return LiveScore(number, self.value / self.total, (self.map / self.total).clamp(0, 6e4).cpu().numpy())
+
+
+class _Window(NamedTuple):
+    """A complete window; one in which a neighbour stands in for a missing frame has half the weight."""
+
+    anchor: int
+    rows: list[_Row]
+    weight: float
+
+
+class AutoencoderStream(Stream):
+    """See the module; the scene, where the training footage shows several, is looked up anew after every gap."""
+
+    def __init__(self, model: Autoencoder):
+        self.model, self.device = model, local_hardware().device
+        self.size, self.channels = tuple(model.about["size"]), model.config.channels
+        self.offsets, self.targets = np.asarray(model.offsets, np.int64), list(model.target_frames)
+        self.share = np.asarray(model.frame_weights, np.float64)
+        self.earliest = int(self.offsets[self.targets].min())
+        # in a hole of the numbers the nearest frame stands in, unless only anchors are judged
+        self.spill = model.config.max_gap // 2 if (self.offsets[self.targets] != 0).any() else 0
+        self._span: list[_Row] = []  # the rows windows are cut from: of the present stretch without a gap
+        self._first = 0  # number of its first frame
+        self._anchor = 0  # row of the span whose window comes next
+        self._windows: list[_Window] = []
+        self._out: deque[_Row] = deque()
+        self._covered: _Row | None = None  # the last frame that was given a score of its own
+
+    def push(self, frame: LiveFrame) -> list[LiveScore]:
+        if not self._span or frame.number - self._span[-1].number > self.model.config.max_gap:
+            self._end_span()
+            self._begin_span(frame)
+        row = self._row(frame)
+        self._span.append(row)
+        self._out.append(row)
+        self._cut()
+        if len(self._windows) >= BATCH:
+            self._judge()
+        return self._ready()
+
+    def finish(self) -> list[LiveScore]:
+        self._end_span()
+        if self._covered is None and not any(row.total for row in self._out):
+            self._judge_padded()
+        return self._ready(ended=True)
+
+    # ---- windows ------------------------------------------------------------------------------------------------
+
+    def _begin_span(self, frame: LiveFrame) -> None:
+        s = self.model.statistics
+        scene = -1 if s.scenes is None else recognise_picture(frame.working, s.scenes.cpu().numpy())
+        unit, level = (s.speed, s.level) if scene < 0 else (s.scene_speed[scene], s.scene_level[scene])
+        self._unit = np.float32(float(unit))
+        self._level = np.ones(len(self.targets)) if level is None else level.double().cpu().numpy()
+        self._first = frame.number
+
+    def _end_span(self) -> None:
+        self._judge()
+        for row in self._out:
+            row.final = True
+        self._span, self._anchor = [], 0
+
+    def _row(self, frame: LiveFrame) -> _Row:
+        known = frame.speed is not None
+        speed = frame.speed if known else np.zeros((1, 1), np.float16)
+        pixels, speeds = clip_parts(frame.working[None], speed[None], np.array([self._unit]), self.size, self.channels,
+                                    self.device)
+        return _Row(frame.number, pixels[0], speeds[0], known, not frame.skipped)
+
+    def _cut(self) -> None:
+        """Find the windows that are complete now."""
+        numbers = np.array([row.number for row in self._span])
+        complete = [i for i in range(self._anchor, len(numbers)) if numbers[i] + self.offsets[-1] <= numbers[-1]]
+        self._anchor += len(complete)
+        anchors = [i for i in complete if numbers[i] + self.offsets[0] >= self._first and self._span[i].looked]
+        if anchors:
+            self._windows += [w for w in self._at(anchors, self._span) if all(row.known for row in w.rows)]
+        # the next window begins here
+        begin = (numbers[self._anchor] if self._anchor < len(numbers) else numbers[-1]) + self.offsets[0]
+        drop = int(np.searchsorted(numbers, begin - self.model.config.max_gap))
+        del self._span[:drop]
+        self._anchor -= drop
+
+    def _at(self, anchors: list[int], rows: list[_Row]) -> list[_Window]:
+        numbers = np.array([row.number for row in rows])
+        timeline = Timeline(np.zeros(len(rows)), numbers, self.model.config.max_gap)
+        found, exact = timeline.look(np.array(anchors), self.offsets)
+        return [_Window(rows[a].number, [rows[i] for i in own], 1.0 if whole else 0.5)
+                for a, own, whole in zip(anchors, found, exact.all(axis=1))]
+
+    def _judge(self) -> None:
+        """The network on the windows that wait, as in `scorer.score_footage`."""
+        if not self._windows:
+            return
+        model, windows, self._windows = self.model, self._windows, []
+        clip = Clip(torch.stack([torch.stack([row.frame for row in w.rows]) for w in windows]).float().div_(255),
+                    torch.stack([torch.stack([row.speed for row in w.rows]) for w in windows]).float())
+        with torch.inference_mode():
+            values, local = scorer.window_scores(model._errors, model.exponents, clip, model.statistics.location,
+                                                 model.config.patch)
+            use = np.array([w.weight for w in windows])[:, None] * self.share
+            factor = torch.as_tensor(use / self._level, dtype=torch.float32, device=local.device)
+            local = local * factor[..., None, None]
+        values = values.double().cpu().numpy() / self._level * use
+        for b, window in enumerate(windows):
+            for f, target in enumerate(self.targets):
+                row = window.rows[target]
+                row.value, row.total = row.value + float(values[b, f]), row.total + float(use[b, f])
+                row.map = local[b, f] if row.map is None else row.map + local[b, f]
+
+    def _judge_padded(self) -> None:
+        """No window was complete: one of each frame, its edge frames repeated, as in `windows.find_windows`."""
+        rows = [row for row in self._out if row.known] or list(self._out)
+        if rows:
+            self._windows = self._at(list(range(len(rows))), rows)
+            self._judge()
+        for row in self._out:
+            row.final = True
+
+    # ---- scores -------------------------------------------------------------------------------------------------
+
+    def _ready(self, *, ended: bool = False) -> list[LiveScore]:
+        """The scores of the first rows that are decided."""
+        self._mark_final()
+        out: list[LiveScore] = []
+        while self._out and self._out[0].final:
+            row = self._out[0]
+            if row.total:
+                self._covered = row
+            # a frame that no window covers takes the nearest score, the earlier at a tie
+            source = row if row.total else self._nearest(row.number, ended)
+            if source is None:
+                break
+            out.append(source.score_of(row.number))
+            self._out.popleft()
+        return out
+
+    def _mark_final(self) -> None:
+        if self._span:
+            # the first anchor whose window is not judged
+            following = self._windows[0].anchor if self._windows else \
+                self._span[self._anchor].number if self._anchor < len(self._span) else self._span[-1].number + 1
+            for row in self._out:
+                row.final |= following > row.number + self.spill - self.earliest
+        patience = PATIENCE * int(self.offsets[-1] - self.offsets[0] + 1)
+        if self._covered is None and len(self._out) > patience and not any(row.total for row in self._out):
+            self._judge_padded()
+
+    def _nearest(self, number: int, ended: bool) -> _Row | None:
+        """The covered row that is nearest; None while a later frame may be nearer."""
+        before = self._covered
+        for row in self._out:
+            if row.total or not row.final:
+                # covered, or not known yet
+                if before is not None and number - before.number <= row.number - number:
+                    return before
+                return row if row.total and row.final else None
+        newest = self._out[-1].number
+        if before is not None and (ended or number - before.number <= newest + 1 - number):
+            return before
+        return None
