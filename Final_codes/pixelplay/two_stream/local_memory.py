@@ -3,7 +3,8 @@
 Reads `Footage`; finds actors (`actor_table`) and judges each by several channels: three of motion (`channels.py`) and
 one of appearance, the distance of its crop to memory banks of training crops. The highest score of a channel in a frame
 becomes a rarity under held-out training frames (`calibration.Rarity`), and the rarities are added. With the scores
-comes what was found out about every actor (boxes, z-scores, the channel that spoke, nearest training crop), for the report.
+comes what was found out about every actor (boxes, z-scores, the channel that spoke, nearest training crop), for the
+report.
 
 After Reiss and Hoshen, arXiv 2212.00789 (attributes, per-attribute maxima, held-out calibration).
 """
