@@ -110,7 +110,7 @@ def event_story(track: Track, pictures: Sequence[tuple[int, np.ndarray]], *, thr
     seconds = np.arange(0, (track.frames[-1] - first) / track.fps + 0.01, max(1, len(ticks) // 6))
     axes.set_xticks(first + seconds * track.fps, [f"{s:.0f}" for s in seconds])
     axes.set_xlim(first, track.frames[-1])
-    style.tidy(axes, x="seconds", y="deviations above normal")
+    style.tidy(axes, x="seconds", y="rarity (3 = 1 in 1,000)")
     handles = [Line2D([], [], color=style.BLACK, lw=2, label="score")]
     if track.labels is not None:
         handles.append(Patch(color=style.YELLOW, alpha=0.45, label="labelled as an anomaly"))
