@@ -52,7 +52,7 @@ def read_tracks(folder: Path, split: str) -> pd.DataFrame:
 
 
 def velocities(table: pd.DataFrame) -> np.ndarray:
-    """(n, 2) pixels a frame between the first and the last box of each track's stretch of `REACH` frames to either side.
+    """(n, 2) pixels a frame between the first and the last box of each track within `REACH` frames to either side.
 
     Args:
         table: sorted by video, track and frame. A track of one box stands still.

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from pixelplay.errors import PixelPlayError
+from pixelplay.fusion.recipes.reference_two_stream import WEIGHTS
 
 EXPERIMENTS = Path(__file__).parents[2] / "Experiments"
 FILES = sorted(EXPERIMENTS.glob("E[0-9][0-9]_*.py"))
@@ -146,3 +147,16 @@ def test_recipes_are_ranked_by_set_and_draws_of_one_set_count_once():
     found = recipes.average_ranks(recipes.pd.DataFrame(rows))
     assert found.loc["recorded: x", "ap"] == found.loc["recorded: y", "ap"] == 70
     assert found["rank"].tolist() == [1.5, 1.5] and found["left_out"].tolist() == [2.0, 2.0]
+
+
+def test_ped2_c_has_the_reference_recipes_whose_members_were_scored(tmp_path):
+    corruption = load("E03_price_of_corruption")
+    frames = corruption.Frames.of_ids([f"{v}_{k}" for v in (1, 2) for k in range(40)])
+    rng = np.random.default_rng(0)
+    for name in ("stae", "roadmap", "unet", "joint"):
+        corruption.write_scores(tmp_path, name, frames.ids, rng.lognormal(size=80), about={"family": "quad"})
+    found = corruption.references(tmp_path, frames)
+    assert list(found) == ["reference-quad"] and np.ptp(found["reference-quad"]) > 0
+    for name in WEIGHTS:
+        corruption.write_scores(tmp_path / "parts", name, frames.ids, rng.lognormal(size=80), about={})
+    assert set(corruption.references(tmp_path, frames)) == {"reference-quad", "reference-two-stream"}

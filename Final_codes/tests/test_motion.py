@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from footage import make_footage
 
+from pixelplay.calibration import Rarity
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.references import reference_frames, with_references
 from pixelplay.two_stream.actor_table import ActorTable
 from pixelplay.two_stream.motion import Motion, actor_motion
-from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima, reason
+from pixelplay.two_stream.scoring import fill_between, fill_missing, frame_maxima, reason
 from pixelplay.two_stream.tracks import link_actors, track_mean
 
 

@@ -3,7 +3,8 @@
 Reads where actors are, how large they are and how they move (numbers alone, no pictures); learns from normal actors;
 makes a score for each actor. `speed`: faster than anybody in that part of the image. `velocity`: a direction and speed
 that nobody of that size has, standing still among them. `articulation`: a body that moves in itself as nobody's of that
-size does. The scores of one channel are comparable with each other only; `scoring.Rarity` makes probabilities of them.
+size does. The scores of one channel are comparable with each other only; `calibration.Rarity` makes probabilities of
+them.
 
 One attribute a density, and their largest values joined, is from Reiss and Hoshen, arXiv 2212.00789.
 """

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from pixelplay.calibration import Calibration
+from pixelplay.calibration import Calibration, Rarity
 from pixelplay.cards import WEIGHTS, read_card, well_formed, write_weights_and_card
 from pixelplay.two_stream.actor_table import Scene
 from pixelplay.two_stream.channels import CHANNELS, Channel
 from pixelplay.two_stream.foreground import Background
-from pixelplay.two_stream.scoring import Rarity
 
 
 @dataclasses.dataclass(frozen=True)

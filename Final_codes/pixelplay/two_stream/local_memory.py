@@ -2,8 +2,9 @@
 
 Reads `Footage`; finds actors (`actor_table`) and judges each by several channels: three of motion (`channels.py`) and
 one of appearance, the distance of its crop to memory banks of training crops. The highest score of a channel in a frame
-becomes a rarity under held-out training frames (`scoring.Rarity`), and the rarities are added. With the scores comes
-what was found out about every actor (boxes, z-scores, the channel that spoke, nearest training crop), for the report.
+becomes a rarity under held-out training frames (`calibration.Rarity`), and the rarities are added. With the scores
+comes what was found out about every actor (boxes, z-scores, the channel that spoke, nearest training crop), for the
+report.
 
 After Reiss and Hoshen, arXiv 2212.00789 (attributes, per-attribute maxima, held-out calibration).
 """
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 
 from pixelplay import distributed
-from pixelplay.calibration import Calibration, calibrate, is_constant
+from pixelplay.calibration import Calibration, Rarity, calibrate, is_constant
 from pixelplay.cards import config_of, well_formed
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
@@ -40,7 +41,7 @@ from pixelplay.two_stream.foreground import analysis_size, fit_background
 from pixelplay.two_stream.local_config import LocalMemoryConfig
 from pixelplay.two_stream.local_files import LocalFit, read_memory, write_memory
 from pixelplay.two_stream.local_stream import LocalStream
-from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima
+from pixelplay.two_stream.scoring import fill_between, fill_missing, frame_maxima
 from pixelplay.two_stream.thumbnails import Thumbnails
 from pixelplay.two_stream.tracks import TRACK, link_actors, track_mean
 
@@ -282,7 +283,7 @@ class LocalMemory(Model):
         size = min(drawn, coreset_size(len(rows), c.ratio, c.floor))
         rows = rows[np.sort(torch.randperm(len(rows), generator=generator)[:drawn].numpy())]
         core = greedy_coreset(features[rows], size, generator=generator, device=self._device,
-                              projection=PROJECTION if PROJECTION < features.shape[1] else 0)
+                              projection=PROJECTION if features.shape[1] > PROJECTION else 0)
         return np.sort(rows[core.indices])
 
     def _raw(self, footage: Footage, table: ActorTable, scores: ActorScores) -> dict[str, np.ndarray]:

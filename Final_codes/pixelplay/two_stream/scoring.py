@@ -5,51 +5,11 @@ Reads per-actor scores; makes one finite score a frame.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
 
 from pixelplay.data.footage import segments
-
-
-@dataclasses.dataclass(frozen=True)
-class Rarity:
-    """How rare a score is among held-out training scores: -log10 of the share that reaches it.
-
-    Channels have tails of different weight: of two robust z-scores of 4 one may be a daily event. Rarities are
-    comparable, and their sum is Fisher's way to join them. Beyond the training quantile `LEVEL` the tail is exponential
-    with the training scores' mean excess (peaks over threshold), so that no two scores tie. That mean is known from few
-    videos only, so the tail is that of the next observation (a Lomax distribution): what two videos have not shown is
-    less certain to be rare than what a hundred have not.
-
-    Attributes:
-        levels: (Q,) training quantiles at evenly spaced shares from 0 to `LEVEL`.
-        excess: mean amount by which the rarer training scores pass the last of them.
-        videos: number of training videos.
-    """
-
-    levels: tuple[float, ...]
-    excess: float
-    videos: int
-
-    LEVEL = 0.9
-
-    @classmethod
-    def fit(cls, train: np.ndarray, videos: int, count: int = 91) -> Rarity:
-        """From (N,) finite held-out training scores, N >= 1, of some videos."""
-        levels = np.quantile(train, np.linspace(0, cls.LEVEL, count))
-        beyond = train[train > levels[-1]] - levels[-1]
-        # a handful of frames, or all equal: the whole spread stands for the tail
-        excess = float(beyond.mean()) if len(beyond) else float(train.std())
-        return cls(tuple(levels.tolist()), max(excess, 1e-3), max(videos, 1))
-
-    def __call__(self, scores: np.ndarray) -> np.ndarray:
-        """(N,) -> (N,) float64 >= 0; 1 = reached by a tenth of the training frames, 2 = by about a hundredth."""
-        levels = np.asarray(self.levels)
-        share = np.interp(scores, levels, np.linspace(0, self.LEVEL, len(levels)))
-        beyond = np.maximum(scores - levels[-1], 0.0) / self.excess
-        return (-np.log(1 - share) + self.videos * np.log1p(beyond / self.videos)) / np.log(10)
 
 
 def frame_maxima(values: np.ndarray, position: np.ndarray, count: int) -> np.ndarray:

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
+from pixelplay.calibration import Rarity
+from pixelplay.registry import model_class
 from pixelplay.two_stream.actor_files import read_actors
 from pixelplay.two_stream.actors import crop
-from pixelplay.two_stream.local_memory import LocalMemory
 from pixelplay.two_stream.memory import nearest
-from pixelplay.two_stream.scoring import Rarity
 from pixelplay.visual import style
 from pixelplay.visual.run_folder import RunFolder
 
@@ -51,17 +51,16 @@ class Way:
 
 def way_of(run: RunFolder) -> Way | None:
     """The way of the actor of the test frames whose look deviates most; None where no crop was embedded."""
-    path = run.paths.actors("local_memory")
-    if not path.exists():
+    if run.actor_model is None:
         return None
-    actors = read_actors(path)
+    actors = read_actors(run.paths.actors(run.actor_model))
     if not (actors["nearest"] >= 0).any():
         return None
     one = int(np.argmax(np.where(actors["nearest"] >= 0, np.nan_to_num(actors["appearance_z"], nan=-np.inf), -np.inf)))
     footage, box = run.footage("test"), actors["boxes"][one]
     row = int(np.flatnonzero(footage.ids == actors["Id"][one])[0])
     frame = next(f for _, f in footage.full_frames([row]))
-    model = LocalMemory.load(run.paths.trained("local_memory"))
+    model = model_class(run.actor_model).load(run.paths.trained(run.actor_model))
     seen, fitted = crop(frame, box, model.rules.pad), model.fitted
     features = model.backbone.embed(seen[None])
     distances, places = nearest(features, fitted.banks[0], NEAREST)
