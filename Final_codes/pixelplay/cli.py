@@ -19,6 +19,8 @@ COMMANDS = {
     "run": ("pixelplay.run_command", "add_arguments", "run", "fit, then score: data in, submission and report out"),
     "fit": ("pixelplay.fit_command", "add_arguments", "run", "learn a camera from its normal footage: a detector out"),
     "score": ("pixelplay.score_command", "add_arguments", "run", "score new footage with a detector"),
+    "cameras": ("pixelplay.cameras_command", "add_arguments", "run",
+                "learn and score many cameras, each by itself, from a table video,camera,split"),
     "sample": ("pixelplay.sample.command", "add_arguments", "run", "write the embedded sample dataset"),
     "repair": ("pixelplay.repair.command", "add_repair_arguments", "run_repair", "find and repair corrupted frames"),
     "corrupt": ("pixelplay.repair.command", "add_corrupt_arguments", "run_corrupt",
