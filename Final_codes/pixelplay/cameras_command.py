@@ -106,7 +106,8 @@ def _of_table(path: Path) -> pd.DataFrame:
     for row in table.itertuples():
         named = re.fullmatch(r"[\w.-]*\w[\w.-]*", row.camera)
         if row.split not in SPLITS or not named or not Path(row.video).exists():
-            raise PixelPlayError(f"{path}, line {row.Index + 2}: {row.video}, camera '{row.camera}', split '{row.split}'",
+            raise PixelPlayError(f"{path}, line {row.Index + 2}: {row.video}, camera '{row.camera}', split "
+                                 f"'{row.split}'",
                                  expected="a video that is there, a camera's name of letters and digits, train or test")
     return table
 
