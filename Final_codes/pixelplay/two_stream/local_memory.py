@@ -216,6 +216,11 @@ class LocalMemory(Model):
         return ActorRules()
 
     @property
+    def weights(self) -> dict[str, float]:
+        """Of each channel's rarity in the sum."""
+        return {c.name: c.weight for c in CHANNELS} | {APPEARANCE: self.config.appearance}
+
+    @property
     def _device(self) -> str:
         return self.backbone.hardware.device
 
@@ -312,9 +317,8 @@ class LocalMemory(Model):
     def _frame_scores(self, footage: Footage, table: ActorTable, scores: ActorScores) -> Scores:
         """Sum of the channels' rarities in every frame; with them, the largest distance to each bank, too."""
         parts, z, alone = self._parts(footage, self._raw(footage, table, scores))
-        weights = {c.name: c.weight for c in CHANNELS} | {APPEARANCE: self.config.appearance}
         rarities = self._require().rarities
-        total = sum(weight * rarities[name](z[name]) for name, weight in weights.items())
+        total = sum(weight * rarities[name](z[name]) for name, weight in self.weights.items())
         position = table.position[scores.rows]
         parts |= {f"{APPEARANCE}.seed{b}": self._between(footage, frame_maxima(d, position, len(footage)))
                   for b, d in enumerate(scores.distances)}
