@@ -206,7 +206,8 @@ class Detector:
             PixelPlayError: no footage there, footage that cannot be read, or an output that cannot be written.
         """
         from pixelplay.environment import default_output
-        from pixelplay.pipeline import Options, Run
+        from pixelplay.options import Options
+        from pixelplay.pipeline import Run
         from pixelplay.result import Result
 
         videos = Path(videos)

@@ -192,7 +192,7 @@ class LiveScorer:
             del self._by_number[leaving[-1].frame.number]
         if not leaving:
             return []
-        z = [{n: self._members[n].push(w.frame.number, found.value) for n, found in w.found.items()} for w in leaving]
+        z = [{n: self._members[n].push(w.frame.number, w.found[n].value) for n in w.pace.models} for w in leaving]
         scores = [w.pace.score(found, self.paces[0]) for w, found in zip(leaving, z)]
         people = None
         if self.drawn or max(scores) >= self.threshold.low or leaving[-1].frame.number - self._drawn >= self.fps:
