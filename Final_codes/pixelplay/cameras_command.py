@@ -44,15 +44,6 @@ class Camera(NamedTuple):
     reason: str
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare TABLE and the options."""
-    parser.add_argument("videos", type=Path, metavar="TABLE", help="CSV file video,camera,split, or the folder of a "
-                        "dataset whose video names begin with their camera (01_0014)")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="default: outputs, /kaggle/working on Kaggle")
-    run_command.add_fitting_arguments(parser)
-    run_command.add_engine_arguments(parser)
-
-
 def run(args: argparse.Namespace) -> int:
     """Run every camera, then write what is over all of them."""
     output = Path(args.output or default_output())

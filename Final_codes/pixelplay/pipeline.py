@@ -23,11 +23,9 @@ import dataclasses
 import functools
 import logging
 import shutil
-import subprocess
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +46,17 @@ from pixelplay.detector import (
     write_training,
 )
 from pixelplay.environment import default_output, hardware, limit_threads, on_kaggle, set_seed, usable_gpus
-from pixelplay.errors import PixelPlayError
+from pixelplay.errors import PixelPlayError, did_you_mean
 from pixelplay.files import atomic_path, damaged, read_json, remove, sealed_files, sha256_of, write_json, write_text
+from pixelplay.fusion.recipe import load_recipe
 from pixelplay.fusion.scores import ScoreFile, read_scores, read_table, write_scores
 from pixelplay.lock import locked
 from pixelplay.model import Forecast, Model, Scores, extrapolate, quarter, whole
+from pixelplay.options import Options
 from pixelplay.paths import EXTRACTION, REPORT, RunPaths
 from pixelplay.registry import MODELS, model_class
 from pixelplay.schedule import LAST_MINUTE, OutOfTime, alarm
-from pixelplay.version import VERSION
+from pixelplay.version import VERSION, git_revision, versions
 
 log = logging.getLogger(__name__)
 
@@ -65,58 +65,6 @@ SPLITS = {"run": ("train", "test"), "fit": ("train",), "score": ("test",)}
 
 Finished = Callable[[str, str], None]
 """Told after a stage or model: its name, and why it failed ('' where it did not)."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What a run is asked to do.
-
-    Attributes:
-        verb: 'run' learns from training footage and scores test footage; 'fit' only learns, 'score' only scores.
-        data: folder that holds a known dataset somewhere below it; or give `train` and `test`, each a folder of
-            videos or of frame folders. Without any: Kaggle's input on Kaggle, the embedded sample elsewhere.
-        detector: the bundle to score with; needed by 'score', and 'run' then learns nothing, too.
-        output: where everything is written; /kaggle/working or ./outputs when None.
-        profile: 'smoke' (wiring only), 'lite' (two CPU cores) or 'full' (a GPU).
-        models: names from the registry, in any order.
-        labels: ground truth for the final table; what lies beside the data when None.
-        repair: False leaves corrupted frames as they are (for comparisons).
-        recipe: how the ensemble merges (see pixelplay/fusion).
-        settings: 'model.setting' -> value, checked against the model's Config.
-        force: go on in spite of what the preflight finds.
-        hours: budget of the whole run; training steps are scaled to fit it. None = no limit.
-        engine, address, workers: where work on single videos is done, see `pixelplay.engine.Engine`.
-    """
-
-    verb: str = "run"
-    data: Path | None = None
-    detector: Path | None = None
-    train: Path | None = None
-    test: Path | None = None
-    output: Path | None = None
-    profile: str = "lite"
-    models: tuple[str, ...] = tuple(MODELS)
-    labels: Path | None = None
-    seed: int = 0
-    repair: bool = True
-    recipe: str = "default"
-    settings: dict[str, str] = dataclasses.field(default_factory=dict)
-    force: bool = False
-    hours: float | None = None
-    engine: str = "loky"
-    address: str | None = None
-    workers: int | None = None
-
-    def plain(self) -> dict[str, Any]:
-        """The options as JSON knows them."""
-        return {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self).items()}
-
-    @classmethod
-    def read(cls, plain: dict[str, Any]) -> Options:
-        """Options from what `plain` gave."""
-        paths = {k: Path(v) if plain[k] else None for k, v in plain.items()
-                 if k in ("data", "detector", "train", "test", "output", "labels")}
-        return cls(**plain | paths | {"models": tuple(plain["models"])})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,6 +99,7 @@ class Run:
         self.source = Detector.load(options.detector) if options.detector is not None else None
         for name in options.models:
             model_class(name)
+        load_recipe(options.recipe)
         names = [n for n in MODELS if n in options.models]
         if self.source is not None:
             wanted = names if set(names) != set(MODELS) else None
@@ -544,7 +493,8 @@ class Run:
         mine = {k.split(".", 1)[1]: v for k, v in self.options.settings.items() if k.split(".", 1)[0] == cls.name}
         for key in self.options.settings:
             if key.split(".", 1)[0] not in MODELS or "." not in key:
-                raise PixelPlayError(f"setting '{key}' names no model", expected="MODEL.SETTING=VALUE")
+                raise PixelPlayError(f"setting '{key}' names no model", expected="MODEL.SETTING=VALUE",
+                                     hint=did_you_mean(key.split(".", 1)[0], MODELS))
         return override(config, mine)
 
     def _is_fitted(self, name: str, key: str) -> bool:
@@ -640,24 +590,3 @@ def require_both(manifest: Manifest) -> Manifest:
                 expected="training videos that show only what is normal, and test videos to score",
                 hint=f"name the folder with {option} DIR beside --{there}, or both at once with --data DIR")
     return manifest
-
-
-def git_revision() -> str:
-    """Short revision of the checkout the code runs from; 'unknown' outside a checkout."""
-    try:
-        found = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=Path(__file__).parent,
-                               capture_output=True, text=True, timeout=10, check=False)
-    except OSError:
-        return "unknown"
-    return found.stdout.strip() or "unknown"
-
-
-def versions(names: Sequence[str] = ("torch", "numpy", "opencv-python", "timm", "accelerate")) -> dict[str, str]:
-    """Versions of the libraries that decide numbers."""
-    found = {"pixelplay": VERSION}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found

@@ -36,7 +36,7 @@ class Track:
         video: its name.
         frames: (n,) frame numbers, increasing.
         final: (n,) final score.
-        models: model name -> (n,) calibrated score (robust standard deviations above normal).
+        models: model name -> (n,) calibrated score (rarity).
         labels: (n,) bool, True = anomalous; None where no ground truth is known.
         reliability: (n,) in [0, 1]; None = all reliable.
         flags: (n,) '|'-separated flags of the manifest; None = none.
@@ -69,7 +69,7 @@ class Track:
 
 def score_timeline(track: Track, *, threshold: Threshold | None = None,
                    thumbnails: Sequence[tuple[int, np.ndarray]] = (),
-                   unit: str = "score (deviations above normal)") -> Figure:
+                   unit: str = "rarity (3: 1 normal frame in 1000)") -> Figure:
     """One video in full: models thin, final bold, ground truth shaded, quality strip below, pictures of the peaks.
 
     Args:
@@ -91,6 +91,33 @@ def score_timeline(track: Track, *, threshold: Threshold | None = None,
     seconds.tick_params(labelsize=8)
     figure.suptitle(f"Video {track.video}: score of each frame", fontsize=11, x=0.01, ha="left")
     figure.legend(handles=_legend(track, threshold), loc="outside lower left", ncols=5, fontsize=8, frameon=False)
+    return figure
+
+
+def event_story(track: Track, pictures: Sequence[tuple[int, np.ndarray]], *, threshold: Threshold | None = None,
+                title: str = "") -> Figure:
+    """Pictures of an event side by side, (frame number, RGB image), above one line: the final score of its video."""
+    figure = style.new_figure(11, 4.9, photo=True)
+    above, below = figure.subfigures(2, 1, height_ratios=[1.55, 1])
+    axes = below.subplots()
+    _draw_scores(axes, dataclasses.replace(track, models={}), threshold)
+    first = float(track.frames[0])
+    for number, (cell, (frame, image)) in enumerate(zip(above.subplots(1, len(pictures)), pictures), start=1):
+        style.picture(cell, image, f"{number}: {(frame - first) / track.fps:.1f} s")
+        axes.axvline(frame, color=style.GREY, lw=1)
+        axes.text(frame, 1.0, f" {number}", transform=axes.get_xaxis_transform(), fontsize=9, va="top")
+    ticks = axes.get_xticks()
+    seconds = np.arange(0, (track.frames[-1] - first) / track.fps + 0.01, max(1, len(ticks) // 6))
+    axes.set_xticks(first + seconds * track.fps, [f"{s:.0f}" for s in seconds])
+    axes.set_xlim(first, track.frames[-1])
+    style.tidy(axes, x="seconds", y="rarity (3 = 1 in 1,000)")
+    handles = [Line2D([], [], color=style.BLACK, lw=2, label="score")]
+    if track.labels is not None:
+        handles.append(Patch(color=style.YELLOW, alpha=0.45, label="labelled as an anomaly"))
+    if threshold is not None:
+        handles.append(Line2D([], [], color=style.BLACK, lw=0.9, ls=BEGINS, label="an event begins"))
+    axes.legend(handles=handles, fontsize=8, frameon=False, loc="upper right")
+    figure.suptitle(title, fontsize=13, x=0.01, ha="left", weight="bold")
     return figure
 
 
