@@ -15,6 +15,8 @@ from pixelplay.errors import PixelPlayError, did_you_mean
 
 PROFILES = ("smoke", "lite", "full")
 """smoke: seconds, proves the wiring; lite: two CPU cores; full: a GPU."""
+ENGINES = ("loky", "dask", "ray")
+"""What carries work on single videos (see `pixelplay.engine`)."""
 
 
 class Dataclass(Protocol):

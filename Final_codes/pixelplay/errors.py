@@ -28,6 +28,14 @@ class PixelPlayError(Exception):
             lines.append(f"  hint:     {hint}")
         super().__init__("\n".join(lines))
 
+    def __reduce__(self) -> tuple:
+        """An error of a worker process comes home whole."""
+        return _rebuilt, (self.problem, self.expected, self.hint)
+
+
+def _rebuilt(problem: str, expected: str, hint: str) -> PixelPlayError:
+    return PixelPlayError(problem, expected=expected, hint=hint)
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """'did you mean stae?' where a known word is much like another one; '' elsewhere."""

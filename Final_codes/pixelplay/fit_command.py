@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 def fit_detector(normal_videos: Path | str, output: Path | str | None, **options: Any) -> Detector:
     """See `pixelplay.fit`."""
     target = place_of(output)
-    unknown = set(options) - {"profile", "models", "settings", "seed", "hours", "force"}
+    unknown = set(options) - {"profile", "models", "settings", "seed", "hours", "force", "engine", "address", "workers"}
     if unknown:
         raise TypeError(f"fit() got unexpected options {sorted(unknown)}")
     if "settings" in options:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pixelplay.checks import existing, new_folder
-from pixelplay.config import PROFILES
+from pixelplay.config import ENGINES, PROFILES
 from pixelplay.registry import MODELS
 
 
@@ -21,6 +21,7 @@ def run(parser: argparse.ArgumentParser) -> None:
                         "detector, e.g. Final_codes/Final_models/ped2")
     _fitting(parser)
     _time(parser)
+    _engine(parser)
 
 
 def fit(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +33,7 @@ def fit(parser: argparse.ArgumentParser) -> None:
                         "checkpoints lie in DETECTOR.work until it is finished (default: outputs/detector)")
     _fitting(parser)
     _time(parser)
+    _engine(parser)
     parser.set_defaults(verb="fit")
 
 
@@ -45,6 +47,7 @@ def score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", metavar="NAME", help="default: all of the detector's")
     _scoring(parser)
     _time(parser)
+    _engine(parser)
     parser.set_defaults(verb="score")
 
 
@@ -76,3 +79,14 @@ def _time(parser: argparse.ArgumentParser) -> None:
                        "instead of stopping")
     time_.add_argument("--hours", type=float, metavar="H", help="fit the run into a budget: training steps are scaled, "
                        "and with a minute left the submission is written from what is finished")
+
+
+def _engine(parser: argparse.ArgumentParser) -> None:
+    """Where work on single videos is done."""
+    group = parser.add_argument_group("where work on single videos is done")
+    group.add_argument("--engine", choices=ENGINES, default="loky",
+                       help="loky: processes of this machine; dask, ray: a cluster, or this machine (default: loky)")
+    group.add_argument("--address", metavar="HOST", help="of the Dask scheduler (host:port) or the Ray cluster; one is "
+                       "started on this machine where it is left out")
+    group.add_argument("--workers", type=int, metavar="N", help="processes (default: one a CPU, as far as "
+                       "memory allows)")

@@ -43,7 +43,7 @@ def read_options(args: argparse.Namespace) -> Options:
     if hours is not None and not 0 < hours < 1000:
         raise PixelPlayError(f"--hours cannot be {hours}", expected="hours, e.g. --hours 8.5")
     plain = {k: given[k] for k in ("verb", "data", "train", "test", "detector", "output", "labels", "seed", "recipe",
-                                   "profile", "force") if given.get(k) is not None}
+                                   "profile", "force", "engine", "address", "workers") if given.get(k) is not None}
     models = [m for name in given.get("models") or MODELS for m in name.split(",")]
     return Options(**plain, models=tuple(models), repair=not given.get("no_repair", False),
                    settings={k: v for k, _, v in pairs}, hours=hours)

@@ -152,8 +152,10 @@ def test_a_change_of_pace_loses_no_frame_and_scores_stay_comparable(finished, st
         found += scorer.push(int(number), frame)
     found += scorer.finish()
     assert [s.number for s in found] == footage.frames.tolist() and np.isfinite([s.score for s in found]).all()
-    # where everything was looked at, no score is another
-    assert [s.score for s in found[:5]] == [s.score for s in expected[:5]]
+    # where everything was looked at, no score is another (STAE looks further ahead)
+    for name in ("unet", "joint", "roadmap"):
+        np.testing.assert_allclose([s.models[name] for s in found[:10]], [s.models[name] for s in expected[:10]],
+                                   atol=1e-6)
     assert np.corrcoef([s.score for s in found], [s.score for s in expected])[0, 1] > 0.5
 
 
@@ -173,7 +175,7 @@ def test_less_is_looked_at_where_frames_wait_and_more_only_after_a_while():
         slow = pacer.step < 2 if second < 200 else False
         seen.append(pacer.look(float(second), 2.0 if slow else 0.0, 1.0 if slow else 0.4))
     changes = [b - a for a, b in itertools.pairwise(seen) if a != b]
-    assert seen[20] == 2 and seen[-1] == 0 and max(seen) <= 2
+    assert seen[10] == 2 and seen[-1] == 0 and max(seen) <= 2
     # it was tried, but ever less often
     assert 0 < sum(c < 0 for c in changes[:-2]) <= 4
     assert Pacer(1).look(5.0, 9.0, 1.0) == 0
@@ -231,7 +233,7 @@ def test_seconds_end_it(finished, tmp_path):
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["nowhere.mp4"], "nowhere.mp4 is no video file"),
-    (["VIDEO", "--models", "joint"], "has no model joint"),
+    (["VIDEO", "--models", "quartz"], "has no model quartz"),
     (["VIDEO", "--record", "clip.avi"], "is not an .mp4"),
     (["97"], "camera 97 cannot be opened"),
 ])

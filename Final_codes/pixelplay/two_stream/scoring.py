@@ -5,49 +5,11 @@ Reads per-actor scores; makes one finite score a frame.
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
 from pixelplay.data.footage import segments
-
-
-@dataclasses.dataclass(frozen=True)
-class Rarity:
-    """How rare a score is among held-out training scores: -log10 of the share that reaches it.
-
-    Parts have tails of different weight: of two robust z-scores of 4 one may be a daily event. Rarities are
-    comparable, and their sum is Fisher's way to join them. Beyond the training quantile `LEVEL` an exponential tail
-    with the training scores' mean excess goes on (peaks over threshold), so that no two scores tie.
-
-    Attributes:
-        levels: (Q,) training quantiles at evenly spaced shares from 0 to `LEVEL`.
-        excess: mean amount by which the rarer training scores pass the last of them.
-    """
-
-    levels: tuple[float, ...]
-    excess: float
-
-    LEVEL = 0.9
-
-    @classmethod
-    def fit(cls, train: np.ndarray, count: int = 91) -> Rarity:
-        """From (N,) finite held-out training scores, N >= 1."""
-        levels = np.quantile(train, np.linspace(0, cls.LEVEL, count))
-        beyond = train[train > levels[-1]] - levels[-1]
-        # a handful of frames, or all equal: the whole spread stands for the tail
-        excess = float(beyond.mean()) if len(beyond) else float(train.std())
-        return cls(tuple(levels.tolist()), max(excess, 1e-3))
-
-    def __call__(self, scores: np.ndarray, bulk_weight: float = 1.0) -> np.ndarray:
-        """(N,) -> (N,) float64 >= 0; 1 = reached by a tenth of the training frames, 2 = by a hundredth.
-
-        Args:
-            bulk_weight: factor for what lies below `LEVEL`, where it says little but who happens to walk by.
-        """
-        levels = np.asarray(self.levels)
-        share = np.interp(scores, levels, np.linspace(0, self.LEVEL, len(levels)))
-        return -bulk_weight * np.log10(1 - share) + np.maximum(scores - levels[-1], 0.0) / (self.excess * np.log(10))
 
 
 def frame_maxima(values: np.ndarray, position: np.ndarray, count: int) -> np.ndarray:
@@ -95,13 +57,13 @@ def fill_missing(values: np.ndarray, missing: np.ndarray, videos: np.ndarray, fr
     return out
 
 
-def reason(motion_z: float, appearance_z: float, ratio: float, actor_class: int) -> str:
-    """Why an actor stands out, in words: the part that is furthest above normal, from 3 deviations on.
+def reason(deviations: Mapping[str, float], words: Mapping[str, str], actor_class: int) -> str:
+    """Why an actor stands out, in words: what is furthest above normal, from 3 deviations on; '' below.
 
-    NaN = not measured; `ratio` is its speed over the usual top speed.
+    Args:
+        deviations: channel -> deviations above normal, NaN = not measured; words: channel -> what it says.
+        actor_class: COCO number, -1 = foreground.
     """
     what = "object" if actor_class < 0 else "person" if actor_class == 0 else f"COCO class {actor_class}"
-    words = {f"{what} moves {ratio:.1f} x the usual top speed here": motion_z,
-             f"{what} looks like nothing in training": appearance_z}
-    strongest = max(words, key=lambda w: np.nan_to_num(words[w], nan=-np.inf))
-    return strongest if words[strongest] >= 3 else ""
+    strongest = max(deviations, key=lambda name: np.nan_to_num(deviations[name], nan=-np.inf))
+    return f"{what} {words[strongest]}" if deviations[strongest] >= 3 else ""

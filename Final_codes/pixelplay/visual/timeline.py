@@ -36,7 +36,7 @@ class Track:
         video: its name.
         frames: (n,) frame numbers, increasing.
         final: (n,) final score.
-        models: model name -> (n,) calibrated score (robust standard deviations above normal).
+        models: model name -> (n,) calibrated score (rarity).
         labels: (n,) bool, True = anomalous; None where no ground truth is known.
         reliability: (n,) in [0, 1]; None = all reliable.
         flags: (n,) '|'-separated flags of the manifest; None = none.
@@ -69,7 +69,7 @@ class Track:
 
 def score_timeline(track: Track, *, threshold: Threshold | None = None,
                    thumbnails: Sequence[tuple[int, np.ndarray]] = (),
-                   unit: str = "score (deviations above normal)") -> Figure:
+                   unit: str = "rarity (3: 1 normal frame in 1000)") -> Figure:
     """One video in full: models thin, final bold, ground truth shaded, quality strip below, pictures of the peaks.
 
     Args:
@@ -110,7 +110,7 @@ def event_story(track: Track, pictures: Sequence[tuple[int, np.ndarray]], *, thr
     seconds = np.arange(0, (track.frames[-1] - first) / track.fps + 0.01, max(1, len(ticks) // 6))
     axes.set_xticks(first + seconds * track.fps, [f"{s:.0f}" for s in seconds])
     axes.set_xlim(first, track.frames[-1])
-    style.tidy(axes, x="seconds", y="deviations above normal")
+    style.tidy(axes, x="seconds", y="rarity (3 = 1 in 1,000)")
     handles = [Line2D([], [], color=style.BLACK, lw=2, label="score")]
     if track.labels is not None:
         handles.append(Patch(color=style.YELLOW, alpha=0.45, label="labelled as an anomaly"))

@@ -55,7 +55,7 @@ class Recording:
         """Write one frame; `words` of the event it belongs to, None outside of events."""
         self.video.write(s.number, s.frame, s.score, boxes=s.boxes, heat=s.heat, alarm=words)
         self._scores.writerow([s.number, f"{s.number / self.fps:.3f}", f"{s.score:.4f}",
-                               *(f"{v:.4f}" for v in s.models.values())])
+                               *(f"{s.models[n]:.4f}" if n in s.models else "" for n in self.scorer.models)])
 
     def end(self, e: Event) -> None:
         """Write one event that is over."""

@@ -45,7 +45,7 @@ class Scored:
 
     Attributes:
         number: frame number; frame: (H, W, 3) uint8 RGB at the training footage's size.
-        score: final score in deviations above normal; models: the same by model.
+        score: final score a rarity; models: the same by model.
         reason: why, in words; heat: (h, w) in [0, 1] or None.
         boxes: actors; to follow them takes time, so there are none in a frame far from an event but for one a second,
             unless the scorer is told that every frame is drawn.
@@ -192,7 +192,7 @@ class LiveScorer:
             del self._by_number[leaving[-1].frame.number]
         if not leaving:
             return []
-        z = [{n: self._members[n].push(w.frame.number, found.value) for n, found in w.found.items()} for w in leaving]
+        z = [{n: self._members[n].push(w.frame.number, w.found[n].value) for n in w.pace.models} for w in leaving]
         scores = [w.pace.score(found, self.paces[0]) for w, found in zip(leaving, z)]
         people = None
         if self.drawn or max(scores) >= self.threshold.low or leaving[-1].frame.number - self._drawn >= self.fps:

@@ -122,9 +122,9 @@ def _local_parts(has: dict[str, Any]) -> tuple[list[Node], list[Edge]]:
     nodes += [Node("flow", "optical flow", ("DIS, divided by", "the frame gap"), BLUE, low),
               Node("actors", "actors", ("boxes, merged", "and filtered"), GREEN),
               Node("look", has["backbone"], ("frozen network,", "each actor's crop"), BLUE),
-              Node("speed", "motion", ("each actor's speed", "against its place's"), GREEN, low),
+              Node("speed", "motion", ("speed, direction,", "articulation"), GREEN, low),
               Node("bank", "memory bank", _bank(has), YELLOW),
-              Node("joined", "deviations", ("appearance and motion", "on one scale, added"), GREEN),
+              Node("joined", "rarities", ("appearance and motion", "on one scale, added"), GREEN),
               Node("score", "score", ("the loudest actors",), WHITE)]
     edges += [Edge("frame", "flow"), Edge("actors", "look"), Edge("actors", "speed"), Edge("flow", "speed"),
               Edge("look", "bank"), Edge("bank", "joined"), Edge("speed", "joined"), Edge("joined", "score")]
