@@ -1,4 +1,4 @@
-"""Arguments of `pixelplay run`, `fit`, `score` and `cameras`: declared and checked before anything heavy is imported."""
+"""Arguments of `pixelplay run`, `fit`, `score`, `cameras`: declared and checked before anything heavy is imported."""
 
 from __future__ import annotations
 

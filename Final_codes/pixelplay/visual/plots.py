@@ -144,7 +144,9 @@ def story(run: Folder) -> Figure | None:
     index = [t.video for t in run.tracks].index(event.video)
     track, rows = run.tracks[index], run.videos()[index][1]
     wanted = (event.first_frame - second, event.peak_frame, event.last_frame + second)
-    moments = [rows.start + int(np.argmin(np.abs(track.frames - number))) for number in wanted]
+    damaged = run.test["flags"].to_numpy(object)[rows] != ""
+    # a clean frame nearby tells more than a noisy one at the very moment
+    moments = [rows.start + int(np.argmin(np.abs(track.frames - number) + 10 * damaged)) for number in wanted]
     filmed = dict(frames_as_filmed(run).full_frames(sorted(set(moments))))
     boxes = [run.people.boxes(r) if run.people is not None else [] for r in moments]
     found = judge(run).anomaly_of(event)

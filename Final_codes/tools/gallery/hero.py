@@ -17,6 +17,7 @@ from pixelplay.fusion.events import Event
 from pixelplay.visual import style
 from pixelplay.visual.actors import crop
 from pixelplay.visual.annotate import _font, draw_frame
+from pixelplay.visual.people import ACTOR_ALARM
 from pixelplay.visual.run_folder import RunFolder
 from pixelplay.visual.run_video import frames_as_filmed
 from pixelplay.visual.verdict import judge
@@ -79,7 +80,8 @@ def draw(run: RunFolder, event: Event) -> list[Image.Image]:
     card = Card(run, event, rows, crop(frames[row], box.xyxy), run.nearest_normal(row, b)[0])
     out = []
     for place, r in enumerate(rows):
-        drawn = draw_frame(frames[r], run.people.boxes(r), words=False)
+        unusual = [b for b in run.people.boxes(r) if b.score >= ACTOR_ALARM]
+        drawn = draw_frame(frames[r], unusual, words=False)
         scene = Image.fromarray(cv2.resize(drawn, SCENE, interpolation=cv2.INTER_AREA))
         whole = Image.new("RGB", (SCENE[0] + CARD[0], SCENE[1]), PAPER)
         whole.paste(scene, (0, 0))
