@@ -4,5 +4,5 @@ Reads: `Footage`, frozen backbones, detectors of objects.
 Makes: features, coreset memory banks, a table of actors with their motion, `Scores`.
 Open: `global_memory.py` and `local_memory.py` for the two models; `local_config.py` for the settings of the second;
     `backbones.py` and `detectors.py` to add a network; `coreset.py` and `memory.py` for the banks; `actors.py` for
-    what is an actor, `motion.py` and `tracks.py` for how it moves.
+    what is an actor, `motion.py` and `tracks.py` for how it moves, `channels.py` for how it can be unlike others.
 """

@@ -140,8 +140,11 @@ class Speed(Channel):
 class Nearest(Channel):
     """Distance to the `NEIGHBOURS`-th nearest of the normal actors in a space of two or three numbers.
 
-    Lengths are measured in heights of a person. A piece of one is not a small person, so the height of its box counts
-    only where it is more than what is usual in the row.
+    Lengths are measured in heights of a person: that of the box, or what is usual in its row where that is more,
+    because foreground often shows a part of a person only.
+
+    Args:
+        height: usual height by row; scale: (d,) of the vectors; bank: (K, d) normal actors, scaled.
     """
 
     def __init__(self, height: ByRow, scale: np.ndarray, bank: np.ndarray):
@@ -150,12 +153,12 @@ class Nearest(Channel):
 
     @classmethod
     def vectors(cls, actors: Actors, person: np.ndarray) -> np.ndarray:
-        """(n, d) of n actors; person: (n,) height of a person where they are."""
+        """(n, d) numbers of n actors; person: (n,) height of a person where they are."""
         raise NotImplementedError
 
     @classmethod
     def units(cls, vectors: np.ndarray) -> np.ndarray:
-        """(d,) or (2, d): what the vectors are divided by, or first what they are."""
+        """(d,) what (n, d) vectors are divided by, so that all numbers count alike."""
         return np.maximum(vectors.std(0), 1e-6)
 
     @classmethod
@@ -196,7 +199,7 @@ class Velocity(Nearest):
 
 
 class Articulation(Nearest):
-    """How a body moves in itself, among actors of that height. Half a voice: a walking body moves in itself, too."""
+    """How a body moves in itself, among actors of that height. It weighs half: a walking body moves in itself, too."""
 
     name = "articulation"
     words = "moves its body as nobody does here"
