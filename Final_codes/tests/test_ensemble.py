@@ -186,7 +186,7 @@ def test_weights_prior_and_equal(tmp_path):
         _, merged = merge_files([folder], tmp_path / "submission.csv", sample=s, weights=rule)
         weights[rule] = {r.model: r.weight for r in merged[-1].rows}
     assert weights["equal"] == dict.fromkeys(sorted(MODELS), 0.25)
-    assert weights["prior"]["local_memory"] == pytest.approx(FAMILY["two_stream"] * 0.95)
+    assert weights["prior"]["local_memory"] == pytest.approx(FAMILY["two_stream"] * model_class("local_memory").weight)
     assert weights["prior"]["joint"] == pytest.approx(FAMILY["quad"] * 0.3 / 0.8)
     with pytest.raises(PixelPlayError, match="no weights called 'best'"):
         merge_files([folder], tmp_path / "submission.csv", sample=s, weights="best")

@@ -100,7 +100,7 @@ class GlobalMemory(Model):
     explain: ClassVar[str] = "the whole scene looks unlike any training frame"
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 8.0
-    weight: ClassVar[float] = 0.05
+    weight: ClassVar[float] = 0.01
     version: ClassVar[int] = 3
     Config = GlobalMemoryConfig
 

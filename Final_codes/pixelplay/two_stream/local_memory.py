@@ -69,7 +69,7 @@ class LocalMemory(Model):
     explain: ClassVar[str] = "an actor looks or moves unlike any in training"
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 5.0
-    weight: ClassVar[float] = 0.95
+    weight: ClassVar[float] = 0.99
     version: ClassVar[int] = 8
     Config = LocalMemoryConfig
 
