@@ -26,6 +26,8 @@ COMMANDS = {
     "ensemble": ("pixelplay.fusion.command", "add_arguments", "run", "merge score files into a submission"),
     "evaluate": ("pixelplay.evaluation.command", "add_arguments", "run", "metrics of score files against labels"),
     "watch": ("pixelplay.watch.command", "add_arguments", "run", "score a live camera, a stream or a file as it comes"),
+    "feedback": ("pixelplay.watch.feedback_command", "add_arguments", "run",
+                 "tell a detector that an event was normal"),
     "watch-file": ("pixelplay.visual.command", "add_arguments", "run", "annotated video of a finished run"),
     "report": ("pixelplay.visual.report_command", "add_arguments", "run", "write a finished run's report, and open it"),
     "fetch": ("pixelplay.fetch_command", "add_arguments", "run",

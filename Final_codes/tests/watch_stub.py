@@ -36,6 +36,7 @@ def stub(setattr=setattr):
     """Put it in place of the models."""
     setattr(camera, "LiveScorer", FakeScorer)
     setattr(camera, "scene_templates", lambda detector: np.zeros((0, LENGTH), np.float32))
+    setattr(camera.Accepted, "load", lambda detector: camera.Accepted())
     setattr(command.Detector, "find", lambda folder: None)
 
 
