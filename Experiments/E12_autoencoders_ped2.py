@@ -120,8 +120,8 @@ def speed_alone(train, test) -> np.ndarray:
     def errors(clip):
         return clip.speed ** 2
 
-    location, _ = scorer.usual_errors(errors, (1.0,), clips[0], 24)
-    found = [scorer.score_footage(errors, (1.0,), c, (0,), location, 24).values for c in clips]
+    location, _ = scorer.usual_errors(errors, clips[0], 24)
+    found = [scorer.score_footage(errors, c, (0,), location, 24).values for c in clips]
     return calibrate(found[0], log=True)(found[1])
 
 

@@ -1,8 +1,8 @@
 """E16: which recipe ranks frames best on sets it was not chosen on? Every recipe on the same raw scores of every set.
 
-Development sets: labelled Ped2; the embedded sample; three real Avenue test videos beside two normal videos, these with
-the scores of models that did not learn from them; Avenue's and Ped2's normal footage with injected anomalies (E15's
-folds and draws). Raw scores are computed once, into SCRATCH_FOLDER, by the lite profile; ranking them again with
+Development sets: labelled Ped2; the embedded sample; three real Avenue test videos beside two normal ones (12 and 16),
+all five of one encoder, scored by models that learnt from videos 10 and 11; Avenue's and Ped2's normal footage with
+injected anomalies (E15's folds and draws). Raw scores are computed once, into SCRATCH_FOLDER, by the lite profile; ranking them again with
 another recipe takes seconds. `recorded` recipes may look at all of a video, `live` ones at its past alone. Beside the
 product's recipe stand both reference recipes, each member alone, each family, and frame difference.
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
-from collections.abc import Sequence
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,6 @@ from scipy.stats import rankdata
 from synthetic import UNTOUCHED
 
 from pixelplay.data.baseline import frame_difference_scores
-from pixelplay.data.ids import split_id
 from pixelplay.data.manifest import Manifest
 from pixelplay.environment import limit_threads
 from pixelplay.evaluation.bootstrap import frame_intervals
@@ -45,8 +44,9 @@ from pixelplay.pipeline import Options, Run
 from pixelplay.registry import MODELS, model_class
 from pixelplay.repair.stage import open_footage
 
-BESIDE = ("12", "16")
-"""Training videos of Avenue that stand for normal test videos: those with the encoder of the test videos."""
+LEARN, BESIDE = ("10", "11"), ("12", "16")
+"""Training videos of Avenue that are learnt from, and that stand for normal test videos: those with the encoder of the
+test videos."""
 RUNS = ("ped2", "sample", "avenue")
 QUAD = ("stae", "roadmap", "unet", "joint")
 METRICS = ("ap", "micro_auc", "macro_auc")
@@ -75,15 +75,23 @@ class Labelled:
 
 def score_run(name: str, data: Path, scratch: Path, models: tuple[str, ...] = tuple(MODELS)) -> None:
     """Raw scores of a real set, by a run of the lite profile."""
-    options = {
-        "ped2": Options(data=data / "ped2"),
-        "avenue": Options(train=data / "avenue_train" / "training_videos",
-                          test=data / "avenue_test_part" / "testing_videos"),
-        "sample": Options()}[name]
+    options = {"ped2": Options(data=data / "ped2"), "sample": Options()}.get(name)
+    if options is None:
+        options = avenue(data, scratch / "avenue videos")
     run = Run(dataclasses.replace(options, output=scratch / name, models=models))
     run.extract()
     for model in models:
         run.model(model)
+
+
+def avenue(data: Path, folder: Path) -> Options:
+    """Avenue's videos sorted into `folder`/train and `folder`/test."""
+    normal, odd = data / "avenue_train" / "training_videos", data / "avenue_test_part" / "testing_videos"
+    for path in (*sorted(normal.iterdir()), *sorted(odd.iterdir())):
+        target = folder / ("train" if path.parent == normal and path.stem in LEARN else "test") / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    return Options(train=folder / "train", test=folder / "test")
 
 
 def score_injected(name: str, data: Path, scratch: Path, draws: int) -> None:
@@ -104,8 +112,10 @@ def read_run(name: str, data: Path, scratch: Path) -> list[Labelled]:
     frames = Frames.of_stage(folder / EXTRACTION)
     labels = {"ped2": data / "ped2" / "frame_labels.csv", "avenue": data / "avenue_test_part" / "frame_labels.csv",
               "sample": Manifest.load(folder / EXTRACTION).labels}[name]
-    found = labelled(name, folder, frames, read_labels(labels).align(frames.ids).values)
-    return [with_held_out(found, BESIDE) if name == "avenue" else found]
+    odd = ~np.isin(frames.videos, BESIDE if name == "avenue" else ())
+    truth = np.zeros(len(frames), int)
+    truth[odd] = read_labels(labels).align(frames.ids[odd]).values
+    return [labelled(name, folder, frames, truth)]
 
 
 def read_injected(name: str, scratch: Path) -> list[Labelled]:
@@ -130,30 +140,13 @@ def labelled(name: str, folder: Path, frames: Frames, truth: np.ndarray) -> Labe
     return Labelled(name, folder, frames, truth, members, parts)
 
 
-def with_held_out(one: Labelled, videos: Sequence[str]) -> Labelled:
-    """A set with training videos as further, normal test videos, by their held-out scores."""
-    keep = np.isin([split_id(i)[0] for i in one.members["stae"].train_ids], videos)
-    more = one.members["stae"].train_ids[keep]
-    known = dict(zip(one.frames.ids, zip(one.frames.reliability, one.truth)))
-    frames = Frames.of_ids([*one.frames.ids, *more], {i: k[0] for i, k in known.items()})
-
-    def joined(file: ScoreFile) -> ScoreFile:
-        values = dict(zip(file.ids, file.values)) | dict(zip(more, file.train_values[keep]))
-        return dataclasses.replace(file, ids=frames.ids, values=np.array([values[i] for i in frames.ids]))
-
-    truth = np.array([known[i][1] if i in known else 0 for i in frames.ids])
-    return dataclasses.replace(one, frames=frames, truth=truth, members={m: joined(f) for m, f in one.members.items()},
-                               parts={m: joined(f) for m, f in one.parts.items()})
-
-
 def frame_difference(one: Labelled) -> np.ndarray:
     """The baseline's scores, smoothed like a member; kept beside the raw scores."""
     path = one.folder / "frame_difference.csv"
     if not path.exists():
         stage = one.folder / EXTRACTION if (one.folder / EXTRACTION).exists() else one.folder
-        parts = [open_footage(stage, split) for split in (("train", "test") if one.name == "avenue" else ("test",))]
-        write_table(path, np.concatenate([f.ids for f in parts]),
-                    np.concatenate([frame_difference_scores(f) for f in parts]))
+        footage = open_footage(stage, "test")
+        write_table(path, footage.ids, frame_difference_scores(footage))
     table = pd.read_csv(path, dtype={"Id": str}).set_index("Id")["Predicted"]
     values = table.loc[one.frames.ids].to_numpy()
     return smooth(values, one.frames.videos, one.frames.frames, one.frames.reliability, sigma=5.0)

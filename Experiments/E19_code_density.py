@@ -96,8 +96,6 @@ def negative_log_likelihood(codes: Tensor, density: dict[str, Tensor]) -> Tensor
 class DenseJoint(Joint):
     """Joint whose score also says how thin normal codes lie, as exp of a z-score of the negative log-likelihood."""
 
-    exponents = (1.0, 0.2, 0.2)
-
     def after_fit(self, net, clips, statistics):
         codes = torch.cat([self.codes(clip, statistics).flatten(0, 2) for clip, _ in clips.batches(limit=200)])
         density = fit_density(codes, CLUSTERS, self.seed)

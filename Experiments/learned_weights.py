@@ -20,13 +20,13 @@ import pandas as pd
 from scipy.stats import rankdata
 from synthetic import KINDS, UNTOUCHED, Injected, inject
 
-from pixelplay.calibration import calibrate
 from pixelplay.config import config_hash, override
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, write_json
-from pixelplay.fusion.calibrated import compress
+from pixelplay.fusion.calibrated import calibrated
 from pixelplay.fusion.ensemble import spearman
+from pixelplay.fusion.scores import ScoreFile
 from pixelplay.fusion.smoothing import smooth
 from pixelplay.model import Model
 from pixelplay.paths import RunPaths
@@ -95,8 +95,9 @@ def learn(train: Footage, models: Mapping[str, Callable[[], Model]], folder: Pat
     for name, make in models.items():
         model = make()
         raw = _scores(model, train, rest, held, injected, Path(folder) / name, (trained or {}).get(name))
-        known = calibrate(raw[0], log=model.kind in ("error", "distance"), low=-np.inf, high=np.inf)
-        normal[name], synthetic[name], sigmas[name] = compress(known(raw[0])), compress(known(raw[1])), model.sigma
+        normal[name], synthetic[name] = (
+            calibrated(ScoreFile(name, np.array([]), x, np.array([]), raw[0], {"kind": model.kind}))[0] for x in raw)
+        sigmas[name] = model.sigma
     found = Learned({}, sigmas, pd.DataFrame(), normal, synthetic, held, injected)
     table = skills({m: found.smoothed(m) for m in sigmas}, found.kinds)
     weights = dict(zip(table["model"], table["weight"].astype(float)))

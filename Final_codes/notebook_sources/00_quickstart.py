@@ -61,8 +61,8 @@ print(result)
 
 # %% [markdown]
 # ## Scores
-# A row is a frame. `score` lies in (0, 1), 0.5 = three robust deviations above normal; then what repair found, and a
-# column for each model, in deviations.
+# A row is a frame. `score` lies in (0, 1); `rarity` says how few normal frames score as high: 3 is one in a thousand,
+# and a score of 0.5. Then what repair found, and each model's own rarity in a column of its name.
 
 # %%
 result.frames.sort_values("score", ascending=False).head()

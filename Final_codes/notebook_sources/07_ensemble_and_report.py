@@ -48,10 +48,9 @@ run = open_run(profile=PROFILE, data=DATA, train=TRAIN, test=TEST, output=OUTPUT
 
 # %% [markdown]
 # ## One scale
-# Raw scores of different models cannot be added. Each is brought to robust standard deviations above normal by the
-# scores of *training* frames that the model had not learnt from, logged first where it is an error or a distance. No
-# statistic of the test set enters, so a frame's score does not depend on which other videos are scored with it. From
-# each is taken its video's own quiet level, as far as training videos differ in theirs. It is then smoothed within its
+# Raw scores of different models cannot be added. Each becomes its rarity among the scores of *training* frames that the
+# model had not learnt from: 1 is reached by one of them in ten, 3 by one in a thousand. No statistic of the test set
+# enters, so a frame's score does not depend on which other videos are scored with it. It is then smoothed within its
 # video, in frame time, leaning on reliable frames, and the weighted mean is taken.
 
 # %%

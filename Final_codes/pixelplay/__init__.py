@@ -36,7 +36,7 @@ def fit(normal_videos: Path | str, output: Path | str | None = None, *, profile:
         output: folder of the detector; ./outputs/detector (/kaggle/working/detector on Kaggle) when None. While it is
             being learnt, frames and checkpoints lie beside it in <output>.work: the same call goes on from there.
         profile: 'lite' (two CPU cores), 'full' (a GPU), 'smoke' (wiring only).
-        options: further fields of `pixelplay.pipeline.Options`: models, settings, seed, hours, force.
+        options: further fields of `pixelplay.options.Options`: models, settings, seed, hours, force.
     Returns:
         The detector: a folder of a few MB (see `pixelplay.detector`), ready to score.
     Raises:

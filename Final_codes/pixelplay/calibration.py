@@ -1,8 +1,9 @@
 """Calibration on held-out training scores: the only place where raw scores become comparable.
 
-Reads (N,) raw training scores; makes a `Calibration` that maps any raw score to robust standard deviations above
-normal. No statistic of the test set enters, so one frame's score does not depend on which others are scored.
-It lies below all subpackages because `two_stream` joins its parts by it before `fusion` joins models.
+Reads (N,) raw training scores; makes a `Rarity`, which maps any raw score to -log10 of the share of training frames
+that reach it, or a `Calibration`, which maps it to robust standard deviations above normal. No statistic of the test
+set enters, so one frame's score does not depend on which others are scored. It lies below all subpackages because
+`two_stream` joins its parts by it before `fusion` joins models.
 """
 
 from __future__ import annotations
@@ -73,3 +74,45 @@ def calibrate(train_scores: np.ndarray, *, log: bool, low: float = -3.0, high: f
     centre = float(np.median(values))
     scale = 1.4826 * float(np.median(np.abs(values - centre))) or float(values.std()) or 1.0
     return Calibration(centre, scale, log, eps, low, high)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rarity:
+    """How rare a score is among held-out training scores: -log10 of the share that reaches it.
+
+    Scores have tails of different weight: of two robust z-scores of 4 one may be a daily event. Rarities are
+    comparable, and their sum is Fisher's way to combine tests. Beyond the training quantile `LEVEL` an exponential tail
+    with the training scores' mean excess goes on (peaks over threshold: Pickands, 1975), so that anomalies above all
+    training frames keep their order.
+
+    Attributes:
+        levels: (Q,) training quantiles at evenly spaced shares from 0 to `LEVEL`.
+        excess: mean amount by which the rarer training scores pass the last of them.
+    """
+
+    levels: tuple[float, ...]
+    excess: float
+
+    LEVEL = 0.9
+
+    @classmethod
+    def fit(cls, train: np.ndarray, count: int = 91) -> Rarity:
+        """From (N,) held-out training scores. Raises ValueError where there are none, or not all are finite."""
+        train = np.asarray(train, dtype=np.float64)
+        if train.size == 0 or not np.isfinite(train).all():
+            raise ValueError("calibration needs at least one training score, all finite")
+        levels = np.quantile(train, np.linspace(0, cls.LEVEL, count))
+        beyond = train[train > levels[-1]] - levels[-1]
+        # a handful of frames, or all equal: the whole spread stands for the tail
+        excess = float(beyond.mean()) if len(beyond) else float(train.std())
+        return cls(tuple(levels.tolist()), max(excess, 1e-3))
+
+    def __call__(self, scores: np.ndarray, bulk_weight: float = 1.0) -> np.ndarray:
+        """(N,) -> (N,) float64 >= 0; 1 = reached by a tenth of the training frames, 2 = by a hundredth.
+
+        Args:
+            bulk_weight: factor for what lies below `LEVEL`, where it says little but who happens to walk by.
+        """
+        levels = np.asarray(self.levels)
+        share = np.interp(scores, levels, np.linspace(0, self.LEVEL, len(levels)))
+        return -bulk_weight * np.log10(1 - share) + np.maximum(scores - levels[-1], 0.0) / (self.excess * np.log(10))

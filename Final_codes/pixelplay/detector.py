@@ -55,7 +55,7 @@ def about_model(cls: type[Model]) -> dict[str, Any]:
 
 def mean_score(members: Mapping[str, ScoreFile], frames: Frames, weights: Mapping[str, float], *, causal: bool
                ) -> np.ndarray:
-    """(N,) weighted mean of the members' calibrated and smoothed scores, in deviations above normal."""
+    """(N,) weighted mean of the members' calibrated and smoothed scores: rarity."""
     z = fuse(members, frames, weights, causal=causal).processed
     return np.asarray(sum(w * z[m] for m, w in weights.items()) / sum(weights.values()))
 
@@ -206,7 +206,8 @@ class Detector:
             PixelPlayError: no footage there, footage that cannot be read, or an output that cannot be written.
         """
         from pixelplay.environment import default_output
-        from pixelplay.pipeline import Options, Run
+        from pixelplay.options import Options
+        from pixelplay.pipeline import Run
         from pixelplay.result import Result
 
         videos = Path(videos)

@@ -7,6 +7,7 @@ All knowledge about Kaggle and Colab lives here.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import functools
 import os
@@ -23,6 +24,11 @@ from pathlib import Path
 import numpy as np
 
 from pixelplay.errors import PixelPlayError
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's `mallopt` (malloc.h)."""
+_share = 0
+"""CPUs of a process that shares them with others (see `share_cpus`); 0 = all that are there."""
 
 KAGGLE_INPUT = Path(os.environ.get("PIXELPLAY_KAGGLE_INPUT", "/kaggle/input"))
 KAGGLE_WORKING = Path(os.environ.get("PIXELPLAY_KAGGLE_WORKING", "/kaggle/working"))
@@ -55,9 +61,17 @@ class Hardware:
 
 def cpu_count() -> int:
     """CPUs this process may use (affinity and container aware)."""
+    if _share:
+        return _share
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def share_cpus(count: int) -> None:
+    """Have `cpu_count` say `count` in this process: it is one of several that share the CPUs."""
+    global _share
+    _share = count
 
 
 def cpu_name() -> str:
@@ -161,14 +175,29 @@ def set_seed(seed: int) -> None:
 
 
 def limit_threads(threads: int | None = None) -> int:
-    """Give torch and OpenCV as many threads as there are CPUs (oversubscription slows steps up to tenfold)."""
+    """Give torch and OpenCV as many threads as there are CPUs (oversubscription slows steps up to tenfold), and have
+    large tensors' memory used again."""
     import cv2
     import torch
 
     threads = threads or cpu_count()
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
+    reuse_memory()
     return threads
+
+
+def reuse_memory() -> None:
+    """Have glibc keep the memory of large arrays instead of giving it back to the system after each use.
+
+    Otherwise every feature map is mapped anew and its pages are cleared one by one: half the time of a small network on
+    a virtual machine (Experiments/E21). Other C libraries are left as they are.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    library = ctypes.CDLL(None)
+    for parameter in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
+        library.mallopt(parameter, 1 << 30)
 
 
 def on_kaggle() -> bool:

@@ -24,3 +24,11 @@ class PixelPlayError(Exception):
         if hint:
             lines.append(f"  hint:     {hint}")
         super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple:
+        """An error of a worker process comes home whole."""
+        return _rebuilt, (self.problem, self.expected, self.hint)
+
+
+def _rebuilt(problem: str, expected: str, hint: str) -> PixelPlayError:
+    return PixelPlayError(problem, expected=expected, hint=hint)

@@ -78,17 +78,8 @@ def adopt(part: Path, target: Path) -> None:
     _remember(target)
 
 
-def seal(path: Path) -> None:
-    """Seal a file that was written in place; `unseal` it before the first change."""
-    flush(path)
-    digest = digest_of(path)
-    with atomic_path(seal_path(path)) as part:
-        _write_seal(part, digest, Path(path).name)
-    _remember(Path(path))
-
-
 def unseal(path: Path) -> None:
-    """Forget a file's seal, because the file is about to be changed in place."""
+    """Forget a file's seal: its content changes, or it goes."""
     seal_path(path).unlink(missing_ok=True)
 
 

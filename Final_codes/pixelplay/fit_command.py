@@ -14,6 +14,7 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.pipeline import Options, Run
 from pixelplay.run_command import (
     UNFINISHED,
+    add_engine_arguments,
     add_fitting_arguments,
     add_time_arguments,
     carry_out,
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "checkpoints lie in DETECTOR.work until it is finished (default: outputs/detector)")
     add_fitting_arguments(parser)
     add_time_arguments(parser)
+    add_engine_arguments(parser)
     parser.set_defaults(verb="fit")
 
 
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 def fit_detector(normal_videos: Path | str, output: Path | str | None, **options: Any) -> Detector:
     """See `pixelplay.fit`."""
     target = place_of(output)
-    unknown = set(options) - {"profile", "models", "settings", "seed", "hours", "force"}
+    unknown = set(options) - {"profile", "models", "settings", "seed", "hours", "force", "engine", "address", "workers"}
     if unknown:
         raise TypeError(f"fit() got unexpected options {sorted(unknown)}")
     if "settings" in options:

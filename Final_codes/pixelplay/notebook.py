@@ -19,8 +19,9 @@ from pixelplay.config import override
 from pixelplay.environment import KAGGLE_INPUT, hardware, on_kaggle
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path
+from pixelplay.options import Options
 from pixelplay.paths import EXTRACTION
-from pixelplay.pipeline import Options, Run
+from pixelplay.pipeline import Run
 from pixelplay.preflight import preflight
 from pixelplay.registry import MODELS, model_class
 from pixelplay.schedule import in_words
@@ -36,7 +37,7 @@ def open_run(**parameters: object) -> Run:
     """Open the run the parameters cell describes, print it back with the hardware, return it.
 
     Args:
-        parameters: fields of `pixelplay.pipeline.Options`, in lower or upper case; '' and None mean the default. In
+        parameters: fields of `pixelplay.options.Options`, in lower or upper case; '' and None mean the default. In
             `settings` a key without a model's name is meant for every model of the notebook that has such a setting.
     Raises:
         PixelPlayError: something is missing that the run would need later; lists everything that is.

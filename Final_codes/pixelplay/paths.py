@@ -13,7 +13,7 @@ from pixelplay.files import read_json, write_json
 
 EXTRACTION = "01_frame_extraction"
 REPORT = "07_ensemble_and_report"
-LAYOUT = 2
+LAYOUT = 3
 """Version of a run folder's layout; a folder of another one is refused."""
 
 
@@ -29,7 +29,7 @@ class RunPaths:
 
     @property
     def extraction(self) -> Path:
-        """Stage 1: manifest, frames, speed maps."""
+        """Stage 1: manifest, and one file a video and what is known of it."""
         return self.root / EXTRACTION
 
     @property

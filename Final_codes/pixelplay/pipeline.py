@@ -2,7 +2,7 @@
 
 Reads a dataset (or makes the embedded sample) or, to score alone, a finished detector and new footage; writes
 
-    01_frame_extraction/     manifest, repaired frames at working size, speed maps
+    01_frame_extraction/     manifest, and one file a video: what is wrong with its frames, how fast they move
     02_two_stream_memory/    caches (03_stae ... 06_joint: checkpoints, curves)
     detector/                the bundle: all that is needed to score new footage (see `pixelplay.detector`)
     scores/                  <model>.csv, .train.csv, .json; parts/, maps/ and actors/ beside them
@@ -23,15 +23,13 @@ import dataclasses
 import functools
 import logging
 import shutil
-import subprocess
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pixelplay import distributed, workers
+from pixelplay import distributed, engine, workers
 from pixelplay.arrays import write_array
 from pixelplay.config import PROFILES, config_hash, override
 from pixelplay.data.footage import Footage
@@ -53,10 +51,11 @@ from pixelplay.files import atomic_path, damaged, read_json, remove, sealed_file
 from pixelplay.fusion.scores import ScoreFile, read_scores, read_table, write_scores
 from pixelplay.lock import locked
 from pixelplay.model import Forecast, Model, Scores, extrapolate, quarter, whole
+from pixelplay.options import Options
 from pixelplay.paths import EXTRACTION, REPORT, RunPaths
 from pixelplay.registry import MODELS, model_class
 from pixelplay.schedule import LAST_MINUTE, OutOfTime, alarm
-from pixelplay.version import VERSION
+from pixelplay.version import VERSION, git_revision, versions
 
 log = logging.getLogger(__name__)
 
@@ -65,54 +64,6 @@ SPLITS = {"run": ("train", "test"), "fit": ("train",), "score": ("test",)}
 
 Finished = Callable[[str, str], None]
 """Told after a stage or model: its name, and why it failed ('' where it did not)."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What a run is asked to do.
-
-    Attributes:
-        verb: 'run' learns from training footage and scores test footage; 'fit' only learns, 'score' only scores.
-        data: folder that holds a known dataset somewhere below it; or give `train` and `test`, each a folder of
-            videos or of frame folders. Without any: Kaggle's input on Kaggle, the embedded sample elsewhere.
-        detector: the bundle to score with; needed by 'score', and 'run' then learns nothing, too.
-        output: where everything is written; /kaggle/working or ./outputs when None.
-        profile: 'smoke' (wiring only), 'lite' (two CPU cores) or 'full' (a GPU).
-        models: names from the registry, in any order.
-        labels: ground truth for the final table; what lies beside the data when None.
-        repair: False leaves corrupted frames as they are (for comparisons).
-        recipe: how the ensemble merges (see pixelplay/fusion).
-        settings: 'model.setting' -> value, checked against the model's Config.
-        force: go on in spite of what the preflight finds.
-        hours: budget of the whole run; training steps are scaled to fit it. None = no limit.
-    """
-
-    verb: str = "run"
-    data: Path | None = None
-    detector: Path | None = None
-    train: Path | None = None
-    test: Path | None = None
-    output: Path | None = None
-    profile: str = "lite"
-    models: tuple[str, ...] = tuple(MODELS)
-    labels: Path | None = None
-    seed: int = 0
-    repair: bool = True
-    recipe: str = "default"
-    settings: dict[str, str] = dataclasses.field(default_factory=dict)
-    force: bool = False
-    hours: float | None = None
-
-    def plain(self) -> dict[str, Any]:
-        """The options as JSON knows them."""
-        return {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self).items()}
-
-    @classmethod
-    def read(cls, plain: dict[str, Any]) -> Options:
-        """Options from what `plain` gave."""
-        paths = {k: Path(v) if plain[k] else None for k, v in plain.items()
-                 if k in ("data", "detector", "train", "test", "output", "labels")}
-        return cls(**plain | paths | {"models": tuple(plain["models"])})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +112,7 @@ class Run:
         self.failed: dict[str, str] = {}
         self.steps: dict[str, int] = {}
         self.deadline = None if options.hours is None else time.monotonic() + 3600 * options.hours - LAST_MINUTE
+        engine.use(engine.Engine(options.engine, options.address, options.workers))
         limit_threads(hardware().threads)
         set_seed(options.seed)
 
@@ -635,24 +587,3 @@ def require_both(manifest: Manifest) -> Manifest:
                 expected="training videos that show only what is normal, and test videos to score",
                 hint=f"name the folder with {option} DIR beside --{there}, or both at once with --data DIR")
     return manifest
-
-
-def git_revision() -> str:
-    """Short revision of the checkout the code runs from; 'unknown' outside a checkout."""
-    try:
-        found = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=Path(__file__).parent,
-                               capture_output=True, text=True, timeout=10, check=False)
-    except OSError:
-        return "unknown"
-    return found.stdout.strip() or "unknown"
-
-
-def versions(names: Sequence[str] = ("torch", "numpy", "opencv-python", "timm", "accelerate")) -> dict[str, str]:
-    """Versions of the libraries that decide numbers."""
-    found = {"pixelplay": VERSION}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found

@@ -35,18 +35,19 @@ class Result:
 
     @property
     def submission(self) -> Path:
-        """CSV of Id and final score in (0, 1), 0.5 = three robust deviations above normal."""
+        """CSV of Id and final score in (0, 1), 0.5 = a rarity of 3."""
         return self.paths.root / "submission.csv"
 
     @functools.cached_property
     def frames(self) -> pd.DataFrame:
-        """One row a frame (N): Id, video, frame, score in (0, 1), deviations above normal, event (row of `events`, -1
-        = none), flags and reliability from repair, and each model's own deviations in a column of its name."""
+        """One row a frame (N): Id, video, frame, score in (0, 1), rarity (3 = one normal frame in a thousand scores as
+        high), event (row of `events`, -1 = none), flags and reliability from repair, and each model's own rarity in a
+        column of its name."""
         run = self._run
         table = run.test[["Id", "video", "frame", "flags", "reliability"]].copy()
         final = pd.read_csv(self.submission, dtype={"Id": str}).set_index("Id")["Predicted"]
         table.insert(3, "score", final.loc[table["Id"]].to_numpy())
-        table.insert(4, "deviations", run.final)
+        table.insert(4, "rarity", run.final)
         event = np.full(len(table), -1)
         for number, e in self.events.iterrows():
             inside = (table["video"] == e["video"]) & table["frame"].between(e["first_frame"], e["last_frame"])
@@ -57,15 +58,15 @@ class Result:
     @functools.cached_property
     def events(self) -> pd.DataFrame:
         """One row an event, highest first: video, first_frame, last_frame, peak_frame, start_s and end_s from the
-        video's first frame, deviations at the peak, and the reason in words."""
+        video's first frame, rarity at the peak, and the reason in words."""
         run = self._run
         begins = {video: int(run.test["frame"].iloc[rows.start]) for video, rows in run.videos()}
         return pd.DataFrame([{
             "video": e.video, "first_frame": e.first_frame, "last_frame": e.last_frame, "peak_frame": e.peak_frame,
             "start_s": (e.first_frame - begins[e.video]) / run.fps,
-            "end_s": (e.last_frame + 1 - begins[e.video]) / run.fps, "deviations": e.peak_score, "reason": e.reason,
+            "end_s": (e.last_frame + 1 - begins[e.video]) / run.fps, "rarity": e.peak_score, "reason": e.reason,
         } for e in run.events], columns=["video", "first_frame", "last_frame", "peak_frame", "start_s", "end_s",
-                                         "deviations", "reason"])
+                                         "rarity", "reason"])
 
     def report(self, folder: Path | str | None = None) -> Path:
         """Write the report as a folder of its own; returns its index.html.

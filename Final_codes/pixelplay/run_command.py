@@ -9,6 +9,7 @@ from typing import Any
 
 from pixelplay import distributed
 from pixelplay.config import PROFILES
+from pixelplay.engine import PACKAGES
 from pixelplay.environment import hardware, usable_gpus
 from pixelplay.errors import PixelPlayError
 from pixelplay.lock import locked
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "e.g. Final_codes/Final_models/ped2")
     add_fitting_arguments(parser)
     add_time_arguments(parser)
+    add_engine_arguments(parser)
 
 
 def add_fitting_arguments(parser: argparse._ActionsContainer) -> None:
@@ -65,6 +67,17 @@ def add_time_arguments(parser: argparse.ArgumentParser) -> None:
                        "and with a minute left the submission is written from what is finished")
 
 
+def add_engine_arguments(parser: argparse._ActionsContainer) -> None:
+    """Where work on single videos is done."""
+    group = parser.add_argument_group("where work on single videos is done")
+    group.add_argument("--engine", choices=PACKAGES, default="loky",
+                       help="loky: processes of this machine; dask, ray: a cluster, or this machine (default: loky)")
+    group.add_argument("--address", metavar="HOST", help="of the Dask scheduler (host:port) or the Ray cluster; one is "
+                       "started on this machine where it is left out")
+    group.add_argument("--workers", type=int, metavar="N", help="processes (default: one a CPU, as far as "
+                       "memory allows)")
+
+
 def read_options(args: argparse.Namespace) -> Options:
     """The options of a command line; those it does not have keep their defaults.
 
@@ -80,7 +93,7 @@ def read_options(args: argparse.Namespace) -> Options:
     if hours is not None and not 0 < hours < 1000:
         raise PixelPlayError(f"--hours cannot be {hours}", expected="hours, e.g. --hours 8.5")
     plain = {k: given[k] for k in ("verb", "data", "train", "test", "detector", "output", "labels", "seed", "recipe",
-                                   "profile", "force") if given.get(k) is not None}
+                                   "profile", "force", "engine", "address", "workers") if given.get(k) is not None}
     models = [m for name in given.get("models") or MODELS for m in name.split(",")]
     return Options(**plain, models=tuple(models), repair=not given.get("no_repair", False),
                    settings={k: v for k, _, v in pairs}, hours=hours)

@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", metavar="NAME", help="default: all of the detector's")
     run_command.add_scoring_arguments(parser)
     run_command.add_time_arguments(parser)
+    run_command.add_engine_arguments(parser)
     parser.set_defaults(verb="score")
 
 

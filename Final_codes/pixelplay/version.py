@@ -1,3 +1,32 @@
-"""The release; part of every key, so that what another one made is made again."""
+"""The release, the revision of the code and the versions of the libraries that decide numbers."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
 
 VERSION = "0.2.0"
+"""Part of every key, so that what another release made is made again."""
+
+
+def git_revision() -> str:
+    """Short revision of the checkout the code runs from; 'unknown' outside a checkout."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=Path(__file__).parent,
+                               capture_output=True, text=True, timeout=10, check=False)
+    except OSError:
+        return "unknown"
+    return found.stdout.strip() or "unknown"
+
+
+def versions(names: Sequence[str] = ("torch", "numpy", "opencv-python", "timm", "accelerate")) -> dict[str, str]:
+    """Versions of the libraries that decide numbers."""
+    found = {"pixelplay": VERSION}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found

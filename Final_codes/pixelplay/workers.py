@@ -58,7 +58,7 @@ def side_by_side(jobs: dict[str, Any], lanes: Sequence[Lane], logs: Path, *, dea
     """Run jobs, each in a process of its own, at most one a lane.
 
     Args:
-        jobs: model -> keyword arguments of `pixelplay.pipeline.Options`, in the order they are to start.
+        jobs: model -> keyword arguments of `pixelplay.options.Options`, in the order they are to start.
         logs: folder of the processes' output.
         deadline: `time.monotonic` moment at which what still runs is stopped; None = never.
         done: called with model, reason of its failure ('' where it finished) and seconds.
@@ -131,7 +131,8 @@ def _one_model() -> int:
         os.sched_setaffinity(0, job["cpus"])
 
     from pixelplay.errors import PixelPlayError
-    from pixelplay.pipeline import Options, Run
+    from pixelplay.options import Options
+    from pixelplay.pipeline import Run
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:

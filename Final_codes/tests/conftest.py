@@ -8,6 +8,14 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def scratch(tmp_path_factory):
+    """Decoded frames of the tests lie apart from the user's; processes that a test starts find them, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIXELPLAY_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
+        yield
+
+
 def _folder(variable: str) -> Path:
     value = os.environ.get(variable)
     if not value:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from pixelplay.calibration import calibrate
+from pixelplay.calibration import Rarity, calibrate
 from pixelplay.errors import PixelPlayError
-from pixelplay.fusion.calibrated import KNEE, calibrated, compress
+from pixelplay.fusion.calibrated import calibrated
 from pixelplay.fusion.scores import ScoreFile
 
 
@@ -21,6 +21,26 @@ def test_robust_z_by_hand():
     assert found(np.array([3.0, 4.4826])).tolist() == pytest.approx([0, 1])
 
 
+def test_rarity_is_the_share_of_training_frames_and_goes_on_exponentially():
+    train = np.arange(1001.0)
+    found = Rarity.fit(train)(np.array([-5.0, 0, 500, 900]))
+    assert found.tolist() == pytest.approx([0, 0, np.log10(2), 1])
+    beyond = np.mean(train[train > 900] - 900)
+    assert Rarity.fit(train)(np.array([900 + beyond * np.log(100)])) == pytest.approx(3)
+
+
+def test_an_exponential_tail_is_met_where_training_frames_are_few():
+    train = np.random.default_rng(0).exponential(size=20_000)
+    assert Rarity.fit(train)(-np.log([1e-2, 1e-5])).tolist() == pytest.approx([2, 5], rel=0.05)
+
+
+def test_errors_are_taken_by_their_logarithm():
+    train = np.random.default_rng(0).lognormal(size=500)
+    far = [file([1e6], train, kind=kind) for kind in ("error", "distance", "zscore", "other")]
+    error, distance, zscore, other = (calibrated(f)[0][0] for f in far)
+    assert error == distance < 30 < 1e4 < zscore == other
+
+
 def test_the_unit_of_an_error_does_not_matter():
     train = np.random.default_rng(0).lognormal(size=500)
     test = np.random.default_rng(1).lognormal(size=50)
@@ -32,11 +52,13 @@ def test_the_unit_of_an_error_does_not_matter():
 def test_equal_or_nearly_equal_training_scores_do_not_divide_by_zero():
     for train in (np.full(9, 2.0), np.append(np.full(9, 2.0), 3.0), np.zeros(9), np.array([5.0])):
         for kind in ("error", "zscore"):
-            z, _ = calibrated(file([0.0, 2.0, 9.0], train, kind=kind))
-            assert np.isfinite(z).all() and (np.diff(z) > 0).all()
+            found, _ = calibrated(file([0.0, 2.0, 9.0], train, kind=kind))
+            assert np.isfinite(found).all() and (np.diff(found) >= 0).all() and found[2] > found[1]
     for bad in (np.array([]), np.array([1.0, np.nan])):
         with pytest.raises(ValueError, match="training score"):
             calibrate(bad, log=True)
+        with pytest.raises(ValueError, match="training score"):
+            Rarity.fit(bad)
 
 
 def test_one_score_does_not_depend_on_the_others():
@@ -45,17 +67,11 @@ def test_one_score_does_not_depend_on_the_others():
     assert (calibrated(file(values[7:8], train, kind="distance"))[0] == whole[7:8]).all()
 
 
-def test_compression_keeps_order_and_the_middle():
-    z = np.array([-1e9, -50, -3, -1, 0, 2.5, KNEE, 7, 1e3, 1e12])
-    out = compress(z)
-    assert (np.diff(out) > 0).all() and (out[2:7] == z[2:7]).all() and out[-1] < 150
-    assert compress(np.array([KNEE + 1e-9]))[0] == pytest.approx(KNEE, abs=1e-8)
-
-
 def test_without_training_scores_ranks_stand_in_and_are_named():
     values = np.array([1e6, 1.0, 1.0, 2.0])
-    z, words = calibrated(file(values))
-    assert "ranks" in words and (rankdata(z) == rankdata(values)).all() and abs(z.mean()) < 0.2 and abs(z).max() < 4
+    found, words = calibrated(file(values))
+    assert "no training scores" in words and (rankdata(found) == rankdata(values)).all()
+    assert found.max() == pytest.approx(np.log10(8))
 
 
 def test_an_unknown_kind_is_a_mistake():

@@ -70,13 +70,14 @@ def test_a_run_with_every_file_damaged_ends_in_the_same_submission(copy, finishe
 
 
 @pytest.mark.parametrize("name", [
-    f"{EXTRACTION}/test.npy", f"{EXTRACTION}/manifest.csv", f"{EXTRACTION}/test.speed.npy",
+    f"{EXTRACTION}/videos", f"{EXTRACTION}/manifest.csv", f"{EXTRACTION}/test.speed.json",
     f"{EXTRACTION}/norms.npz", f"{EXTRACTION}/flow.npz", f"{EXTRACTION}/repair.csv",
     "scores/unet.csv", "scores/unet.train.csv", "scores/unet.json",
     "detector/global_memory/weights.safetensors"])
 def test_one_damaged_file_is_named_and_made_again(copy, finished, caplog, name):
     caplog.set_level(logging.WARNING)
     path = copy / "smoke" / name
+    path = sealed_files(path)[0] if path.is_dir() else path
     lose_last_line(path) if path.suffix == ".csv" else flip(path)
     assert finish(copy, finished[1]) == finished[2]
     assert f"{path} is damaged" in caplog.text
@@ -84,12 +85,10 @@ def test_one_damaged_file_is_named_and_made_again(copy, finished, caplog, name):
 
 
 @pytest.mark.parametrize(("name", "use"), [
-    ("test.npy", lambda f: open_footage(f / EXTRACTION, "test")),
-    ("train.state.npy", lambda f: open_footage(f / EXTRACTION, "train")),
     ("repair.csv", lambda f: open_footage(f / EXTRACTION, "test")),
     ("extraction.json", lambda f: open_footage(f / EXTRACTION, "test")),
     ("manifest.csv", lambda f: open_footage(f / EXTRACTION, "test")),
-    ("test.speed.npy", lambda f: with_speeds(open_footage(f / EXTRACTION, "test"), f / EXTRACTION)),
+    ("test.speed.json", lambda f: with_speeds(open_footage(f / EXTRACTION, "test"), f / EXTRACTION)),
     ("norms.npz", lambda f: open_footage(f / EXTRACTION, "test")),
     ("flow.npz", lambda f: Baselines.load(f / EXTRACTION)),
     *[(f"unet.{end}", lambda f: merge(f, smoke=True)) for end in ("csv", "train.csv", "json")],
@@ -104,11 +103,11 @@ def test_whoever_reads_a_damaged_file_says_so(copy, name, use, damage):
         use(folder)
 
 
-@pytest.mark.parametrize("name", ["test.npy", "manifest.csv", "repair.csv"])
+@pytest.mark.parametrize("name", ["manifest.csv", "repair.csv"])
 def test_rows_are_counted_where_there_is_no_digest(copy, name):
     path = copy / "smoke" / EXTRACTION / name
     for sealed in sealed_files(path.parent):
         sealed.with_name(f".{sealed.name}.digest").unlink()
-    truncate(path) if path.suffix == ".npy" else lose_last_line(path)
+    lose_last_line(path)
     with pytest.raises(PixelPlayError, match=name):
         open_footage(path.parent, "test")

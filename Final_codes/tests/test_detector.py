@@ -94,10 +94,10 @@ def test_a_run_is_a_fit_and_a_score(fitted, scored, tmp_path):
 
 def test_result_says_what_happened(fitted, scored, tmp_path):
     result, _ = scored
-    assert set(NAMES) | {"Id", "score", "deviations", "event", "reliability"} <= set(result.frames.columns)
+    assert set(NAMES) | {"Id", "score", "rarity", "event", "reliability"} <= set(result.frames.columns)
     file = pd.read_csv(result.submission, dtype={"Id": str})
     assert dict(zip(file["Id"], file["Predicted"])) == dict(zip(result.frames["Id"], result.frames["score"]))
-    assert (result.events["deviations"].diff().dropna() <= 0).all()
+    assert (result.events["rarity"].diff().dropna() <= 0).all()
     assert (result.frames["event"] >= 0).any() == bool(len(result.events))
     page = result.report(tmp_path / "page")
     assert page == tmp_path / "page" / "index.html" and "unet" in page.read_text().lower().replace("-", "")

@@ -71,7 +71,7 @@ def test_three_submissions_with_the_samples_columns_ids_and_order(tmp_path):
         table = pd.read_csv(tmp_path / "out" / name, dtype={"ID": str})
         assert list(table.columns) == ["ID", "Score"] and table["ID"].tolist() == ids
         assert table["Score"].between(0, 1).all() and table["Score"].nunique() > 10
-    for words in ("weight", "corr.", "without it", "global_memory", "robust z on 50 training frames"):
+    for words in ("weight", "corr.", "without it", "global_memory", "rarity among 50 training frames"):
         assert words in done.stdout
     about = json.loads((tmp_path / "out" / "ensemble.json").read_text())
     assert {r["model"] for r in about["submissions"]["submission"]} == set(MODELS)
@@ -186,8 +186,8 @@ def test_weights_prior_and_equal(tmp_path):
         _, merged = merge_files([folder], tmp_path / "submission.csv", sample=s, weights=rule)
         weights[rule] = {r.model: r.weight for r in merged[-1].rows}
     assert weights["equal"] == dict.fromkeys(sorted(MODELS), 0.25)
-    assert weights["prior"]["local_memory"] == pytest.approx(0.3 * 0.95)
-    assert weights["prior"]["joint"] == pytest.approx(0.7 * 0.3 / 0.8)
+    assert weights["prior"]["local_memory"] == pytest.approx(FAMILY["two_stream"] * 0.95)
+    assert weights["prior"]["joint"] == pytest.approx(FAMILY["quad"] * 0.3 / 0.8)
     with pytest.raises(PixelPlayError, match="no weights called 'best'"):
         merge_files([folder], tmp_path / "submission.csv", sample=s, weights="best")
 

@@ -19,7 +19,7 @@ from pixelplay import files, run_command
 from pixelplay.arrays import new_array, read_array, read_arrays, scratch_array, write_array, write_arrays
 from pixelplay.cards import write_weights_and_card
 from pixelplay.cli import main
-from pixelplay.data.extraction import create_array, write_rows
+from pixelplay.data.clips import Clip, make_clip
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import (
     atomic_path,
@@ -27,7 +27,6 @@ from pixelplay.files import (
     clear_orphans,
     damaged,
     read_json,
-    seal,
     seal_path,
     sealed,
     unseal,
@@ -169,15 +168,6 @@ def test_verify_names_what_does_not_fit(tmp_path, capsys):
     assert main(["verify", str(tmp_path / "empty")]) == 2
 
 
-def test_a_file_written_in_place_is_sealed_at_the_end(tmp_path):
-    create_array(tmp_path / "a.npy", (4, 2), np.uint8)
-    seal(tmp_path / "a.npy")
-    unseal(tmp_path / "a.npy")
-    write_rows(tmp_path / "a.npy", [1], [np.full(2, 9, np.uint8)])
-    seal(tmp_path / "a.npy")
-    assert read_array(tmp_path / "a.npy")[1].tolist() == [9, 9]
-
-
 def test_content_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
     order, replace, fsync = [], Path.replace, os.fsync
     names = Path("/proc/self/fd")
@@ -217,8 +207,13 @@ def _mapped(path):
 
 
 def _rows(path):
-    create_array(path, (100, 10_000), np.uint8)
-    write_rows(path, range(100), [np.ones(10_000, np.uint8)] * 100)
+    def write(file):
+        for row in range(100):
+            file.write(row, np.ones(10_000, np.uint8))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIXELPLAY_SCRATCH", str(path.parent))
+        make_clip(Clip(path.stem, 100, write), (10_000,), np.uint8)
 
 
 def _torch(path):

@@ -9,6 +9,7 @@ from test_files import flip, truncate
 
 from pixelplay.arrays import read_arrays, write_arrays
 from pixelplay.data import extraction as module
+from pixelplay.data.clips import scratch_folder
 from pixelplay.data.corruption import corrupt_frame, frame_rng
 from pixelplay.data.layouts import find_dataset
 from pixelplay.errors import PixelPlayError
@@ -16,7 +17,18 @@ from pixelplay.repair import norms as norms_module
 from pixelplay.repair.norms import FILE, TrainingNorms
 from pixelplay.repair.stage import RepairConfig, open_footage, prepare
 
-TRAIN = ("train.npy", "train.state.npy", "train.observed.npy", ".train.key.json", FILE)
+
+def train_files(folder):
+    """What stage 1 keeps of the training footage."""
+    extraction = module.Extraction.load(folder)
+    return [FILE, *(str(extraction.record(key).relative_to(folder)) for key, _, _ in extraction.videos["train"])]
+
+
+def mended(folder):
+    """Working-size test frames, decoded anew."""
+    for path in scratch_folder().glob("*.rows"):
+        path.unlink()
+    return np.asarray(open_footage(folder, "test").pixels)
 
 
 def damaged_test(count=20):
@@ -98,7 +110,8 @@ def test_test_footage_alone_is_repaired_as_beside_its_training_footage(data, nor
     assert alone.splits() == ["test"] and set(alone.roots) == {"test"}
     table = prepare(alone, tmp_path / "alone", norms=norms).split("test")
     assert table["flags"].tolist()[4] == "vflip" and table["flags"].tolist()[7] == "noise"
-    for name in ("test.npy", "repair.csv", "repair.json", FILE):
+    assert (mended(tmp_path / "alone") == mended(tmp_path / "both")).all()
+    for name in ("repair.csv", "repair.json", FILE):
         assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "both" / name).read_bytes(), name
     found = [open_footage(tmp_path / name, "test") for name in ("alone", "both")]
     assert found[0].fingerprint == found[1].fingerprint
@@ -120,33 +133,34 @@ def test_test_footage_of_other_norms_is_repaired_anew(data, norms, tmp_path):
     prepare(alone, tmp_path, norms=moved)
     assert open_footage(tmp_path, "test").fingerprint != first
     prepare(alone, tmp_path / "new", norms=moved)
-    assert (tmp_path / "test.npy").read_bytes() == (tmp_path / "new" / "test.npy").read_bytes()
+    assert (mended(tmp_path) == mended(tmp_path / "new")).all()
 
 
 def test_nothing_of_the_test_footage_enters_the_training_split(data, fitted, tmp_path, monkeypatch):
     """Adding, changing and taking away test footage leaves every training file and the norms as they are."""
     prepare(data.only("train"), tmp_path / "out")
-    stamps = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in TRAIN}
+    train = train_files(tmp_path / "out")
+    stamps = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in train}
     print_of = open_footage(tmp_path / "out", "train").fingerprint
-    decoded, real = [], module.open_frames
-    monkeypatch.setattr(module, "open_frames", lambda m, split, w: decoded.append(split) or real(m, split, w))
+    decoded, real = [], module._extract_video
+    monkeypatch.setattr(module, "_extract_video", lambda job: decoded.append(job.name) or real(job))
     big = np.repeat(np.repeat(frame(300), 2, axis=0), 2, axis=1)
     other = find_dataset(None, data.roots["train"], write(tmp_path / "other", "test", {"5_1": big, "5_2": big}) /
                          "testing_videos")
     for manifest in (data, other, data.only("train"), data):
         prepare(manifest, tmp_path / "out")
-        assert {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in TRAIN} == stamps
+        assert {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in train} == stamps
         assert open_footage(tmp_path / "out", "train").fingerprint == print_of
-    assert decoded == ["test"] * 3
-    for name in TRAIN:
+    assert decoded == ["test video 1", "test video 5"], "and what was finished once is found again"
+    for name in train:
         assert (tmp_path / "out" / name).read_bytes() == (fitted / name).read_bytes(), name
 
 
-def test_going_back_to_earlier_test_footage_after_a_kill_repairs_it_anew(data, tmp_path, monkeypatch):
-    """The plan of footage whose cache was replaced in between must not pass for done."""
+def test_going_back_to_earlier_test_footage_after_a_kill_gives_its_own_frames(data, tmp_path, monkeypatch):
+    """The plan of other footage must not pass for this one's."""
     out = tmp_path / "out"
     prepare(data, out)
-    mended = (out / "test.npy").read_bytes()
+    wanted = mended(out)
     other = find_dataset(None, data.roots["train"], write(tmp_path / "other", "test", {"5_1": frame(7)}) /
                          "testing_videos")
     with monkeypatch.context() as patch:
@@ -154,21 +168,22 @@ def test_going_back_to_earlier_test_footage_after_a_kill_repairs_it_anew(data, t
         with pytest.raises(KeyboardInterrupt):
             prepare(other, out)
     prepare(data, out)
-    assert (out / "test.npy").read_bytes() == mended
+    assert (mended(out) == wanted).all()
 
 
-@pytest.mark.parametrize("name", [FILE, "test.npy", "train.npy", "repair.csv", "repair.json", "manifest.csv"])
-def test_a_damaged_file_costs_its_own_split_alone(data, tmp_path, name):
+@pytest.mark.parametrize("name", [FILE, "a video of train", "a video of test", "repair.csv", "repair.json",
+                                  "manifest.csv"])
+def test_a_damaged_file_is_made_again_and_costs_no_other(data, tmp_path, name):
     out = tmp_path / "out"
     prepare(data, out)
-    before = {p.name: p.read_bytes() for p in out.iterdir()}
-    stamps = {n: (out / n).stat().st_mtime_ns for n in ("train.npy", "test.npy")}
-    flip(out / name)
+    extraction = module.Extraction.load(out)
+    path = extraction.record(extraction.videos[name.split()[-1]][0][0]) if " " in name else out / name
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    stamps = {p: p.stat().st_mtime_ns for p in (out / "videos").glob("[!.]*")}
+    flip(path)
     prepare(data, out)
-    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
-    kept = {n for n, stamp in stamps.items() if (out / n).stat().st_mtime_ns == stamp}
-    assert kept == {FILE: {"train.npy", "test.npy"}, "manifest.csv": {"train.npy", "test.npy"},
-                    "train.npy": {"test.npy"}}.get(name, {"train.npy"})
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+    assert {p for p, stamp in stamps.items() if p.stat().st_mtime_ns != stamp} == ({path} & set(stamps))
 
 
 def test_many_cameras_share_the_memory_of_backgrounds():

@@ -375,8 +375,8 @@ def anchors(text: str) -> set[str]:
 
 IN_PYTHON = [text for language, text in BLOCKS if language == "python" and "import pixelplay\n" in text]
 NEW_MODEL = [text for language, text in BLOCKS if language == "python" and "(Model)" in text]
-FRAMES = ["Id", "video", "frame", "score", "deviations", "event", "flags", "reliability"]
-EVENTS = ["video", "first_frame", "last_frame", "peak_frame", "start_s", "end_s", "deviations", "reason"]
+FRAMES = ["Id", "video", "frame", "score", "rarity", "event", "flags", "reliability"]
+EVENTS = ["video", "first_frame", "last_frame", "peak_frame", "start_s", "end_s", "rarity", "reason"]
 
 
 def test_every_block_of_python_is_run():

@@ -8,6 +8,7 @@ import pytest
 from scene import background, dataset, frame, write
 
 from pixelplay.__main__ import main
+from pixelplay.data.clips import scratch_folder
 from pixelplay.data.corruption import Fault, Recipe, corrupt_dataset, corrupt_frame, flag_of, frame_rng
 from pixelplay.data.layouts import find_dataset
 from pixelplay.data.reading import open_stream
@@ -54,26 +55,34 @@ def test_flags_are_the_truth_and_the_repair_is_near_the_clean_frame(tmp_path, cl
 def test_a_second_run_does_nothing_and_a_killed_one_ends_in_the_same(tmp_path, corrupted, monkeypatch):
     manifest, _ = corrupted
     prepare(manifest, tmp_path / "a")
-    stamp = (tmp_path / "a" / "test.npy").stat().st_mtime_ns
+    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "a").rglob("*") if p.is_file()}
     prepare(manifest, tmp_path / "a")
-    assert (tmp_path / "a" / "test.npy").stat().st_mtime_ns == stamp
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "a").rglob("*") if p.is_file()} == stamps
 
-    written = []
-    real = stage.write_rows
-    def dies(path, rows, values):
-        if len(written) == 5:
-            raise KeyboardInterrupt
-        written.append(rows)
-        real(path, rows, values)
-    monkeypatch.setattr(stage, "write_rows", dies)
-    with pytest.raises(KeyboardInterrupt):
-        prepare(manifest, tmp_path / "b")
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.TemporalFusion, "__call__", dies)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(manifest, tmp_path / "b")
     with pytest.raises(PixelPlayError, match="not finished"):
         open_footage(tmp_path / "b", "test")
-    monkeypatch.setattr(stage, "write_rows", real)
     prepare(manifest, tmp_path / "b")
-    for name in ("test.npy", "manifest.csv", "repair.csv", "repair.json"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    for path in stamps:
+        other = tmp_path / "b" / path.relative_to(tmp_path / "a")
+        assert path.read_bytes() == other.read_bytes(), path.name
+
+
+def test_a_video_that_was_changed_after_stage_1_is_said(tmp_path, clean):
+    prepare(clean, tmp_path / "out")
+    footage = open_footage(tmp_path / "out", "test")
+    for path in scratch_folder().glob("*.rows"):
+        path.unlink()
+    first = clean.roots["test"] / clean.split("test")["path"].iloc[0]
+    first.write_bytes((clean.roots["test"] / clean.split("test")["path"].iloc[40]).read_bytes())
+    with pytest.raises(PixelPlayError, match="the frames of test video 1 are not those that stage 1 saw"):
+        footage.batch(np.arange(1))
 
 
 def test_a_dataset_that_moved_is_followed(tmp_path, corrupted):
@@ -90,15 +99,15 @@ def test_a_dataset_that_moved_is_followed(tmp_path, corrupted):
 def test_switching_repair_off_and_on_again_gives_the_raw_and_the_mended_cache(tmp_path, corrupted):
     manifest, _ = corrupted
     prepare(manifest, tmp_path / "out", RepairConfig(enabled=False))
-    raw = (tmp_path / "out" / "test.npy").read_bytes()
+    raw = np.asarray(open_footage(tmp_path / "out", "test").pixels)
     first = open_footage(tmp_path / "out", "test")
     assert (first.flags == "").all()
     prepare(manifest, tmp_path / "out")
-    mended = (tmp_path / "out" / "test.npy").read_bytes()
-    assert mended != raw
+    mended = np.asarray(open_footage(tmp_path / "out", "test").pixels)
+    assert (mended != raw).any()
     assert open_footage(tmp_path / "out", "test").fingerprint != first.fingerprint
     prepare(manifest, tmp_path / "out", RepairConfig(enabled=False))
-    assert (tmp_path / "out" / "test.npy").read_bytes() == raw
+    assert (np.asarray(open_footage(tmp_path / "out", "test").pixels) == raw).all()
 
 
 @pytest.mark.parametrize("train", [

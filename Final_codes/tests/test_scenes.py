@@ -148,7 +148,7 @@ def test_a_model_of_one_scene_keeps_what_it_always_kept(tmp_path):
     assert set(model.statistics.tensors()) == {"baseline", "speed", "background", "noise", "location", "level"}
     clips = Clips(train, model.offsets, model.about["size"], 1, baseline=int(model.statistics.baseline),
                   unit=float(model.statistics.speed))
-    once = scorer.score_footage(model._errors, model.exponents, clips, model.target_frames, model.statistics.location,
+    once = scorer.score_footage(model._errors, clips, model.target_frames, model.statistics.location,
                                 CONFIG.patch, levels=model.statistics.level, weights=model.frame_weights)
     assert np.array_equal(model.score(train, tmp_path).values, once.values)
 
@@ -159,10 +159,10 @@ def test_a_scene_has_the_mean_score_of_its_own_windows_and_the_places_of_all(two
     def errors(clip):
         return (clip.frames.mean(dim=(1, 2, 3, 4)).view(-1, 1, 1, 1, 1) + 1).expand(-1, 1, 1, *SIZE)
 
-    location, level = scorer.usual_errors(errors, (1.0,), clips, 16)
-    own = [scorer.usual_scores(errors, (1.0,), clips, 16, location, np.arange(k, k + 120)) for k in (0, 120)]
+    location, level = scorer.usual_errors(errors, clips, 16)
+    own = [scorer.usual_scores(errors, clips, 16, location, np.arange(k, k + 120)) for k in (0, 120)]
     assert torch.stack(own).mean(0).tolist() == pytest.approx(level.tolist(), rel=1e-2)
-    assert scorer.usual_scores(errors, (1.0,), clips, 16, location, np.arange(1)).shape == (1,)
+    assert scorer.usual_scores(errors, clips, 16, location, np.arange(1)).shape == (1,)
 
 
 @pytest.mark.parametrize("count", [1, 4, 5])

@@ -113,10 +113,8 @@ class Autoencoder(Model):
     kind: ClassVar[str] = "error"
     sigma: ClassVar[float] = 5.0
     reads_speed: ClassVar[bool] = True
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     """Raise it when the network changes so that older weights no longer mean the same."""
-    exponents: ClassVar[tuple[float, ...]] = (1.0, 0.2)
-    """Of the measures in the score: of motion, of appearance."""
 
     def __init__(self, config: Any = None, *, seed: int = 0):
         super().__init__(config if config is not None else self.Config(), seed=seed)
@@ -193,8 +191,8 @@ class Autoencoder(Model):
 
     @abc.abstractmethod
     def errors(self, net: nn.Module, clip: Clip, statistics: TrainingStatistics) -> Tensor:
-        """Clean windows -> (B, F, M, h, w) non-negative error maps of F judged frames in M measures (any h, w), the
-        error of motion first. The scorer divides them by the size training errors have near the same place."""
+        """Clean windows -> (B, F, M, h, w) non-negative error maps of F judged frames (any h, w): of motion, then of
+        appearance. The scorer divides them by the size training errors have near the same place."""
 
     @abc.abstractmethod
     def expected(self, net: nn.Module, clip: Clip, statistics: TrainingStatistics) -> Tensor:
@@ -355,13 +353,13 @@ class Autoencoder(Model):
         with torch.no_grad():
             own = self.after_fit(self._parts, clips, statistics)
         self.statistics = dataclasses.replace(statistics, own=own).to(device)
-        location, level = scorer.usual_errors(self._errors, self.exponents, clips, config.patch)
+        location, level = scorer.usual_errors(self._errors, clips, config.patch)
         scene_level = None
         if statistics.scenes is not None:
             scene = recognise(train, statistics.scenes.cpu().numpy())[clips.windows.anchors]
             scene_level = torch.stack([
-                scorer.usual_scores(self._errors, self.exponents, clips, config.patch, location,
-                                    np.flatnonzero(scene == k)) for k in range(len(statistics.scenes))])
+                scorer.usual_scores(self._errors, clips, config.patch, location, np.flatnonzero(scene == k))
+                for k in range(len(statistics.scenes))])
         self.statistics = dataclasses.replace(self.statistics, location=location, level=level, scene_level=scene_level
                                               ).to(device)
         self.about = {
@@ -402,9 +400,8 @@ class Autoencoder(Model):
             return Scores(np.zeros(0), np.zeros(0, bool))
         s = self.statistics
         clips, level = self.clips(footage), self._by_scene(footage, s.level, s.scene_level)
-        return scorer.score_footage(self._errors, self.exponents, clips, self.target_frames, s.location,
-                                    self.config.patch, levels=level, weights=self.frame_weights, maps=maps,
-                                    title=title)
+        return scorer.score_footage(self._errors, clips, self.target_frames, s.location, self.config.patch,
+                                    levels=level, weights=self.frame_weights, maps=maps, title=title)
 
 
 def folds(train: Footage, count: int) -> list[np.ndarray]:

@@ -5,8 +5,8 @@ every place moves from the code of the past frames, and (iii) **correspondence**
 at this place usually moves, from the appearance code alone.
 
 After Nguyen and Meunier, "Anomaly Detection in Video Sequence with Appearance-Motion Correspondence" (ICCV 2019): a
-frame decoder without skips, a motion decoder on the same code, errors divided by their training means, the
-patch of largest motion error decides, log S_M + 0.2 log S_A; and after Chang et al., "Clustering Driven Deep
+frame decoder without skips, a motion decoder on the same code, errors divided by their training means, one patch
+decides; and after Chang et al., "Clustering Driven Deep
 Autoencoder for Video Anomaly Detection" (ECCV 2020): a motion code of its own.
 Ours: speed maps (flow magnitude) in units of the usual training speed, measured the same way in training and at test
 and never rescaled per frame; correspondence and past each foretell that speed, and both errors count. A density of the
@@ -68,7 +68,7 @@ class Joint(Autoencoder):
     colour = "#D55E00"
     explain = "motion does not fit the appearance"
     Config = JointConfig
-    version = 3
+    version = 4
 
     def network(self, size: tuple[int, int]) -> nn.Module:
         return AppearanceMotion(self.config.channels, self.config.history, self.config.widths)

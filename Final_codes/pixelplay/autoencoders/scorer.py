@@ -1,12 +1,12 @@
 """One scorer for the four autoencoders: error maps in, one raw score a frame out.
 
-Reads `Clips` and a network; makes `Scores`. A network measures each judged frame in several ways, motion first. Each
-map is averaged over overlapping patches and divided by the size training errors have near that place; the patch with
-the largest motion error speaks for the frame, and the product of its measures, each to a power of its own, is the
-score. A frame-wide mean would drown a small person, and undivided errors would rank who walks next to the camera
-first. A frame's score is the mean over all windows that cover it, windows with unreliable frames counting less.
-
-Patch of the largest motion error, log S = sum of weights x log errors: Nguyen and Meunier (ICCV 2019).
+Reads `Clips` and a network; makes `Scores`. A network measures each judged frame in two ways: motion and appearance.
+Each error map is averaged over overlapping patches and divided by the size training errors have near that place. The
+score of a place is the weighted sum of both, and the score of a frame that of its highest place (one patch speaks for
+the frame: Nguyen and Meunier, ICCV 2019). A frame-wide mean would drown a small person, and undivided errors would
+rank who walks next to the camera first. A product of the two measures would hide a place where only one of them is
+high, as where somebody gestures on the spot. Where several windows judge a frame, their mean counts, windows with
+unreliable frames less.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pixelplay.model import Scores
 log = logging.getLogger(__name__)
 
 Errors = Callable[[Clip], Tensor]
-"""B windows -> (B, F, M, h, w) non-negative error maps: F judged frames, M measures."""
+"""B windows -> (B, F, M, h, w) non-negative error maps of F judged frames: motion, then appearance."""
 
 REFERENCE_HEIGHT = 192
 """Height at which a patch is as large as the setting says; it shrinks and grows with the map's height."""
@@ -45,8 +45,8 @@ LOCATION_FLOOR = 0.1
 """Share of the mean over all places that is added to every place's error."""
 LEAST_WEIGHT = 1e-3
 """A frame that only unreliable windows cover still gets their score."""
-LEAST = 1e-6
-"""Relative error that counts as none: a score has a logarithm."""
+APPEARANCE = 0.5
+"""Weight of the relative appearance error beside that of motion (chosen in Experiments/E16)."""
 
 
 def patch_means(maps: Tensor, patch: int) -> Tensor:
@@ -62,22 +62,18 @@ def patch_means(maps: Tensor, patch: int) -> Tensor:
     return found.unflatten(0, maps.shape[:-2])
 
 
-def place_scores(patches: Tensor, exponents: tuple[float, ...]) -> Tensor:
-    """(B, F, M, P, Q) relative patch errors -> (B, F, P, Q): product over measures, each to its power."""
-    shape = (-1, *[1] * 2)
-    exponents = torch.tensor(exponents, device=patches.device).view(shape)
-    return (patches.clamp_min(LEAST).log() * exponents).sum(2).exp()
+def place_scores(patches: Tensor) -> Tensor:
+    """(B, F, M, P, Q) relative patch errors -> (B, F, P, Q) scores of places."""
+    return patches[:, :, 0] + APPEARANCE * patches[:, :, 1:].sum(2)
 
 
-def frame_scores(patches: Tensor, exponents: tuple[float, ...]) -> Tensor:
-    """(B, F, M, P, Q) relative patch errors -> (B, F): the score of the place with the largest first measure."""
-    worst = patches[:, :, 0].flatten(2).argmax(2, keepdim=True)
-    return place_scores(patches, exponents).flatten(2).gather(2, worst)[..., 0]
+def frame_scores(patches: Tensor) -> Tensor:
+    """(B, F, M, P, Q) relative patch errors -> (B, F): the score of the highest place."""
+    return place_scores(patches).flatten(2).amax(2)
 
 
 @torch.no_grad()
-def usual_errors(errors: Errors, exponents: tuple[float, ...], clips: Clips, patch: int, *, batch: int = 32
-                 ) -> tuple[Tensor, Tensor]:
+def usual_errors(errors: Errors, clips: Clips, patch: int, *, batch: int = 32) -> tuple[Tensor, Tensor]:
     """What errors and scores are usual on training windows.
 
     Returns:
@@ -96,20 +92,20 @@ def usual_errors(errors: Errors, exponents: tuple[float, ...], clips: Clips, pat
         kept.append(found[::2])
     size = nearby(second) / nearby(first).clamp_min(1e-20)
     location = (size + LOCATION_FLOOR * size.mean(dim=(-2, -1), keepdim=True)).clamp_min(1e-12)
-    level = frame_scores(torch.cat(kept) / location, exponents).float().mean(dim=0).clamp_min(1e-12)
+    level = frame_scores(torch.cat(kept) / location).float().mean(dim=0).clamp_min(1e-12)
     return location.cpu(), level.cpu()
 
 
 @torch.no_grad()
-def usual_scores(errors: Errors, exponents: tuple[float, ...], clips: Clips, patch: int, location: Tensor,
-                 picks: np.ndarray, *, batch: int = 32) -> Tensor:
+def usual_scores(errors: Errors, clips: Clips, patch: int, location: Tensor, picks: np.ndarray, *, batch: int = 32
+                 ) -> Tensor:
     """The levels of one scene, (F,) float32 as from `usual_errors`, from its training windows.
 
     Args:
         location: (F, M, P, Q) from `usual_errors` on all scenes: measured by scene, it ranked frames worse.
         picks: positions of the scene's windows, at least one.
     """
-    found = [frame_scores(patch_means(errors(clip), patch) / location.to(clips.device), exponents).float()
+    found = [frame_scores(patch_means(errors(clip), patch) / location.to(clips.device)).float()
              for clip, _ in clips.batches(batch=batch, picks=picks, limit=LEVEL_WINDOWS)]
     return torch.cat(found).mean(dim=0).clamp_min(1e-12).cpu()
 
@@ -125,24 +121,21 @@ def nearby(x: Tensor) -> Tensor:
     return x
 
 
-def window_scores(errors: Errors, exponents: tuple[float, ...], clip: Clip, location: Tensor, patch: int
-                  ) -> tuple[Tensor, Tensor]:
+def window_scores(errors: Errors, clip: Clip, location: Tensor, patch: int) -> tuple[Tensor, Tensor]:
     """B windows -> (B, F) scores and (B, F, P, Q) local scores of their judged frames; arguments as of
     `score_footage`."""
     patches = patch_means(errors(clip), patch) / location
-    return frame_scores(patches, exponents), place_scores(patches, exponents)
+    return frame_scores(patches), place_scores(patches)
 
 
 @torch.no_grad()
-def score_footage(errors: Errors, exponents: tuple[float, ...], clips: Clips, target_frames: tuple[int, ...],
-                  location: Tensor, patch: int, *, levels: Tensor | None = None,
-                  weights: tuple[float, ...] | None = None, maps: Path | None = None, batch: int = 32,
-                  title: str = "score") -> Scores:
+def score_footage(errors: Errors, clips: Clips, target_frames: tuple[int, ...], location: Tensor, patch: int, *,
+                  levels: Tensor | None = None, weights: tuple[float, ...] | None = None, maps: Path | None = None,
+                  batch: int = 32, title: str = "score") -> Scores:
     """Raw score of every frame of the clips' footage.
 
     Args:
         errors: the network's error maps.
-        exponents: (M,) of the measures in the product.
         target_frames: (F,) the window frame each judged frame is.
         location: (F, M, P, Q) from `usual_errors`.
         levels: (F,) from `usual_errors`, or (N, F), those of every frame's scene; ones when None.
@@ -166,7 +159,7 @@ def score_footage(errors: Errors, exponents: tuple[float, ...], clips: Clips, ta
             grid = scratch_array((count, *location.shape[-2:]), np.float32, maps.parent)
         bar = stack.enter_context(tqdm(total=len(clips), desc=title, unit="frame", leave=False))
         for clip, picks in clips.batches(batch=batch):
-            values, local = window_scores(errors, exponents, clip, location, patch)
+            values, local = window_scores(errors, clip, location, patch)
             level = known[windows.anchors[picks]]
             values = values.double().cpu().numpy() / level
             use = np.maximum(windows.weight[picks], LEAST_WEIGHT).astype(np.float64)

@@ -5,7 +5,7 @@ predicts the second half from the first. After Zhao et al., "Spatio-Temporal Aut
 (ACM MM 2017): one 3-D encoder, two decoders, a prediction loss that weighs the far future less. Ours: speed as a
 channel of the volume, strided convolutions over cells of pixels instead of pooled ones at full resolution (over ten
 times less work), no normalisation layers, everything relative to the median background, moving pixels weighted,
-too-fast inputs with a normal target (Astrid et al., BMVC 2021), and a score from both branches at the worst patch.
+too-fast inputs with a normal target (Astrid et al., BMVC 2021), and a score by the frame that is predicted furthest.
 """
 
 from __future__ import annotations
@@ -86,10 +86,9 @@ class STAE(Autoencoder):
 
     @property
     def frame_weights(self) -> tuple[float, ...]:
-        # an unusual speed shows the more the further the prediction reaches; the reconstruction is close to blind to it
-        # and chiefly covers a video's first frames, which no prediction reaches
-        length = self.config.length
-        return (*(0.1,) * length, *((i + 1) / length for i in range(length)))
+        # what is unusual shows the more the further the prediction reaches; the other frames speak where the furthest
+        # one does not reach, as at a video's start, or where it stands in a window with unreliable frames
+        return (*(0.01,) * (2 * self.config.length - 1), 1.0)
 
     def loss(self, net, clip, target, generator, statistics):
         made, made_speed = self._make(net, clip, statistics)

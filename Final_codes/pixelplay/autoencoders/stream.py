@@ -152,8 +152,7 @@ class AutoencoderStream(Stream):
         clip = Clip(torch.stack([torch.stack([row.frame for row in w.rows]) for w in windows]).float().div_(255),
                     torch.stack([torch.stack([row.speed for row in w.rows]) for w in windows]).float())
         with torch.inference_mode():
-            values, local = scorer.window_scores(model._errors, model.exponents, clip, model.statistics.location,
-                                                 model.config.patch)
+            values, local = scorer.window_scores(model._errors, clip, model.statistics.location, model.config.patch)
             use = np.array([w.weight for w in windows])[:, None] * self.share
             factor = torch.as_tensor(use / self._level, dtype=torch.float32, device=local.device)
             local = local * factor[..., None, None]

@@ -8,8 +8,8 @@ The papers: U-Net (Ronneberger et al., MICCAI 2015) with its shallow skips hands
 output; memory-guided reconstruction (Park et al., CVPR 2020) therefore drops them, and future-frame prediction (Liu
 et al., CVPR 2018) keeps them because they carry the past alone. Ours: no skip above 1/8 of the resolution, the task
 of in-painting, everything relative to the median background, and speed beside appearance: errors of appearance
-alone grow with the contrast of clothes more than with what somebody does. The score takes the patch of largest motion
-error, as Nguyen and Meunier (ICCV 2019) do.
+alone grow with the contrast of clothes more than with what somebody does, so they count half. The highest patch speaks
+for the frame, as with Nguyen and Meunier (ICCV 2019).
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Frame extraction: every frame is decoded once into a memory-mapped cache at working size.
+"""Frame extraction: every video is decoded once, measured, and from then on decoded again where its frames are wanted.
 
-Reads a `Manifest` and its files. Writes, in one folder: `manifest.csv` and `manifest.json`; for each split it has
-`<split>.npy` (N, h, w, 3) uint8 RGB, `<split>.state.npy` (N,) uint8 (1 = decoded, 2 = unreadable) and, where
-frames are observed, `<split>.observed.npy` (N, k) float32; `extraction.json` last. A split's cache depends on that
-split's files, the size and the observation alone: another test split leaves the training cache as it is. Memory does
-not grow with N: rows are written through a plain file, and only a bounded number of frames is held. A killed
-extraction goes on after the last finished chunk.
+Reads a `Manifest` and its files. Writes, in one folder: `videos/<key>.npz`, one file a video with what was found out
+about its frames: `state` (n,) uint8 (1 = decoded, 2 = unreadable), `observed` (n, k) float32 where frames are observed,
+and the digest of its working-size frames; `manifest.csv` and `manifest.json`; `extraction.json` last. The key names the
+video's content, the sizes and the observation, so that a file is right wherever it is found, and another test split
+leaves the training videos' files as they are. The frames themselves are not kept (see `clips`): to decode them again
+costs less than to keep them. A killed extraction goes on with the videos that are missing.
 """
 
 from __future__ import annotations
@@ -14,44 +14,69 @@ import contextlib
 import dataclasses
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm.auto import tqdm
 
 from pixelplay import environment
-from pixelplay.arrays import read_array
+from pixelplay.arrays import read_arrays, write_arrays
 from pixelplay.config import config_hash
+from pixelplay.data import clips
+from pixelplay.data.clips import Clip, ClipArray, RowFile, make_clip, scratch_folder
 from pixelplay.data.footage import Footage
 from pixelplay.data.manifest import RATE, Manifest
-from pixelplay.data.reading import (
-    UNKNOWN_SIZE,
-    Frame,
-    bounded_map,
-    full_size,
-    open_frames,
-    open_stream,
-    queue_length,
-)
+from pixelplay.data.reading import UNKNOWN_SIZE, Frame, Source, bounded_map, full_size, queue_length, runs, value_bits
+from pixelplay.engine import map_videos
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import adopt, atomic_path, clear_errors, damaged, flush, read_json, remove, write_json
+from pixelplay.files import damaged, read_json, remove, write_json
 
 log = logging.getLogger(__name__)
 
 WORKING_AREA = 192 * 320
 """Pixels of a working-size frame, roughly: 640 x 360 becomes 336 x 192."""
 MULTIPLE = 16
-CHUNK = 64
-"""Frames between two checkpoints."""
-PENDING, DECODED, UNREADABLE = 0, 1, 2
-KINDS = ("npy", "observed.npy", "state.npy")
-"""Arrays of a split, in the order they get their final names: once the state has its own, the split is finished."""
+DECODED, UNREADABLE = 1, 2
+VIDEOS = "videos"
+"""Sub-folder of the files that belong to one video each."""
 AGAIN = "run stage 01_frame_extraction"
 
 Observe = Callable[[np.ndarray], np.ndarray]
 """A raw full-size frame (H, W, 3) uint8 RGB -> (k,) numbers worth keeping of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RawFrames:
+    """Makes the raw working-size frames of one video. It can be pickled.
+
+    Attributes:
+        source: the video's files.
+        size: (h, w) working size.
+    """
+
+    source: Source
+    size: tuple[int, int]
+
+    def __call__(self, file: RowFile) -> None:
+        self.observed(file, None)
+
+    def observed(self, file: RowFile, observe: Observe | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Write every frame; returns `state` (n,) uint8 and what was observed, (n, k) float32 or None."""
+        def work(frame: Frame) -> tuple[np.ndarray, bool, np.ndarray | None]:
+            small = to_working(frame.pixels, self.size)
+            return small, frame.readable, None if observe is None else np.asarray(observe(frame.pixels), np.float32)
+
+        workers = self.source.workers or environment.cpu_count()
+        frames = self.source.frames(np.arange(len(self.source)))
+        states, seen = [], []
+        depth = queue_length(self.source.size, workers)
+        with contextlib.closing(bounded_map(work, frames, workers, depth)) as results:
+            for row, (small, readable, observed) in enumerate(results):
+                file.write(row, small)
+                states.append(DECODED if readable else UNREADABLE)
+                seen.append(observed)
+        return np.array(states, np.uint8), None if observe is None else np.array(seen, np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,31 +88,51 @@ class Extraction:
         size: (h, w) working size, the same for all splits.
         full_size: split -> (H, W) of its original frames.
         keys: split -> hash of its files, the size and the observation; a cache made from it keys on this.
+        bits: split -> see `reading.value_bits`.
+        videos: split -> [(key, digest, frames), ...] of its videos, in order.
     """
 
     folder: Path
     size: tuple[int, int]
     full_size: dict[str, tuple[int, int]]
     keys: dict[str, str]
+    bits: dict[str, int]
+    videos: dict[str, list[tuple[str, str, int]]]
 
-    def pixels(self, split: str) -> np.ndarray:
-        """(N, h, w, 3) uint8 RGB memory map."""
-        return read_array(self.folder / f"{split}.npy", mapped=True, hint=AGAIN)
+    def source(self, manifest: Manifest, split: str, workers: int | None = None) -> Source:
+        """The files of a split, at its size."""
+        return Source.of(manifest, split, size=self.full_size[split], bits=self.bits[split], workers=workers)
+
+    def clips(self, source: Source, split: str) -> list[Clip]:
+        """The raw frames of every video of a split; `source` names all its files."""
+        return [Clip(key, count, RawFrames(source.part(part.start, part.stop), self.size), digest,
+                     f"{split} video {source.videos[part.start]}")
+                for part, (key, digest, count) in zip(runs(source.videos), self.videos[split])]
+
+    def pixels(self, split: str) -> ClipArray:
+        """(N, h, w, 3) uint8 RGB, decoded where they are asked for."""
+        return ClipArray(self.clips(self.source(Manifest.load(self.folder), split), split), (*self.size, 3), np.uint8)
+
+    def record(self, key: str) -> Path:
+        """The file of a video."""
+        return self.folder / VIDEOS / f"{key}.npz"
 
     def files(self) -> list[Path]:
         """Everything that was written."""
-        arrays = [self.folder / f"{split}.{kind}" for split in self.full_size for kind in KINDS]
-        marks = [self.folder / f".{split}.key.json" for split in self.full_size]
-        return [*arrays, *marks, *(self.folder / n for n in ("extraction.json", "manifest.csv", "manifest.json"))]
+        records = [self.record(key) for videos in self.videos.values() for key, _, _ in videos]
+        return [*records, *(self.folder / n for n in ("extraction.json", "manifest.csv", "manifest.json"))]
 
     def unreadable(self, split: str) -> np.ndarray:
         """(N,) bool: rows that could not be decoded and hold their nearest earlier neighbour instead."""
-        return read_array(self.folder / f"{split}.state.npy", hint=AGAIN) == UNREADABLE
+        return self._of_videos(split, "state") == UNREADABLE
 
     def observed(self, split: str) -> np.ndarray | None:
         """(N, k) float32 measurements, None where nothing was observed."""
-        path = self.folder / f"{split}.observed.npy"
-        return read_array(path, hint=AGAIN) if path.exists() else None
+        return self._of_videos(split, "observed")
+
+    def _of_videos(self, split: str, name: str) -> np.ndarray | None:
+        found = [read_arrays(self.record(key), hint=AGAIN).get(name) for key, _, _ in self.videos[split]]
+        return None if found[0] is None else np.concatenate(found)
 
     @classmethod
     def load(cls, folder: Path) -> Extraction:
@@ -98,7 +143,8 @@ class Extraction:
         about = read_json(folder / "extraction.json")
         try:
             return cls(folder, tuple(about["size"]), {k: tuple(v) for k, v in about["full_size"].items()},
-                       dict(about["keys"]))
+                       dict(about["keys"]), dict(about["bits"]),
+                       {k: [tuple(video) for video in v] for k, v in about["videos"].items()})
         except (KeyError, TypeError, ValueError, AttributeError) as cause:
             raise PixelPlayError(f"{folder / 'extraction.json'} is no extraction of this version: {cause!r}",
                                  hint=AGAIN) from cause
@@ -132,20 +178,17 @@ def to_working(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def extract(manifest: Manifest, folder: Path, *, size: tuple[int, int] | None = None, observe: Observe | None = None,
-            observe_key: str | None = None, made_from: Mapping[str, Sequence[str]] | None = None,
-            workers: int | None = None) -> Extraction:
-    """Decode every frame of the manifest's splits once.
+            observe_key: str | None = None, workers: int | None = None) -> Extraction:
+    """Decode and measure every frame of the manifest's splits once, video by video (see `engine`).
 
     Args:
         manifest: from `find_dataset`.
-        folder: where the cache goes; an extraction of the same input and settings found there is returned at once,
-            an interrupted one is gone on with, any other one is replaced, split by split.
+        folder: where it is written; an extraction of the same input and settings found there is returned at once, and
+            of any other one the videos that are right are kept.
         size: (h, w) working size; `working_size` of the training frames (else of the test frames) when None.
         observe: measures every raw full-size frame; called from several threads.
         observe_key: names `observe` and its settings; its module and name when None.
-        made_from: split -> names of files in the folder that were made from its cache, or say that it was changed in
-            place: they are removed before the split is decoded anew.
-        workers: threads; one a CPU when None.
+        workers: threads of a process; its share of the CPUs when None.
     Raises:
         PixelPlayError: empty manifest, or no frame of a split can be read.
     """
@@ -162,87 +205,81 @@ def extract(manifest: Manifest, folder: Path, *, size: tuple[int, int] | None = 
     if observe_key is None and observe is not None:
         observe_key = f"{observe.__module__}.{observe.__qualname__}"
     keys = {split: config_hash(split, manifest.fingerprints.get(split, ""), size, observe_key or "") for split in full}
-    extraction = Extraction(folder, size, full, keys)
     last = [folder / name for name in ("extraction.json", "manifest.json", "manifest.csv")]
     done = not damaged(last) and all(path.exists() for path in last)
-    if done and read_json(folder / "extraction.json").get("keys") == keys and not damaged(extraction.files()):
-        log.info("frames are extracted already: %s", folder)
-        return extraction
+    if done and read_json(folder / "extraction.json").get("keys") == keys:
+        kept = Extraction.load(folder)
+        if not damaged(kept.files()):
+            log.info("frames are extracted already: %s", folder)
+            return kept
     remove(folder / "extraction.json")
+    bits = {split: value_bits(manifest, split) for split in full}
+    sources = {split: Source.of(manifest, split, size=full[split], bits=bits[split], workers=workers) for split in full}
+    jobs = {split: _jobs(manifest, split, sources[split], folder, size, observe, observe_key or "") for split in full}
+    every = [job for split in full for job in jobs[split]]
+    missing = [job for job in every if damaged([job.record]) or not job.record.exists()]
+    _check_space(sum(len(job.frames.source) for job in missing) * size[0] * size[1] * 3)
+    map_videos(_extract_video, missing, what="extract", frames=sum(len(job.frames.source) for job in missing))
+    extraction = Extraction(folder, size, full, keys, bits,
+                            {split: [job.found() for job in jobs[split]] for split in full})
     for split in full:
-        _extract_split(manifest, split, extraction, observe, (made_from or {}).get(split, ()),
-                       workers or environment.cpu_count())
         if extraction.unreadable(split).all():
             raise PixelPlayError(f"not one {split} frame below {manifest.roots[split]} can be decoded",
                                  expected="footage to learn from" if split == "train" else "footage to score",
                                  hint="check that the download or the unpacking finished")
     _flag_unreadable(manifest, extraction).save(folder)
-    write_json(folder / "extraction.json", {"keys": keys, "size": size, "full_size": full,
-                                            "observed": observe_key or ""}, seal=True)
+    write_json(folder / "extraction.json", {
+        "keys": keys, "size": size, "full_size": full, "bits": bits, "videos": extraction.videos,
+        "observed": observe_key or ""}, seal=True)
     return extraction
 
 
-def _extract_split(manifest: Manifest, split: str, extraction: Extraction, observe: Observe | None,
-                   made_from: Sequence[str], workers: int) -> None:
-    """Fill one split's arrays from the first pending row on, then give them their final names."""
-    total, folder, key = len(manifest.split(split)), extraction.folder, extraction.keys[split]
-    # the key is in the name, so what another input or size left behind is never gone on with
-    partial = {kind: folder / f".{split}.{kind}.{key}.part" for kind in KINDS}
-    final = {kind: folder / f"{split}.{kind}" for kind in partial}
-    mark = folder / f".{split}.key.json"
-    if not partial["state.npy"].exists():
-        there = not damaged([mark]) and mark.exists() and final["state.npy"].exists()
-        if there and read_json(mark)["key"] == key and not damaged(final.values()):
-            return
-        for old in [*(folder / name for name in made_from), mark, *final.values(), *folder.glob(f".{split}.*.part")]:
-            remove(old)
-        _check_space(folder, total * extraction.size[0] * extraction.size[1] * 3)
-        create_array(partial["npy"], (total, *extraction.size, 3), np.uint8)
-        create_array(partial["state.npy"], (total,), np.uint8)
-    state = read_array(partial["state.npy"], hint=f"delete it and {AGAIN}")
-    done = int(np.argmax(state == PENDING)) if (state == PENDING).any() else total
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """One video to be extracted."""
 
-    def work(frame: Frame) -> tuple[np.ndarray, bool, np.ndarray | None]:
-        small = to_working(frame.pixels, extraction.size)
-        return small, frame.readable, None if observe is None else np.asarray(observe(frame.pixels), np.float32)
+    name: str
+    key: str
+    record: Path
+    frames: RawFrames
+    observe: Observe | None
 
-    frames = open_frames(manifest, split, workers)(np.arange(done, total))
-    depth = queue_length(extraction.full_size[split], workers)
-    with contextlib.closing(bounded_map(work, frames, workers, depth)) as results, \
-            tqdm(total=total, initial=done, desc=f"extract {split}", unit="frame") as bar:
-        chunk: list[tuple[np.ndarray, bool, np.ndarray | None]] = []
-        for result in results:
-            chunk.append(result)
-            if len(chunk) == CHUNK or done + len(chunk) == total:
-                _write_chunk(partial, done, total, chunk)
-                done += len(chunk)
-                bar.update(len(chunk))
-                chunk = []
-    write_json(mark, {"key": key}, seal=True)
-    for kind in KINDS:
-        if partial[kind].exists():
-            adopt(partial[kind], final[kind])
+    def found(self) -> tuple[str, str, int]:
+        """Key, digest and number of frames of the finished video."""
+        return self.key, str(read_arrays(self.record, hint=AGAIN)["digest"]), len(self.frames.source)
 
 
-def _check_space(folder: Path, needed: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
+def _jobs(manifest: Manifest, split: str, source: Source, folder: Path, size: tuple[int, int], observe: Observe | None,
+          observe_key: str) -> list[_Job]:
+    jobs = []
+    for part in runs(source.videos):
+        name = source.videos[part.start]
+        key = config_hash("raw frames", manifest.content(split, name), source.numbers[part].tolist(), source.size,
+                          source.bits, size, observe_key)
+        jobs.append(_Job(f"{split} video {name}", key, folder / VIDEOS / f"{key}.npz",
+                         RawFrames(source.part(part.start, part.stop), size), observe))
+    return jobs
+
+
+def _extract_video(job: _Job) -> None:
+    """Decode and measure one video."""
+    found: list = []
+    clip = Clip(job.key, len(job.frames.source), lambda file: found.extend(job.frames.observed(file, job.observe)),
+                name=job.name)
+    digest = make_clip(clip, (*job.frames.size, 3), np.uint8)
+    state, observed = found
+    measured = {} if observed is None else {"observed": observed}
+    write_arrays(job.record, state=state, digest=np.array(digest), **measured)
+
+
+def _check_space(needed: int) -> None:
+    """Raise PixelPlayError where the scratch folder's disk has no room for as much as may lie there at a time."""
+    folder, needed = scratch_folder(), min(needed, clips.MOST_BYTES)
+    free = shutil.disk_usage(folder).free + sum(p.stat().st_size for p in folder.glob("*.rows"))
     if free < needed:
         raise PixelPlayError(f"{folder} has {free / 1e9:.1f} GB left", expected=f"{needed / 1e9:.1f} GB for the frames",
-                             hint="free some space or choose another --output")
-
-
-def _write_chunk(partial: dict[str, Path], start: int, total: int, chunk: Sequence) -> None:
-    rows = np.arange(start, start + len(chunk))
-    write_rows(partial["npy"], rows, [small for small, _, _ in chunk])
-    if chunk[0][2] is not None:
-        if not partial["observed.npy"].exists():
-            create_array(partial["observed.npy"], (total, len(chunk[0][2])), np.float32)
-        write_rows(partial["observed.npy"], rows, [observed for _, _, observed in chunk])
-        flush(partial["observed.npy"])
-    flush(partial["npy"])
-    # the state goes last: a row counts as done only when everything else of it is on the disk
-    write_rows(partial["state.npy"], rows, [np.uint8(DECODED if ok else UNREADABLE) for _, ok, _ in chunk])
+                             hint="free some space, name a folder on another disk in the environment variable "
+                             "PIXELPLAY_SCRATCH, or allow less with PIXELPLAY_SCRATCH_GB")
 
 
 def _flag_unreadable(manifest: Manifest, extraction: Extraction) -> Manifest:
@@ -255,40 +292,6 @@ def _flag_unreadable(manifest: Manifest, extraction: Extraction) -> Manifest:
             log.warning("%d of %d %s frames cannot be decoded (first: %s); the nearest earlier frame stands in",
                         len(bad), int((table["split"] == split).sum()), split, table["path"][bad[0]])
     return dataclasses.replace(manifest, table=table)
-
-
-def create_array(path: Path, shape: tuple[int, ...], dtype: type) -> None:
-    """Make an .npy file of zeros without holding it in memory."""
-    with atomic_path(path) as part:
-        if 0 in shape:
-            with part.open("wb") as stream:
-                np.save(stream, np.zeros(shape, dtype))
-        else:
-            np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape).flush()
-
-
-def write_rows(path: Path, rows: Sequence[int], values: Sequence[np.ndarray]) -> None:
-    """Overwrite some rows of an .npy file in place, through the file: mapped pages would count as memory.
-
-    Writing the same rows twice leaves the same file, so a caller that is killed half-way simply starts again.
-
-    Args:
-        path: array file (N, ...), C order.
-        rows: row numbers.
-        values: one array for every row, of the row's shape and dtype.
-    Raises:
-        ValueError: a value of another shape or dtype.
-    """
-    with clear_errors(Path(path)), Path(path).open("r+b") as stream:
-        version = np.lib.format.read_magic(stream)
-        shape, _, dtype = (np.lib.format.read_array_header_1_0 if version == (1, 0)
-                           else np.lib.format.read_array_header_2_0)(stream)
-        start, step = stream.tell(), int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
-        for row, value in zip(np.asarray(rows).tolist(), values):
-            if value.shape != shape[1:] or value.dtype != dtype:
-                raise ValueError(f"row {row} of {path} is {shape[1:]} {dtype}, not {value.shape} {value.dtype}")
-            stream.seek(start + row * step)
-            stream.write(value.tobytes())
 
 
 def open_raw_footage(folder: Path, split: str, workers: int | None = None) -> Footage:
@@ -305,16 +308,19 @@ def open_raw_footage(folder: Path, split: str, workers: int | None = None) -> Fo
     if split not in extraction.full_size:
         raise PixelPlayError(f"{folder} holds no {split} frames", expected=" or ".join(extraction.full_size),
                              hint=f"name them with --{split} DIR and run stage 01_frame_extraction")
-    table, pixels = manifest.split(split), extraction.pixels(split)
-    unreadable = extraction.unreadable(split)
-    if not len(table) == len(pixels) == len(unreadable):
-        raise PixelPlayError(f"{folder}: manifest.csv names {len(table)} {split} frames, {split}.npy holds "
-                             f"{len(pixels)}, {split}.state.npy {len(unreadable)}", expected="one row a frame in each",
+    table, source = manifest.split(split), extraction.source(manifest, split, workers)
+    named = [(len(source.videos[part])) for part in runs(source.videos)]
+    if named != [count for _, _, count in extraction.videos[split]]:
+        raise PixelPlayError(f"{folder}: manifest.csv names {len(table)} {split} frames in {len(named)} videos, "
+                             f"extraction.json {sum(n for _, _, n in extraction.videos[split])} in "
+                             f"{len(extraction.videos[split])}", expected="the same videos in both",
                              hint=f"delete {folder / 'extraction.json'} and {AGAIN}")
+    unreadable = table["flags"].str.contains("unreadable", regex=False).to_numpy(bool)
     return Footage(
         name=split, ids=table["Id"].to_numpy(object), videos=table["video"].to_numpy(object),
         frames=table["frame"].to_numpy(np.int64), reliability=(~unreadable).astype(np.float32),
-        flags=np.where(unreadable, "unreadable", "").astype(object), pixels=pixels,
+        flags=np.where(unreadable, "unreadable", "").astype(object),
+        pixels=ClipArray(extraction.clips(source, split), (*extraction.size, 3), np.uint8),
         rows=np.arange(len(table)), full_size=extraction.full_size[split],
         fps=manifest.rates.get(split, RATE), fingerprint=config_hash(extraction.keys[split], "raw"),
-        open_stream=open_stream(manifest, split, workers))
+        open_stream=source)

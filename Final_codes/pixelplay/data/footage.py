@@ -1,7 +1,7 @@
 """Footage: what every model sees of a split.
 
-Reads the manifest and the memory-mapped cache made by stage 1; gives rows, times, reliabilities, working-size
-frames (a memory map, nothing copied) and a stream of full-size repaired frames. No model ever opens a file.
+Reads the manifest and what stage 1 wrote; gives rows, times, reliabilities, working-size frames (decoded where they are
+asked for, see `clips`) and a stream of full-size repaired frames. No model ever opens a file.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+
+from pixelplay.data.clips import ClipArray
 
 Stream = Callable[[np.ndarray], Iterator[np.ndarray]]
 """Row numbers of the whole split (sorted) -> their full-size repaired frames, uint8 RGB (H, W, 3), in that order."""
@@ -28,7 +30,7 @@ class Footage:
         frames: (N,) int64 frame numbers: the time axis. Gaps in it are gaps in time.
         reliability: (N,) float32 in [0, 1]; 0 = this picture tells nothing.
         flags: (N,) object array, '|'-separated names of what was wrong with a frame; '' where it is fine.
-        pixels: (N_all, h, w, 3) uint8 RGB memory map at working size, repaired; index it with `rows`.
+        pixels: (N_all, h, w, 3) uint8 RGB at working size, repaired, an array or a `ClipArray`; index it with `rows`.
         rows: (N,) int64 positions in `pixels`.
         full_size: (H, W) of the original frames in pixels.
         fps: frames a second.
@@ -44,13 +46,13 @@ class Footage:
     frames: np.ndarray
     reliability: np.ndarray
     flags: np.ndarray
-    pixels: np.ndarray
+    pixels: np.ndarray | ClipArray
     rows: np.ndarray
     full_size: tuple[int, int]
     fps: float
     fingerprint: str
     open_stream: Stream
-    speeds: np.ndarray | None = None
+    speeds: np.ndarray | ClipArray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -83,6 +85,22 @@ class Footage:
         """The footage of some videos, in manifest order."""
         return self.select(np.isin(self.videos.astype(str), np.asarray(list(names), dtype=str)))
 
+    def apart(self, name: str) -> Footage:
+        """The frames of one video as a footage that holds nothing of the others: it can be sent to another process."""
+        part = self.of_videos([name])
+        start, stop = int(part.rows[0]), int(part.rows[-1]) + 1
+        if isinstance(self.pixels, ClipArray):
+            start, stop = self.pixels.clip_around(start)
+
+        def cut(rows: Any) -> Any:
+            return rows.part(start, stop) if hasattr(rows, "part") else rows[start:stop]
+
+        stream = self.open_stream
+        return dataclasses.replace(
+            part, pixels=cut(self.pixels), rows=part.rows - start,
+            speeds=None if self.speeds is None else cut(self.speeds),
+            open_stream=stream.part(start, stop) if hasattr(stream, "part") else _Later(stream, start))
+
     def batch(self, positions: np.ndarray) -> np.ndarray:
         """Working-size frames at positions of this footage: (n, h, w, 3) uint8 copy."""
         return self.pixels[self.rows[np.asarray(positions)]]
@@ -95,6 +113,17 @@ class Footage:
         """
         positions = np.arange(len(self)) if positions is None else np.asarray(positions, dtype=np.int64)
         yield from zip(positions.tolist(), self.open_stream(self.rows[positions]))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Later:
+    """A stream whose rows are counted from `start`."""
+
+    stream: Stream
+    start: int
+
+    def __call__(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        return self.stream(np.asarray(rows) + self.start)
 
 
 def segments(videos: np.ndarray, frames: np.ndarray, max_gap: int = 1) -> list[slice]:

@@ -211,7 +211,7 @@ def _choose_copy(whole: list[Found], looked: Path) -> Found:
 
 def _manifest(found: Found) -> Manifest:
     """List both splits of a found dataset."""
-    rows, roots, prints, rates = [], {}, {}, {}
+    rows, roots, prints, rates, contents = [], {}, {}, {}, {}
     for split, place in (("train", found.train), ("test", found.test)):
         if place is None:
             continue
@@ -223,7 +223,9 @@ def _manifest(found: Found) -> Manifest:
                                  hint="check that the download or the unpacking finished")
         own = [(split, video.name, frame, path) for video in videos for frame, path in video.frames()]
         rows += own
-        prints[split] = _fingerprint(own, [p for video in videos for p in video.file_prints()])
+        files = {video.name: video.file_prints() for video in videos}
+        prints[split] = _fingerprint(own, [p for of_video in files.values() for p in of_video])
+        contents[split] = {v.name: config_hash([p for _, p in files[v.name]]) for v in videos}
         stated = [video.fps for video in videos if video.fps]
         if stated:
             rates[split] = float(stated[0])
@@ -231,7 +233,7 @@ def _manifest(found: Found) -> Manifest:
             log.warning("%s split: %d %s left out (first: %s)", split, len(paths), why, ascii(str(paths[0])))
     table = make_table(rows)
     validate(table)
-    return Manifest(table, roots, found.layout, rates, prints, found.labels)
+    return Manifest(table, roots, found.layout, rates, prints, found.labels, contents)
 
 
 def _fingerprint(rows: list[tuple[str, str, int, str]], prints: list[tuple[str, str]]) -> str:

@@ -38,6 +38,7 @@ class Manifest:
         fingerprints: split -> hash of every frame's name and every file's size and sampled content. It changes when
             that split's input does, and with nothing else.
         labels: where ground truth was found beside the data, or None. Evaluation alone reads it.
+        videos: split -> video -> hash of its files' content, whatever they are called.
     """
 
     table: pd.DataFrame
@@ -46,6 +47,12 @@ class Manifest:
     rates: dict[str, float] = dataclasses.field(default_factory=dict)
     fingerprints: dict[str, str] = dataclasses.field(default_factory=dict)
     labels: Path | None = None
+    videos: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+
+    def content(self, split: str, video: str) -> str:
+        """Names what a video shows: caches of it key on this."""
+        known = self.videos.get(split, {}).get(video)
+        return known or config_hash(self.fingerprints.get(split, ""), split, video)
 
     @property
     def fps(self) -> float:
@@ -71,7 +78,8 @@ class Manifest:
             return {split: value for split, value in by_split.items() if split == name}
 
         return dataclasses.replace(self, table=self.split(name), roots=own(self.roots), rates=own(self.rates),
-                                   fingerprints=own(self.fingerprints), labels=self.labels if name == "test" else None)
+                                   fingerprints=own(self.fingerprints), labels=self.labels if name == "test" else None,
+                                   videos=own(self.videos))
 
     def save(self, folder: Path) -> None:
         """Write manifest.csv and manifest.json, each in one step."""
@@ -81,7 +89,7 @@ class Manifest:
         write_json(Path(folder) / "manifest.json", {
             "roots": {k: str(v) for k, v in self.roots.items()}, "layout": self.layout,
             "rates": self.rates, "fingerprints": self.fingerprints, "labels": str(self.labels) if self.labels else None,
-            "rows": len(self.table)}, seal=True)
+            "videos": self.videos, "rows": len(self.table)}, seal=True)
 
     @classmethod
     def load(cls, folder: Path) -> Manifest:
@@ -97,7 +105,8 @@ class Manifest:
             rows, roots = int(about["rows"]), {k: Path(v) for k, v in about["roots"].items()}
             rest = (str(about["layout"]), {k: float(v) for k, v in about["rates"].items()},
                     {k: str(v) for k, v in about["fingerprints"].items()},
-                    Path(about["labels"]) if about["labels"] else None)
+                    Path(about["labels"]) if about["labels"] else None,
+                    {k: dict(v) for k, v in about["videos"].items()})
         except (KeyError, TypeError, ValueError, AttributeError) as cause:
             raise PixelPlayError(f"{folder / 'manifest.json'} is no manifest of this version: {cause!r}", hint=hint
                                  ) from cause

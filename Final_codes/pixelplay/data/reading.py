@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import itertools
 import logging
 import queue
@@ -112,47 +113,77 @@ def is_video(path: str) -> bool:
     return Path(path).suffix.lower() in VIDEO_SUFFIXES
 
 
-def open_stream(manifest: Manifest, split: str, workers: int | None = None) -> Stream:
-    """The raw full-size frames of a split as a `Stream`: sorted row numbers -> frames in that order."""
-    frames = open_frames(manifest, split, workers)
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """The files of a split, or of some of its videos. It can be pickled, and is a `Stream` of their raw frames.
 
-    def stream(rows: np.ndarray) -> Iterator[np.ndarray]:
-        for frame in frames(rows):
+    Attributes:
+        root: folder the paths are relative to.
+        paths, videos, numbers: (N,) of every frame: its file, the name of its video, its number.
+        size: (H, W) all frames are given at.
+        bits: see `value_bits`.
+        workers: threads; one a CPU when None.
+    """
+
+    root: Path
+    paths: np.ndarray
+    videos: np.ndarray
+    numbers: np.ndarray
+    size: tuple[int, int]
+    bits: int
+    workers: int | None = None
+
+    @classmethod
+    def of(cls, manifest: Manifest, split: str, *, size: tuple[int, int] | None = None, bits: int | None = None,
+           workers: int | None = None) -> Source:
+        """The files of a split; size and bits are looked up in them where they are not known yet."""
+        table = manifest.split(split)
+        paths, videos, numbers = (table[c].to_numpy() for c in ("path", "video", "frame"))
+        return cls(manifest.roots.get(split, Path()), paths, videos, numbers,
+                   size or full_size(manifest, split) or UNKNOWN_SIZE, bits or value_bits(manifest, split), workers)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def part(self, start: int, stop: int) -> Source:
+        """Some of the rows, counted from 0."""
+        rows = slice(start, stop)
+        return dataclasses.replace(self, paths=self.paths[rows], videos=self.videos[rows], numbers=self.numbers[rows])
+
+    def __call__(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        for frame in self.frames(rows):
             yield frame.pixels
 
-    return stream
+    def frames(self, rows: np.ndarray) -> Iterator[Frame]:
+        """Frames of sorted rows, which tell whether they could be decoded."""
+        rows, workers = np.asarray(rows, dtype=np.int64), self.workers or environment.cpu_count()
+
+        def read(row: int) -> np.ndarray | None:
+            # fitted where it is decoded: only that many frames of another, perhaps huge size are held at a time
+            image = read_image(self.root / self.paths[row], self.bits)
+            return None if image is None else _fit(image, self.size)
+
+        for run in runs(self.videos[rows]):
+            part = rows[run]
+            depth = queue_length(self.size, workers)
+            if is_video(self.paths[part[0]]):
+                decoded = ahead(video_frames(self.root / self.paths[part[0]], self.numbers[part]), depth)
+            else:
+                decoded = _images(read, self.videos, part, workers, depth)
+            with contextlib.closing(decoded):
+                for row, (pixels, readable) in zip(part.tolist(), decoded):
+                    yield Frame(row, _fit(pixels, self.size), readable)
+
+
+def open_stream(manifest: Manifest, split: str, workers: int | None = None) -> Stream:
+    """The raw full-size frames of a split as a `Stream`: sorted row numbers -> frames in that order."""
+    return Source.of(manifest, split, workers=workers)
 
 
 def open_frames(manifest: Manifest, split: str, workers: int | None = None
                 ) -> Callable[[np.ndarray], Iterator[Frame]]:
     """Like `open_stream`, but yields `Frame`s, which tell whether they could be decoded."""
-    table = manifest.split(split)
-    paths, videos, numbers = (table[c].to_numpy() for c in ("path", "video", "frame"))
-    root, size, bits = manifest.roots.get(split), None, None
-    workers = workers or environment.cpu_count()
-
-    def frames(rows: np.ndarray) -> Iterator[Frame]:
-        nonlocal size, bits
-        rows = np.asarray(rows, dtype=np.int64)
-        size = size or full_size(manifest, split) or UNKNOWN_SIZE
-        bits = bits or value_bits(manifest, split)
-
-        def read(row: int) -> np.ndarray | None:
-            # fitted where it is decoded: only that many frames of another, perhaps huge size are held at a time
-            image = read_image(root / paths[row], bits)
-            return None if image is None else _fit(image, size)
-
-        for run in _runs(videos[rows]):
-            part = rows[run]
-            if is_video(paths[part[0]]):
-                decoded = ahead(video_frames(root / paths[part[0]], numbers[part]), queue_length(size, workers))
-            else:
-                decoded = _images(read, videos, part, workers, queue_length(size, workers))
-            with contextlib.closing(decoded):
-                for row, (pixels, readable) in zip(part.tolist(), decoded):
-                    yield Frame(row, _fit(pixels, size), readable)
-
-    return frames
+    return Source.of(manifest, split, workers=workers).frames
 
 
 def queue_length(size: tuple[int, int], workers: int) -> int:
@@ -189,7 +220,7 @@ def _fit(pixels: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA)
 
 
-def _runs(names: np.ndarray) -> list[slice]:
+def runs(names: np.ndarray) -> list[slice]:
     """Slices of equal neighbouring names."""
     if len(names) == 0:
         return []

@@ -1,11 +1,12 @@
 """Speed maps: how fast every place of every frame moves, measured once for all models that judge speed.
 
-Reads `Footage` (repaired working-size frames); writes `<name>.speed.npy` (float16) and, last, `<name>.speed.json` into
-the folder of stage 1, and `flow.npz` (`Baselines`) for the training footage. Dense flow towards an earlier and towards
-a later frame (towards two on one side at a video's ends); the slower of both counts, pixel by pixel, because a false
-match or an uncovered background seldom shows towards both sides. How far these frames lie from the judged one is chosen
-on the training footage, by scene where it shows several: a step long enough to stand out of sub-pixel noise, short
-enough to be followed. Test footage is measured with the same `Baselines`, with or without the training footage at hand.
+Reads `Footage` (repaired working-size frames); writes one compressed file a video into `videos/` of the folder of stage
+1 (float16) and, last, `<name>.speed.json`, which names them; and `flow.npz` (`Baselines`) for the training footage.
+Dense flow towards an earlier and towards a later frame (towards two on one side at a video's ends); the slower of both
+counts, pixel by pixel, because a false match or an uncovered background seldom shows towards both sides. How far these
+frames lie from the judged one is chosen on the training footage, by scene where it shows several: a step long enough to
+stand out of sub-pixel noise, short enough to be followed. Test footage is measured with the same `Baselines`, with or
+without the training footage at hand.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import functools
 import hashlib
 import logging
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -22,11 +24,15 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from pixelplay import environment
-from pixelplay.arrays import new_array, read_array, read_arrays, scratch_array, write_arrays
+from pixelplay.arrays import read_arrays, scratch_array, write_arrays
 from pixelplay.config import config_hash
+from pixelplay.data.clips import Clip, ClipArray, RowFile, make_clip
+from pixelplay.data.extraction import VIDEOS
 from pixelplay.data.footage import Footage
-from pixelplay.data.reading import bounded_map
+from pixelplay.data.packing import Unpack, digest_in, pack
+from pixelplay.data.reading import bounded_map, runs
 from pixelplay.data.subsample import spread
+from pixelplay.engine import map_videos
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import damaged, read_json, remove, write_json
 from pixelplay.flow.dense import DenseFlow, matchable
@@ -137,7 +143,15 @@ def cell_size(height: int, width: int) -> tuple[int, int]:
 
 
 def measure(footage: Footage, baseline: int | np.ndarray, out: np.ndarray, workers: int | None = None) -> None:
-    """Fill `out` (N, h / 4, w / 4) with the footage's speeds; 0 in a frame without any other near it in time.
+    """Fill `out` (N, h / 4, w / 4) with what `speeds` gives."""
+    for position, found in tqdm(speeds(footage, baseline, workers), total=len(footage), desc=f"{footage.name} speed",
+                                unit="frame", disable=None):
+        out[position] = found
+
+
+def speeds(footage: Footage, baseline: int | np.ndarray, workers: int | None = None
+           ) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (position, its (h / 4, w / 4) float16 speeds) in order; 0 in a frame without any other near it in time.
 
     Args:
         baseline: frames to either side a flow looks; (N,) where videos differ, the same within a video.
@@ -160,9 +174,7 @@ def measure(footage: Footage, baseline: int | np.ndarray, out: np.ndarray, worke
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # a thread a frame wastes less than several threads in one
     try:
-        bar = tqdm(range(len(footage)), desc=f"{footage.name} speed", unit="frame", disable=None)
-        for position, found in enumerate(bounded_map(work, bar, workers or environment.cpu_count())):
-            out[position] = found
+        yield from enumerate(bounded_map(work, range(len(footage)), workers or environment.cpu_count()))
     finally:
         cv2.setNumThreads(threads)
 
@@ -241,20 +253,62 @@ def learn_baselines(folder: Path, train: Footage) -> Baselines:
 
 
 def measure_speeds(folder: Path, footage: Footage, baselines: Baselines, workers: int | None = None) -> None:
-    """Write the speed maps of a footage of stage 1; returns at once where they are there already."""
-    maps, about = (Path(folder) / f"{footage.name}.speed.{end}" for end in ("npy", "json"))
+    """Write the speed maps of a footage of stage 1, video by video; what is there already is kept."""
+    folder = Path(folder)
+    about = folder / f"{footage.name}.speed.json"
     key = config_hash(VERSION, footage.fingerprint, baselines.digest)
-    if not damaged([about, maps]) and about.exists() and maps.exists() and read_json(about)["key"] == key:
+    steps, jobs = baselines.of(footage), []
+    for part in runs(footage.videos):
+        video = footage.apart(footage.videos[part.start])
+        jobs.append(_Job(video, int(steps[part.start]), folder / VIDEOS / f"{_key(video, int(steps[part.start]))}.npz",
+                         workers))
+    missing = [job for job in jobs if damaged([job.path]) or not job.path.exists()]
+    if not missing and not damaged([about]) and about.exists() and read_json(about)["key"] == key:
         return
     remove(about)
-    with new_array(maps, (len(footage), *cell_size(*footage.size)), np.float16) as cells:
-        measure(footage, baselines.of(footage), cells, workers)
-    write_json(about, {"key": key, "footage": footage.fingerprint}, seal=True)
+    map_videos(_measure_video, missing, what=f"{footage.name} speed", frames=sum(len(job.video) for job in missing),
+               here=not isinstance(footage.pixels, ClipArray))
+    write_json(about, {"key": key, "footage": footage.fingerprint, "size": cell_size(*footage.size), "videos": [
+        (job.path.stem, digest_in(job.path), len(job.video)) for job in jobs]}, seal=True)
 
 
 def with_speeds(footage: Footage, folder: Path) -> Footage:
     """The footage with the speed maps of its stage 1; without, where that has none of this footage."""
-    maps, about = (Path(folder) / f"{footage.name}.speed.{end}" for end in ("npy", "json"))
-    if not about.exists() or read_json(about)["footage"] != footage.fingerprint:
+    about = Path(folder) / f"{footage.name}.speed.json"
+    kept = read_json(about) if about.exists() else {}
+    if kept.get("footage") != footage.fingerprint:
         return footage
-    return dataclasses.replace(footage, speeds=read_array(maps, mapped=True, hint="run stage 01_frame_extraction"))
+    clips = [Clip(key, count, Unpack(Path(folder) / VIDEOS / f"{key}.npz"), digest, f"{footage.name} speed maps")
+             for key, digest, count in kept["videos"]]
+    return dataclasses.replace(footage, speeds=ClipArray(clips, tuple(kept["size"]), np.float16))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """One video whose speeds are to be measured."""
+
+    video: Footage
+    baseline: int
+    path: Path
+    workers: int | None
+
+
+def _key(video: Footage, baseline: int) -> str:
+    """Names the speed maps of a video: its pixels, its times, and how they are measured."""
+    shown = ([video.pixels.clips[0].key, video.pixels.clips[0].digest] if isinstance(video.pixels, ClipArray)
+             else [video.fingerprint, video.videos[0]])
+    return config_hash("speed", VERSION, shown, video.rows.tolist(), video.frames.tolist(), video.reliability.tolist(),
+                       baseline)
+
+
+def _measure_video(job: _Job) -> None:
+    """Measure one video and write its maps: through a file, because they may be more than memory holds."""
+    shape = cell_size(*job.video.size)
+
+    def make(file: RowFile) -> None:
+        for position, cells in speeds(job.video, job.baseline, job.workers):
+            file.write(position, cells)
+
+    clip = Clip(job.path.stem, len(job.video), make, name=f"{job.video.name} video {job.video.videos[0]}")
+    digest = make_clip(clip, shape, np.float16)
+    pack(job.path, ClipArray([dataclasses.replace(clip, digest=digest)], shape, np.float16), digest)

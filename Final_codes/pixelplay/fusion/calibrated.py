@@ -1,53 +1,39 @@
-"""Raw scores of a score file -> robust standard deviations above normal, and how that was done in words."""
+"""Raw scores of a score file -> rarity, the unit in which models can be added, and how that was done in words.
+
+A rarity of 1 stands for one normal frame in ten, 3 for one in a thousand (see `pixelplay.calibration.Rarity`). Errors
+and distances are taken by their logarithm: their tail then falls off as a power, and a model whose errors explode
+cannot drown the others.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from pixelplay.calibration import calibrate
+from pixelplay.calibration import Rarity, transform
 from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.scores import KINDS, ScoreFile
 
-KNEE = 5.0
-"""Robust deviations above which scores are compressed: the range held-out normal frames hardly reach."""
-
-LOGARITHMIC = ("error", "distance")
-"""Kinds of scores that are about log-normal."""
-
 
 def calibrated(file: ScoreFile) -> tuple[np.ndarray, str]:
-    """(N,) calibrated scores of a file and the way in words.
+    """(N,) rarities of a file's scores and the way in words.
 
-    With training scores: log (kinds 'error' and 'distance'), robust z, compression above `KNEE`. Without: the normal
-    quantiles of the ranks among all test frames, the only place where other test frames count.
+    Without training scores the test frames stand in for them, the only place where other test frames count.
     """
     kind = file.about.get("kind", "other")
     if kind not in KINDS:
         raise PixelPlayError(f"{file.name}.json: kind is {kind!r}", expected=" or ".join(KINDS))
     if file.train_values is None:
-        ranks = rankdata(file.values)
-        share = (ranks - 0.5) / len(ranks)
-        return ndtri(share), "ranks of the test frames (no training scores)"
-    words = "log, " if kind in LOGARITHMIC else ""
-    return calibrator(file)(file.values), f"{words}robust z on {len(file.train_values)} training frames"
+        share = (rankdata(file.values) - 0.5) / len(file.values)
+        return -np.log10(1 - share), "ranks of the test frames (no training scores)"
+    return unit(file)(file.values), f"rarity among {len(file.train_values)} training frames"
 
 
-def calibrator(file: ScoreFile) -> Callable[[np.ndarray], np.ndarray]:
-    """Raw scores -> calibrated ones, by the training scores of a file."""
-    unit = calibrate(file.train_values, log=file.about.get("kind") in LOGARITHMIC, low=-np.inf, high=np.inf)
-    return lambda values: compress(unit(values))
-
-
-def compress(z: np.ndarray, knee: float = KNEE) -> np.ndarray:
-    """z below the knee, knee (1 + log(z / knee)) above; mirrored at a low of -3.
-
-    Clipping would tie the strongest anomalies with each other; this keeps their order and bounds their pull.
-    """
-    z = np.asarray(z, dtype=np.float64)
-    z = np.where(z > knee, knee * (1 + np.log(np.maximum(z, knee) / knee)), z)
-    low = 3.0
-    return np.where(z < -low, -low * (1 + np.log(np.maximum(-z, low) / low)), z)
+def unit(file: ScoreFile) -> Callable[[np.ndarray], np.ndarray]:
+    """(...) raw scores -> (...) rarities among the file's training scores."""
+    log = file.about.get("kind") in ("error", "distance")
+    least = 1e-3 * float(np.median(np.abs(file.train_values))) or 1e-12
+    known = Rarity.fit(transform(file.train_values, log, least))
+    return lambda scores: known(transform(scores, log, least))

@@ -177,7 +177,7 @@ def reason_from_models(z: Mapping[str, np.ndarray], row: int) -> str:
     """Say which model stood out most at a row, and what that means.
 
     Args:
-        z: model name -> (N,) calibrated scores (robust standard deviations above normal).
+        z: model name -> (N,) calibrated scores (rarities).
         row: the frame.
     """
     if not z:

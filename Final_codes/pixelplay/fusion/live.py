@@ -10,9 +10,7 @@ from collections import deque
 
 import numpy as np
 
-from pixelplay.data.ids import split_id
-from pixelplay.fusion.calibrated import calibrator
-from pixelplay.fusion.levels import QUIET, WINDOW, usual_level
+from pixelplay.fusion.calibrated import unit
 from pixelplay.fusion.recipes.default import SIGMA
 from pixelplay.fusion.scores import ScoreFile
 from pixelplay.fusion.smoothing import MAX_GAP, gaussian_kernel
@@ -26,23 +24,16 @@ class LiveMember:
     """
 
     def __init__(self, file: ScoreFile):
-        self.calibrate = calibrator(file)
-        videos = np.array([split_id(i)[0] for i in file.train_ids], dtype=object)
-        self.centre, self.bound = usual_level(self.calibrate(file.train_values), videos)
+        self.unit = unit(file)
         kernel = gaussian_kernel(float(file.about.get("sigma", SIGMA)), causal=True)
         self.kernel = kernel[len(kernel) // 2::-1]  # by the age of a frame
-        self._levels: deque[float] = deque(maxlen=WINDOW)
         self._past: deque[tuple[int, float]] = deque()
 
     def push(self, number: int, raw: float) -> float:
-        """The frame's score in deviations above normal, less the stream's own level, smoothed with those before."""
-        z = float(self.calibrate(np.array([raw]))[0])
-        self._levels.append(z)
-        if self.bound > 0:
-            z -= float(np.clip(np.quantile(self._levels, QUIET) - self.centre, -self.bound, self.bound))
+        """The rarity of the frame's score, smoothed with those before."""
         if self._past and number - self._past[-1][0] > MAX_GAP:
             self._past.clear()
-        self._past.append((number, z))
+        self._past.append((number, float(self.unit(np.array([raw]))[0])))
         while number - self._past[0][0] >= len(self.kernel):
             self._past.popleft()
         numbers, values = (np.array(v) for v in zip(*self._past))

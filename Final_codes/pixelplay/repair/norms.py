@@ -20,7 +20,6 @@ import numpy as np
 from pixelplay.arrays import read_arrays, write_arrays
 from pixelplay.data.extraction import Extraction
 from pixelplay.data.manifest import RATE, Manifest
-from pixelplay.data.reading import open_stream
 from pixelplay.errors import PixelPlayError
 from pixelplay.repair.background import MEMORY, SceneNorms, full_picture, learn_scenes
 from pixelplay.repair.noise import NoiseModel
@@ -86,7 +85,7 @@ class TrainingNorms:
         usable = [k for k, scene in enumerate(scenes) if scene.usable]
         full_size = extraction.full_size["train"]
         stored = _limited(full_size, len(usable))
-        stream = open_stream(manifest, "train", workers)
+        stream = extraction.source(manifest, "train", workers)
         return cls(key, extraction.size, full_size, manifest.rates.get("train", RATE), scenes,
                    [NoiseModel.of(observed[rows]) for rows in enough] + [NoiseModel.of(observed)],
                    [RepeatModel.of(change[rows]) for rows in enough] + [RepeatModel.of(change)],

@@ -2,7 +2,7 @@
 
 Reads the raw working-size cache, the noise measurements taken while decoding, and the scenes of the training
 footage; makes the plan, a table with one row a test frame and the columns of `SCHEMA`, which is kept as `repair.csv`.
-One pass over the cache, one frame in memory.
+Nothing is decided across videos: each is planned by itself. One pass over its frames, one of them in memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from pixelplay.data.manifest import FLAGS
 from pixelplay.errors import PixelPlayError
@@ -86,7 +85,7 @@ def look(pixels: np.ndarray, videos: np.ndarray, frames: np.ndarray, scenes: lis
                 np.zeros(n, np.float32), np.zeros((n, 4), np.float32), np.full(n, np.nan),
                 np.zeros((n, len(geometry.COLUMNS)), np.float32), np.zeros((n, 2), np.int64))
     before, turned = None, None
-    for i in tqdm(range(n), desc="look for corruption", unit="frame"):
+    for i in range(n):
         frame = np.asarray(pixels[i])
         thumb = thumbnail(frame)
         description, seen.contrast[i] = features(thumb), thumb.std()

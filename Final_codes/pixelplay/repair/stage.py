@@ -1,13 +1,12 @@
 """Stage 1 as a whole: find the frames, decode them once, recognise what is wrong with test frames, mend it.
 
 Reads a `Manifest`. Writes into one folder what `pixelplay.data.extraction` writes, and beside it `norms.npz` (what the
-training footage says is normal, see `norms`) and, for test footage, `repair.csv` (the plan: one row a test frame), the
-manifest with flags and reliabilities, and `repair.json` last. Repaired rows of the working-size cache are written over
-the raw ones, noisy ones with the help of their clean neighbours; full-size frames are repaired on the fly, each by
-itself; the originals are never touched, training frames are left as they are. Everything is decided from training
-statistics and from a test frame's own neighbours, so the norms alone are enough to repair other test footage later. The
-plan is complete before the first row is overwritten, so a killed run mends the same rows again and ends in the same
-files.
+training footage says is normal, see `norms`) and, for test footage, one more file a video in `videos/` (its plan and
+the digest of its mended frames), `repair.csv` (the whole plan: one row a test frame), the manifest with flags and
+reliabilities, and `repair.json` last. Working-size frames are mended whenever they are decoded, noisy ones with the
+help of their clean neighbours; full-size frames are mended each by itself; the originals are never touched, training
+frames are left as they are. Everything is decided from training statistics and from a test frame's own video, so videos
+are planned one by one, in any order and anywhere, and the norms alone are enough to repair other test footage later.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import enum
+import functools
 import logging
 import threading
 from collections.abc import Iterator
@@ -24,29 +23,30 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from pixelplay import environment
+from pixelplay.arrays import read_arrays, write_arrays
 from pixelplay.config import config_hash
-from pixelplay.data.extraction import Extraction, extract, open_raw_footage, to_working, write_rows
+from pixelplay.data.clips import Clip, ClipArray, RowFile, make_clip, open_clip
+from pixelplay.data.extraction import UNREADABLE, VIDEOS, Extraction, extract, open_raw_footage, to_working
 from pixelplay.data.footage import Footage
 from pixelplay.data.manifest import FLAGS, Manifest
-from pixelplay.data.reading import bounded_map, open_stream
+from pixelplay.data.reading import Source, bounded_map, runs
+from pixelplay.engine import map_videos
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import damaged, read_json, remove, seal, sealed, unseal, write_json
+from pixelplay.files import damaged, read_json, sealed, write_json
 from pixelplay.repair import noise
 from pixelplay.repair.neighbours import TemporalFusion, clean_neighbours
 from pixelplay.repair.norms import FILE as NORMS
 from pixelplay.repair.norms import VERSION as NORMS_VERSION
 from pixelplay.repair.norms import TrainingNorms
-from pixelplay.repair.plan import empty_plan, look, make_plan, read_plan
+from pixelplay.repair.plan import SCHEMA, empty_plan, look, make_plan, read_plan
 from pixelplay.repair.repairer import Repairer, needs_background, needs_repair
 from pixelplay.versions import ARTEFACTS
 
 log = logging.getLogger(__name__)
 
-PLAN = ("repair.json", "repair.csv")
-"""What says which rows of the test cache are mended, and how."""
+AGAIN = "run stage 01_frame_extraction again"
 VERSION = ARTEFACTS["repair"].number
 
 
@@ -73,41 +73,37 @@ def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None
         folder: where everything goes.
         norms: what repair knows of the training footage, from an earlier run; learnt from the manifest's training split
             when None. Test frames are decoded at its working size.
-        workers: threads; one a CPU when None.
+        workers: threads of a process; its share of the CPUs when None.
     Returns:
         The manifest with flags and reliabilities, as saved in the folder.
     Raises:
         PixelPlayError: no frame of a split can be read, or there is test footage with neither training footage nor
             norms.
     """
-    folder, config, workers = Path(folder), config or RepairConfig(), workers or environment.cpu_count()
+    folder, config = Path(folder), config or RepairConfig()
     if norms is None and manifest.splits() == ["test"]:
         raise PixelPlayError(f"there is no training footage to judge the test footage of {manifest.roots['test']} by",
                              expected="training videos, or a detector that was fitted on some",
                              hint="name the training videos with --train DIR, or score with a fitted detector")
-    if damaged(folder / name for name in PLAN):
-        _forget(folder)
-    extraction = _extract(manifest, folder, norms, workers)
+    extraction = extract(manifest, folder, size=norms.size if norms else None, observe=noise.measure,
+                         observe_key=f"noise {ARTEFACTS['noise'].number}", workers=workers)
     norms = _keep(folder, norms) if norms else _learn(manifest, extraction, config, workers)
     if "test" not in extraction.full_size:
         return _save(_flagged(manifest, extraction, None), folder)
     key = config_hash(extraction.keys["test"], norms.digest, config, VERSION)
-    state = _state(folder, key)
-    if state is State.STALE:
-        # rows of the cache may be mended in another way: only decoding again gives the raw ones back
-        _forget(folder)
-        extraction, state = _extract(manifest, folder, norms, workers), State.DECODED
-    if state is State.DECODED:
-        plan = _write_plan(folder, key, *_decide(manifest, extraction, config, norms))
-    else:
-        plan = read_plan(folder / "repair.csv")
+    jobs = _jobs(manifest, extraction, config, norms, workers)
+    missing = [job for job in jobs if damaged([job.record]) or not job.record.exists()]
+    map_videos(_repair_video, missing, what="repair", frames=sum(job.raw.count for job in missing))
+    plan = pd.concat([_read_record(job.record)[0] for job in jobs], ignore_index=True)
     repaired = _flagged(manifest, extraction, plan)
-    if state is State.MENDED:
+    written = [folder / "repair.json", folder / "repair.csv"]
+    if not missing and not damaged(written) and all(p.exists() for p in written) and _about(folder)["key"] == key:
         log.info("frames are repaired already: %s", folder)
         return _save(repaired, folder)
-    _mend(manifest, extraction, plan, norms, workers)
+    with sealed(folder / "repair.csv") as part:
+        plan.to_csv(part, index=False, lineterminator="\n")
     _save(repaired, folder)
-    _finish(folder, plan)
+    _finish(folder, key, plan, jobs, _notes(manifest, config, norms, plan))
     return repaired
 
 
@@ -119,13 +115,13 @@ def open_footage(folder: Path, split: str, workers: int | None = None, *, as_fil
     Raises:
         PixelPlayError: stage 1 is not finished, or the split is not there.
     """
-    folder, workers = Path(folder), workers or environment.cpu_count()
+    folder = Path(folder)
     raw = open_raw_footage(folder, split, workers)
     if split != "test":
         return raw
     about = _about(folder)
     if not about or not about["finished"]:
-        raise PixelPlayError(f"{folder}: repair is not finished", hint="run stage 01_frame_extraction again")
+        raise PixelPlayError(f"{folder}: repair is not finished", hint=AGAIN)
     table, plan = Manifest.load(folder).split(split), read_plan(folder / "repair.csv")
     footage = dataclasses.replace(raw, flags=table["flags"].to_numpy(object),
                                   reliability=table["reliability"].to_numpy(np.float32),
@@ -133,32 +129,126 @@ def open_footage(folder: Path, split: str, workers: int | None = None, *, as_fil
     if len(plan) != len(footage):
         raise PixelPlayError(f"{folder / 'repair.csv'} plans {len(plan)} frames, the manifest names {len(footage)}",
                              expected="one row a test frame in both",
-                             hint=f"delete {folder / 'repair.json'} and run stage 01_frame_extraction again")
-    changed, rows_of = needs_repair(plan), list(plan.itertuples(index=False))
+                             hint=f"delete {folder / 'repair.json'} and {AGAIN}")
+    changed = needs_repair(plan)
     if not changed.any():
         return footage
-    repairer = _repairer(TrainingNorms.load(folder), raw.full_size)
-    change = repairer.upright if as_filmed else repairer
+    norms, clips = folder / NORMS, []
+    for part, clip, (key, digest) in zip(runs(raw.videos), raw.pixels.clips, about["videos"]):
+        mended = MendedFrames(clip, folder / VIDEOS / f"{key}.npz", norms, about["norms"])
+        clips.append(Clip(key, clip.count, mended, digest, clip.name) if changed[part].any() else clip)
+    TrainingNorms.load(folder)  # damaged ones are said here, not in the middle of a model
+    return dataclasses.replace(
+        footage, pixels=ClipArray(clips, raw.pixels.shape[1:], np.uint8),
+        open_stream=RepairedStream(raw.open_stream, plan, norms, about["norms"], as_filmed))
 
-    def stream(rows: np.ndarray) -> Iterator[np.ndarray]:
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RepairedStream:
+    """Full-size frames mended as the plan says: a `Stream` that can be pickled.
+
+    Attributes:
+        source: of the raw frames.
+        plan: (N rows) of the same frames.
+        norms, digest: the file of what is normal, and what it must hold.
+        as_filmed: frames are only turned and moved back.
+    """
+
+    source: Source
+    plan: pd.DataFrame
+    norms: Path
+    digest: str
+    as_filmed: bool
+
+    def part(self, start: int, stop: int) -> RepairedStream:
+        """Some of the rows, counted from 0."""
+        return dataclasses.replace(self, source=self.source.part(start, stop),
+                                   plan=self.plan.iloc[start:stop].reset_index(drop=True))
+
+    def __call__(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         rows = np.asarray(rows, dtype=np.int64)
-        pairs = zip(rows.tolist(), raw.open_stream(rows))
+        repairer = _repairer(self.norms, self.digest, self.source.size)
+        change = repairer.upright if self.as_filmed else repairer
+        changed, rows_of = self._rows
+        pairs = zip(rows.tolist(), self.source(rows))
 
         def work(pair: tuple[int, np.ndarray]) -> np.ndarray:
             return change(pair[1], rows_of[pair[0]]) if changed[pair[0]] else pair[1]
 
-        with contextlib.closing(bounded_map(work, pairs, workers)) as mended:
+        with contextlib.closing(bounded_map(work, pairs, self.source.workers or environment.cpu_count())) as mended:
             yield from mended
 
-    return dataclasses.replace(footage, open_stream=stream)
+    @functools.cached_property
+    def _rows(self) -> tuple[np.ndarray, list]:
+        return needs_repair(self.plan), list(self.plan.itertuples(index=False))
 
 
-def _extract(manifest: Manifest, folder: Path, known: TrainingNorms | None, workers: int) -> Extraction:
-    return extract(manifest, folder, size=known.size if known else None, observe=noise.measure,
-                   observe_key=f"noise {ARTEFACTS['noise'].number}", made_from={"test": PLAN}, workers=workers)
+@dataclasses.dataclass(frozen=True)
+class MendedFrames:
+    """Makes the mended working-size frames of one test video. It can be pickled.
+
+    Attributes:
+        raw: the video's raw frames; its `make` knows the files.
+        record: the video's file, which holds its plan.
+        norms, digest: the file of what is normal, and what it must hold.
+    """
+
+    raw: Clip
+    record: Path
+    norms: Path
+    digest: str
+
+    def __call__(self, file: RowFile) -> None:
+        self.mend(file, _read_record(self.record)[0])
+
+    def mend(self, file: RowFile, plan: pd.DataFrame) -> None:
+        """Write every frame as the plan says.
+
+        Noisy rows come second: they borrow from clean neighbours, which must have their final pixels by then, and never
+        from each other.
+        """
+        source, size = self.raw.make.source, self.raw.make.size
+        repairer = _repairer(self.norms, self.digest, source.size)
+        raw, rows_of = open_clip(self.raw, (*size, 3), np.uint8), list(plan.itertuples(index=False))
+        changed, borrowing = needs_repair(plan), needs_background(plan)
+        clean = plan["flags"].isin(("", "vflip", "hflip", "rot180")).to_numpy() & (plan["scene"] >= 0).to_numpy()
+        for row in np.flatnonzero(~changed).tolist():
+            file.write(row, raw.read(row))
+
+        def small(pair: tuple[int, np.ndarray]) -> np.ndarray:
+            return to_working(repairer(pair[1], rows_of[pair[0]]), size)
+
+        own = threading.local()  # a fusion keeps pyramids of its own, so every thread has one
+
+        def fused(pair: tuple[int, np.ndarray]) -> np.ndarray:
+            if not hasattr(own, "fusion"):
+                own.fusion = TemporalFusion()
+            near = clean_neighbours(clean, source.videos, source.numbers, pair[0])
+            return own.fusion(small(pair), [file.read(k) for k in near])
+
+        workers = source.workers or environment.cpu_count()
+        for rows, work in ((np.flatnonzero(changed & ~borrowing), small), (np.flatnonzero(borrowing), fused)):
+            with contextlib.closing(bounded_map(work, zip(rows.tolist(), source(rows)), workers)) as mended:
+                for row, frame in zip(rows.tolist(), mended):
+                    file.write(row, frame)
 
 
-def _learn(manifest: Manifest, extraction: Extraction, config: RepairConfig, workers: int) -> TrainingNorms:
+@functools.lru_cache(maxsize=2)
+def _norms(path: Path, digest: str) -> TrainingNorms:
+    """What is normal, read once a process. Raises PixelPlayError: other norms lie there by now."""
+    known = TrainingNorms.load(path.parent)
+    if known.digest != digest:
+        raise PixelPlayError(f"{path} is not what the test footage was repaired with", hint=AGAIN)
+    return known
+
+
+@functools.lru_cache(maxsize=2)
+def _repairer(norms: Path, digest: str, full_size: tuple[int, int]) -> Repairer:
+    known = _norms(norms, digest)
+    return Repairer(known.backgrounds_at(full_size), known.size)
+
+
+def _learn(manifest: Manifest, extraction: Extraction, config: RepairConfig, workers: int | None) -> TrainingNorms:
     """The norms of the training split: those in the folder where they are its, else learnt and kept there."""
     key = config_hash(extraction.keys["train"], config.background_frames, NORMS_VERSION)
     kept = _kept(extraction.folder)
@@ -190,56 +280,82 @@ def _about(folder: Path) -> dict[str, Any]:
     return read_json(folder / "repair.json") if (folder / "repair.json").exists() else {}
 
 
-class State(enum.Enum):
-    """How far the test split of a folder is."""
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """One test video to be repaired."""
 
-    DECODED = "its cache holds raw frames, and nothing is planned"
-    PLANNED = "the plan is written; some rows of the cache may be mended"
-    MENDED = "every row is as planned"
-    STALE = "planned or mended for other input, norms or settings"
+    raw: Clip
+    record: Path
+    observed: Path
+    enabled: bool
+    norms: Path
+    digest: str
 
-
-def _state(folder: Path, key: str) -> State:
-    about = _about(folder)
-    if not about:
-        return State.DECODED
-    if about["key"] != key:
-        return State.STALE
-    return State.MENDED if about["finished"] else State.PLANNED
-
-
-def _write_plan(folder: Path, key: str, plan: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    with sealed(folder / "repair.csv") as part:
-        plan.to_csv(part, index=False, lineterminator="\n")
-    write_json(folder / "repair.json", {"key": key, "finished": False, "notes": notes}, seal=True)
-    return plan
+    @property
+    def key(self) -> str:
+        """Names the mended frames, and their record."""
+        return self.record.stem
 
 
-def _finish(folder: Path, plan: pd.DataFrame) -> None:
-    counts = collections.Counter(f for cell in plan["flags"] for f in cell.split("|") if f)
-    found = {f: counts[f] for f in FLAGS if counts[f]}
-    write_json(folder / "repair.json", {**_about(folder), "finished": True, "test_frames": len(plan),
-                                        "mended": int(needs_repair(plan).sum()), "flags": found}, seal=True)
-    if found:
-        log.info("corrupted test frames: %s", ", ".join(f"{count} {flag}" for flag, count in found.items()))
+def _jobs(manifest: Manifest, extraction: Extraction, config: RepairConfig, norms: TrainingNorms, workers: int | None
+          ) -> list[_Job]:
+    jobs = []
+    for clip in extraction.clips(extraction.source(manifest, "test", workers), "test"):
+        key = config_hash("repair", clip.key, norms.digest, config.enabled, VERSION)
+        jobs.append(_Job(clip, extraction.folder / VIDEOS / f"{key}.npz", extraction.record(clip.key), config.enabled,
+                         extraction.folder / NORMS, norms.digest))
+    return jobs
 
 
-def _decide(manifest: Manifest, extraction: Extraction, config: RepairConfig, known: TrainingNorms
-            ) -> tuple[pd.DataFrame, list[str]]:
-    """Make the plan; returns it and remarks."""
-    unreadable = extraction.unreadable("test")
+def _repair_video(job: _Job) -> None:
+    """Plan one test video, mend it, and write down both."""
+    unreadable = read_arrays(job.observed)["state"] == UNREADABLE
+    if job.enabled:
+        norms, source = _norms(job.norms, job.digest), job.raw.make.source
+        raw = ClipArray([job.raw], (*job.raw.make.size, 3), np.uint8)
+        seen = look(raw, source.videos, source.numbers, norms.scenes)
+        plan = make_plan(seen, raw, read_arrays(job.observed)["observed"], unreadable, source.videos, source.numbers,
+                         norms)
+    else:
+        plan = empty_plan(unreadable)
+    digest = job.raw.digest
+    if needs_repair(plan).any():
+        mended = MendedFrames(job.raw, job.record, job.norms, job.digest)
+        clip = Clip(job.key, job.raw.count, functools.partial(mended.mend, plan=plan), name=job.raw.name)
+        digest = make_clip(clip, (*job.raw.make.size, 3), np.uint8)
+    columns = {name: plan[name].to_numpy(str if name == "flags" else None) for name in SCHEMA}
+    write_arrays(job.record, digest=np.array(digest), **columns)
+
+
+def _read_record(path: Path) -> tuple[pd.DataFrame, str]:
+    """The plan of a video, and the digest of its mended frames."""
+    kept = read_arrays(path, hint=AGAIN)
+    plan = pd.DataFrame({name: kept[name] for name in SCHEMA}, columns=list(SCHEMA))
+    return plan.assign(flags=plan["flags"].astype(object)), str(kept["digest"])
+
+
+def _notes(manifest: Manifest, config: RepairConfig, norms: TrainingNorms, plan: pd.DataFrame) -> list[str]:
+    """Remarks on what could not be repaired."""
     if not config.enabled:
-        return empty_plan(unreadable), ["repair is switched off"]
-    test, raw = manifest.split("test"), extraction.pixels("test")
-    names, numbers = test["video"].to_numpy(object), test["frame"].to_numpy(np.int64)
-    seen = look(raw, names, numbers, known.scenes)
-    plan = make_plan(seen, raw, extraction.observed("test"), unreadable, names, numbers, known)
-    notes = [f"training videos {', '.join(s.videos)}: {s.reason}" for s in known.scenes if not s.usable]
-    alone = [v for v in dict.fromkeys(names.tolist()) if (plan["scene"][names == v] < 0).all()]
+        return ["repair is switched off"]
+    names = manifest.split("test")["video"].to_numpy(object)
+    notes = [f"training videos {', '.join(s.videos)}: {s.reason}" for s in norms.scenes if not s.usable]
+    alone = [names[part.start] for part in runs(names) if (plan["scene"][part] < 0).all()]
     if alone:
         notes.append(f"test videos {', '.join(alone)} match no usable training background and are left as they are")
         log.warning(notes[-1])
-    return plan, notes
+    return notes
+
+
+def _finish(folder: Path, key: str, plan: pd.DataFrame, jobs: list[_Job], notes: list[str]) -> None:
+    counts = collections.Counter(f for cell in plan["flags"] for f in cell.split("|") if f)
+    found = {f: counts[f] for f in FLAGS if counts[f]}
+    write_json(folder / "repair.json", {
+        "key": key, "finished": True, "notes": notes, "norms": jobs[0].digest, "test_frames": len(plan),
+        "videos": [(job.key, _read_record(job.record)[1]) for job in jobs],
+        "mended": int(needs_repair(plan).sum()), "flags": found}, seal=True)
+    if found:
+        log.info("corrupted test frames: %s", ", ".join(f"{count} {flag}" for flag, count in found.items()))
 
 
 def _flagged(manifest: Manifest, extraction: Extraction, plan: pd.DataFrame | None) -> Manifest:
@@ -259,50 +375,3 @@ def _save(manifest: Manifest, folder: Path) -> Manifest:
                                                   != dataclasses.replace(manifest, table=None)):
         manifest.save(folder)
     return manifest
-
-
-def _repairer(known: TrainingNorms, full_size: tuple[int, int]) -> Repairer:
-    return Repairer(known.backgrounds_at(full_size), known.size)
-
-
-def _mend(manifest: Manifest, extraction: Extraction, plan: pd.DataFrame, known: TrainingNorms,
-          workers: int) -> None:
-    """Write the mended rows over the raw ones in the working-size cache.
-
-    Noisy rows come second: they borrow from clean neighbours, which must have their final pixels by then, and never
-    from each other, so that writing a row again gives the same row.
-    """
-    if not needs_repair(plan).any():
-        return
-    repairer, rows_of = _repairer(known, extraction.full_size["test"]), list(plan.itertuples(index=False))
-    test = manifest.split("test")
-    videos, frames = test["video"].to_numpy(object), test["frame"].to_numpy(np.int64)
-    changed, borrowing = needs_repair(plan), needs_background(plan)
-    clean = plan["flags"].isin(("", "vflip", "hflip", "rot180")).to_numpy() & (plan["scene"] >= 0).to_numpy()
-    pixels, fusions = extraction.pixels("test"), threading.local()
-    unseal(extraction.folder / "test.npy")
-
-    def work(pair: tuple[int, np.ndarray]) -> np.ndarray:
-        row, frame = pair
-        small = to_working(repairer(frame, rows_of[row]), extraction.size)
-        if not borrowing[row]:
-            return small
-        if not hasattr(fusions, "fusion"):
-            fusions.fusion = TemporalFusion()
-        near = clean_neighbours(clean, videos, frames, row)
-        return fusions.fusion(small, [np.asarray(pixels[k]) for k in near])
-
-    for rows, what in ((np.flatnonzero(changed & ~borrowing), "mend"), (np.flatnonzero(borrowing), "denoise")):
-        if len(rows) == 0:
-            continue
-        pairs = zip(rows.tolist(), open_stream(manifest, "test", workers)(rows))
-        with contextlib.closing(bounded_map(work, pairs, workers)) as mended:
-            for row, frame in zip(tqdm(rows, desc=what, unit="frame"), mended):
-                write_rows(extraction.folder / "test.npy", [row], [frame])
-    seal(extraction.folder / "test.npy")
-
-
-def _forget(folder: Path) -> None:
-    """Let the next extraction decode the test split anew."""
-    for name in (*PLAN, "extraction.json", ".test.key.json"):
-        remove(folder / name)

@@ -1,30 +1,32 @@
 """The actor table: every actor of a footage with its box and motion, computed once, video by video.
 
 Reads `Footage` (full-size repaired frames); writes `<split>-actors-<key>/<number>.npz`, one file a video, each in one
-step: a killed run goes on with the first video that is missing, several processes (`distributed`) take a share each,
-and memory does not grow with the number of videos being read.
+step: a killed run goes on with the videos that are missing, videos are shared out among processes (`engine`; under
+torchrun `distributed`), and memory does not grow with the number of videos being read.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from tqdm.auto import tqdm
 
 from pixelplay import distributed, environment
 from pixelplay.arrays import read_arrays, write_arrays
 from pixelplay.config import config_hash
+from pixelplay.data.clips import ClipArray
 from pixelplay.data.footage import Footage, segments
 from pixelplay.data.reading import bounded_map
+from pixelplay.engine import map_videos
 from pixelplay.files import damaged
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.references import later_reference_frames, reference_frames, with_references
@@ -143,9 +145,13 @@ def actor_table(footage: Footage, folder: Path, scene: Scene, detectors: Sequenc
     names = footage.video_names()
     mine = [i for i in distributed.share(len(names))
             if damaged([home / f"{i}.npz"]) or not (home / f"{i}.npz").exists()]
-    for i in tqdm(mine, desc=f"{footage.name} actors", unit="video", disable=None):
-        found = _one_video(footage.of_videos([names[i]]), scene, detectors, use_foreground, rules)
-        write_arrays(home / f"{i}.npz", **found)
+    jobs = [(footage.apart(names[i]), home / f"{i}.npz") for i in mine]
+    # a detector lives in one process, pictures in memory are not sent, torchrun's processes have their shares already
+    here = bool(detectors) or not isinstance(footage.pixels, ClipArray) or distributed.world()[1] > 1
+    measure = functools.partial(_keep_video, scene=scene, detectors=detectors, use_foreground=use_foreground,
+                                rules=rules)
+    map_videos(measure, jobs, what=f"{footage.name} actors", frames=sum(len(video) for video, _ in jobs),
+               here=here)
     distributed.barrier()
     pieces = []
     for i, name in enumerate(names):
@@ -156,6 +162,12 @@ def actor_table(footage: Footage, folder: Path, scene: Scene, detectors: Sequenc
     if not pieces:
         pieces = [columns([], [], [], [], [])]
     return ActorTable(**{field: np.concatenate([p[field] for p in pieces]) for field in FIELDS})
+
+
+def _keep_video(job: tuple[Footage, Path], **rules: Any) -> None:
+    """Measure one video and write down what was found."""
+    video, path = job
+    write_arrays(path, **_one_video(video, **rules))
 
 
 class View(NamedTuple):

@@ -5,49 +5,10 @@ Reads per-actor scores; makes one finite score a frame.
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
+from pixelplay.calibration import Rarity  # noqa: F401 - where parts of a stream look for it
 from pixelplay.data.footage import segments
-
-
-@dataclasses.dataclass(frozen=True)
-class Rarity:
-    """How rare a score is among held-out training scores: -log10 of the share that reaches it.
-
-    Parts have tails of different weight: of two robust z-scores of 4 one may be a daily event. Rarities are
-    comparable, and their sum is Fisher's way to join them. Beyond the training quantile `LEVEL` an exponential tail
-    with the training scores' mean excess goes on (peaks over threshold), so that no two scores tie.
-
-    Attributes:
-        levels: (Q,) training quantiles at evenly spaced shares from 0 to `LEVEL`.
-        excess: mean amount by which the rarer training scores pass the last of them.
-    """
-
-    levels: tuple[float, ...]
-    excess: float
-
-    LEVEL = 0.9
-
-    @classmethod
-    def fit(cls, train: np.ndarray, count: int = 91) -> Rarity:
-        """From (N,) finite held-out training scores, N >= 1."""
-        levels = np.quantile(train, np.linspace(0, cls.LEVEL, count))
-        beyond = train[train > levels[-1]] - levels[-1]
-        # a handful of frames, or all equal: the whole spread stands for the tail
-        excess = float(beyond.mean()) if len(beyond) else float(train.std())
-        return cls(tuple(levels.tolist()), max(excess, 1e-3))
-
-    def __call__(self, scores: np.ndarray, bulk_weight: float = 1.0) -> np.ndarray:
-        """(N,) -> (N,) float64 >= 0; 1 = reached by a tenth of the training frames, 2 = by a hundredth.
-
-        Args:
-            bulk_weight: factor for what lies below `LEVEL`, where it says little but who happens to walk by.
-        """
-        levels = np.asarray(self.levels)
-        share = np.interp(scores, levels, np.linspace(0, self.LEVEL, len(levels)))
-        return -bulk_weight * np.log10(1 - share) + np.maximum(scores - levels[-1], 0.0) / (self.excess * np.log(10))
 
 
 def frame_maxima(values: np.ndarray, position: np.ndarray, count: int) -> np.ndarray:

@@ -110,7 +110,7 @@ def timeline(run: Folder, models: Sequence[str] | None = None, video: str | None
     absent = [m for m in models or () if m not in run.members]
     if absent:
         return _nothing(f"{', '.join(absent)} has not scored the test frames yet")
-    tracks, threshold, unit = run.tracks, run.threshold, "score (deviations above normal)"
+    tracks, threshold, unit = run.tracks, run.threshold, "rarity (3: 1 normal frame in 1000)"
     if models is not None:
         whole = run.members[models[0]].values if len(models) == 1 else np.mean([run.z[m] for m in models], axis=0)
         shown = {} if len(models) == 1 else {m: run.z[m] for m in models}

@@ -37,8 +37,8 @@ from pixelplay.two_stream.thumbnails import Thumbnails
 from pixelplay.visual.people import People
 from pixelplay.visual.timeline import Track
 
-NO_TRAINING = Threshold(3.0, 2.0, "begins three deviations above the middle of the test scores and ends below two "
-                                  "(no training scores are known)")
+NO_TRAINING = Threshold(3.0, 2.0, "begins in the highest thousandth of the test scores and ends below the "
+                                  "highest hundredth (no training scores are known)")
 
 
 class Kind(NamedTuple):
@@ -116,7 +116,7 @@ class RunFolder:
 
     @functools.cached_property
     def z(self) -> dict[str, np.ndarray]:
-        """model -> (N,) calibrated and smoothed scores: robust deviations above normal."""
+        """model -> (N,) calibrated and smoothed scores: rarities."""
         return fuse(self.members, Frames.of_stage(self.paths.extraction)).processed if self.members else {}
 
     @functools.cached_property
@@ -149,7 +149,7 @@ class RunFolder:
 
     @functools.cached_property
     def final(self) -> np.ndarray | None:
-        """(N,) weighted mean of the calibrated scores, in deviations above normal; None before any model has run.
+        """(N,) weighted mean of the calibrated scores; None before any model has run.
 
         The default recipe's submission ranks the frames in the same order; another recipe's need not.
         """

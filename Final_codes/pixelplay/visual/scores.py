@@ -47,7 +47,7 @@ def score_histograms(test: Mapping[str, np.ndarray], *, train: Mapping[str, np.n
         for data, colour, label in groups:
             axes.hist(data, edges, density=True, histtype="stepfilled", alpha=0.25, color=colour)
             axes.hist(data, edges, density=True, histtype="step", lw=1.4, color=colour, label=label)
-        style.tidy(axes, x="score (deviations above normal)", y="density", title=model_title(name))
+        style.tidy(axes, x="rarity among normal frames", y="density", title=model_title(name))
     if len(test):
         handles, names = grid.ravel()[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=3, fontsize=8, frameon=False)

@@ -36,7 +36,7 @@ class Track:
         video: its name.
         frames: (n,) frame numbers, increasing.
         final: (n,) final score.
-        models: model name -> (n,) calibrated score (robust standard deviations above normal).
+        models: model name -> (n,) calibrated score (rarity).
         labels: (n,) bool, True = anomalous; None where no ground truth is known.
         reliability: (n,) in [0, 1]; None = all reliable.
         flags: (n,) '|'-separated flags of the manifest; None = none.
@@ -69,7 +69,7 @@ class Track:
 
 def score_timeline(track: Track, *, threshold: Threshold | None = None,
                    thumbnails: Sequence[tuple[int, np.ndarray]] = (),
-                   unit: str = "score (deviations above normal)") -> Figure:
+                   unit: str = "rarity (3: 1 normal frame in 1000)") -> Figure:
     """One video in full: models thin, final bold, ground truth shaded, quality strip below, pictures of the peaks.
 
     Args:

@@ -22,7 +22,7 @@ COUNTERS = {"frames": "Frames that were scored", "left_out": "Frames left out: s
             "failed": "Frames that could not be decoded", "reconnected": "Connections made anew",
             "events": "Events that began", "notices": "Notices: changes of the scene or the stream",
             "alarms_held_back": "Events without an alarm: rate limit or quiet hours"}
-GAUGES = {"lag_s": "Seconds between a frame and its score", "score": "Newest score, deviations above normal",
+GAUGES = {"lag_s": "Seconds between a frame and its score", "score": "Newest score, a rarity",
           "alarms_waiting": "Alarms that are not delivered"}
 
 

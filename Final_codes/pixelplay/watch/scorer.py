@@ -45,7 +45,7 @@ class Scored:
 
     Attributes:
         number: frame number; frame: (H, W, 3) uint8 RGB at the training footage's size.
-        score: final score in deviations above normal; models: the same by model.
+        score: final score a rarity; models: the same by model.
         reason: why, in words; heat: (h, w) in [0, 1] or None.
         boxes: actors; to follow them takes time, so there are none in a frame far from an event but for one a second,
             unless the scorer is told that every frame is drawn.

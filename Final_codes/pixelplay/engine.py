@@ -1,0 +1,232 @@
+"""Work that is done video by video, on all processors of one machine or of many: `map_videos`.
+
+joblib carries it, on one of three backends: loky (processes of this machine, the default), Dask or Ray (a scheduler at
+an address, or one on this machine). They schedule, move functions to workers and, Dask and Ray, run the task of a dead
+worker again; nothing of that is done here. A task writes what it made to a folder that all workers see and gives back
+something small, so that a task that is run again finds what was finished.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.util
+import logging
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from tqdm.auto import tqdm
+
+from pixelplay import environment
+from pixelplay.errors import PixelPlayError
+
+log = logging.getLogger(__name__)
+
+A, B = TypeVar("A"), TypeVar("B")
+
+PACKAGES = {"loky": "joblib", "dask": "distributed", "ray": "ray"}
+"""Engine -> the package it needs; the extras are called like the engines."""
+MEMORY = 1.5e9
+"""Bytes that a worker process may need: its libraries, and a bounded number of frames."""
+FEW = 600
+"""Frames below which processes are not worth starting."""
+ATTEMPTS = 3
+"""How often Dask and Ray run a task whose worker died."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """Where work on videos is done.
+
+    Attributes:
+        name: 'loky', 'dask' or 'ray'.
+        address: of a Dask scheduler (host:port) or a Ray cluster; None starts one on this machine.
+        workers: processes; None = one a processor, as far as memory allows (loky), or all there are (Dask, Ray).
+    """
+
+    name: str = "loky"
+    address: str | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in PACKAGES:
+            raise PixelPlayError(f"there is no engine '{self.name}'", expected=" or ".join(PACKAGES))
+        if self.address and self.name == "loky":
+            raise PixelPlayError(f"the engine loky uses this machine alone; it has no use for --address {self.address}",
+                                 hint="add --engine dask or --engine ray, or leave --address out")
+        if self.workers is not None and self.workers < 1:
+            raise PixelPlayError(f"--workers cannot be {self.workers}", expected="1 or more processes")
+        if importlib.util.find_spec(PACKAGES[self.name]) is None:
+            raise PixelPlayError(f"the engine {self.name} needs the package {PACKAGES[self.name]}, which is not "
+                                 "installed", hint=f'pip install "pixelplay[{self.name}]"')
+
+
+_engine = Engine()
+
+
+def use(engine: Engine) -> None:
+    """Choose the engine of this process."""
+    global _engine
+    _engine = engine
+
+
+def map_videos(function: Callable[[A], B], videos: Sequence[A], *, what: str, frames: int | None = None,
+               here: bool = False) -> list[B]:
+    """`[function(video) for video in videos]`, by the chosen engine.
+
+    Args:
+        function, videos: any function and arguments that can be pickled (by cloudpickle, so closures may be).
+        what: what is done, for the progress bar and for errors.
+        frames: of all videos together; of a few, loky does them in this process, unless it was given `workers`.
+        here: do it in this process in any case: the function cannot be sent to another one.
+    Returns:
+        The results in the order of the videos.
+    Raises:
+        PixelPlayError: a worker process died (loky), or died again and again (Dask, Ray), or there is no scheduler.
+        Exception: what the function raised.
+    """
+    engine = _engine
+    count = _loky_workers(engine, len(videos), frames) if engine.name == "loky" else len(videos)
+    if here or not videos or (engine.name == "loky" and count <= 1):
+        return [function(video) for video in tqdm(videos, desc=what, unit="video", disable=None)]
+    threads = max(1, environment.cpu_count() // count) if engine.name == "loky" else 1
+    task, results = _Task(function, threads), []
+    try:
+        with tqdm(total=len(videos), desc=what, unit="video", disable=None) as bar:
+            for result, records in _backend(engine, count, threads)(task, videos):
+                for record in records:
+                    logging.getLogger(record.name).handle(record)
+                results.append(result)
+                bar.update()
+    except Exception as cause:
+        if not _is_death(cause):
+            raise
+        raise PixelPlayError(f"a worker process died during: {what}; it was killed, or the memory is full",
+                             hint="run the same command again: it goes on with the videos that are missing; fewer "
+                             "--workers need less memory") from cause
+    return results
+
+
+def _loky_workers(engine: Engine, videos: int, frames: int | None) -> int:
+    """Processes loky starts; 1 = none, the work is done in this one."""
+    if engine.workers is not None:
+        return min(engine.workers, videos)
+    if frames is not None and frames < FEW:
+        return 1
+    free = environment.free_memory()
+    room = math.inf if free is None else free // MEMORY
+    return int(max(1, min(environment.cpu_count(), videos, room)))
+
+
+def _backend(engine: Engine, count: int, threads: int) -> Callable[[Callable, Sequence], Iterable]:
+    """joblib with an engine's backend, as a function of (task, videos) that gives results in order."""
+    import joblib
+
+    if engine.name == "loky":
+        place = joblib.parallel_config("loky", inner_max_num_threads=threads)
+        options: dict[str, Any] = {"n_jobs": count, "return_as": "generator"}
+    elif engine.name == "dask":
+        place = joblib.parallel_config("dask", client=_dask_client(engine))
+        options = {}
+    else:
+        _start_ray(engine)
+        # a dead actor is started again, and so is the task it had
+        place = joblib.parallel_config("ray", ray_remote_args={"max_restarts": ATTEMPTS, "max_task_retries": ATTEMPTS})
+        options = {"n_jobs": engine.workers or -1}
+
+    def run(task: Callable, videos: Sequence) -> Iterable:
+        with place:
+            yield from joblib.Parallel(batch_size=1, **options)(map(joblib.delayed(task), videos))
+
+    return run
+
+
+@functools.lru_cache(maxsize=1)
+def _dask_client(engine: Engine) -> Any:
+    """A client of the scheduler at the engine's address, or of one on this machine that ends with this process."""
+    import distributed
+
+    try:
+        if engine.address is not None:
+            return distributed.Client(engine.address)
+        # no nanny would mean no new worker for a dead one
+        return distributed.Client(distributed.LocalCluster(
+            n_workers=engine.workers or environment.cpu_count(), threads_per_worker=1, dashboard_address=None,
+            silence_logs=logging.ERROR))
+    except (OSError, ValueError) as cause:
+        raise PixelPlayError(f"no Dask scheduler answers at {engine.address}: {cause}",
+                             expected="host:port of a running `dask scheduler`") from cause
+
+
+@functools.lru_cache(maxsize=1)
+def _start_ray(engine: Engine) -> None:
+    """Join the Ray cluster at the engine's address, or start one on this machine that ends with this process."""
+    import ray
+    from ray.util.joblib import register_ray
+
+    if not ray.is_initialized():
+        here = {} if engine.address else {"num_cpus": engine.workers or environment.cpu_count(),
+                                          "include_dashboard": False}
+        try:
+            ray.init(engine.address, log_to_driver=False, **here)
+        except Exception as cause:  # a node that does not start within Ray's 30 seconds is a plain Exception
+            where = f"no Ray cluster answers at {engine.address}" if engine.address else "Ray does not start here"
+            raise PixelPlayError(f"{where}: {str(cause).splitlines()[0]}",
+                                 expected="the address of a running `ray start --head`, or a machine that is not "
+                                 "overloaded", hint="try again, or use --engine loky") from cause
+    register_ray()
+
+
+def _is_death(cause: BaseException) -> bool:
+    """Whether an error says that a worker is gone, by its type's name: the packages may be absent."""
+    names = {kind.__name__ for kind in type(cause).__mro__}
+    return bool(names & {"BrokenProcessPool", "KilledWorker", "RayActorError", "WorkerCrashedError"})
+
+
+class _Task:
+    """A function as a worker runs it: with its share of the processors, and its log records sent home."""
+
+    def __init__(self, function: Callable[[Any], Any], threads: int):
+        self.function, self.threads, self.home = function, threads, os.getpid()
+
+    def __call__(self, video: Any) -> tuple[Any, list[logging.LogRecord]]:
+        if os.getpid() != self.home:
+            _settle(self.threads)
+        records: list[logging.LogRecord] = []
+        collector = _Collector(records)
+        package = logging.getLogger("pixelplay")
+        package.addHandler(collector)
+        before, package.propagate = (package.level, package.propagate), False
+        package.setLevel(logging.INFO)
+        try:
+            return self.function(video), records
+        finally:
+            package.removeHandler(collector)
+            package.setLevel(before[0])
+            package.propagate = before[1]
+
+
+class _Collector(logging.Handler):
+    """Keeps log records as they can be pickled: with their text made."""
+
+    def __init__(self, records: list[logging.LogRecord]):
+        super().__init__()
+        self.records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.msg, record.args, record.exc_info = record.getMessage(), (), None
+        self.records.append(record)
+
+
+def _settle(threads: int) -> None:
+    """Give a worker process its share of the processors."""
+    import cv2
+
+    environment.share_cpus(threads)
+    environment.reuse_memory()
+    cv2.setNumThreads(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
