@@ -1,17 +1,18 @@
 """Events that somebody called normal: what is like one of them raises no alarm any more.
 
 Reads the scored frames of such an event; keeps, in the detector's bundle, what stood out in each of its frames: where
-it was, how it looked (features of the frozen network, no picture), and how high each model's score rose. A later frame
-is accepted where all three agree: a place the event passed, a look as near as the event's own from half a second to the
-next, and no model higher than it was then. Something else at that place, the same thing elsewhere, or the same thing
-faster still raises one. Banks and networks stay as they are: nothing else the detector knows is forgotten.
+it was, how it looked (8 x 8 pixels), and how high each model's score rose. A later frame is accepted where all three
+agree: a place the event passed, a look as near as the event's own from half a second to the next, and no model higher
+than it was then. Coarse pixels, because features of a frozen network see what the clip's encoder left out. Something
+else at that place, the same thing elsewhere, or the same thing faster still raises an alarm. Banks and networks stay
+as they are: nothing else that the detector knows is forgotten.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +20,9 @@ import numpy as np
 from pixelplay.arrays import read_arrays, write_arrays
 from pixelplay.box_ops import box_iou
 from pixelplay.detector import Detector, with_file
-from pixelplay.environment import hardware
 from pixelplay.two_stream.actors import crop
-from pixelplay.two_stream.backbones import load_backbone
-from pixelplay.two_stream.memory import nearest
 from pixelplay.watch.scorer import Scored
 
-BACKBONE = "efficientnet-lite0"
-"""The network that compares looks: the one that comes with the package, whatever the models use."""
 NAME = "accepted-*.npz"
 NEAR = 0.1
 """Intersection over union of two places from which they are the same."""
@@ -36,22 +32,16 @@ APART = 0.5
 """Seconds over which an event shows how much its own look changes."""
 SPOT = 0.2
 """Side of the square around the hottest place where there is no actor, in parts of the picture's height."""
-PAD = 0.1
+SIDE, PAD = 8, 0.1
+"""Pixels a side of a look, and margin around its place."""
+ALIKE = 12.0
+"""Root mean square difference of grey levels up to which two looks are the same in any case. On the embedded scene the
+clip's encoder made up to 7, a box that is a twelfth off 12; of other places 99 % were further apart."""
 
-Embed = Callable[[Sequence[np.ndarray]], np.ndarray]
-"""Pictures (h, w, 3) uint8 RGB -> (n, dim) features."""
 
-
-def embedder() -> Embed:
-    """The network, loaded when it is first asked."""
-    network = []
-
-    def embed(pictures: Sequence[np.ndarray]) -> np.ndarray:
-        if not network:
-            network.append(load_backbone(BACKBONE, hardware=hardware()))
-        return network[0].embed(pictures)
-
-    return embed
+def look(scored: Scored, place: np.ndarray) -> np.ndarray:
+    """(192,) grey levels of the place."""
+    return crop(scored.frame, place, PAD, SIDE).astype(np.float32).ravel()
 
 
 def place_of(scored: Scored) -> np.ndarray:
@@ -73,79 +63,58 @@ class Event:
 
     Attributes:
         id: its name; models: names, highest: (K,) their highest scores in it.
-        places: (n, 4) xyxy in pixels of the training footage; features: (n, dim) of what stood there.
-        radius: distance of features up to which a look is the same.
+        places: (n, 4) xyxy in pixels of the training footage; looks: (n, 192) of what stood there.
+        radius: difference of looks up to which they are the same, in grey levels.
     """
 
     id: str
     models: tuple[str, ...]
     highest: np.ndarray
     places: np.ndarray
-    features: np.ndarray
+    looks: np.ndarray
     radius: float
 
     @classmethod
-    def of(cls, name: str, frames: Sequence[Scored], embed: Embed, fps: float) -> Event:
+    def of(cls, name: str, frames: Sequence[Scored], fps: float) -> Event:
         """From the frames of the event, at least one."""
-        models = tuple(frames[0].models)
+        models, numbers = tuple(frames[0].models), np.array([s.number for s in frames])
         places = np.stack([place_of(s) for s in frames])
-        features = embed([crop(s.frame, place, PAD) for s, place in zip(frames, places)])
-        numbers = np.array([s.number for s in frames])
-        apart = np.linalg.norm(features[:, None] - features[None], axis=2)
-        # a frame and the next are always alike; in a short event the frames furthest apart have to do
-        far = min(APART * fps, (numbers[-1] - numbers[0]) / 2)
-        apart[np.abs(numbers[:, None] - numbers) < max(far, 1)] = np.inf
-        own = apart.min(1)
-        own = own[np.isfinite(own)]
+        looks = np.stack([look(s, place) for s, place in zip(frames, places)])
+        apart = np.stack([difference(one, looks) for one in looks])
+        # a frame and the next are always alike
+        apart[np.abs(numbers[:, None] - numbers) < APART * fps] = np.inf
+        own = apart.min(1)[np.isfinite(apart.min(1))]
         return cls(name, models, np.array([max(s.models.get(m, -np.inf) for s in frames) for m in models]), places,
-                   features.astype(np.float16), float(np.quantile(own, 0.95)) if len(own) else 0.0)
+                   looks, max(ALIKE, float(np.quantile(own, 0.95)) if len(own) else 0.0))
 
-    def holds(self, scored: Scored, place: np.ndarray, look: Callable[[], np.ndarray]) -> bool:
-        """Whether a frame is like this event; `look` gives the (dim,) features of its place."""
+    def holds(self, scored: Scored) -> bool:
+        """Whether a frame is like this event."""
         highest = dict(zip(self.models, self.highest))
         if any(z > highest.get(name, np.inf) + MARGIN for name, z in scored.models.items()):
             return False
+        place = place_of(scored)
         near = box_iou(place[None], self.places)[0] >= NEAR
-        return bool(near.any()) and float(nearest(look()[None], self.features[near])[0][0, 0]) <= self.radius
+        return bool(near.any()) and float(difference(look(scored, place), self.looks[near]).min()) <= self.radius
 
 
-class Accepted:
-    """All events of a detector that were called normal.
+def difference(one: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(n,) root mean square differences between a look and n others."""
+    return np.sqrt(((others - one) ** 2).mean(axis=1))
 
-    Args:
-        events: of them; embed: what compares looks.
-    """
 
-    def __init__(self, events: Sequence[Event] = (), embed: Embed | None = None):
-        self.events, self.embed = list(events), embed or embedder()
-
-    @classmethod
-    def load(cls, detector: Detector) -> Accepted:
-        """Those that the bundle holds."""
-        found = []
-        for path in sorted(Path(detector.folder).glob(NAME)):
-            kept = read_arrays(path)
-            found.append(Event(str(kept["id"]), tuple(kept["models"].tolist()), kept["highest"], kept["places"],
-                               kept["features"], float(kept["radius"])))
-        return cls(found)
-
-    def holds(self, scored: Scored) -> str | None:
-        """The id of the event that a frame is like; None where it is like none."""
-        if not self.events:
-            return None
-        place, found = place_of(scored), []
-
-        def look() -> np.ndarray:
-            if not found:
-                found.append(self.embed([crop(scored.frame, place, PAD)])[0])
-            return found[0]
-
-        return next((e.id for e in self.events if e.holds(scored, place, look)), None)
+def accepted_events(detector: Detector) -> list[Event]:
+    """The events of a detector that were called normal."""
+    found = []
+    for path in sorted(Path(detector.folder).glob(NAME)):
+        kept = read_arrays(path)
+        found.append(Event(str(kept["id"]), tuple(kept["models"].tolist()), kept["highest"], kept["places"],
+                           kept["looks"], float(kept["radius"])))
+    return found
 
 
 def accept(detector: Detector, event: Event) -> Path:
     """Put an event into a bundle; returns the new file. One of the same id is replaced."""
     arrays = {"id": np.array(event.id), "models": np.array(event.models), "highest": event.highest,
-              "places": event.places, "features": event.features, "radius": np.array(event.radius)}
+              "places": event.places, "looks": event.looks, "radius": np.array(event.radius)}
     name = NAME.replace("*", hashlib.sha256(event.id.encode()).hexdigest()[:12])
     return with_file(detector, name, lambda path: write_arrays(path, compress=True, **arrays))

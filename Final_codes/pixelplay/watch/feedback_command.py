@@ -16,7 +16,7 @@ from pixelplay.data.decoding import probe, video_frames
 from pixelplay.detector import Detector
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import read_json
-from pixelplay.watch.accepted import Event, accept, embedder
+from pixelplay.watch.accepted import Event, accept
 from pixelplay.watch.scorer import LiveScorer, Scored
 
 log = logging.getLogger(__name__)
@@ -40,10 +40,11 @@ def run(args: argparse.Namespace) -> int:
     """
     detector, event = Detector.find(args.detector), described(args.event)
     frames = scored_event(detector, event, args.event.with_suffix(".mp4"))
-    made = Event.of(event["id"], frames, embedder(), detector.norms.fps)
+    made = Event.of(event["id"], frames, detector.norms.fps)
     path = accept(detector, made)
-    print(f"{event['id']}: {len(frames)} frames taken into {path}; looks up to {made.radius:.2f} away from theirs, at "
-          "these places, raise no alarm any more. A running watch has to be started again.")
+    print(f"{event['id']}: {len(frames)} frames taken into {path}; what looks like them (up to {made.radius:.0f} grey "
+          "levels apart) in their places, and scores no higher, raises no alarm any more. "
+          "A running watch has to be started again.")
     return 0
 
 
