@@ -1,9 +1,12 @@
-"""E03: what does corruption cost, and how much of it does repair win back?
+"""E03: Ped2-C. What does corruption cost, and how much of it does repair win back?
 
-Scores UCSD Ped2 with each model as published; corrupted like the competition's test set (recipe `competition`: 10.2 %
-vertical flips, 24.4 % noise of sigma 37, 15.5 % of sigma 27, 1.65 % dropped, JPEG 75 with 4:2:0 chroma); corrupted and
-repaired; and, for what no repair can bring back, clean frames with the same drops and JPEG. Every model is trained
-once, on the clean training frames; its scores go through the default recipe alone, with its family and with all.
+**Ped2-C** is UCSD Ped2's test split corrupted like the competition's (recipe `competition`: 10.2 % vertical flips,
+24.4 % noise of sigma 37, 15.5 % of sigma 27, 1.65 % dropped, JPEG 75 with 4:2:0 chroma) with seed 3. Anybody makes the
+same frames with `pixelplay corrupt --data ped2 --output ped2-c --recipe competition --seed 3`.
+
+Scores Ped2 with each model as published; Ped2-C; Ped2-C repaired; and, for what no repair can bring back, clean frames
+with the same drops and JPEG. Every model is trained once, on the clean training frames; its scores go through the
+default recipe alone, with its family and with all, and through both reference recipes where their members are there.
 Labels are used for the table alone. Won back = (repaired - corrupted) / (clean - corrupted); `won_back_of_jpeg` is
 measured against the clean frames with the same drops and JPEG instead. `bias` and `agreement` need no labels: the mean
 difference to the clean score of the same frame before smoothing, in robust deviations, and their rank correlation.
@@ -20,6 +23,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,6 +38,7 @@ from pixelplay.data.layouts import find_dataset
 from pixelplay.data.manifest import Manifest
 from pixelplay.data.reading import open_stream
 from pixelplay.environment import hardware, limit_threads
+from pixelplay.errors import PixelPlayError
 from pixelplay.evaluation.bootstrap import frame_intervals
 from pixelplay.evaluation.labels import Labels, read_labels
 from pixelplay.flow.speed import choose_baseline, speed_maps
@@ -41,11 +46,14 @@ from pixelplay.fusion.calibrated import calibrated
 from pixelplay.fusion.ensemble import FAMILIES, find_files, merge_all, read_members, spearman
 from pixelplay.fusion.recipe import Frames, load_recipe
 from pixelplay.fusion.scores import ScoreFile, write_scores
+from pixelplay.model import Scores
 from pixelplay.registry import MODELS, model_class
 from pixelplay.repair.stage import RepairConfig, open_footage, prepare
 
+log = logging.getLogger(__name__)
 TABLE = Path(__file__).with_suffix(".csv")
 CLEAN, CORRUPTED, REPAIRED, COMPRESSED = CONDITIONS = ("clean", "corrupted", "repaired", "clean, same drops and JPEG")
+SEED = 3
 NAMES = {"": "all models", "_two_stream": "two-stream memory", "_quad_ensemble": "quad autoencoders"}
 METRICS = {"ap": "AP", "micro_auc": "micro_AUC", "macro_auc": "macro_AUC"}
 
@@ -85,7 +93,7 @@ def compressed_copy(clean: Manifest, damaged: Manifest, plan: pd.DataFrame, fold
 def make_conditions(data: Path, scratch: Path) -> None:
     """Corrupt, extract and repair: one stage-1 folder a condition."""
     clean = find_dataset(data / "ped2")
-    plan = corrupt_dataset(clean, scratch / "copy", RECIPES["competition"], seed=3, with_train=False)
+    plan = corrupt_dataset(clean, scratch / "copy", RECIPES["competition"], seed=SEED, with_train=False)
     copy = find_dataset(None, test=scratch / "copy" / "testing_videos")
     table = pd.concat([clean.split("train"), copy.split("test")], ignore_index=True)
     roots = {"train": clean.roots["train"], "test": scratch / "copy" / "testing_videos"}
@@ -122,22 +130,26 @@ def score(name: str, scratch: Path, profile: str, weights: Path | None, conditio
         held_out = model.held_out(train, folder).values
         about |= {"kind": cls.kind, "sigma": cls.sigma, "family": cls.family, "weight": cls.weight}
 
-        def values(footage: Footage, place: Path) -> np.ndarray:
+        def values(footage: Footage, place: Path) -> Scores:
             place.mkdir(parents=True, exist_ok=True)
-            return model.score(footage, place).values
+            return model.score(footage, place)
     else:
         background = np.median(train.pixels[train.rows[::40]], axis=0).astype(np.uint8)
         rule = {"frame_difference": frame_difference_scores, "flow": flow_scores,
                 "foreground": lambda f: foreground_scores(f, background)}[name]
         held_out = rule(train)
 
-        def values(footage: Footage, place: Path) -> np.ndarray:
-            return rule(footage)
+        def values(footage: Footage, place: Path) -> Scores:
+            return Scores(rule(footage), np.zeros(len(footage), bool))
     for condition in wanted:
         judges_speed = name in MODELS and model_class(name).family == "quad"
         test = measured(scratch, condition) if judges_speed else open_footage(scratch / condition, "test")
-        write_scores(scratch / condition / "scores", name, test.ids, values(test, folder / condition),
-                     train=(train.ids, held_out), about=about)
+        found = values(test, folder / condition)
+        for part, part_values in found.parts.items():
+            write_scores(scratch / condition / "scores" / "parts", f"{name}.{part}", test.ids, part_values,
+                         about={"part_of": name})
+        write_scores(scratch / condition / "scores", name, test.ids, found.values, train=(train.ids, held_out),
+                     about=about)
 
 
 def merged(scratch: Path, condition: str, models: list[str], *, trust: bool = True
@@ -156,7 +168,21 @@ def merged(scratch: Path, condition: str, models: list[str], *, trust: bool = Tr
             # a family is called so only where all its models were scored
             whole = {m for m in MODELS if result.ending in ("", FAMILIES[model_class(m).family])} == set(parts)
             found[NAMES[result.ending] if whole else " + ".join(parts)] = result.values
-    return frames, members, found
+    return frames, members, found | references(scratch / condition / "scores", frames)
+
+
+def references(scores: Path, frames: Frames) -> dict[str, np.ndarray]:
+    """What the reference recipes make of the same raw scores, where all of their members were scored."""
+    found = {}
+    for name in ("reference-quad", "reference-two-stream"):
+        rule = load_recipe(name)
+        try:
+            chosen = rule.choose(find_files([scores], parts=rule.parts))
+        except PixelPlayError:
+            log.warning("%s: %s has not all of its members", scores, name)
+            continue
+        found[name] = rule.fuse(read_members(chosen, frames), frames, None).values
+    return found
 
 
 def table(scratch: Path, models: list[str], labels: Labels, profile: str) -> pd.DataFrame:

@@ -43,6 +43,7 @@ from pixelplay.model import Scores
 from pixelplay.pipeline import EXTRACTION
 from pixelplay.registry import model_class
 from pixelplay.repair.stage import open_footage, prepare
+from pixelplay.two_stream.channels import CHANNELS
 from pixelplay.two_stream.global_memory import GlobalMemory, GlobalMemoryConfig
 from pixelplay.two_stream.local_memory import LocalMemory, LocalMemoryConfig
 
@@ -51,9 +52,10 @@ DETECTORS = {"foreground": ("foreground",), "yolox-nano": ("yolox-nano",), "both
 
 
 def calibrated(test: Scores, train: Scores) -> dict[str, np.ndarray]:
-    """z-scores of the local stream's two parts and of their sum; only held-out training scores enter."""
-    z = {n: calibrate(train.parts[n], log=True, high=100.0)(test.parts[n]) for n in ("appearance", "motion")}
-    return {**z, "appearance + motion": test.values}
+    """z-scores of the local stream's channels and their joint score; only held-out training scores enter."""
+    names = ("appearance", *(c.name for c in CHANNELS))
+    return {**{n: calibrate(train.parts[n], log=True, high=100.0)(test.parts[n]) for n in names},
+            "all channels": test.values}
 
 
 def together(local: Scores, local_train: Scores, whole: np.ndarray) -> np.ndarray:
@@ -157,7 +159,7 @@ def main() -> None:
     for choice, (found, held_out) in local.items():
         scores |= {(choice, name): values for name, values in calibrated(found, held_out).items()}
         if whole is not None:
-            scores[choice, "appearance + motion + global"] = together(found, held_out, whole)
+            scores[choice, "all channels + global"] = together(found, held_out, whole)
     if whole is not None:
         scores["none", "global"] = whole
     if scores:

@@ -1,8 +1,8 @@
-"""E17: how far do boxes alone go? The local stream's motion part on person tracks, without a picture.
+"""E17: how far do boxes alone go? The local stream's channels on person tracks, without a picture.
 
-Scores tables of tracked boxes through the classes the product uses: speed against what is usual in an actor's row and
-for its size (`two_stream/motion.py`), and its rarity as in `two_stream/local_memory.py`. Every camera is learnt by
-itself. `recorded` smooths to both sides, `live` with past frames alone. Labels fill the table alone.
+Scores tables of tracked boxes through the classes the product uses: the channels of `two_stream/channels.py` that boxes
+tell of (speed and velocity; not articulation) and their rarities as in `two_stream/local_memory.py`. Every camera is
+learnt by itself. `recorded` smooths to both sides, `live` with past frames alone. Labels fill the table alone.
 
 Run:   python Experiments/E17_tracks.py TRACKS_FOLDER [--labels CSV] [--name NAME]
        TRACKS_FOLDER holds train.csv and test.csv (or .csv.gz), columns video, frame, id, x0, y0, x1, y1 in pixels, and
@@ -24,18 +24,19 @@ from pixelplay.calibration import calibrate
 from pixelplay.errors import PixelPlayError
 from pixelplay.evaluation.bootstrap import frame_intervals
 from pixelplay.fusion.smoothing import smooth
+from pixelplay.two_stream.channels import Actors, Channel, Speed, Velocity, fit_channel
 from pixelplay.two_stream.local_memory import HIGH, LocalMemory
-from pixelplay.two_stream.motion import Actors, fit_speeds
 from pixelplay.two_stream.scoring import Rarity
 
 BOXES = {"x0", "y0", "x1", "y1"}
-REACH = 5
-"""Frames to either side over which a track's speed is measured."""
+REACH = 12
+"""Frames to either side over which a track's velocity is measured: a second, in which a walking body sways once."""
+CHANNELS: tuple[type[Channel], ...] = (Speed, Velocity)
 METRICS = ("ap", "micro_auc", "macro_auc")
 
 
 def read_tracks(folder: Path, split: str) -> pd.DataFrame:
-    """Boxes sorted by video, track and frame, with their camera and speed."""
+    """Boxes sorted by video, track and frame, with their camera and velocity."""
     found = [p for p in (folder / f"{split}.csv", folder / f"{split}.csv.gz") if p.exists()]
     if not found:
         raise PixelPlayError(f"{folder} holds no {split}.csv", expected="train.csv and test.csv, or .csv.gz")
@@ -45,14 +46,16 @@ def read_tracks(folder: Path, split: str) -> pd.DataFrame:
         raise PixelPlayError(f"{found[0]} has no column {', '.join(sorted(absent))}",
                              expected="video, frame, id, x0, y0, x1, y1")
     table = table.sort_values(["video", "id", "frame"], kind="stable").reset_index(drop=True)
-    return table.assign(camera=[v.split("_")[0] if "_" in v else "" for v in table["video"]], speed=speeds(table))
+    table = table.assign(camera=[v.split("_")[0] if "_" in v else "" for v in table["video"]])
+    table[["vx", "vy"]] = velocities(table)
+    return table
 
 
-def speeds(table: pd.DataFrame) -> np.ndarray:
-    """(n,) pixels a frame between the first and the last box of each track's stretch of `REACH` frames to either side.
+def velocities(table: pd.DataFrame) -> np.ndarray:
+    """(n, 2) pixels a frame between the first and the last box of each track within `REACH` frames to either side.
 
     Args:
-        table: sorted by video, track and frame. A track of one box has speed 0.
+        table: sorted by video, track and frame. A track of one box stands still.
     """
     frames = table["frame"].to_numpy(np.int64)
     track = table.groupby(["video", "id"], sort=False).ngroup().to_numpy()
@@ -60,26 +63,30 @@ def speeds(table: pd.DataFrame) -> np.ndarray:
     # one rising key over all tracks: a stretch cannot reach the next track
     key = frames - frames.min(initial=0) + track * (np.ptp(frames) + 2 * REACH + 2 if len(frames) else 0)
     first, last = np.searchsorted(key, key - REACH, "left"), np.searchsorted(key, key + REACH, "right") - 1
-    moved = np.hypot(*(centre[last] - centre[first]).T)
-    return moved / np.maximum(frames[last] - frames[first], 1)
+    return (centre[last] - centre[first]) / np.maximum(frames[last] - frames[first], 1)[:, None]
 
 
-def actors_of(table: pd.DataFrame, size: tuple[float, float]) -> Actors:
-    """Boxes as the product's motion model wants them; size: (height, width) of the picture."""
-    sides = np.maximum(table[["x1", "y1"]].to_numpy(np.float64) - table[["x0", "y0"]].to_numpy(np.float64), 1.0)
-    return Actors(table["y1"].to_numpy(np.float64) / size[0], np.log(sides.prod(1) / (size[0] * size[1])),
-                  np.zeros(len(table), np.int64), table[["speed"]].to_numpy(np.float64))
+def actors_of(table: pd.DataFrame, high: float) -> Actors:
+    """Boxes as the product's channels want them; high: of the picture, in pixels."""
+    velocity = table[["vx", "vy"]].to_numpy(np.float64) / high
+    height = np.maximum(table["y1"].to_numpy(np.float64) - table["y0"].to_numpy(np.float64), 1.0) / high
+    return Actors(table["y1"].to_numpy(np.float64) / high, height, velocity, np.hypot(*velocity.T),
+                  np.full(len(table), np.nan))
 
 
 def camera_scores(train: pd.DataFrame, test: pd.DataFrame) -> pd.Series:
-    """(video, frame) -> rarity of the fastest actor, for one camera's test frames."""
-    every = pd.concat([train, test])
-    size = float(every["y1"].max()), float(every["x1"].max())
-    motion, held_out = fit_speeds(actors_of(train, size), train["video"].to_numpy(object))
-    normal, found = (pd.Series(v).groupby([t["video"].to_numpy(object), t["frame"].to_numpy()]).max()
-                     for v, t in ((held_out, train), (motion.score(actors_of(test, size)), test)))
-    unit = calibrate(normal.to_numpy(), log=True, high=HIGH)
-    return pd.Series(Rarity.fit(unit(normal.to_numpy()))(unit(found.to_numpy())), found.index)
+    """(video, frame) -> sum of the rarities of each channel's highest actor, for one camera's test frames."""
+    high = float(max(train["y1"].max(), test["y1"].max()))
+    normal, shown, videos = actors_of(train, high), actors_of(test, high), train["video"].to_numpy(object)
+    total = []
+    for kind in CHANNELS:
+        channel, held_out = fit_channel(kind, normal, videos)
+        usual, found = (pd.Series(v).groupby([t["video"].to_numpy(object), t["frame"].to_numpy()]).max()
+                        for v, t in ((held_out, train), (channel.score(shown), test)))
+        unit = calibrate(usual.to_numpy(), log=True, high=HIGH)
+        rarity = Rarity.fit(unit(usual.to_numpy()), len(np.unique(videos)))
+        total.append(kind.weight * pd.Series(rarity(unit(found.to_numpy())), found.index))
+    return sum(total[1:], total[0])
 
 
 def score(train: pd.DataFrame, test: pd.DataFrame, frames: pd.DataFrame) -> np.ndarray:

@@ -9,6 +9,7 @@ set enters, so one frame's score does not depend on which others are scored. It 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -83,20 +84,24 @@ class Rarity:
     Scores have tails of different weight: of two robust z-scores of 4 one may be a daily event. Rarities are
     comparable, and their sum is Fisher's way to combine tests. Beyond the training quantile `LEVEL` an exponential tail
     with the training scores' mean excess goes on (peaks over threshold: Pickands, 1975), so that anomalies above all
-    training frames keep their order.
+    training frames keep their order. Where the number of training videos is given, the mean excess counts as known from
+    so many observations, and the tail is that of the next one (a Lomax distribution): what two videos have not shown is
+    less certain to be rare than what a hundred have not.
 
     Attributes:
         levels: (Q,) training quantiles at evenly spaced shares from 0 to `LEVEL`.
         excess: mean amount by which the rarer training scores pass the last of them.
+        videos: number of training videos; infinite for an exponential tail.
     """
 
     levels: tuple[float, ...]
     excess: float
+    videos: float = math.inf
 
     LEVEL = 0.9
 
     @classmethod
-    def fit(cls, train: np.ndarray, count: int = 91) -> Rarity:
+    def fit(cls, train: np.ndarray, videos: float = math.inf, count: int = 91) -> Rarity:
         """From (N,) held-out training scores. Raises ValueError where there are none, or not all are finite."""
         train = np.asarray(train, dtype=np.float64)
         if train.size == 0 or not np.isfinite(train).all():
@@ -105,14 +110,13 @@ class Rarity:
         beyond = train[train > levels[-1]] - levels[-1]
         # a handful of frames, or all equal: the whole spread stands for the tail
         excess = float(beyond.mean()) if len(beyond) else float(train.std())
-        return cls(tuple(levels.tolist()), max(excess, 1e-3))
+        return cls(tuple(levels.tolist()), max(excess, 1e-3), max(videos, 1))
 
-    def __call__(self, scores: np.ndarray, bulk_weight: float = 1.0) -> np.ndarray:
-        """(N,) -> (N,) float64 >= 0; 1 = reached by a tenth of the training frames, 2 = by a hundredth.
-
-        Args:
-            bulk_weight: factor for what lies below `LEVEL`, where it says little but who happens to walk by.
-        """
+    def __call__(self, scores: np.ndarray) -> np.ndarray:
+        """(N,) -> (N,) float64 >= 0; 1 = reached by a tenth of the training frames, 2 = by about a hundredth."""
         levels = np.asarray(self.levels)
         share = np.interp(scores, levels, np.linspace(0, self.LEVEL, len(levels)))
-        return -bulk_weight * np.log10(1 - share) + np.maximum(scores - levels[-1], 0.0) / (self.excess * np.log(10))
+        beyond = np.maximum(scores - levels[-1], 0.0) / self.excess
+        if math.isfinite(self.videos):
+            beyond = self.videos * np.log1p(beyond / self.videos)
+        return (beyond - np.log(1 - share)) / np.log(10)

@@ -1,60 +1,134 @@
 """The command line: `pixelplay COMMAND ...` or `python -m pixelplay COMMAND ...`.
 
-Each command lives in its own subpackage as two functions, one that declares arguments and one that runs; only the
-chosen one is imported. Exit status: 0 done, 2 a mistake the user can mend, 130 interrupted.
+A command is a function that declares its arguments, which imports nothing heavy and checks paths while it parses, and
+one that runs; only those of the chosen command are imported. Exit status: 0 done, 2 a mistake the user can mend, 130
+interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import logging
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
-from pixelplay.errors import PixelPlayError
+from pixelplay.errors import PixelPlayError, did_you_mean
 from pixelplay.version import VERSION
 
 COMMANDS = {
-    "run": ("pixelplay.run_command", "add_arguments", "run", "fit, then score: data in, submission and report out"),
-    "fit": ("pixelplay.fit_command", "add_arguments", "run", "learn a camera from its normal footage: a detector out"),
-    "score": ("pixelplay.score_command", "add_arguments", "run", "score new footage with a detector"),
-    "sample": ("pixelplay.sample.command", "add_arguments", "run", "write the embedded sample dataset"),
-    "repair": ("pixelplay.repair.command", "add_repair_arguments", "run_repair", "find and repair corrupted frames"),
-    "corrupt": ("pixelplay.repair.command", "add_corrupt_arguments", "run_corrupt",
+    "run": ("run_arguments:run", "run_command:run", "fit, then score: data in, submission and report out"),
+    "fit": ("run_arguments:fit", "fit_command:run", "learn a camera from its normal footage: a detector out"),
+    "score": ("run_arguments:score", "run_command:run", "score new footage with a detector"),
+    "cameras": ("run_arguments:cameras", "cameras_command:run",
+                "learn and score many cameras, each by itself, from a table video,camera,split"),
+    "sample": ("sample.command:add_arguments", "sample.command:run", "write the embedded sample dataset"),
+    "repair": ("repair.command:add_repair_arguments", "repair.command:run_repair", "find and repair corrupted frames"),
+    "corrupt": ("repair.command:add_corrupt_arguments", "repair.command:run_corrupt",
                 "make a corrupted copy of a dataset, with the truth"),
-    "ensemble": ("pixelplay.fusion.command", "add_arguments", "run", "merge score files into a submission"),
-    "evaluate": ("pixelplay.evaluation.command", "add_arguments", "run", "metrics of score files against labels"),
-    "watch": ("pixelplay.watch.command", "add_arguments", "run", "score a live camera, a stream or a file as it comes"),
-    "feedback": ("pixelplay.watch.feedback_command", "add_arguments", "run",
+    "ensemble": ("fusion.command:add_arguments", "fusion.command:run", "merge score files into a submission"),
+    "evaluate": ("evaluation.command:add_arguments", "evaluation.command:run", "metrics of score files against labels"),
+    "watch": ("watch.command:add_arguments", "watch.command:run",
+              "score a live camera, a stream or a file as it comes"),
+    "feedback": ("watch.feedback_command:add_arguments", "watch.feedback_command:run",
                  "tell a detector that an event was normal"),
-    "watch-file": ("pixelplay.visual.command", "add_arguments", "run", "annotated video of a finished run"),
-    "report": ("pixelplay.visual.report_command", "add_arguments", "run", "write a finished run's report, and open it"),
-    "fetch": ("pixelplay.fetch_command", "add_arguments", "run",
+    "watch-file": ("visual.arguments:watch_file", "visual.command:run", "annotated video of a finished run"),
+    "report": ("visual.arguments:report", "visual.report_command:run", "write a finished run's report, and open it"),
+    "fetch": ("fetch_command:add_arguments", "fetch_command:run",
               "make the dataset that lets Kaggle run without internet: weights, wheels, this code"),
-    "verify": ("pixelplay.verify_command", "add_arguments", "run", "check that the files of a run are undamaged"),
+    "verify": ("verify_command:add_arguments", "verify_command:run", "check that the files of a run are undamaged"),
+    "settings": ("settings_command:add_arguments", "settings_command:run", "list the settings of each model"),
+    "doctor": ("doctor_command:add_arguments", "doctor_command:run", "show what this machine has and what is missing"),
 }
+"""Command -> function that declares its arguments, function that runs it, what it does."""
+MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+"""Errors of a disk that say all there is to say: no permission, or no space."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that suggests what a misspelt word may have meant, and whose help may have an end that is costly."""
+
+    def format_help(self) -> str:
+        """The help; the function that the default `more` names adds its end."""
+        more = self.get_default("more")
+        return super().format_help() + (f"\n{imported(more)()}\n" if more else "")
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and what may have been meant. Ends with status 2."""
+        choice = re.search(r"invalid choice: '?(.*?)'? \(choose from (.*)\)", message)
+        if choice:
+            known = re.findall(r"[\w.-]+", choice[2])
+            message = f"{message}; {did_you_mean(choice[1], known)}".rstrip("; ")
+        super().error(message)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run one command; returns the exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="pixelplay", description="Semi-supervised video anomaly detection.")
-    parser.add_argument("--version", action="version", version=f"pixelplay {VERSION}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (module, declare, run, text) in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        if argv[:1] == [name]:
-            module_ = importlib.import_module(module)
-            getattr(module_, declare)(command)
-            command.set_defaults(action=getattr(module_, run))
-    args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        return args.action(args)
+        args = parse(argv)
+        if args is None:
+            return 0
+        from pixelplay.progress import quiet
+
+        with quiet(args.quiet):
+            logging.getLogger("pixelplay").setLevel(logging.WARNING if args.quiet else logging.NOTSET)
+            return args.action(args)
     except PixelPlayError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
+        return 2
+    except OSError as cause:
+        if cause.errno not in MENDABLE:
+            raise
+        print(f"error: {cause.filename or 'a file'}: {cause.strerror}\n  hint:     free some space, or choose another "
+              "place; the same command goes on from here", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace | None:
+    """The arguments, with the chosen command's function as `action`; None where only help was asked for.
+
+    Raises:
+        PixelPlayError: an unknown command or option, or a path that is not there or cannot be written.
+    """
+    parser = Parser(prog="pixelplay", description="Semi-supervised video anomaly detection.")
+    parser.add_argument("--version", action="version", version=f"pixelplay {VERSION}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    if not argv:
+        for name, (_, _, text) in COMMANDS.items():
+            commands.add_parser(name, help=text)
+        parser.print_help()
+        return None
+    if not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        raise PixelPlayError(f"there is no command '{argv[0]}'", expected="one of " + ", ".join(COMMANDS),
+                             hint=did_you_mean(argv[0], COMMANDS))
+    for name, (declare, run, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".",
+                                      formatter_class=argparse.HelpFormatter)
+        if argv[0] == name:
+            imported(declare)(command)
+            command.add_argument("--quiet", action="store_true", help="print results, warnings and errors alone")
+            chosen, action = command, run
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        option = next((word for word in unknown if word.startswith("-")), unknown[0])
+        # without their dashes, which are all alike
+        known = [name.lstrip("-") for name in chosen._option_string_actions]
+        raise PixelPlayError(f"pixelplay {argv[0]} does not know {option}",
+                             hint=did_you_mean(option.lstrip("-").partition("=")[0], known).replace("mean ", "mean --")
+                             or f"pixelplay {argv[0]} --help lists its options")
+    args.action = imported(action)
+    return args
+
+
+def imported(name: str) -> Callable[..., Any]:
+    """The function that 'module:function' names, in this package."""
+    module, _, function = name.removeprefix("pixelplay.").partition(":")
+    return getattr(importlib.import_module(f"pixelplay.{module}"), function)

@@ -11,10 +11,12 @@ import hashlib
 import json
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from pixelplay.errors import PixelPlayError
+from pixelplay.errors import PixelPlayError, did_you_mean
 
 PROFILES = ("smoke", "lite", "full")
 """smoke: seconds, proves the wiring; lite: two CPU cores; full: a GPU."""
+ENGINES = ("loky", "dask", "ray")
+"""What carries work on single videos (see `pixelplay.engine`)."""
 
 
 class Dataclass(Protocol):
@@ -41,7 +43,7 @@ def override(config: C, changes: dict[str, Any]) -> C:
         if key not in known:
             raise PixelPlayError(f"{type(config).__name__} has no setting '{key}'",
                                  expected="one of " + ", ".join(sorted(known)),
-                                 hint="check the spelling")
+                                 hint=did_you_mean(key, known) or "check the spelling")
         new[key] = _as_type_of(known[key], value, f"{type(config).__name__}.{key}")
     return dataclasses.replace(config, **new)
 

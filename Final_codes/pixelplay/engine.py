@@ -18,10 +18,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from tqdm.auto import tqdm
-
 from pixelplay import environment
 from pixelplay.errors import PixelPlayError
+from pixelplay.progress import tqdm
 
 log = logging.getLogger(__name__)
 
@@ -91,11 +90,11 @@ def map_videos(function: Callable[[A], B], videos: Sequence[A], *, what: str, fr
     engine = _engine
     count = _loky_workers(engine, len(videos), frames) if engine.name == "loky" else len(videos)
     if here or not videos or (engine.name == "loky" and count <= 1):
-        return [function(video) for video in tqdm(videos, desc=what, unit="video", disable=None)]
+        return [function(video) for video in tqdm(videos, desc=what, unit="video")]
     threads = max(1, environment.cpu_count() // count) if engine.name == "loky" else 1
     task, results = _Task(function, threads), []
     try:
-        with tqdm(total=len(videos), desc=what, unit="video", disable=None) as bar:
+        with tqdm(total=len(videos), desc=what, unit="video") as bar:
             for result, records in _backend(engine, count, threads)(task, videos):
                 for record in records:
                     logging.getLogger(record.name).handle(record)

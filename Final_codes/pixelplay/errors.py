@@ -6,6 +6,9 @@ without a traceback and exits with status 2. Anything else that escapes is a def
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class PixelPlayError(Exception):
     """A mistake in the input, the files or the configuration.
@@ -32,3 +35,9 @@ class PixelPlayError(Exception):
 
 def _rebuilt(problem: str, expected: str, hint: str) -> PixelPlayError:
     return PixelPlayError(problem, expected=expected, hint=hint)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """'did you mean stae?' where a known word is much like another one; '' elsewhere."""
+    like = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {like[0]}?" if like else ""

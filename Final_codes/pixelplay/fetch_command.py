@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pixelplay.checks import new_folder
 from pixelplay.config import PROFILES
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, write_text
@@ -29,7 +30,8 @@ LEFT_OUT = ("__pycache__", ".git", ".venv", "outputs", "*.egg-info", ".*_cache",
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the folder, the profile and the Python the wheels are for."""
-    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder of the dataset; made if missing")
+    parser.add_argument("--to", type=new_folder, required=True, metavar="DIR",
+                        help="folder of the dataset; made if missing")
     parser.add_argument("--profile", choices=PROFILES, default="full",
                         help="whose weights: lite needs none but those shipped (default: full)")
     parser.add_argument("--weights", nargs="+", choices=sorted(TABLE), default=[], metavar="NAME",

@@ -14,35 +14,20 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.pipeline import Options, Run
 from pixelplay.run_command import (
     UNFINISHED,
-    add_engine_arguments,
-    add_fitting_arguments,
-    add_time_arguments,
     carry_out,
     check,
     make_schedule,
     read_options,
     summary,
+    tell,
 )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare NORMAL and the options."""
-    parser.add_argument("train", type=Path, metavar="NORMAL", help="anomaly-free footage of one camera or of "
-                        "several: a folder of videos or frame folders, one video, or a known dataset (its training "
-                        "split)")
-    parser.add_argument("--output", type=Path, metavar="DETECTOR", help="folder of the detector; frames and "
-                        "checkpoints lie in DETECTOR.work until it is finished (default: outputs/detector)")
-    add_fitting_arguments(parser)
-    add_time_arguments(parser)
-    add_engine_arguments(parser)
-    parser.set_defaults(verb="fit")
 
 
 def run(args: argparse.Namespace) -> int:
     """Check, plan, fit and print the summary."""
     target = place_of(args.output)
     job = open_fit(target, read_options(args))
-    print(f"{hardware().name}, {hardware().dtype}; profile {job.options.profile}; writing to {target}")
+    tell(f"{hardware().name}, {hardware().dtype}; profile {job.options.profile}; writing to {target}")
     done = carry_out(job, preflight_only=args.preflight, wait=args.wait)
     if not done:
         return 0

@@ -228,6 +228,12 @@ class Model(abc.ABC):
         """What the model expected to see at a frame: (h, w[, 3]) uint8; None where it expects no picture."""
         return None
 
+    def remembered(self, train: Footage, test: Footage, folder: Path
+                   ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """What a memory keeps: (features of the training footage (N, D), rows of those it keeps in order of picking
+        (M,), features of the test footage (K, D)); None for a model that keeps no features or has none in `folder`."""
+        return None
+
     @abc.abstractmethod
     def save(self, folder: Path) -> None:
         """Write what `score` needs and nothing else: weights (safetensors) and a card (JSON) that `load` understands.

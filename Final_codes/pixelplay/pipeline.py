@@ -46,8 +46,9 @@ from pixelplay.detector import (
     write_training,
 )
 from pixelplay.environment import default_output, hardware, limit_threads, on_kaggle, set_seed, usable_gpus
-from pixelplay.errors import PixelPlayError
+from pixelplay.errors import PixelPlayError, did_you_mean
 from pixelplay.files import atomic_path, damaged, read_json, remove, sealed_files, sha256_of, write_json, write_text
+from pixelplay.fusion.recipe import load_recipe
 from pixelplay.fusion.scores import ScoreFile, read_scores, read_table, write_scores
 from pixelplay.lock import locked
 from pixelplay.model import Forecast, Model, Scores, extrapolate, quarter, whole
@@ -98,6 +99,7 @@ class Run:
         self.source = Detector.load(options.detector) if options.detector is not None else None
         for name in options.models:
             model_class(name)
+        load_recipe(options.recipe)
         names = [n for n in MODELS if n in options.models]
         if self.source is not None:
             wanted = names if set(names) != set(MODELS) else None
@@ -491,7 +493,8 @@ class Run:
         mine = {k.split(".", 1)[1]: v for k, v in self.options.settings.items() if k.split(".", 1)[0] == cls.name}
         for key in self.options.settings:
             if key.split(".", 1)[0] not in MODELS or "." not in key:
-                raise PixelPlayError(f"setting '{key}' names no model", expected="MODEL.SETTING=VALUE")
+                raise PixelPlayError(f"setting '{key}' names no model", expected="MODEL.SETTING=VALUE",
+                                     hint=did_you_mean(key.split(".", 1)[0], MODELS))
         return override(config, mine)
 
     def _is_fitted(self, name: str, key: str) -> bool:

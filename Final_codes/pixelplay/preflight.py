@@ -13,7 +13,6 @@ import dataclasses
 import io
 import logging
 import resource
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pixelplay import environment, pretrained
+from pixelplay import checks, environment
+from pixelplay.checks import Problem
 from pixelplay.config import config_hash
 from pixelplay.data.manifest import Manifest
 from pixelplay.data.reading import is_video
@@ -43,14 +43,6 @@ HELD = 2 << 30
 """Most bytes of frames a network's training holds in memory on a CPU."""
 REPORT_SECONDS = 0.005
 """Of stage 7, a frame: about 8 s for the 1,699 frames of the embedded sample on two CPU cores."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """One thing that stands in the way: what, and the line or flag that mends it."""
-
-    what: str
-    hint: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,11 +79,11 @@ def preflight(run: Run, *, download: bool = True, need_data: bool = True) -> Pre
         PixelPlayError: there is no data to look at (nothing else can be checked then).
     """
     manifest = _data(run, need_data)
-    problems = [*_outputs(run), *_labels(run)]
+    problems = [*checks.unwritable(run.output), *_labels(run)]
     waiting = [step.model for step in run.plan() if step.model and not step.done]
     needs = {name: run.models[name].needs(run.configs[name]) for name in waiting}
     needs[EXTRACTION] = Needs(packages=("av",) if manifest and manifest.table["path"].map(is_video).any() else ())
-    lacking = {name: [*_packages(need), *_weights(need, download)] for name, need in needs.items()}
+    lacking = {name: [*checks.packages(need), *checks.weights(need, download)] for name, need in needs.items()}
     problems += dict.fromkeys(p for found in lacking.values() for p in found)
     device = list(_device(run))
     problems += device
@@ -117,42 +109,10 @@ def _data(run: Run, needed: bool) -> Manifest | None:
         return None
 
 
-def _outputs(run: Run) -> Iterator[Problem]:
-    """The output folder can be made and written to; nothing is left behind where it is not there yet."""
-    place = _existing(run.output)
-    try:
-        with tempfile.TemporaryFile(dir=place):
-            pass
-    except OSError as cause:
-        yield Problem(f"output {run.output} cannot be written to: {cause.strerror}",
-                      "choose a folder of your own with --output DIR")
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
-
-
 def _labels(run: Run) -> Iterator[Problem]:
     labels = run.options.labels
     if labels is not None and not Path(labels).exists():
         yield Problem(f"labels {labels} do not exist", "correct --labels PATH, or leave it out")
-
-
-def _packages(needs: Needs) -> Iterator[Problem]:
-    for name in needs.packages:
-        if not environment.installed(name):
-            yield Problem(f"package {name} is not installed", f"pip install {name}")
-
-
-def _weights(needs: Needs, download: bool) -> Iterator[Problem]:
-    """Weights are found on this machine with the right digest, or are downloaded (if not: their source answers)."""
-    for name in needs.weights:
-        try:
-            if pretrained.find(name) is None:
-                (pretrained.obtain if download else pretrained.require_source)(name)
-        except PixelPlayError as mistake:
-            yield Problem(mistake.problem, mistake.hint)
 
 
 def _device(run: Run) -> Iterator[Problem]:
@@ -162,20 +122,6 @@ def _device(run: Run) -> Iterator[Problem]:
             else "run "
         yield Problem(f"profile full needs a GPU, and there is none that works: {why}",
                       f"{on_kaggle}with --profile lite, which is made for CPUs (days become minutes)")
-
-
-def _space(folder: Path, needed: float) -> Iterator[Problem]:
-    free = shutil.disk_usage(_existing(folder)).free
-    if free < needed:
-        yield Problem(f"{folder} has {free / 1e9:.1f} GB left, this run writes about {needed / 1e9:.1f} GB",
-                      "free some space or choose another disk with --output DIR")
-
-
-def _memory(needed: float) -> Iterator[Problem]:
-    free = environment.free_memory()
-    if free is not None and free < needed:
-        yield Problem(f"{free / 1e9:.1f} GB of memory are free, this run needs about {needed / 1e9:.1f} GB more",
-                      "close other programs, or run fewer models at a time with --models")
 
 
 # ---- trial ---------------------------------------------------------------------------------------------------
@@ -232,8 +178,8 @@ def _trial(run: Run, manifest: Manifest, models: list[str]
             except Exception as cause:  # noqa: BLE001  the other models are tried all the same
                 problems.append(_failure(name, cause))
         written = sum(p.stat().st_size for p in mini.output.rglob("*.np[yz]"))
-        problems += _space(run.output, written * total / len(small.table))
-        problems += _memory(min(HELD, count["train"] * np.prod(size) * 3)
+        problems += checks.space(run.output, written * total / len(small.table))
+        problems += checks.memory(min(HELD, count["train"] * np.prod(size) * 3)
                             + resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - environment.used_memory())
     return stages, forecasts, problems
 

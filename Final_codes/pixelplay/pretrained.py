@@ -329,7 +329,7 @@ def _download(file: WeightsFile, entry: Weights, folder: Path) -> Path:
 
 def _receive(file: WeightsFile, part: Path) -> None:
     """Write what the address gives to `part`. Goes on with a part that is there if a digest can prove the whole."""
-    from tqdm.auto import tqdm
+    from pixelplay.progress import tqdm
 
     start = part.stat().st_size if file.sha256 and part.is_file() else 0
     request = urllib.request.Request(file.url, headers={"User-Agent": "pixelplay"})

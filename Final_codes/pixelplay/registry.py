@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from pixelplay.errors import PixelPlayError
+from pixelplay.errors import PixelPlayError, did_you_mean
 from pixelplay.model import Model
 
 UNEXPLAINED = "scored high by this model"
@@ -21,7 +21,8 @@ MODELS = {
 def model_class(name: str) -> type[Model]:
     """The class registered under `name`. Raises PixelPlayError for an unknown name."""
     if name not in MODELS:
-        raise PixelPlayError(f"there is no model '{name}'", expected="one of " + ", ".join(MODELS))
+        raise PixelPlayError(f"there is no model '{name}'", expected="one of " + ", ".join(MODELS),
+                             hint=did_you_mean(name, MODELS))
     module, _, attribute = MODELS[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
 

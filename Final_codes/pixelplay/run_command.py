@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 from typing import Any
 
 from pixelplay import distributed
-from pixelplay.config import PROFILES
-from pixelplay.engine import PACKAGES
 from pixelplay.environment import hardware, usable_gpus
 from pixelplay.errors import PixelPlayError
 from pixelplay.lock import locked
 from pixelplay.paths import EXTRACTION, REPORT
 from pixelplay.pipeline import Options, Run
 from pixelplay.preflight import Preflight, preflight
+from pixelplay.progress import is_quiet
 from pixelplay.registry import MODELS
 from pixelplay.schedule import Schedule, fit_steps, in_words
 from pixelplay.tables import number, text_table
@@ -24,58 +22,10 @@ UNFINISHED = 3
 """Exit status where a submission was written without some of the models."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `Options`."""
-    data = parser.add_argument_group("data (without any: Kaggle's input on Kaggle, the embedded sample elsewhere)")
-    data.add_argument("--data", type=Path, metavar="DIR", help="folder with a known dataset somewhere below it")
-    data.add_argument("--train", type=Path, metavar="DIR", help="own anomaly-free videos or frame folders")
-    data.add_argument("--test", type=Path, metavar="DIR", help="own videos or frame folders to score")
-    add_scoring_arguments(data)
-    parser.add_argument("--output", type=Path, metavar="DIR", help="default: outputs, /kaggle/working on Kaggle")
-    parser.add_argument("--detector", type=Path, metavar="DIR", help="learn nothing, score with a finished detector, "
-                        "e.g. Final_codes/Final_models/ped2")
-    add_fitting_arguments(parser)
-    add_time_arguments(parser)
-    add_engine_arguments(parser)
-
-
-def add_fitting_arguments(parser: argparse._ActionsContainer) -> None:
-    """What and how to learn."""
-    parser.add_argument("--profile", choices=PROFILES, default="lite",
-                        help="smoke: seconds, wiring only; lite: two CPU cores; full: a GPU (default: lite)")
-    parser.add_argument("--models", nargs="+", metavar="NAME", default=list(MODELS),
-                        help="default: " + " ".join(MODELS))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", nargs="+", default=[], metavar="MODEL.SETTING=VALUE", help="change a model's setting")
-
-
-def add_scoring_arguments(parser: argparse._ActionsContainer) -> None:
-    """How to score."""
-    parser.add_argument("--labels", type=Path, metavar="PATH", help="ground truth, for the final table only")
-    parser.add_argument("--no-repair", action="store_true", help="leave corrupted frames as they are")
-    parser.add_argument("--recipe", default="default", help="how the ensemble merges (default: default)")
-
-
-def add_time_arguments(parser: argparse.ArgumentParser) -> None:
-    """Checks before the run, and its budget."""
-    time_ = parser.add_argument_group("before and during the run")
-    time_.add_argument("--preflight", action="store_true", help="only check that everything is there, in seconds")
-    time_.add_argument("--force", action="store_true", help="go on in spite of what the preflight finds")
-    time_.add_argument("--wait", action="store_true", help="wait for another run in the output folder to end "
-                       "instead of stopping")
-    time_.add_argument("--hours", type=float, metavar="H", help="fit the run into a budget: training steps are scaled, "
-                       "and with a minute left the submission is written from what is finished")
-
-
-def add_engine_arguments(parser: argparse._ActionsContainer) -> None:
-    """Where work on single videos is done."""
-    group = parser.add_argument_group("where work on single videos is done")
-    group.add_argument("--engine", choices=PACKAGES, default="loky",
-                       help="loky: processes of this machine; dask, ray: a cluster, or this machine (default: loky)")
-    group.add_argument("--address", metavar="HOST", help="of the Dask scheduler (host:port) or the Ray cluster; one is "
-                       "started on this machine where it is left out")
-    group.add_argument("--workers", type=int, metavar="N", help="processes (default: one a CPU, as far as "
-                       "memory allows)")
+def tell(line: str) -> None:
+    """Print a line of what is going on, at once; nothing with --quiet."""
+    if not is_quiet():
+        print(line, flush=True)
 
 
 def read_options(args: argparse.Namespace) -> Options:
@@ -102,9 +52,9 @@ def read_options(args: argparse.Namespace) -> Options:
 def run(args: argparse.Namespace) -> int:
     """Check, plan, run all stages and print the summary."""
     job = Run(read_options(args))
-    print(f"{hardware().name}, {hardware().dtype}; profile {job.options.profile}; writing to {job.output}")
+    tell(f"{hardware().name}, {hardware().dtype}; profile {job.options.profile}; writing to {job.output}")
     if job.smoke:
-        print("smoke run: it proves the wiring and is kept apart from real runs, whose folder it never touches; "
+        tell("smoke run: it proves the wiring and is kept apart from real runs, whose folder it never touches; "
               "nothing it scores is a result")
     done = carry_out(job, preflight_only=args.preflight, wait=args.wait)
     if not done:  # a preflight, or another process than the main one
@@ -123,7 +73,7 @@ def carry_out(job: Run, *, preflight_only: bool = False, wait: bool = False) -> 
     found = check(job, download=not preflight_only)
     schedule = make_schedule(job, found)
     if preflight_only and not found.problems:
-        print("preflight: nothing stands in the way")
+        tell("preflight: nothing stands in the way")
     tell_plan(job, schedule)
     if preflight_only:
         return {}
@@ -132,12 +82,12 @@ def carry_out(job: Run, *, preflight_only: bool = False, wait: bool = False) -> 
     def finished(stage: str, reason: str) -> None:
         seconds = job.seconds.get(stage, time.perf_counter() - started)
         schedule.finish(stage, seconds)
-        print(f"== {stage}: " + (f"FAILED: {reason}" if reason else f"done in {in_words(seconds)}")
-              + (f"; about {in_words(schedule.left())} left" if schedule.expected else ""), flush=True)
+        tell(f"== {stage}: " + (f"FAILED: {reason}" if reason else f"done in {in_words(seconds)}")
+              + (f"; about {in_words(schedule.left())} left" if schedule.expected else ""))
 
     longest_first = sorted(job.models, key=lambda name: -schedule.expected.get(name, 0.0))
     with locked(job.output, wait=wait):
-        return job.all(progress=lambda text: print(f"== {text}", flush=True), order=order_of(job, longest_first),
+        return job.all(progress=lambda text: tell(f"== {text}"), order=order_of(job, longest_first),
                        finished=finished)
 
 
@@ -177,15 +127,15 @@ def make_schedule(job: Run, found: Preflight) -> Schedule:
 
 def tell_plan(job: Run, schedule: Schedule) -> None:
     """Print what will be done, and how long each stage is expected to take."""
-    print("plan:" + (" (times are estimated from a trial on a few frames)" if schedule.expected else ""))
+    tell("plan:" + (" (times are estimated from a trial on a few frames)" if schedule.expected else ""))
     for step in job.plan():
         seconds = schedule.expected.get(step.model or step.stage)
         words = "there: checked, then kept" if step.done else in_words(seconds) if seconds is not None else ""
-        print(f"  {step.stage:24} {step.what:40} {words}".rstrip())
+        tell(f"  {step.stage:24} {step.what:40} {words}".rstrip())
     if schedule.expected:
-        print(f"  {'in all':65} {in_words(schedule.left())}")
+        tell(f"  {'in all':65} {in_words(schedule.left())}")
     if job.steps:
-        print("training steps fitted to --hours: " + ", ".join(f"{name} {count}" for name, count in job.steps.items()))
+        tell("training steps fitted to --hours: " + ", ".join(f"{name} {count}" for name, count in job.steps.items()))
 
 
 def summary(job: Run, done: dict) -> str:

@@ -40,7 +40,7 @@ ARTEFACTS = {
     "repair": Artefact(10, _in("repair", "denoise geometry neighbours noise orientation plan reliability repairer "
                                          "stage timeline")),
     "speed": Artefact(3, ("flow/speed.py", *FLOW, *SCENES)),
-    "actors": Artefact(4, (*_in("two_stream", "actor_table actors detectors foreground motion"), *FLOW,
+    "actors": Artefact(5, (*_in("two_stream", "actor_table actors detectors foreground motion"), *FLOW,
                            *_in("scenes", "grouping lighting medians"))),
     "features": Artefact(1, EMBEDDING),
 }
@@ -48,8 +48,8 @@ ARTEFACTS = {
 
 MODELS = {
     "global_memory": ("two_stream/global_memory.py", *EMBEDDING, *MEMORY),
-    "local_memory": (*_in("two_stream", "actor_files actor_scores local_config local_files local_memory motion "
-                                        "thumbnails tracks quantiles"), *EMBEDDING, *MEMORY),
+    "local_memory": (*_in("two_stream", "actor_files actor_scores channels local_config local_files local_memory "
+                                        "motion thumbnails tracks"), *EMBEDDING, *MEMORY),
     **{name: (f"autoencoders/{name}.py", *AUTOENCODER) for name in ("stae", "roadmap", "unet", "joint")},
 }
 """Model -> modules that decide its weights and scores; the version is the class's own (`Model.version`)."""

@@ -107,8 +107,8 @@ def test_labels_of_another_dataset_are_refused(run):
 
 def test_the_figures_name_their_axes_rules_and_intervals(run, tmp_path):
     found = evaluation_of_run(run[1], run[0] / "testing" / "masks", draws=30)
-    for figure, words in ((roc_figure(found), ("micro AUC", "chance: 50.00")),
-                          (pr_figure(found), ("AP", "base rate: 35.71")), (videos_figure(found), ("macro AUC",))):
+    for figure, words in ((roc_figure(found), ("micro AUC", "chance: 50")),
+                          (pr_figure(found), ("AP", "base rate: 36")), (videos_figure(found), ("macro AUC",))):
         axes = figure.axes[0]
         legend = axes.get_legend() or figure.legends[0]
         text = " ".join([legend.get_title().get_text(), *(t.get_text() for t in legend.get_texts())])

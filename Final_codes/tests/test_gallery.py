@@ -92,10 +92,11 @@ def test_gallery_of_a_run_and_its_guard(run, tmp_path):
     (run.folder / "sample.json").write_text("{}")
     gallery.check_publishable(run, tmp_path / "Visuals")
     text = gallery.readme([("a.png", "Scores", "What it shows."), ("b.mp4", "Report", "A clip.")], run, False)
-    assert "![What it shows.](a.png)" in text and "[b.mp4](b.mp4)" in text and "Final_codes/tools/gallery" in text
+    assert '| <a href="a.png"><img src="a.png" alt="a" width="300"></a> | What it shows. |' in text
+    assert "[b.mp4](b.mp4)" in text and "Final_codes/tools/gallery" in text
     names = [p.file for p in gallery.pictures()]
     assert len(names) == len(set(names))
-    assert {"pipeline.png", "errors_joint.jpg", "model_local_memory.png"} <= set(names)
+    assert {"pipeline.png", "errors.jpg", "model_local_memory.png"} <= set(names)
 
 
 def test_numbers_want_name_and_folder(run, tmp_path):

@@ -51,7 +51,7 @@ def test_every_frame_has_one_finite_score_and_the_named_parts(run):
     assert scores.values.shape == (32,) and np.isfinite(scores.values).all() and np.ptp(scores.values) > 0
     assert held_out.values.shape == (48,) and np.isfinite(held_out.values).all()
     seeds = {f"appearance.seed{k}" for k in range(3)}
-    assert {"appearance", "motion"} | seeds <= set(scores.parts)
+    assert {"appearance", "speed", "velocity", "articulation"} | seeds <= set(scores.parts)
     assert all(np.isfinite(p).all() and len(p) == 32 for p in scores.parts.values())
 
 
@@ -73,12 +73,12 @@ def test_saved_and_loaded_scores_are_the_same(run, tmp_path):
     assert np.array_equal(again.score(test, folder).values, scores.values)
 
 
-def test_the_score_is_the_sum_of_rarities_in_which_common_looks_count_for_less(run):
+def test_the_score_is_the_weighted_sum_of_the_channels_rarities(run):
     model, _, _, _, scores = run
-    z = {part: model.fitted.calibrations[part](scores.parts[part]) for part in ("appearance", "motion")}
-    rarities, bulk_weight = model.fitted.rarities, model.config.bulk_weight
-    assert bulk_weight < 1 and (z["appearance"] < rarities["appearance"].levels[-1]).any()
-    expected = rarities["motion"](z["motion"]) + rarities["appearance"](z["appearance"], bulk_weight)
+    weights = {"speed": 1.0, "velocity": 1.0, "articulation": 0.5, "appearance": model.config.appearance}
+    assert set(model.fitted.rarities) == set(weights)
+    expected = sum(w * model.fitted.rarities[n](model.fitted.calibrations[n](scores.parts[n]))
+                   for n, w in weights.items())
     np.testing.assert_allclose(scores.values, expected)
 
 

@@ -1,4 +1,4 @@
-"""Flow and speeds: units, gaps, borders, and what is fast where."""
+"""Flow and motion of actors: units, gaps, borders, tracks; from actors to frames."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from footage import make_footage
 
+from pixelplay.calibration import Rarity
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.references import reference_frames, with_references
 from pixelplay.two_stream.actor_table import ActorTable
-from pixelplay.two_stream.motion import Actors, Motion, SpeedModel, actor_motion, fit_speeds
-from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima, reason
+from pixelplay.two_stream.motion import Motion, actor_motion
+from pixelplay.two_stream.scoring import fill_between, fill_missing, frame_maxima, reason
 from pixelplay.two_stream.tracks import link_actors, track_mean
 
 
@@ -70,53 +71,16 @@ def test_actor_motion_measures_the_foreground_inside_the_box():
     # the second has no foreground: the whole box is measured; the third lies outside the picture
     assert out.speed == pytest.approx([5.0, 0.0, 0.0]) and out.upper_speed == pytest.approx([2.5, 0.0, 0.0])
     assert out.velocity == pytest.approx(np.array([[3.0, 4.0], [0.0, 0.0], [0.0, 0.0]]))
-    assert out.area.tolist() == [200.0, 100.0, 0.0]
+    assert out.articulation.tolist() == [0.0, 0.0, 0.0], "a body that moves as a whole does not move in itself"
 
 
-def crowd(count: int, seed: int = 0) -> tuple[Actors, np.ndarray]:
-    """Walkers whose speed grows with their place in the image, in four videos."""
-    rng = np.random.default_rng(seed)
-    row = rng.uniform(0.2, 1.0, count)
-    speed = np.maximum(4 * row + rng.normal(0, 0.2, count), 0)
-    actors = Actors(row, np.log(0.01 * row), np.zeros(count, np.int64), np.stack([speed, speed * 1.3], 1))
-    return actors, np.array([f"v{i % 4}" for i in range(count)], object)
-
-
-def test_a_far_runner_is_faster_than_a_near_walker():
-    actors, videos = crowd(4000)
-    model, held_out = fit_speeds(actors, videos)
-    assert np.isfinite(model.bandwidths).any(), "perspective is there: a local kernel must win"
-    far_runner = Actors(np.array([0.3]), np.log([0.003]), np.array([0]), np.array([[2.4, 3.1]]))
-    near_walker = Actors(np.array([0.9]), np.log([0.009]), np.array([0]), np.array([[3.6, 4.7]]))
-    assert model.score(far_runner)[0] > 1.5 > 1.2 > model.score(near_walker)[0]
-    assert 0.93 < np.mean(held_out < 1.0) < 1.0
-
-
-def test_without_perspective_no_locality_is_invented_and_slow_is_normal():
-    rng = np.random.default_rng(1)
-    n = 3000
-    speed = rng.gamma(4.0, 0.3, n)
-    actors = Actors(rng.uniform(0, 1, n), rng.uniform(-8, -3, n), np.zeros(n, np.int64), np.stack([speed, speed], 1))
-    model, _ = fit_speeds(actors, np.array([f"v{i % 5}" for i in range(n)], object))
-    assert model.bandwidths[0] == (np.inf, np.inf)
-    still = Actors(np.array([0.5]), np.array([-5.0]), np.array([0]), np.zeros((1, 2)))
-    assert model.score(still)[0] == 0.0
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 40])
-def test_few_or_equal_actors_give_finite_scores(count):
-    actors = Actors(np.full(count, 0.5), np.full(count, -5.0), np.zeros(count, np.int64), np.ones((count, 2)))
-    model, held_out = fit_speeds(actors, np.array(["a"] * count, object))
-    assert held_out.shape == (count,) and np.isfinite(held_out).all()
-    fast = Actors(np.array([0.5]), np.array([-5.0]), np.array([3]), np.full((1, 2), 9.0))
-    assert model.score(fast)[0] > 0 and np.isfinite(model.score(fast)[0])
-
-
-def test_speed_model_survives_saving():
-    actors, videos = crowd(600)
-    model, _ = fit_speeds(actors, videos)
-    again = SpeedModel.from_arrays(model.arrays())
-    assert np.array_equal(again.score(actors), model.score(actors)) and again.bandwidths == model.bandwidths
+def test_a_waving_arm_is_articulation_and_a_walk_is_not():
+    mask, walking = np.ones((30, 30), bool), np.full((30, 30, 2), (2.0, 0.0), np.float32)
+    waving = walking.copy()
+    waving[:10, 20:] += (0.0, 3.0)
+    box = np.array([[0, 0, 30, 30]])
+    assert actor_motion([walking], mask, box).articulation[0] == 0
+    assert actor_motion([waving], mask, box).articulation[0] == pytest.approx(3.0, abs=0.01)
 
 
 def test_frame_scores_are_maxima_and_empty_frames_are_unknown():
@@ -140,29 +104,31 @@ def test_a_missing_score_takes_the_nearest_of_its_video():
 
 def test_rarity_is_the_tail_share_in_powers_of_ten_and_never_ties():
     train = np.random.default_rng(0).exponential(1.0, 20000)
-    rarity = Rarity.fit(train)
+    rarity = Rarity.fit(train, videos=10000)
     assert rarity(np.log([10.0, 100.0, 1e6])) == pytest.approx([1.0, 2.0, 6.0], rel=0.05)
     assert (np.diff(rarity(np.array([0.0, 0.1, 1.0, 5.0, 50.0, 51.0]))) > 0).all()
 
 
-def test_what_is_common_may_count_for_less_and_keeps_its_order():
-    rarity = Rarity.fit(np.random.default_rng(0).exponential(1.0, 20000))
-    scores = np.array([0.1, 1.0, rarity.levels[-1], 5.0, 9.0])
-    full, less = rarity(scores), rarity(scores, 0.3)
-    assert less[:3] == pytest.approx(0.3 * full[:3]) and (np.diff(less) > 0).all()
-    assert full[3:] - less[3:] == pytest.approx(0.7 * np.ones(2)), "what is rarer counts in full"
+def test_few_videos_say_less_about_what_they_have_not_shown():
+    train = np.random.default_rng(0).exponential(1.0, 2000)
+    few, many = Rarity.fit(train, videos=2), Rarity.fit(train, videos=100)
+    common, rare = np.array([0.1, 1.0, many.levels[-1]]), np.array([5.0, 9.0, 30.0])
+    assert np.array_equal(few(common), many(common))
+    assert (few(rare) < many(rare)).all() and (np.diff(few(rare)) > 0).all()
 
 
 @pytest.mark.parametrize("train", [[2.0], [2.0] * 50, [1.0, 3.0]])
 def test_rarity_of_few_or_equal_scores_is_finite(train):
-    out = Rarity.fit(np.array(train))(np.array([-1.0, 2.0, 9.0]))
+    out = Rarity.fit(np.array(train), videos=1)(np.array([-1.0, 2.0, 9.0]))
     assert np.isfinite(out).all() and out[2] > out[0]
 
 
-def test_reasons_name_the_stronger_part():
-    assert reason(5.0, np.nan, 2.0, 0) == "person moves 2.0 x the usual top speed here"
-    assert "nothing in training" in reason(1.0, 4.0, 1.0, -1)
-    assert reason(1.0, 1.0, 1.0, 0) == reason(np.nan, np.nan, np.nan, 0) == ""
+def test_the_reason_is_the_channel_that_spoke():
+    words = {"speed": "moves fast", "appearance": "looks odd"}
+    assert reason({"speed": 5.0, "appearance": np.nan}, words, 0) == "person moves fast"
+    assert reason({"speed": 1.0, "appearance": 4.0}, words, -1) == "object looks odd"
+    assert reason({"speed": 1.0, "appearance": 1.0}, words, 0) == ""
+    assert reason({"speed": np.nan, "appearance": np.nan}, words, 0) == ""
 
 
 def walkers_table(frames: int, speed: float = 6.0) -> ActorTable:
@@ -173,7 +139,7 @@ def walkers_table(frames: int, speed: float = 6.0) -> ActorTable:
     motion = Motion.none(2 * frames)
     motion.velocity[:, 0] = np.tile([speed, -speed], frames)
     flat = np.zeros(2 * frames, np.int16)
-    return ActorTable(position, boxes, flat.astype(np.float32), flat, *motion, flat, flat == 0)
+    return ActorTable(position, boxes, flat.astype(np.float32), flat, *motion, flat == 0)
 
 
 def test_actors_are_linked_along_their_own_motion_but_not_over_a_gap():

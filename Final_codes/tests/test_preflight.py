@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from media import write_frames
 
-from pixelplay import cli, environment, pipeline, preflight, pretrained
+from pixelplay import checks, cli, environment, pipeline, preflight, pretrained
 from pixelplay.data.layouts import find_dataset
 from pixelplay.errors import PixelPlayError
 from pixelplay.model import Forecast, Model, Scores
@@ -164,7 +164,7 @@ def test_an_output_that_cannot_be_written_to_is_a_problem(options, tmp_path):
 
 
 def test_a_disk_that_is_too_small_is_a_problem(options, monkeypatch):
-    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000})())
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000})())
     found = problems(options)
     assert len(found) == 1 and "0.0 GB left" in found[0] and "--output" in found[0]
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 
 import pytest
 from weights_server import serve
@@ -129,7 +130,8 @@ def test_frame_folders_are_not_read_to_their_end(places, source, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["known", "prefix", "unknown"])
-def test_the_first_use_downloads_and_the_next_does_not(places, source, name, capsys):
+def test_the_first_use_downloads_and_the_next_does_not(places, source, name, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     path = obtain(name)
     assert path == places / "cache" / "pixelplay" / f"{name}.bin" and path.read_bytes() == BODY
     assert f"{name}.bin" in capsys.readouterr().err, "no progress bar"

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from pixelplay.arrays import new_array, read_array, scratch_array
 from pixelplay.autoencoders.windows import Clip, Clips
 from pixelplay.data.footage import Footage
 from pixelplay.model import Scores
+from pixelplay.progress import tqdm
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pixelplay.autoencoders.augment import Augment
 from pixelplay.autoencoders.parts import InParts
@@ -34,6 +33,7 @@ from pixelplay.data.subsample import spread
 from pixelplay.environment import hardware
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, damaged, sealed
+from pixelplay.progress import tqdm
 
 log = logging.getLogger(__name__)
 

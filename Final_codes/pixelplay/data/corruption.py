@@ -18,12 +18,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from pixelplay.data.ids import canonical_id, frame_id, is_number, split_id
 from pixelplay.data.manifest import Manifest
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, write_json
+from pixelplay.progress import tqdm
 
 CHROMA = {"420": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, "422": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
           "444": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444}

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pixelplay.checks import new_file, new_folder
 from pixelplay.data.extraction import Extraction
 from pixelplay.data.manifest import Manifest
 from pixelplay.errors import PixelPlayError
@@ -48,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bootstrap", type=int, default=DRAWS, metavar="N",
                         help=f"draws for the 95 %% intervals, 0 for none (default: {DRAWS})")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here as well")
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="write roc.png, pr.png, videos.png here")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="write the numbers here as well")
+    parser.add_argument("--figures", type=new_folder, metavar="DIR", help="write roc.png, pr.png, videos.png here")
 
 
 @dataclasses.dataclass(frozen=True)

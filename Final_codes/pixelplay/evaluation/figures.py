@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pixelplay.evaluation.bootstrap import draw_videos
+from pixelplay.evaluation.bootstrap import Interval, draw_videos
 from pixelplay.evaluation.metrics import Ranking, by_video
 from pixelplay.evaluation.report import Evaluation, cell
 from pixelplay.files import atomic_path
@@ -27,7 +27,7 @@ def roc_figure(found: Evaluation, names: list[str] | None = None) -> Figure:
     """Pooled ROC curves; the band of the first is its 95 % interval over drawn videos."""
     figure, axes = _axes("false alarms / normal frames", "detected / anomalous frames",
                          "ROC, all frames pooled (micro)")
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance: 50.00")
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance: 50")
     for k, name in enumerate(names or list(found.values)):
         false, true = Ranking.of(found.truth, found.values[name]).counts()
         axes.plot(false / max(false[-1], 1), true / max(true[-1], 1), label=_legend(found, name, "micro_auc"),
@@ -43,7 +43,7 @@ def pr_figure(found: Evaluation, names: list[str] | None = None) -> Figure:
     figure, axes = _axes("recall: detected / anomalous frames", "precision: anomalous / alarmed frames",
                          "Precision and recall, all frames pooled")
     rate = found.labels["base_rate"]
-    axes.axhline(rate, color=GREY, linewidth=1, linestyle=":", label=f"base rate: {100 * rate:.2f}")
+    axes.axhline(rate, color=GREY, linewidth=1, linestyle=":", label=f"base rate: {100 * rate:.0f}")
     for k, name in enumerate(names or list(found.values)):
         recall, precision = _pr(*Ranking.of(found.truth, found.values[name]).counts())
         axes.step(recall, precision, where="pre", label=_legend(found, name, "ap"), **_line(k))
@@ -66,7 +66,7 @@ def videos_figure(found: Evaluation, names: list[str] | None = None) -> Figure:
     at = np.arange(len(first))
     for k, name in enumerate(names):
         axes.bar(at - 0.42 + (k + 0.5) * width, 100 * found.videos[name]["auc"].fillna(0), width,
-                 color=COLOURS[k % len(COLOURS)], label=f"{name}: {cell(found.rows[name]['macro_auc'])}")
+                 color=COLOURS[k % len(COLOURS)], label=f"{name}: {whole(found.rows[name]['macro_auc'])}")
     for x, row in zip(at, first.itertuples()):
         if not np.isfinite(row.auc):
             word = "all anomalous" if row.positives else "all normal"
@@ -114,7 +114,12 @@ def _line(k: int) -> dict:
 
 
 def _legend(found: Evaluation, name: str, metric: str) -> str:
-    return f"{name}: {cell(found.rows[name][metric])}"
+    return f"{name}: {whole(found.rows[name][metric])}"
+
+
+def whole(interval: Interval | None) -> str:
+    """'77 [50, 97]': what fits beside a curve, and no finer than a handful of videos can tell."""
+    return cell(interval, 0)
 
 
 def _pr(false: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -145,4 +150,5 @@ def _band(axes: Axes, found: Evaluation, name: str, curve) -> None:
     ranking = Ranking.of(found.truth, found.values[name])
     curves = [curve(*ranking.counts(row[which])) for row in draw_videos(len(groups), BAND_DRAWS)]
     low, high = np.quantile(curves, [0.025, 0.975], axis=0)
-    axes.fill_between(GRID, low, high, color=COLOURS[0], alpha=0.12, linewidth=0)
+    axes.fill_between(GRID, low, high, color=COLOURS[0], alpha=0.12, linewidth=0,
+                      label=f"{name}: 95 % of drawn sets of videos")

@@ -21,7 +21,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm.auto import tqdm
 
 from pixelplay import environment
 from pixelplay.arrays import read_arrays, scratch_array, write_arrays
@@ -38,6 +37,7 @@ from pixelplay.files import damaged, read_json, remove, write_json
 from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.references import later_reference_frames, reference_frames
 from pixelplay.flow.step import MAX_STEP, STILL, flow_step, neighbouring_pairs
+from pixelplay.progress import tqdm
 from pixelplay.scenes.cameras import recognise, scene_templates
 from pixelplay.versions import ARTEFACTS
 
@@ -145,7 +145,7 @@ def cell_size(height: int, width: int) -> tuple[int, int]:
 def measure(footage: Footage, baseline: int | np.ndarray, out: np.ndarray, workers: int | None = None) -> None:
     """Fill `out` (N, h / 4, w / 4) with what `speeds` gives."""
     for position, found in tqdm(speeds(footage, baseline, workers), total=len(footage), desc=f"{footage.name} speed",
-                                unit="frame", disable=None):
+                                unit="frame"):
         out[position] = found
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pixelplay.checks import new_file
 from pixelplay.data.manifest import Manifest
 from pixelplay.environment import default_output
 from pixelplay.errors import PixelPlayError
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", metavar="NAME", help="merge these alone (default: all that are found)")
     parser.add_argument("--weights", default="", metavar="RULE",
                         help=" or ".join(WEIGHTINGS) + " (default: the recipe's own)")
-    parser.add_argument("--output", type=Path, metavar="CSV",
+    parser.add_argument("--output", type=new_file, metavar="CSV",
                         help=f"submission of all models (default: {output / 'submission.csv'})")
     parser.add_argument("--allow-smoke", action="store_true", help="let scores of smoke runs in")
     parser.add_argument("--mend", type=Path, metavar="CSV", help="convert this file to Id,Predicted instead of merging")

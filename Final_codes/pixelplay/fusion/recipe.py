@@ -16,7 +16,7 @@ import numpy as np
 
 from pixelplay.data.ids import canonical_id, natural_key, split_id
 from pixelplay.data.manifest import Manifest
-from pixelplay.errors import PixelPlayError
+from pixelplay.errors import PixelPlayError, did_you_mean
 from pixelplay.fusion.scores import ScoreFile
 
 RECIPES = {
@@ -121,7 +121,8 @@ class Recipe:
 def load_recipe(name: str) -> Recipe:
     """The recipe called `name`. Raises PixelPlayError for an unknown name."""
     if name not in RECIPES:
-        raise PixelPlayError(f"there is no recipe '{name}'", expected="one of " + ", ".join(RECIPES))
+        raise PixelPlayError(f"there is no recipe '{name}'", expected="one of " + ", ".join(RECIPES),
+                             hint=did_you_mean(name, RECIPES))
     return importlib.import_module(RECIPES[name]).RECIPE
 
 

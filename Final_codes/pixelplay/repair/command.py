@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pixelplay.checks import new_folder
+
 
 def add_repair_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare --data, --train, --test, --output, --off and --workers."""
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder that holds a dataset somewhere below it")
     parser.add_argument("--train", type=Path, metavar="DIR", help="training videos or frame folders")
     parser.add_argument("--test", type=Path, metavar="DIR", help="test videos or frame folders")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the cache")
+    parser.add_argument("--output", type=new_folder, required=True, metavar="DIR", help="folder of the cache")
     parser.add_argument("--off", action="store_true", help="decode only, repair nothing")
     parser.add_argument("--workers", type=int, metavar="N", help="threads (default: one a CPU)")
 
@@ -41,7 +43,7 @@ def add_corrupt_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder that holds a dataset somewhere below it")
     parser.add_argument("--train", type=Path, metavar="DIR", help="training videos or frame folders")
     parser.add_argument("--test", type=Path, metavar="DIR", help="test videos or frame folders")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new folder for the copy")
+    parser.add_argument("--output", type=new_folder, required=True, metavar="DIR", help="a new folder for the copy")
     parser.add_argument("--recipe", default="competition", metavar="NAME", help="one of " + ", ".join(RECIPES))
     parser.add_argument("--seed", type=int, default=0)
 

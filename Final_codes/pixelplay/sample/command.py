@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pixelplay.sample.dataset import make_sample
+from pixelplay.checks import new_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare --output, --seed, --size and --cameras."""
-    parser.add_argument("--output", type=Path, default=Path("outputs/sample"), metavar="DIR")
+    parser.add_argument("--output", type=new_folder, default=Path("outputs/sample"), metavar="DIR")
     parser.add_argument("--seed", type=int, default=0, help="also chooses the view: 0 is the standard one")
     parser.add_argument("--size", choices=("tiny", "small", "large"), default="small")
     parser.add_argument("--cameras", type=int, default=1, metavar="N",
@@ -19,5 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the sample and print where it is."""
+    from pixelplay.sample.dataset import make_sample
+
     print(make_sample(args.output, seed=args.seed, size=args.size, cameras=args.cameras))
     return 0

@@ -24,12 +24,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from pixelplay.data.corruption import apply_plan, encode, plan_corruption, recipe_named
 from pixelplay.data.ids import frame_id
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, read_json, write_json
+from pixelplay.progress import tqdm
 from pixelplay.sample.actors import Sprite, draw, draw_shadow
 from pixelplay.sample.scene import Light, make_props, paint_background
 from pixelplay.sample.script import ANOMALIES, FPS, Actor, anomaly, begins, walkers

@@ -16,25 +16,28 @@ from pixelplay.two_stream.actor_table import ActorTable
 from pixelplay.two_stream.scoring import reason
 
 
-def actor_arrays(footage: Footage, table: ActorTable, z: Mapping[str, np.ndarray], ratio: np.ndarray,
+def actor_arrays(footage: Footage, table: ActorTable, z: Mapping[str, np.ndarray], words: Mapping[str, str],
                  nearest: np.ndarray, train_ids: np.ndarray, train_boxes: np.ndarray) -> dict[str, np.ndarray]:
     """The M actors of a footage.
 
     Args:
-        z: part -> (M,) deviations above normal, NaN = not measured; ratio: (M,) speed over the usual top speed.
+        z: channel -> (M,) deviations above normal, NaN = not measured; words: channel -> what it says of an actor.
         nearest: (M,) row of the most similar of T training crops; train_ids, train_boxes: theirs.
     Returns:
         M actors in frame order: Id (M,) str; boxes (M, 4) xyxy, original pixels; classes (M,) COCO number, -1 =
-        foreground; detector_score (M,); appearance_z (M,) NaN where the crop was not embedded (see `stride`);
-        motion_z (M,) NaN where no flow could be measured; speed (M,) mean, original pixels per frame;
-        reason (M,) words, '' where nothing stands out; nearest (M,) row of the most similar training crop in
-        train_Id (T,) and train_boxes (T, 4), -1 where there is none.
+        foreground; detector_score (M,); <channel>_z (M,) for every channel, appearance_z among them, NaN where the
+        crop was not embedded (see `stride`); motion_z (M,) the largest of those that speak of motion, NaN where no flow
+        could be measured; speed (M,) mean, original pixels per frame; reason (M,) words, '' where nothing stands out;
+        nearest (M,) row of the most similar training crop in train_Id (T,) and train_boxes (T, 4), -1 where there is
+        none.
     """
-    actors = zip(z["motion"], z["appearance"], ratio, table.classes)
-    words = np.array([reason(*actor) for actor in actors], dtype=np.str_)
+    names = list(z)
+    reasons = [reason(dict(zip(names, values)), words, kind) for *values, kind in zip(*z.values(), table.classes)]
+    motion = np.fmax.reduce([v for name, v in z.items() if name != "appearance"])
     return {"Id": footage.ids[table.position].astype(np.str_), "boxes": table.boxes, "classes": table.classes,
-            "detector_score": table.scores, "speed": table.speed, **{f"{part}_z": v for part, v in z.items()},
-            "reason": words, "nearest": nearest, "train_Id": train_ids.astype(np.str_), "train_boxes": train_boxes}
+            "detector_score": table.scores, "speed": table.speed, **{f"{name}_z": v for name, v in z.items()},
+            "motion_z": motion, "reason": np.array(reasons, dtype=np.str_), "nearest": nearest,
+            "train_Id": train_ids.astype(np.str_), "train_boxes": train_boxes}
 
 
 def write_actors(path: Path, actors: Mapping[str, np.ndarray]) -> None:

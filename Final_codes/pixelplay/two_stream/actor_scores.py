@@ -34,24 +34,22 @@ class ActorScores:
     """Raw scores of M actors, n of them with an embedded crop.
 
     Attributes:
-        motion: (M,) NaN = not measured.
+        channels: channel of motion -> (M,) score, NaN = not measured.
         rows: (n,) int64, the actors with an embedded crop.
-        appearance: (n,) distance beyond the usual, NaN = nothing to compare with.
-        distances: (seeds, n) to each bank.
+        distances: (seeds, n) to each bank, NaN = nothing to compare with.
     """
 
-    motion: np.ndarray
+    channels: dict[str, np.ndarray]
     rows: np.ndarray
-    appearance: np.ndarray
     distances: np.ndarray
 
     def parts(self) -> dict[str, np.ndarray]:
-        """Part -> (M,) scores, NaN where an actor has none."""
-        return {"motion": self.motion, "appearance": self.of_all(self.appearance, np.nan)}
+        """Channel -> (M,) scores, NaN where an actor has none; appearance is the mean distance to the banks."""
+        return {**self.channels, "appearance": self.of_all(self.distances.mean(0), np.nan)}
 
     def of_all(self, values: np.ndarray, missing: float) -> np.ndarray:
         """(M,) from (n,) values of the embedded actors; the others get `missing`."""
-        out = np.full(len(self.motion), missing, np.result_type(values, type(missing)))
+        out = np.full(len(next(iter(self.channels.values()))), missing, np.result_type(values, type(missing)))
         out[self.rows] = values
         return out
 

@@ -32,9 +32,10 @@ from pixelplay.flow.dense import DenseFlow, matchable
 from pixelplay.flow.references import later_reference_frames, reference_frames, with_references
 from pixelplay.flow.step import STILL, flow_step, neighbouring_pairs
 from pixelplay.two_stream.actors import ActorRules, join_actors
+from pixelplay.two_stream.channels import Actors
 from pixelplay.two_stream.detectors import Detections, Detector
 from pixelplay.two_stream.foreground import BUSY, Background, shrink
-from pixelplay.two_stream.motion import Actors, Motion, actor_motion
+from pixelplay.two_stream.motion import Motion, actor_motion
 from pixelplay.versions import ARTEFACTS
 
 log = logging.getLogger(__name__)
@@ -75,9 +76,7 @@ class ActorTable:
         boxes: (M, 4) float32 xyxy, pixels of the original frame.
         scores: (M,) float32 detector confidence, 0 for foreground.
         classes: (M,) int16 COCO class, -1 for foreground.
-        speed, upper_speed, velocity: (M,), (M,), (M, 2) float32, see `motion.Motion`.
-        area: (M,) float32 share of the frame that motion was measured over.
-        mode: (M,) int16 background mode.
+        speed, upper_speed, velocity, articulation: (M,), (M,), (M, 2), (M,) float32, see `motion.Motion`.
         measured: (M,) bool, False where the frame has no reference frame to measure motion against.
     """
 
@@ -88,18 +87,18 @@ class ActorTable:
     speed: np.ndarray
     upper_speed: np.ndarray
     velocity: np.ndarray
-    area: np.ndarray
-    mode: np.ndarray
+    articulation: np.ndarray
     measured: np.ndarray
 
     def __len__(self) -> int:
         return len(self.position)
 
     def actors(self, full_size: tuple[int, int]) -> Actors:
-        """The actors as models of what is usual want them."""
-        bottom, area = self.boxes[:, 3].astype(np.float64), self.area.astype(np.float64)
-        speeds = np.stack([self.speed, self.upper_speed], axis=1).astype(np.float64)
-        return Actors(bottom / full_size[0], np.log(np.maximum(area, 1e-7)), self.mode.astype(np.int64), speeds)
+        """The actors as channels want them; full_size: (H, W) of the original frames."""
+        high = float(full_size[0])
+        top, bottom = self.boxes[:, 1].astype(np.float64), self.boxes[:, 3].astype(np.float64)
+        return Actors(bottom / high, np.maximum(bottom - top, 1.0) / high, self.velocity.astype(np.float64) / high,
+                      self.upper_speed.astype(np.float64) / high, self.articulation.astype(np.float64) / high)
 
 
 FIELDS = tuple(f.name for f in dataclasses.fields(ActorTable))
@@ -160,7 +159,7 @@ def actor_table(footage: Footage, folder: Path, scene: Scene, detectors: Sequenc
         piece["position"] = piece["position"] + int(np.argmax(footage.videos == name))
         pieces.append(piece)
     if not pieces:
-        pieces = [columns([], [], [], [], [])]
+        pieces = [columns([], [], [], [])]
     return ActorTable(**{field: np.concatenate([p[field] for p in pieces]) for field in FIELDS})
 
 
@@ -200,19 +199,19 @@ def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], us
             yield position, detect(detectors, frame), view, others  # not every detector may be shared by threads
 
     with _one_thread_inside(), contextlib.closing(bounded_map(work, seen(), environment.cpu_count())) as looks:
-        found = list(zip(*looks)) or [()] * 5
+        found = list(zip(*looks)) or [()] * 4
     return columns(*found)
 
 
 def look(scene: Scene, flow: DenseFlow, found: Detections, view: View, others: Sequence[tuple[View, int]],
          full_size: tuple[int, int], use_foreground: bool, rules: ActorRules
-         ) -> tuple[Detections, Motion, np.ndarray, np.ndarray]:
+         ) -> tuple[Detections, Motion, np.ndarray]:
     """The n actors of one frame.
 
     Args:
         found: what the detectors saw; others: its reference frames, with their frame numbers less that of the frame.
     Returns:
-        boxes, motion, (n,) mode of the background, (n,) bool whether motion was measured.
+        boxes, motion, (n,) bool whether motion was measured.
     """
     velocities = [flow(view.grey, other.grey, step) for other, step in others]
     mode, distance = scene.background.mode_of(view.image)
@@ -222,8 +221,7 @@ def look(scene: Scene, flow: DenseFlow, found: Detections, view: View, others: S
     if velocities:
         scale = np.array([full_size[1] / mask.shape[1], full_size[0] / mask.shape[0]], np.float32)
         motion = actor_motion(velocities, mask, found.boxes / np.tile(scale, 2), scale)
-        motion.area[:] /= mask.size
-    return found, motion, np.full(len(found), mode, np.int16), np.full(len(found), bool(velocities))
+    return found, motion, np.full(len(found), bool(velocities))
 
 
 @contextlib.contextmanager
@@ -265,8 +263,8 @@ def detect(detectors: Sequence[Detector], frame: np.ndarray) -> Detections:
     return Detections(*(np.concatenate([getattr(f, name) for f in found]) for name in ("boxes", "scores", "classes")))
 
 
-def columns(positions: Sequence, objects: Sequence[Detections], motions: Sequence[Motion], modes: Sequence,
-             measured: Sequence) -> dict[str, np.ndarray]:
+def columns(positions: Sequence, objects: Sequence[Detections], motions: Sequence[Motion], measured: Sequence
+            ) -> dict[str, np.ndarray]:
     def join(pieces: Iterable, empty: np.ndarray) -> np.ndarray:
         return np.concatenate([empty, *pieces]).astype(empty.dtype)
 
@@ -275,7 +273,7 @@ def columns(positions: Sequence, objects: Sequence[Detections], motions: Sequenc
             "scores": join([o.scores for o in objects], np.zeros(0, np.float32)),
             "classes": join([o.classes for o in objects], np.zeros(0, np.int16)),
             **{k: join([getattr(m, k) for m in motions], empty) for k, empty in Motion.none(0)._asdict().items()},
-            "mode": join(modes, np.zeros(0, np.int16)), "measured": join(measured, np.zeros(0, bool))}
+            "measured": join(measured, np.zeros(0, bool))}
 
 
 def embedded_frames(footage: Footage, stride: int, tolerance: int) -> np.ndarray:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from pixelplay import distributed
 from pixelplay.arrays import new_array, read_array, write_array
@@ -23,6 +22,7 @@ from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import damaged, write_json
+from pixelplay.progress import tqdm
 from pixelplay.two_stream.backbones import Backbone
 from pixelplay.versions import ARTEFACTS
 

@@ -29,7 +29,7 @@ from pixelplay.two_stream.backbones import Backbone, backbone_needs, load_backbo
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
 from pixelplay.two_stream.features import frame_features
 from pixelplay.two_stream.greedy import Chosen
-from pixelplay.two_stream.memory import MemoryBank, folds, leave_one_video_out
+from pixelplay.two_stream.memory import MemoryBank, folds, leave_one_video_out, nearest
 from pixelplay.two_stream.stream import GlobalStream
 
 log = logging.getLogger(__name__)
@@ -251,6 +251,16 @@ class GlobalMemory(Model):
     @property
     def _device(self) -> str:
         return self.backbone.hardware.device
+
+    def remembered(self, train: Footage, test: Footage, folder: Path
+                   ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """See `Model.remembered`: of the first bank, where the folder of this model's work still holds features."""
+        if not (folder / "features").is_dir():
+            return None
+        seen, new = (np.asarray(self._features(footage, folder), dtype=np.float32) for footage in (train, test))
+        # a bank holds copies of training rows: the row at distance 0 is the pick
+        _, found = nearest(self.banks[0].vectors, seen)
+        return seen, np.asarray(found).reshape(-1), new
 
     def save(self, folder: Path) -> None:
         """Write the banks (weights.safetensors) and, last, the card."""

@@ -18,16 +18,12 @@ class LocalMemoryConfig:
         backbone, weights, sha256, batch: see `GlobalMemoryConfig`.
         longest: longest side of the frames motion and foreground are measured on, in pixels.
         directions: optical flow towards the past only (1) or the future as well (2).
-        tolerance: largest step of the frame number that is not a gap, in frames.
-        track_reach: steps of the flow (its baseline) to either side over which an actor's motion score is the
-            mean along its track; 0 = none.
         stride: crops are embedded in every n-th frame and interpolated between; motion is measured in every frame.
-        pad, min_side, min_area, max_aspect: see `ActorRules`.
         ratio: share of the training crops that a bank keeps.
         floor: least crops in a bank, where there are as many: of a short training set the whole subsample.
-        seeds, subsample, projection, outliers: see `GlobalMemoryConfig`.
-        bulk_weight: weight of appearance scores below the 90th training percentile (see `Rarity`): clothes and groups
-            differ from day to day, and a sum of ordinary rarities would rank frames by them.
+        seeds, outliers: see `GlobalMemoryConfig`.
+        appearance: weight of looks in the sum over the channels. Clothes and groups differ from day to day, and the
+            network that comes with the package tells people apart less well than CLIP.
         thumbnails: keep small pictures of the crops with the model, so that a report can show what an actor was
             compared with; off where training footage must not be shown.
     """
@@ -43,20 +39,12 @@ class LocalMemoryConfig:
     batch: int = 8
     longest: int = 480
     directions: int = 2
-    tolerance: int = 2
-    track_reach: int = 2
     stride: int = 8
-    pad: float = 0.1
-    min_side: float = 0.02
-    min_area: float = 1.5e-4
-    max_aspect: float = 8.0
     ratio: float = 0.1
     floor: int = 4000
     seeds: int = 3
-    subsample: float = 0.8
-    projection: int = 256
     outliers: float = 0.005
-    bulk_weight: float = 0.3
+    appearance: float = 0.3
     thumbnails: bool = True
 
     @classmethod
@@ -65,5 +53,6 @@ class LocalMemoryConfig:
         return {
             "smoke": cls(longest=160, directions=1, floor=64, ratio=0.02, outliers=0.0),
             "lite": cls(),
-            "full": cls(detectors=("yolov5s", "foreground"), backbone="clip-rn101", batch=64, longest=640, stride=2),
+            "full": cls(detectors=("yolov5s", "foreground"), backbone="clip-rn101", batch=64, longest=640, stride=2,
+                        appearance=1.0),
         }[name]

@@ -1,6 +1,6 @@
 """What the local memory learns, and the files it is kept in.
 
-Reads and writes `weights.safetensors` (crops, background, what is usual where) and, last, `card.json` (settings,
+Reads and writes `weights.safetensors` (crops, background, channels) and, last, `card.json` (settings,
 calibrations, where backbone and detectors came from). A crop that several banks hold is kept once, as precise as its
 features were computed.
 """
@@ -15,13 +15,11 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from pixelplay.calibration import Calibration
+from pixelplay.calibration import Calibration, Rarity
 from pixelplay.cards import WEIGHTS, read_card, well_formed, write_weights_and_card
 from pixelplay.two_stream.actor_table import Scene
+from pixelplay.two_stream.channels import CHANNELS, Channel
 from pixelplay.two_stream.foreground import Background
-from pixelplay.two_stream.motion import SpeedModel
-from pixelplay.two_stream.quantiles import QuantileModel
-from pixelplay.two_stream.scoring import Rarity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,17 +28,15 @@ class LocalFit:
 
     Attributes:
         scene: background and settings of the flow.
-        speeds: of actors.
-        usual: distances of crops to each bank.
+        channels: what is normal, by name; empty where no motion could be measured.
         crops: (T, dim) float16 features.
         members: sorted rows of `crops` that each seed's bank holds.
-        calibrations, rarities: by part.
+        calibrations, rarities: by channel, 'appearance' among them.
         train_ids, train_boxes: (T,) frame and (T, 4) box of each crop, for the report.
     """
 
     scene: Scene
-    speeds: SpeedModel
-    usual: QuantileModel
+    channels: dict[str, Channel]
     crops: np.ndarray
     members: list[np.ndarray]
     calibrations: dict[str, Calibration]
@@ -59,8 +55,7 @@ def write_memory(folder: Path, fit: LocalFit, card: dict[str, Any]) -> None:
     background = fit.scene.background
     tensors = {"background.medians": background.medians, "background.thresholds": background.thresholds,
                "background.thumbs": background.thumbs, "train_boxes": fit.train_boxes, "crops": fit.crops}
-    tensors |= {f"speeds.{k}": v for k, v in fit.speeds.arrays().items()}
-    tensors |= {f"usual.{k}": v for k, v in fit.usual.arrays().items()}
+    tensors |= {f"{name}.{k}": v for name, channel in fit.channels.items() for k, v in channel.arrays().items()}
     tensors |= {f"members{i}": m for i, m in enumerate(fit.members)}
     write_weights_and_card(folder, save({k: np.ascontiguousarray(v) for k, v in tensors.items()}), {
         **card, "banks": len(fit.members), "train_ids": fit.train_ids.tolist(),
@@ -78,10 +73,10 @@ def read_memory(folder: Path, name: str, version: int) -> tuple[LocalFit, dict[s
         background = Background(t["background.medians"], t["background.thresholds"], t["background.thumbs"])
         return LocalFit(
             Scene(background, flow["baseline"], flow["dead_zone"], flow["tolerance"], flow["directions"]),
-            SpeedModel.from_arrays(_under("speeds", t)), QuantileModel.from_arrays(_under("usual", t)),
+            {c.name: c.from_arrays(own_tensors) for c in CHANNELS if (own_tensors := _under(c.name, t))},
             t["crops"], [t[f"members{i}"] for i in range(own["banks"])],
             {k: Calibration.of_card(v) for k, v in own["calibrations"].items()},
-            {k: Rarity(tuple(v["levels"]), v["excess"]) for k, v in own["rarities"].items()},
+            {k: Rarity(tuple(v["levels"]), v["excess"], v["videos"]) for k, v in own["rarities"].items()},
             np.array(own["train_ids"], dtype=object), t["train_boxes"]), card
 
 

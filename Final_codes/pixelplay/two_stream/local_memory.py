@@ -1,10 +1,10 @@
 """Local stream: does any actor look or move like no normal one?
 
-Reads `Footage`; finds actors (`actor_table`), embeds their crops, measures each crop's distance to memory banks of
-training crops, and compares distance and speed with what is usual where the actor stands (`quantiles.py`). Each part is
-calibrated on held-out training videos; the score is the sum of their rarities there (see `scoring.Rarity`), in which
-looks that are common there count for little. With the scores comes what was found out about every actor (boxes,
-z-scores, reasons, nearest training crop), for the report.
+Reads `Footage`; finds actors (`actor_table`) and judges each by several channels: three of motion (`channels.py`) and
+one of appearance, the distance of its crop to memory banks of training crops. The highest score of a channel in a frame
+becomes a rarity under held-out training frames (`calibration.Rarity`), and the rarities are added. With the scores
+comes what was found out about every actor (boxes, z-scores, the channel that spoke, nearest training crop), for the
+report.
 
 After Reiss and Hoshen, arXiv 2212.00789 (attributes, per-attribute maxima, held-out calibration).
 """
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from pixelplay import distributed
-from pixelplay.calibration import Calibration, calibrate, is_constant
+from pixelplay.calibration import Calibration, Rarity, calibrate, is_constant
 from pixelplay.cards import config_of, well_formed
 from pixelplay.data.footage import Footage
 from pixelplay.errors import PixelPlayError
@@ -33,6 +33,7 @@ from pixelplay.two_stream.actor_scores import ActorScores, Crops, bank_distances
 from pixelplay.two_stream.actor_table import ActorTable, Scene, actor_table, embedded_frames, probe_scene
 from pixelplay.two_stream.actors import ActorRules, crop
 from pixelplay.two_stream.backbones import Backbone, backbone_needs, load_backbone
+from pixelplay.two_stream.channels import CHANNELS, Channel, fit_channel
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
 from pixelplay.two_stream.detectors import Detector, detector_needs, load_detector
 from pixelplay.two_stream.features import crop_features
@@ -40,19 +41,21 @@ from pixelplay.two_stream.foreground import analysis_size, fit_background
 from pixelplay.two_stream.local_config import LocalMemoryConfig
 from pixelplay.two_stream.local_files import LocalFit, read_memory, write_memory
 from pixelplay.two_stream.local_stream import LocalStream
-from pixelplay.two_stream.motion import SpeedModel, fit_speeds
-from pixelplay.two_stream.quantiles import ANYWHERE, NEARBY, QuantileModel, fit_quantiles
-from pixelplay.two_stream.scoring import Rarity, fill_between, fill_missing, frame_maxima
+from pixelplay.two_stream.scoring import fill_between, fill_missing, frame_maxima
 from pixelplay.two_stream.thumbnails import Thumbnails
-from pixelplay.two_stream.tracks import link_actors, track_mean
+from pixelplay.two_stream.tracks import TRACK, link_actors, track_mean
 
 log = logging.getLogger(__name__)
 
-PARTS = ("motion", "appearance")
-APPEARANCE_KERNELS = (ANYWHERE, NEARBY)
-"""A far crop shows little and one that the image's edge cuts off shows part of a person: both lie in their rows."""
+APPEARANCE = "appearance"
+WORDS = {c.name: c.words for c in CHANNELS} | {APPEARANCE: "looks like nothing in training"}
+"""What a channel says about an actor that stands out."""
+TOLERANCE = 2
+"""Largest step of the frame number that is not a gap, in frames."""
+SUBSAMPLE, PROJECTION = 0.8, 256
+"""Share of the training crops that each bank is picked from, and dimensions that the picks are made in."""
 HIGH = 100.0
-"""Clip of the parts' z-scores: far out, so that strong anomalies keep their order."""
+"""Clip of the channels' z-scores: far out, so that strong anomalies keep their order."""
 
 
 class LocalMemory(Model):
@@ -67,7 +70,7 @@ class LocalMemory(Model):
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 5.0
     weight: ClassVar[float] = 0.95
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     Config = LocalMemoryConfig
 
     @classmethod
@@ -89,7 +92,7 @@ class LocalMemory(Model):
     def reach(self) -> int:
         """Frames to the next embedded one, or to the ends of an actor's track and of the flow measured there."""
         c = self.config
-        return max(c.stride, (2 + c.track_reach) * self._require().scene.baseline) * c.tolerance
+        return max(c.stride, (2 + TRACK) * self._require().scene.baseline) * TOLERANCE
 
     @property
     def stride(self) -> int:
@@ -98,8 +101,8 @@ class LocalMemory(Model):
 
     @property
     def max_gap(self) -> int:
-        """See the settings."""
-        return self.config.tolerance
+        """Largest step of the frame number that is not a gap."""
+        return TOLERANCE
 
     # ---- verbs --------------------------------------------------------------------------------------------
 
@@ -113,24 +116,24 @@ class LocalMemory(Model):
                                  hint="give more anomaly-free footage, or check that the download finished")
         c, folder = self.config, Path(folder)
         background = fit_background(train, analysis_size(train.full_size, c.longest))
-        scene = probe_scene(train, background, tolerance=c.tolerance, directions=c.directions)
+        scene = probe_scene(train, background, tolerance=TOLERANCE, directions=c.directions)
         table = self._table(train, folder, scene)
-        speeds, motion = self._fit_motion(train, table, scene)
+        channels, motion = self._fit_channels(train, table, scene)
         crops = self._crops(train, folder, table)
         picks = [self._pick(crops, seed) for seed in range(c.seeds)]
-        usual, scores = self._fit_appearance(train, table, motion, crops, picks)
+        scores = ActorScores(motion, crops.rows, held_out_distances(crops, picks, self._device))
         kept = np.unique(np.concatenate(picks))
         origin = crops.rows[kept]
-        self.fitted = LocalFit(scene, speeds, usual, crops.features[kept], [np.searchsorted(kept, p) for p in picks],
-                               {}, {}, train.ids[table.position[origin]], table.boxes[origin])
+        self.fitted = LocalFit(scene, channels, crops.features[kept], [np.searchsorted(kept, p) for p in picks], {}, {},
+                               train.ids[table.position[origin]], table.boxes[origin])
         self._calibrate(train, table, scores)
-        self.about = self._card(train, table, scene, speeds)
+        self.about = self._card(train, table, scene)
         self._held_out = (self._stamp(train), self._frame_scores(train, table, scores))
         if c.thumbnails:
             first = origin[self.fitted.members[0]]
             self.thumbnails = Thumbnails.cut(train, table.position[first], table.boxes[first])
-        log.info("local memory: %d actors in %d training frames, flow over %d frames, kernels of speed %s, of crops %s",
-                 len(table), len(train), scene.baseline, speeds.bandwidths, usual.bandwidths)
+        log.info("local memory: %d actors in %d training frames, flow over %d frames", len(table), len(train),
+                 scene.baseline)
 
     def score(self, footage: Footage, folder: Path) -> Scores:
         """Sum of the parts' rarities in every frame, and what was found out about every actor."""
@@ -145,17 +148,17 @@ class LocalMemory(Model):
     def judge(self, footage: Footage, table: ActorTable, crops: Crops) -> Scores:
         """The scores of a footage of which all is measured: no picture is looked at."""
         fitted = self._require()
-        actors, motion = table.actors(footage.full_size), np.full(len(table), np.nan)
-        motion[table.measured] = fitted.speeds.score(actors.take(table.measured))
-        motion = self._steady(motion, table, footage, fitted.scene)
+        actors, measured = table.actors(footage.full_size), np.flatnonzero(table.measured)
+        motion = {kind.name: np.full(len(table), np.nan) for kind in CHANNELS}
+        for name, channel in fitted.channels.items():
+            motion[name][measured] = channel.score(actors.take(measured))
         distances, place = bank_distances(crops.features, fitted.banks, self._device)
-        outlying = fitted.usual.score(distances.T, actors.take(crops.rows))
-        scores = ActorScores(motion, crops.rows, outlying, distances)
-        z = {part: np.where(np.isfinite(v), fitted.calibrations[part](np.nan_to_num(v)), np.nan)
-             for part, v in scores.parts().items()}
+        scores = ActorScores(self._steady(motion, table, footage, fitted.scene), crops.rows, distances)
+        z = {name: np.where(np.isfinite(v), fitted.calibrations[name](np.nan_to_num(v)), np.nan)
+             for name, v in scores.parts().items()}
         first = np.append(fitted.members[0], -1)  # a place of -1, nothing to compare with, stays -1
         return dataclasses.replace(self._frame_scores(footage, table, scores), actors=actor_arrays(
-            footage, table, z, motion, scores.of_all(first[place], -1), fitted.train_ids, fitted.train_boxes))
+            footage, table, z, WORDS, scores.of_all(first[place], -1), fitted.train_ids, fitted.train_boxes))
 
     def held_out(self, train: Footage, folder: Path) -> Scores:
         """Scores of the training frames: speeds and crops are compared with those of other videos only.
@@ -210,8 +213,7 @@ class LocalMemory(Model):
     @property
     def rules(self) -> ActorRules:
         """What counts as an actor."""
-        c = self.config
-        return ActorRules(min_side=c.min_side, min_area=c.min_area, max_aspect=c.max_aspect, pad=c.pad)
+        return ActorRules()
 
     @property
     def _device(self) -> str:
@@ -229,44 +231,42 @@ class LocalMemory(Model):
     def _crops(self, footage: Footage, folder: Path, table: ActorTable) -> Crops:
         """The crops that are embedded: those of the evaluated frames."""
         c = self.config
-        rows = np.flatnonzero(embedded_frames(footage, c.stride, c.tolerance)[table.position])
+        rows = np.flatnonzero(embedded_frames(footage, c.stride, TOLERANCE)[table.position])
         features = crop_features(footage, table.position[rows], table.boxes[rows],
-                                 functools.partial(crop, pad=c.pad), self.backbone, folder / "cache",
-                                 parameters={"pad": c.pad, "square": 224}, batch_size=c.batch)
+                                 functools.partial(crop, pad=self.rules.pad), self.backbone, folder / "cache",
+                                 parameters={"pad": self.rules.pad, "square": 224}, batch_size=c.batch)
         return Crops(rows, footage.videos[table.position[rows]], features)
 
-    def _fit_motion(self, train: Footage, table: ActorTable, scene: Scene) -> tuple[SpeedModel, np.ndarray]:
-        """What speeds are usual, and the held-out motion score of every training actor, NaN where not measured."""
+    def _fit_channels(self, train: Footage, table: ActorTable, scene: Scene
+                      ) -> tuple[dict[str, Channel], dict[str, np.ndarray]]:
+        """The channels of motion, and the held-out score of every training actor, NaN where not measured."""
         # what an unreliable frame shows is not normal footage but its corruption
         trusted = table.measured & (train.reliability[table.position] >= 0.5)
         measured = np.flatnonzero(trusted if trusted.any() else table.measured)
-        motion = np.full(len(table), np.nan)
-        speeds, motion[measured] = fit_speeds(table.actors(train.full_size).take(measured),
-                                              train.videos[table.position[measured]])
-        return speeds, self._steady(motion, table, train, scene)
-
-    def _fit_appearance(self, train: Footage, table: ActorTable, motion: np.ndarray, crops: Crops,
-                        picks: list[np.ndarray]) -> tuple[QuantileModel, ActorScores]:
-        """What distances to the banks are usual, and the held-out scores of every training actor."""
-        distances = held_out_distances(crops, picks, self._device)
-        known, outlying = np.isfinite(distances).all(0), np.full(len(crops.rows), np.nan)
-        places = table.actors(train.full_size).take(crops.rows[known])
-        usual, outlying[known] = fit_quantiles(distances.T[known], places, crops.videos[known], APPEARANCE_KERNELS)
-        return usual, ActorScores(motion, crops.rows, outlying, distances)
+        actors, videos = table.actors(train.full_size).take(measured), train.videos[table.position[measured]]
+        channels, scores = {}, {}
+        for kind in CHANNELS:
+            channel, held_out = fit_channel(kind, actors, videos)
+            scores[kind.name] = np.full(len(table), np.nan)
+            scores[kind.name][measured] = held_out
+            if channel is not None:
+                channels[kind.name] = channel
+        return channels, self._steady(scores, table, train, scene)
 
     def _calibrate(self, train: Footage, table: ActorTable, scores: ActorScores) -> None:
         """Fit calibrations to the held-out scores of the training frames, then the rarities to what these give."""
         fitted, raw = self._require(), self._raw(train, table, scores)
-        calibrations = {part: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1),
-                                        log=True, high=HIGH) for part, values in raw.items()}
+        calibrations = {name: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1),
+                                        log=True, high=HIGH) for name, values in raw.items()}
         self.fitted = dataclasses.replace(fitted, calibrations=calibrations)
-        z = self._parts(train, raw)[1]
-        self.fitted = dataclasses.replace(self.fitted, rarities={part: Rarity.fit(z[part]) for part in z})
+        z, videos = self._parts(train, raw)[1], len(train.video_names())
+        self.fitted = dataclasses.replace(self.fitted, rarities={n: Rarity.fit(v, videos) for n, v in z.items()})
 
-    def _steady(self, motion: np.ndarray, table: ActorTable, footage: Footage, scene: Scene) -> np.ndarray:
-        """Motion scores, each the mean along its actor's short track."""
-        reach = self.config.track_reach * scene.baseline
-        return track_mean(motion, *link_actors(table, footage, self.config.tolerance), reach) if reach else motion
+    def _steady(self, scores: dict[str, np.ndarray], table: ActorTable, footage: Footage, scene: Scene
+                ) -> dict[str, np.ndarray]:
+        """Scores of motion, each the mean along its actor's short track."""
+        links = link_actors(table, footage, TOLERANCE)
+        return {name: track_mean(values, *links, TRACK * scene.baseline) for name, values in scores.items()}
 
     def _pick(self, crops: Crops, member: int) -> np.ndarray:
         """Sorted rows of `crops` (m,) that one bank keeps; members differ in subsample, start and projection."""
@@ -279,46 +279,46 @@ class LocalMemory(Model):
             # greedy picks go to outliers first: crops cut through by the frame's edge would hide anomalies
             rows = rows[without_outliers(features, crops.videos, c.outliers, device=self._device)]
         # the subsample goes first: a bank that kept every crop would be the same for every seed
-        drawn = max(1, round(c.subsample * len(rows)))
+        drawn = max(1, round(SUBSAMPLE * len(rows)))
         size = min(drawn, coreset_size(len(rows), c.ratio, c.floor))
         rows = rows[np.sort(torch.randperm(len(rows), generator=generator)[:drawn].numpy())]
         core = greedy_coreset(features[rows], size, generator=generator, device=self._device,
-                              projection=c.projection if c.projection < features.shape[1] else 0)
+                              projection=PROJECTION if features.shape[1] > PROJECTION else 0)
         return np.sort(rows[core.indices])
 
     def _raw(self, footage: Footage, table: ActorTable, scores: ActorScores) -> dict[str, np.ndarray]:
-        """Part -> (N,) largest score of the actors of each frame, NaN where none was measured."""
+        """Channel -> (N,) largest score of the actors of each frame, NaN where none was measured."""
         return {part: frame_maxima(values, table.position, len(footage)) for part, values in scores.parts().items()}
 
     def _between(self, footage: Footage, values: np.ndarray) -> np.ndarray:
         """Scores of all frames from those of the evaluated ones."""
-        evaluated = embedded_frames(footage, self.config.stride, self.config.tolerance)
+        evaluated = embedded_frames(footage, self.config.stride, TOLERANCE)
         # nobody there is the least that can happen, not an unknown
-        return fill_between(np.nan_to_num(values, nan=0.0), evaluated, footage.videos, footage.frames,
-                            self.config.tolerance)
+        return fill_between(np.nan_to_num(values, nan=0.0), evaluated, footage.videos, footage.frames, TOLERANCE)
 
     def _parts(self, footage: Footage, raw: dict[str, np.ndarray]
                ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-        """Raw scores and z-scores of every frame by part, and (N,) bool where motion was taken from another frame."""
+        """Raw scores and z-scores of every frame by channel; (N,) bool where motion was taken from another frame."""
         fitted = self._require()
         # a frame cut off from its neighbours shows no motion to measure, which is not the same as standing still
         scene = fitted.scene
         alone = reference_frames(footage.videos, footage.frames, footage.reliability, scene.baseline,
                                  scene.tolerance) < 0
-        parts = {"motion": fill_missing(np.nan_to_num(raw["motion"], nan=0.0), alone, footage.videos, footage.frames,
-                                        _usual(fitted.calibrations["motion"])),
-                 "appearance": self._between(footage, raw["appearance"])}
-        return parts, {part: fitted.calibrations[part](values) for part, values in parts.items()}, alone
+        parts = {name: fill_missing(np.nan_to_num(values, nan=0.0), alone, footage.videos, footage.frames,
+                                    _usual(fitted.calibrations[name])) for name, values in raw.items()}
+        parts[APPEARANCE] = self._between(footage, raw[APPEARANCE])
+        return parts, {name: fitted.calibrations[name](values) for name, values in parts.items()}, alone
 
     def _frame_scores(self, footage: Footage, table: ActorTable, scores: ActorScores) -> Scores:
-        """Sum of the parts' rarities in every frame; with the parts, the largest distance to each bank, too."""
-        rarities = self._require().rarities
+        """Sum of the channels' rarities in every frame; with them, the largest distance to each bank, too."""
         parts, z, alone = self._parts(footage, self._raw(footage, table, scores))
-        total = sum(rarities[p](z[p], 1.0 if p == "motion" else self.config.bulk_weight) for p in PARTS)
+        weights = {c.name: c.weight for c in CHANNELS} | {APPEARANCE: self.config.appearance}
+        rarities = self._require().rarities
+        total = sum(weight * rarities[name](z[name]) for name, weight in weights.items())
         position = table.position[scores.rows]
-        parts |= {f"appearance.seed{b}": self._between(footage, frame_maxima(d, position, len(footage)))
+        parts |= {f"{APPEARANCE}.seed{b}": self._between(footage, frame_maxima(d, position, len(footage)))
                   for b, d in enumerate(scores.distances)}
-        # a part in which nothing differs (nobody moves, nobody is there) ranks nothing and has no file
+        # a channel in which nothing differs (nobody moves, nobody is there) ranks nothing and has no file
         return Scores(total, alone, {n: v for n, v in parts.items() if len(v) < 2 or not is_constant(v)})
 
     # ---- files --------------------------------------------------------------------------------------------
@@ -326,8 +326,7 @@ class LocalMemory(Model):
     def _stamp(self, train: Footage) -> str:
         return f"{train.fingerprint}-{len(train)}"
 
-    def _card(self, train: Footage, table: ActorTable, scene: Scene, speeds: SpeedModel
-              ) -> dict[str, Any]:
+    def _card(self, train: Footage, table: ActorTable, scene: Scene) -> dict[str, Any]:
         return {"backbone": self.backbone.name, "weights_hash": self.backbone.weights_hash,
                 "source": self.backbone.source, "precision": self.backbone.hardware.dtype,
                 "hardware": self.backbone.hardware.name, "train_fingerprint": train.fingerprint,
@@ -336,8 +335,7 @@ class LocalMemory(Model):
                 + ([{"name": "foreground", "weights": None, "modes": len(scene.background.medians)}]
                    if "foreground" in self.config.detectors else []),
                 "flow": {"baseline": scene.baseline, "dead_zone": scene.dead_zone, "directions": scene.directions,
-                         "tolerance": scene.tolerance},
-                "speed_kernels": [list(b) for b in speeds.bandwidths]}
+                         "tolerance": scene.tolerance}}
 
     def save(self, folder: Path) -> None:
         """Write banks and what is usual where, small pictures of the crops where there are any, and the card last."""

@@ -1,7 +1,7 @@
 """The local memory on a stream: actors found, measured and embedded once, and judged with those around them.
 
 Reads `LiveFrame`s one by one; makes the `LiveScore`s that `LocalMemory.score` gives to the same frames of a file. All
-that costs time (flow, foreground, embedding) is done once a frame; what is cheap (tracks, quantiles, rarities) is done
+that costs time (flow, foreground, embedding) is done once a frame; what is cheap (tracks, channels, rarities) is done
 again for the few frames around the ones whose scores become final.
 """
 
@@ -25,6 +25,7 @@ from pixelplay.two_stream.actors import crop
 from pixelplay.two_stream.detectors import Detections
 from pixelplay.two_stream.foreground import shrink
 from pixelplay.two_stream.motion import Motion
+from pixelplay.two_stream.tracks import TRACK
 
 if TYPE_CHECKING:
     from pixelplay.two_stream.local_memory import LocalMemory
@@ -48,7 +49,6 @@ class _Row:
     place: int
     actors: Detections
     motion: Motion
-    mode: np.ndarray
     measured: np.ndarray
     features: np.ndarray | None = None
     frame: np.ndarray | None = None
@@ -59,7 +59,7 @@ class LocalStream(Stream):
 
     def __init__(self, model: LocalMemory):
         self.model, self.scene, self.full_size = model, model.scene, (1, 1)
-        self.ahead = max(model.config.stride, model.config.track_reach * self.scene.baseline)
+        self.ahead = max(model.config.stride, TRACK * self.scene.baseline)
         self._flow = DenseFlow()
         self._begin_stretch()
         self._rows: list[_Row] = []
@@ -124,7 +124,7 @@ class LocalStream(Stream):
 
     def _embed(self, row: _Row) -> None:
         c = self.model.config
-        crops = [crop(row.frame, box, pad=c.pad) for box in row.actors.boxes]
+        crops = [crop(row.frame, box, pad=self.model.rules.pad) for box in row.actors.boxes]
         row.features = self.model.backbone.embed(crops, batch_size=c.batch).astype(np.float16)
 
     # ---- some frames --------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ class LocalStream(Stream):
             fingerprint=VIDEO, open_stream=iter)
         table = ActorTable(**columns([np.full(len(row.actors), i, np.int64) for i, row in enumerate(rows)],
                                      [row.actors for row in rows], [row.motion for row in rows],
-                                     [row.mode for row in rows], [row.measured for row in rows]))
+                                     [row.measured for row in rows]))
         embedded = np.flatnonzero(np.array([row.features is not None for row in rows])[table.position])
         dim = self.model.backbone.dim
         features = np.concatenate([np.zeros((0, dim), np.float16),

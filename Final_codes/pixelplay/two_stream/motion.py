@@ -1,33 +1,18 @@
-"""Motion of actors: how fast each one moves, against what is usual where it stands and for its size.
+"""Motion of actors, measured on dense flow: how fast each one moves, where to, and how it moves in itself.
 
-Reads velocity fields, foreground masks and boxes; makes per-actor speeds (pixels of the original frame per frame) and
-a `SpeedModel` of the training speeds (see `quantiles.py`).
-
-The score is one-sided by construction: a speed between 0 and the usual is covered by normal actors that start, stop
-and stand, and a zero is never rewarded with surprise. Attribute after Reiss and Hoshen, arXiv 2212.00789.
+Reads velocity fields, foreground masks and boxes; makes per-actor numbers in pixels of the original frame per frame.
+`channels.py` judges them.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from pixelplay.two_stream.quantiles import (
-    ALIKE,
-    ANYWHERE,
-    NEARBY,
-    NEARBY_AND_ALIKE,
-    Places,
-    QuantileModel,
-    fit_quantiles,
-)
-
-SPEEDS = ("mean", "upper")
-"""Per-actor speeds: the mean over its pixels, and the 90th percentile of the slower of its two flow directions."""
-KERNELS = (ANYWHERE, NEARBY, ALIKE, NEARBY_AND_ALIKE)
+CELLS = 3
+"""Cells of a box across and down."""
 
 
 class Motion(NamedTuple):
@@ -35,15 +20,16 @@ class Motion(NamedTuple):
 
     Attributes:
         speed: (n,) float32 mean over its pixels, original pixels per frame.
-        upper_speed: (n,) float32, see `SPEEDS`.
+        upper_speed: (n,) float32 90th percentile over its pixels of the slower of its two flow directions.
         velocity: (n, 2) float32 mean x and y velocity, original pixels per frame.
-        area: (n,) float32 pixels of the fields they were measured over.
+        articulation: (n,) float32 how fast the liveliest of 3 x 3 cells of the box moves relative to the whole: the
+            largest of the cells' mean speeds after the box's median velocity is taken away.
     """
 
     speed: np.ndarray
     upper_speed: np.ndarray
     velocity: np.ndarray
-    area: np.ndarray
+    articulation: np.ndarray
 
     @classmethod
     def none(cls, count: int) -> Motion:
@@ -76,47 +62,14 @@ def actor_motion(velocities: Sequence[np.ndarray], mask: np.ndarray, boxes: np.n
         # a false match or an occlusion seldom happens towards both sides: the slower direction is the safer one
         slower = speeds[0] if len(speeds) == 1 else np.minimum(speeds[0], speeds[1])
         out.speed[i], out.upper_speed[i] = speeds[0].mean(), np.percentile(slower, 90)
-        out.velocity[i], out.area[i] = flows[0].mean(0), inside.sum()
+        out.velocity[i], out.articulation[i] = flows[0].mean(0), _articulation(flows[0], inside)
     return out
 
 
-@dataclasses.dataclass(frozen=True)
-class Actors(Places):
-    """What a motion model knows about n actors.
-
-    Attributes:
-        speeds: (n, 2) mean and upper speed, original pixels per frame.
-    """
-
-    speeds: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class SpeedModel:
-    """What speeds are usual where."""
-
-    usual: QuantileModel
-
-    def score(self, actors: Actors) -> np.ndarray:
-        """(n,) float64 >= 0: how far beyond the usual (see `QuantileModel.score`)."""
-        return self.usual.score(actors.speeds, actors)
-
-    @property
-    def bandwidths(self) -> tuple:
-        """The kernel chosen for each of `SPEEDS`."""
-        return self.usual.bandwidths
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Everything as arrays, for saving."""
-        return self.usual.arrays()
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> SpeedModel:
-        """Undo `arrays`."""
-        return cls(QuantileModel.from_arrays(arrays))
-
-
-def fit_speeds(actors: Actors, videos: np.ndarray) -> tuple[SpeedModel, np.ndarray]:
-    """Fit the training actors; videos: (n,) video of each. Also their (n,) held-out scores (see `fit_quantiles`)."""
-    usual, held_out = fit_quantiles(actors.speeds, actors, videos, KERNELS)
-    return SpeedModel(usual), held_out
+def _articulation(flow: np.ndarray, inside: np.ndarray) -> float:
+    """See `Motion`; flow: (m, 2) of the m pixels of a box that are `inside` (h, w)."""
+    own = np.hypot(*(flow - np.median(flow, axis=0)).T)
+    y, x = np.nonzero(inside)
+    cell = CELLS * (CELLS * y // inside.shape[0]) + CELLS * x // inside.shape[1]
+    pixels = np.bincount(cell, minlength=CELLS * CELLS)
+    return float((np.bincount(cell, own, CELLS * CELLS) / np.maximum(pixels, 1)).max())

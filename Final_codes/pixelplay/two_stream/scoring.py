@@ -5,9 +5,10 @@ Reads per-actor scores; makes one finite score a frame.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from pixelplay.calibration import Rarity  # noqa: F401 - where parts of a stream look for it
 from pixelplay.data.footage import segments
 
 
@@ -56,13 +57,13 @@ def fill_missing(values: np.ndarray, missing: np.ndarray, videos: np.ndarray, fr
     return out
 
 
-def reason(motion_z: float, appearance_z: float, ratio: float, actor_class: int) -> str:
-    """Why an actor stands out, in words: the part that is furthest above normal, from 3 deviations on.
+def reason(deviations: Mapping[str, float], words: Mapping[str, str], actor_class: int) -> str:
+    """Why an actor stands out, in words: what is furthest above normal, from 3 deviations on; '' below.
 
-    NaN = not measured; `ratio` is its speed over the usual top speed.
+    Args:
+        deviations: channel -> deviations above normal, NaN = not measured; words: channel -> what it says.
+        actor_class: COCO number, -1 = foreground.
     """
     what = "object" if actor_class < 0 else "person" if actor_class == 0 else f"COCO class {actor_class}"
-    words = {f"{what} moves {ratio:.1f} x the usual top speed here": motion_z,
-             f"{what} looks like nothing in training": appearance_z}
-    strongest = max(words, key=lambda w: np.nan_to_num(words[w], nan=-np.inf))
-    return strongest if words[strongest] >= 3 else ""
+    strongest = max(deviations, key=lambda name: np.nan_to_num(deviations[name], nan=-np.inf))
+    return f"{what} {words[strongest]}" if deviations[strongest] >= 3 else ""

@@ -14,6 +14,8 @@ from pixelplay.data.footage import Footage
 from pixelplay.two_stream.actor_table import ActorTable
 
 LEAST_IOU = 0.3
+TRACK = 2
+"""Steps of the flow (its baseline) to either side over which an actor's scores are the mean along its track."""
 
 
 def link_actors(table: ActorTable, footage: Footage, tolerance: int) -> tuple[np.ndarray, np.ndarray]:

@@ -49,15 +49,15 @@ def compare(figure: Figure | SubFigure, shown: Sequence[Comparison]) -> None:
     """Fill a figure with pairs, a row each: the actor with its reason, and the training actor most like it."""
     grid = figure.subplots(len(shown), 2, squeeze=False)
     for (a, b), comparison in zip(grid, shown):
-        style.picture(a, comparison.crop)
-        a.set_title(textwrap.fill(comparison.words, 26), fontsize=8)
+        style.picture(a, square(comparison.crop))
+        a.set_xlabel(textwrap.fill(comparison.words, 26), fontsize=8)
         if comparison.nearest is None:
             b.set_visible(False)
         else:
-            style.picture(b, comparison.nearest)
-            b.set_title(textwrap.fill(comparison.nearest_words, 22), fontsize=8)
-    grid[-1, 0].set_xlabel("actor", fontsize=9)
-    grid[-1, 1].set_xlabel("nearest in training", fontsize=9)
+            style.picture(b, square(comparison.nearest))
+            b.set_xlabel(textwrap.fill(comparison.nearest_words, 22), fontsize=8)
+    grid[0, 0].set_title("this actor", fontsize=10)
+    grid[0, 1].set_title("nearest in training", fontsize=10)
 
 
 def nearest_figure(shown: Sequence[Comparison], *, title: str = "") -> Figure:

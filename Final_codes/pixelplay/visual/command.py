@@ -22,18 +22,6 @@ from pixelplay.visual.run_video import render_video
 log = logging.getLogger(__name__)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare VIDEO, --scores, --output."""
-    parser.add_argument("video", type=Path, metavar="VIDEO|FOLDER",
-                        help="a video file or a folder of frames that the run scored, or just the video's name")
-    parser.add_argument("--scores", type=Path, required=True, metavar="DIR",
-                        help="the run's output folder, or its scores folder")
-    parser.add_argument("--output", type=Path, default=Path("annotated.mp4"), metavar="FILE.mp4",
-                        help="default: annotated.mp4; a list of its events lies beside it")
-    parser.add_argument("--repaired", action="store_true", help="show the frames as the models saw them, denoised, "
-                        "instead of as they were filmed")
-
-
 def run(args: argparse.Namespace) -> int:
     """Write the video; list its events. Returns the exit status; raises PixelPlayError for a user's mistake."""
     if args.output.suffix.lower() != ".mp4":

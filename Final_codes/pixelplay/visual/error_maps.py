@@ -7,7 +7,7 @@ calm frame and not a rescaled one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -76,6 +76,28 @@ def error_maps(rows: Sequence[ErrorRow], *, title: str = "", unit: str = "error"
     bar.ax.tick_params(labelsize=8)
     if title:
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+def error_grid(images: Sequence[np.ndarray], names: Sequence[str], maps: Mapping[str, Sequence[np.ndarray]]) -> Figure:
+    """The same frames for every model: the frames above, then a row a model with its error over the grey frame.
+
+    Args:
+        images: n frames (H, W, 3) uint8; names: n words above them.
+        maps: row title -> n error maps (h, w), each model on its own scale up to its highest map shown.
+    """
+    aspect = images[0].shape[0] / images[0].shape[1]
+    figure = style.new_figure(3.1 * len(images) + 0.9, (3.1 * aspect + 0.06) * (len(maps) + 1) + 0.6, photo=True)
+    grid = figure.subplots(len(maps) + 1, len(images), squeeze=False)
+    for axes, image, words in zip(grid[0], images, names):
+        style.picture(axes, image)
+        axes.set_title(words, fontsize=10)
+    grid[0, 0].set_ylabel("camera", fontsize=10)
+    for line, (title, errors) in zip(grid[1:], maps.items()):
+        top = max(float(np.quantile(np.concatenate([e.ravel() for e in errors]).astype(np.float64), 0.999)), 1e-12)
+        for axes, image, error in zip(line, images, errors):
+            style.picture(axes, overlay(image, np.clip(error.astype(np.float64) / top, 0, 1)))
+        line[0].set_ylabel(title, fontsize=10)
     return figure
 
 

@@ -50,8 +50,8 @@ def write_events_csv(rows: Sequence[dict[str, Any]], path: Path) -> Path:
 def write_events_json(rows: Sequence[dict[str, Any]], verdict: Verdict, threshold: Threshold | None, path: Path
                       ) -> Path:
     """Write the same with what it rests on; `threshold` None where no model has scored yet."""
-    missed = [{"video": a.video, "kind": a.kind, "first_frame": a.first_frame, "last_frame": a.last_frame, "peak_frame": a.peak_frame,
-               "peak_score": round(a.peak_score, 4)} for a in verdict.missed]
+    missed = [{"video": a.video, "kind": a.kind, "first_frame": a.first_frame, "last_frame": a.last_frame,
+               "peak_frame": a.peak_frame, "peak_score": round(a.peak_score, 4)} for a in verdict.missed]
     lines = threshold and {"begins": threshold.high, "ends": threshold.low, "words": threshold.words}
     write_json(path, {"verdict": verdict.headline, "about": verdict.sentence, "threshold": lines,
                       "events": list(rows), "missed": missed})

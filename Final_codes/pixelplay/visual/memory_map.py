@@ -56,7 +56,7 @@ def memory_map(train: np.ndarray, picks: np.ndarray, test: np.ndarray, *, test_s
                               zorder=2,
                               label=f"test features ({len(test):,})")
         bar = figure.colorbar(points, ax=axes, shrink=0.85)
-        bar.set_label("score of the test feature (deviations above normal)", fontsize=8)
+        bar.set_label("rarity of the test feature (3 = one normal frame in 1,000)", fontsize=8)
         bar.ax.tick_params(labelsize=8)
     axes.scatter(*flat_train[picks].T, s=34, marker="o", facecolors="none", edgecolors=style.BLACK, lw=1.1,
                  label=f"in the bank ({len(picks):,})", zorder=3)

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
+from pixelplay.calibration import Rarity
+from pixelplay.registry import model_class
 from pixelplay.two_stream.actor_files import read_actors
 from pixelplay.two_stream.actors import crop
-from pixelplay.two_stream.local_memory import LocalMemory
 from pixelplay.two_stream.memory import nearest
-from pixelplay.two_stream.scoring import Rarity
 from pixelplay.visual import style
 from pixelplay.visual.run_folder import RunFolder
 
@@ -33,7 +33,7 @@ class Way:
         pictures: (h, w, 3) uint8 of the neighbours, None where the detector keeps none.
         distances: (k,) to them, ascending. bank: number of crops in the bank.
         deviations: robust z of the distance among what is usual where the actor stands.
-        rarity: of such deviations among held-out training frames. common: its factor for what is usual there.
+        rarity: of such deviations among held-out training frames.
     """
 
     title: str
@@ -47,31 +47,28 @@ class Way:
     bank: int
     deviations: float
     rarity: Rarity
-    common: float
 
 
 def way_of(run: RunFolder) -> Way | None:
     """The way of the actor of the test frames whose look deviates most; None where no crop was embedded."""
-    path = run.paths.actors("local_memory")
-    if not path.exists():
+    if run.actor_model is None:
         return None
-    actors = read_actors(path)
+    actors = read_actors(run.paths.actors(run.actor_model))
     if not (actors["nearest"] >= 0).any():
         return None
     one = int(np.argmax(np.where(actors["nearest"] >= 0, np.nan_to_num(actors["appearance_z"], nan=-np.inf), -np.inf)))
     footage, box = run.footage("test"), actors["boxes"][one]
     row = int(np.flatnonzero(footage.ids == actors["Id"][one])[0])
     frame = next(f for _, f in footage.full_frames([row]))
-    model = LocalMemory.load(run.paths.trained("local_memory"))
-    seen, fitted = crop(frame, box, model.config.pad), model.fitted
+    model = model_class(run.actor_model).load(run.paths.trained(run.actor_model))
+    seen, fitted = crop(frame, box, model.rules.pad), model.fitted
     features = model.backbone.embed(seen[None])
     distances, places = nearest(features, fitted.banks[0], NEAREST)
     entries = fitted.members[0][places[0]]
     pictures = [run.crops.find(fitted.train_ids[e], fitted.train_boxes[e]) if run.crops is not None else None
                 for e in entries]
     return Way(str(actors["Id"][one]), frame, box, seen, features[0], fitted.banks[0][places[0]], pictures,
-               distances[0], len(fitted.banks[0]), float(actors["appearance_z"][one]), fitted.rarities["appearance"],
-               model.config.bulk_weight)
+               distances[0], len(fitted.banks[0]), float(actors["appearance_z"][one]), fitted.rarities["appearance"])
 
 
 def crop_way(way: Way) -> Figure:
@@ -98,9 +95,9 @@ def crop_way(way: Way) -> Figure:
     axes = parts[4].subplots()
     top = max(way.deviations, 4.0) * 1.15
     z = np.linspace(min(-2.0, way.deviations), top, 200)
-    axes.plot(z, way.rarity(z, way.common), color=style.BLUE, lw=1.5)
-    axes.plot([way.deviations], way.rarity(np.array([way.deviations]), way.common), "o", color=style.VERMILLION)
+    axes.plot(z, way.rarity(z), color=style.BLUE, lw=1.5)
+    axes.plot([way.deviations], way.rarity(np.array([way.deviations])), "o", color=style.VERMILLION)
     style.tidy(axes, x="deviations above usual", y="rarity among training frames",
-               title=f"5. rarity {float(way.rarity(np.array([way.deviations]), way.common)[0]):.1f}")
+               title=f"5. rarity {float(way.rarity(np.array([way.deviations]))[0]):.1f}")
     axes.grid(alpha=0.3)
     return figure

@@ -1,6 +1,6 @@
-"""Heat of the error maps, and what a memory bank holds, for a run's pictures.
+"""Heat of the error maps, for a run's pictures.
 
-Reads a `RunFolder`; makes a function of a row, and arrays. The autoencoders' maps are in units of the usual score of a
+Reads a `RunFolder`; makes a function of a row. The autoencoders' maps are in units of the usual score of a
 training frame, which is that of its worst place, so the same heat means the same in every frame and every video.
 """
 
@@ -33,28 +33,3 @@ def blend_heat(maps: Sequence[np.ndarray]) -> np.ndarray:
         ratio = np.log(np.maximum(np.asarray(m, dtype=np.float32), 1e-3))
         total += cv2.resize(ratio, size[::-1], interpolation=cv2.INTER_LINEAR)
     return np.clip((total / len(maps) - np.log(COLD)) / np.log(HOT / COLD), 0.0, 1.0)
-
-
-def bank(run: RunFolder, model: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Features of a global memory and which of them it remembers.
-
-    Returns:
-        (training features (N, D), rows of the first bank's vectors in order of picking (M,), test features (K, D)),
-        or None where the run keeps no features or no bank of this model.
-    """
-    from pixelplay.two_stream.features import frame_features
-    from pixelplay.two_stream.global_memory import GlobalMemory
-    from pixelplay.two_stream.memory import nearest
-
-    folder, trained = run.paths.work(model), run.paths.trained(model)
-    if (model != GlobalMemory.name or not run.has_training or not (trained / "card.json").exists()
-            or not (folder / "features").is_dir()):
-        return None
-    memory = GlobalMemory.load(trained)
-    train, test = (np.asarray(frame_features(run.footage(split), memory.backbone, folder / "features",
-                                             source=memory.config.source, fit=memory.config.fit,
-                                             batch_size=memory.config.batch), dtype=np.float32)
-                   for split in ("train", "test"))
-    # a bank holds copies of training rows: the row at distance 0 is the pick
-    _, found = nearest(memory.banks[0].vectors, train)
-    return train, np.asarray(found).reshape(-1), test

@@ -60,14 +60,15 @@ class People:
         known = np.array([row_of.get(str(i), -1) for i in found["Id"]], dtype=np.int64)
         keep = np.flatnonzero(known >= 0)
         keep = keep[np.argsort(known[keep], kind="stable")]
-        parts = {name: np.asarray(found[name])[keep]
-                 for name in ("boxes", "appearance_z", "motion_z", "reason", "nearest")}
+        parts = {name: np.asarray(found[name])[keep] for name in ("boxes", "reason", "nearest")}
         videos, frames = np.asarray(videos), np.asarray(frames)
         self.rows, self.starts = known[keep], np.searchsorted(known[keep], np.arange(len(ids) + 1))
         self.boxes_xyxy, self._nearest = parts["boxes"].astype(np.float64), parts["nearest"].astype(np.int64)
         self.words = [str(w) for w in parts["reason"]]
-        appearance = self._carry(parts["appearance_z"].astype(np.float64), videos, frames)
-        self.scores = np.nan_to_num(np.fmax(appearance, parts["motion_z"].astype(np.float64)), nan=0.0)
+        # whatever parts the model judges an actor by: the highest counts
+        deviations = [np.asarray(values)[keep].astype(np.float64) for name, values in found.items()
+                      if name.endswith("_z")]
+        self.scores = np.nan_to_num(np.fmax.reduce([self._carry(z, videos, frames) for z in deviations]), nan=0.0)
         self._merge()
         self._follow(videos, frames)
         self._train_ids = [str(i) for i in found["train_Id"]]
@@ -100,10 +101,10 @@ class People:
     def _of(self, row: int) -> range:
         return range(self.starts[row], self.starts[row + 1])
 
-    def _carry(self, appearance: np.ndarray, videos: np.ndarray, frames: np.ndarray) -> np.ndarray:
-        """Crops are embedded every few frames only: between them a box keeps the appearance of the one it overlaps in
-        the frame before."""
-        out, age = appearance.copy(), np.zeros(len(appearance), dtype=np.int64)
+    def _carry(self, part: np.ndarray, videos: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        """Some parts are measured every few frames only (NaN between): there a box keeps the value of the one it
+        overlaps in the frame before."""
+        out, age = part.copy(), np.zeros(len(part), dtype=np.int64)
         for row in range(1, len(self.starts) - 1):
             step = int(frames[row] - frames[row - 1])
             before = [a for a in self._of(row - 1) if np.isfinite(out[a]) and age[a] + step <= REACH]
@@ -221,7 +222,9 @@ def _one_person(a: np.ndarray, b: np.ndarray, height: np.ndarray) -> bool:
         return True
     both = union(np.stack([a, b]))
     person = float(np.interp(both[3], height[:, 0], height[:, 1]))
-    return -tall <= 0.3 * person and both[3] - both[1] <= 1.25 * person and both[2] - both[0] <= 1.4 * wide
+    # what touches may be taller than a walker: somebody on a bicycle is
+    most = (1.7 if tall > 0 else 1.25) * person
+    return -tall <= 0.3 * person and both[3] - both[1] <= most and both[2] - both[0] <= 1.4 * wide
 
 
 def union(boxes: np.ndarray) -> np.ndarray:

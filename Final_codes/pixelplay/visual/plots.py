@@ -20,19 +20,22 @@ from pixelplay.evaluation import figures
 from pixelplay.evaluation.metrics import average_precision, roc_auc
 from pixelplay.evaluation.report import Evaluation
 from pixelplay.evaluation.stage import BASELINE, evaluation_of_run
-from pixelplay.registry import MODELS, model_title
+from pixelplay.registry import MODELS, model_class, model_title
 from pixelplay.repair.contact_sheet import before_after
-from pixelplay.visual import error_maps, overlays, repair_sheet, scores, style
+from pixelplay.visual import error_maps, repair_sheet, scores, style
 from pixelplay.visual import memory_map as bank_map
 from pixelplay.visual import training as losses
 from pixelplay.visual.actors import Comparison, actors_figure, crop, nearest_figure
+from pixelplay.visual.annotate import draw_frame
 from pixelplay.visual.one_crop import crop_way, way_of
 from pixelplay.visual.people import ACTOR_NOTE
 from pixelplay.visual.predictions import predictions
 from pixelplay.visual.report_tables import METRICS, SUBMISSIONS, metric_tables
 from pixelplay.visual.run_folder import RunFolder
+from pixelplay.visual.run_video import frames_as_filmed
 from pixelplay.visual.speed_maps import SpeedRow, speed_maps
-from pixelplay.visual.timeline import score_timeline, timeline_page
+from pixelplay.visual.timeline import event_story, score_timeline, timeline_page
+from pixelplay.visual.verdict import judge
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +129,33 @@ def timeline(run: Folder, models: Sequence[str] | None = None, video: str | None
                           thumbnails=list(zip(track.frames[peaks].tolist(), pictures)))
 
 
+def story(run: Folder) -> Figure | None:
+    """One event in three pictures, before, in the middle and after, above the final score of its video: of the events
+    that are no false alarm the highest one with normal frames on both sides, else the highest."""
+    run = opened(run)
+    wrong = judge(run).false_alarms
+    events = [e for e in run.events if e not in wrong] or run.events
+    if not events:
+        return _nothing("no event was found")
+    spans = {t.video: (int(t.frames[0]), int(t.frames[-1])) for t in run.tracks}
+    second = round(run.fps)
+    event = next((e for e in events if spans[e.video][0] <= e.first_frame - second
+                  and e.last_frame + second <= spans[e.video][1]), events[0])
+    index = [t.video for t in run.tracks].index(event.video)
+    track, rows = run.tracks[index], run.videos()[index][1]
+    wanted = (event.first_frame - second, event.peak_frame, event.last_frame + second)
+    damaged = run.test["flags"].to_numpy(object)[rows] != ""
+    # a clean frame nearby tells more than a noisy one at the very moment
+    moments = [rows.start + int(np.argmin(np.abs(track.frames - number) + 10 * damaged)) for number in wanted]
+    filmed = dict(frames_as_filmed(run).full_frames(sorted(set(moments))))
+    boxes = [run.people.boxes(r) if run.people is not None else [] for r in moments]
+    found = judge(run).anomaly_of(event)
+    what = found.kind.capitalize() if found is not None and found.kind else f"Video {event.video}"
+    return event_story(track, [(int(run.test["frame"].iloc[r]), draw_frame(filmed[r], b, words=False))
+                               for r, b in zip(moments, boxes)], threshold=run.threshold,
+                       title=f"{what}: the score rises to {event.peak_score:.1f}")
+
+
 def _peaks(values: np.ndarray, frames: np.ndarray, apart: int, count: int) -> np.ndarray:
     """Rows that are the highest within `apart` frame numbers on both sides, highest first, at most `count`."""
     found: list[int] = []
@@ -202,6 +232,20 @@ def _told_apart(run: RunFolder, values: np.ndarray, seen: np.ndarray) -> dict[in
     missed = min(peaks.values(), key=lambda row: values[row])
     found.setdefault(missed, "anomalous video with the lowest peak")
     return found | {int(seen[~run.labels[seen]][-1]): "highest normal frame"}
+
+
+def error_grid(run: Folder) -> Figure | None:
+    """Error maps of every model that keeps some at the same frames: a success, a miss and a normal frame."""
+    run = opened(run)
+    maps = {n: m for n in run.members if (m := run.maps(n)) is not None}
+    if not maps or run.final is None:
+        return _nothing("no model of this run keeps error maps")
+    words = _told_apart(run, run.final, np.argsort(run.final, kind="stable"))
+    rows = list(words)
+    names = [words[r] + (f"\n{k}" if (k := run.kind_at(r)) else "") for r in rows]
+    return error_maps.error_grid(run.footage("test").batch(rows), names,
+                                 {model_title(n): [np.asarray(m[r], dtype=np.float32) for r in rows]
+                                  for n, m in maps.items()})
 
 
 def errors(run: Folder, model: str) -> Figure | None:
@@ -287,10 +331,9 @@ def _comparisons(run: RunFolder, wanted: Sequence[tuple[int, int]], *, where: bo
 
 def memory(run: Folder, model: str = "global_memory") -> Figure | None:
     """Bank, picks and test features of a memory model on two axes."""
-    run = opened(run)
-    found = overlays.bank(run, model)
+    run, found = opened(run), _remembered(run, model)
     if found is None:
-        return _nothing(f"{model} has kept no features")
+        return None
     train, picks, test = found
     return bank_map.memory_map(train, picks, test, test_scores=run.z.get(model) if len(test) == len(run.test) else None,
                                title=f"{model_title(model)}: what it remembers".capitalize())
@@ -298,13 +341,21 @@ def memory(run: Folder, model: str = "global_memory") -> Figure | None:
 
 def radius(run: Folder, model: str = "global_memory") -> Figure | None:
     """Covering radius of a memory model's bank against its size."""
-    run = opened(run)
-    found = overlays.bank(run, model)
+    found = _remembered(run, model)
     if found is None:
-        return _nothing(f"{model} has kept no features")
-    train, picks, _ = found
-    return bank_map.radius_curve(bank_map.covering_radii(train, picks), chosen=len(picks),
+        return None
+    return bank_map.radius_curve(bank_map.covering_radii(*found[:2]), chosen=len(found[1]),
                                  title=f"Covering radius of the {model_title(model)}")
+
+
+def _remembered(run: Folder, model: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """See `Model.remembered`; None where the run has no training frames or no such model."""
+    run = opened(run)
+    place = run.paths.trained(model)
+    if not run.has_training or model not in MODELS or not (place / "card.json").exists():
+        return _nothing(f"{model} was not fitted here")
+    found = model_class(model).load(place).remembered(run.footage("train"), run.footage("test"), run.paths.work(model))
+    return _nothing(f"{model} has kept no features") if found is None else found
 
 
 def metrics_table(run: Folder) -> pd.DataFrame | None:

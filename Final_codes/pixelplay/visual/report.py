@@ -13,12 +13,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from pixelplay.config import config_hash
 from pixelplay.data.footage import Footage
 from pixelplay.environment import installed
 from pixelplay.files import write_text
+from pixelplay.progress import tqdm
 from pixelplay.visual import overlays, plots, style
 from pixelplay.visual.event_files import event_rows, write_events_csv, write_events_json
 from pixelplay.visual.report_cards import Heat, make_cards

@@ -90,7 +90,8 @@ def _judged(event: Event, verdict: Verdict, fps: float) -> tuple[str, str]:
 
 
 def _missed(anomaly: Anomaly, run: RunFolder) -> str:
-    return (f"The score of {anomaly.words} rises to {anomaly.peak_score:.1f}; an event begins at {run.threshold.high:.1f}"
+    return (f"The score of {anomaly.words} rises to {anomaly.peak_score:.1f}; an event begins at "
+            f"{run.threshold.high:.1f}"
             + (" and has to last longer." if anomaly.peak_score >= run.threshold.high else "."))
 
 

@@ -8,20 +8,12 @@ from __future__ import annotations
 import argparse
 import logging
 import webbrowser
-from pathlib import Path
 
 from pixelplay.environment import default_output
 from pixelplay.visual.command import run_folder_of
 from pixelplay.visual.report import write_report
 
 log = logging.getLogger(__name__)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare RUN and --open."""
-    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="a run's output folder (default: outputs, "
-                        "/kaggle/working on Kaggle)")
-    parser.add_argument("--open", action="store_true", help="open it in the browser")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -137,7 +137,7 @@ class RunFolder:
     @functools.cached_property
     def crops(self) -> Thumbnails | None:
         """Pictures of the training crops that actors were compared with; None where the detector keeps none."""
-        return Thumbnails.load(self.paths.trained("local_memory"))
+        return Thumbnails.load(self.paths.trained(self.actor_model)) if self.actor_model is not None else None
 
     @functools.cached_property
     def weights(self) -> dict[str, float]:
@@ -242,14 +242,24 @@ class RunFolder:
                                  expected="the columns " + ", ".join(Kind._fields))
         return [Kind(*row) for row in table[list(Kind._fields)].itertuples(index=False)]
 
+    def kind_at(self, row: int) -> str:
+        """What happens in a test frame, where the ground truth names it; '' elsewhere."""
+        video, number = self.test["video"].iloc[row], int(self.test["frame"].iloc[row])
+        names = [k.kind for k in self.kinds if k.video == video and k.first <= number <= k.last]
+        return ", ".join(names).replace("_", " ")
+
+    @functools.cached_property
+    def actor_model(self) -> str | None:
+        """The first model that kept the actors it found in the test frames; None where none did."""
+        return next((n for n in self.members if self.paths.actors(n).exists()), None)
+
     @functools.cached_property
     def people(self) -> People | None:
         """Actors of the test frames; None where no model that finds them has scored."""
-        path = next((self.paths.actors(n) for n in self.members if self.paths.actors(n).exists()), None)
-        if path is None:
+        if self.actor_model is None:
             return None
-        return People(read_actors(path), self.test["Id"].tolist(), self.test["video"].to_numpy(object),
-                      self.test["frame"].to_numpy())
+        return People(read_actors(self.paths.actors(self.actor_model)), self.test["Id"].tolist(),
+                      self.test["video"].to_numpy(object), self.test["frame"].to_numpy())
 
     def nearest_normal(self, row: int, box: int) -> tuple[np.ndarray, str] | None:
         """(picture (h, w, 3) uint8, 'video V, frame F') of the training actor most like an actor of a test frame; None

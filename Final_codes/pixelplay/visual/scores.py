@@ -99,15 +99,15 @@ def correlation_matrix(scores: Mapping[str, np.ndarray]) -> Figure:
     values = rank_correlation(scores)
     figure = style.new_figure(1.6 + 0.75 * max(len(names), 2), 1.2 + 0.65 * max(len(names), 2))
     axes = figure.subplots()
-    image = axes.imshow(values, vmin=-1, vmax=1, cmap="PuOr_r")
+    image = axes.imshow(values, vmin=0, vmax=1, cmap="Blues")
     for i in range(len(names)):
         for j in range(len(names)):
-            axes.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=9,
-                      color="white" if abs(values[i, j]) > 0.6 else "black")
+            axes.text(j, i, f"{round(values[i, j], 1) + 0.0:.1f}", ha="center", va="center", fontsize=9,
+                      color="white" if values[i, j] > 0.6 else "black")
     titles = [model_title(n) for n in names]
     axes.set_xticks(range(len(names)), titles, rotation=30, ha="right", fontsize=8)
     axes.set_yticks(range(len(names)), titles, fontsize=8)
-    axes.set_title("Rank correlation of the models' test scores", fontsize=10, loc="left")
+    axes.set_title("How alike the models rank the test frames (1 = the same)", fontsize=10, loc="left")
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
     bar.set_label("Spearman's rho", fontsize=8)
     bar.ax.tick_params(labelsize=8)

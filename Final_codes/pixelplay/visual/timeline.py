@@ -94,6 +94,33 @@ def score_timeline(track: Track, *, threshold: Threshold | None = None,
     return figure
 
 
+def event_story(track: Track, pictures: Sequence[tuple[int, np.ndarray]], *, threshold: Threshold | None = None,
+                title: str = "") -> Figure:
+    """Pictures of an event side by side, (frame number, RGB image), above one line: the final score of its video."""
+    figure = style.new_figure(11, 4.9, photo=True)
+    above, below = figure.subfigures(2, 1, height_ratios=[1.55, 1])
+    axes = below.subplots()
+    _draw_scores(axes, dataclasses.replace(track, models={}), threshold)
+    first = float(track.frames[0])
+    for number, (cell, (frame, image)) in enumerate(zip(above.subplots(1, len(pictures)), pictures), start=1):
+        style.picture(cell, image, f"{number}: {(frame - first) / track.fps:.1f} s")
+        axes.axvline(frame, color=style.GREY, lw=1)
+        axes.text(frame, 1.0, f" {number}", transform=axes.get_xaxis_transform(), fontsize=9, va="top")
+    ticks = axes.get_xticks()
+    seconds = np.arange(0, (track.frames[-1] - first) / track.fps + 0.01, max(1, len(ticks) // 6))
+    axes.set_xticks(first + seconds * track.fps, [f"{s:.0f}" for s in seconds])
+    axes.set_xlim(first, track.frames[-1])
+    style.tidy(axes, x="seconds", y="rarity (3 = 1 in 1,000)")
+    handles = [Line2D([], [], color=style.BLACK, lw=2, label="score")]
+    if track.labels is not None:
+        handles.append(Patch(color=style.YELLOW, alpha=0.45, label="labelled as an anomaly"))
+    if threshold is not None:
+        handles.append(Line2D([], [], color=style.BLACK, lw=0.9, ls=BEGINS, label="an event begins"))
+    axes.legend(handles=handles, fontsize=8, frameon=False, loc="upper right")
+    figure.suptitle(title, fontsize=13, x=0.01, ha="left", weight="bold")
+    return figure
+
+
 def timeline_page(tracks: Sequence[Track], *, threshold: Threshold | None = None, columns: int = 2) -> Figure:
     """All videos small, on one score axis, so that the loud video stands out."""
     columns = min(columns, max(1, len(tracks)))

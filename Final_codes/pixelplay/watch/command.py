@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import logging
 import math
-from collections.abc import Iterator
 from pathlib import Path
-
-from tqdm.auto import tqdm
 
 from pixelplay.detector import Detector
 from pixelplay.environment import default_output, hardware, limit_threads
 from pixelplay.errors import PixelPlayError
+from pixelplay.progress import quiet
 from pixelplay.watch import config, group
 from pixelplay.watch.alarms import Alarm, default_when
 from pixelplay.watch.camera import watch_camera
@@ -77,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
             return group.Group(list(cameras), lambda name: group.command(args.config, name, seconds)).run()
         (camera,) = cameras.values()
         limit_threads(hardware().threads)
-        stack.enter_context(_no_bars())
+        stack.enter_context(quiet())
         return watch_camera(camera, Detector.find(camera.detector or default_output()), output / camera.name,
                             seconds=args.seconds, record=args.record)
 
@@ -124,14 +121,3 @@ def _camera(args: argparse.Namespace) -> config.Camera:
               if getattr(args, name) is not None}
     models = tuple(m for name in args.models or () for m in name.split(","))
     return config.Camera("camera", args.source, models=models, alarms=tuple(alarms), **chosen)
-
-
-@contextlib.contextmanager
-def _no_bars() -> Iterator[None]:
-    """No progress bars: one for every model and window would bury the scores."""
-    before = tqdm.__init__
-    tqdm.__init__ = functools.partialmethod(before, disable=True)
-    try:
-        yield
-    finally:
-        tqdm.__init__ = before

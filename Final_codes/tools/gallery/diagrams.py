@@ -29,7 +29,7 @@ OUTPUTS = {"stae": ("frames", "their speeds"), "roadmap": ("predicted frame", "i
 """What the networks that give plain tuples give."""
 
 
-def autoencoder_diagram(name: str, profile: str = "full") -> Figure:
+def autoencoder_diagram(name: str, profile: str = "lite") -> Figure:
     """The network of a registered autoencoder at a profile's size, drawn from one forward pass."""
     cls = model_class(name)
     model = cls(cls.Config.profile(profile))
@@ -59,9 +59,19 @@ def autoencoder_diagram(name: str, profile: str = "full") -> Figure:
     finally:
         handle.remove()
     nodes, edges = network_graph(net, caught[0], names=OUTPUTS.get(name, ()))
+    nodes = [dataclasses.replace(n, heading=in_words(n.heading)) for n in nodes]
     count = sum(p.numel() for p in net.parameters())
     return draw_graph(nodes, edges, title=f"{model_title(name)} ({profile} profile, {count / 1e6:.2f} M weights)",
                       note="Shapes are channels x [frames x] rows x columns. Drawn from the network's own computation.")
+
+
+def in_words(name: str) -> str:
+    """A module's path as words: 'appearance.levels.0' -> 'appearance level 1'."""
+    parts = [p.replace("_", " ").strip() for p in name.split(".")]
+    for i, part in enumerate(parts):
+        if part.isdigit():
+            parts[i - 1], parts[i] = parts[i - 1].removesuffix("s"), str(int(part) + 1)
+    return " ".join(parts)
 
 
 def _blank_footage(height: int, frames: int) -> Footage:
@@ -78,7 +88,7 @@ def _blank_footage(height: int, frames: int) -> Footage:
                    (height, width), 25.0, "shapes", stream)
 
 
-def memory_diagram(name: str, profile: str = "full") -> Figure:
+def memory_diagram(name: str, profile: str = "lite") -> Figure:
     """The global or the local memory, with the settings of a profile."""
     config = model_class(name).Config.profile(profile)
     nodes, edges = MEMORIES[name]({f.name: getattr(config, f.name) for f in dataclasses.fields(config)})
@@ -112,9 +122,9 @@ def _local_parts(has: dict[str, Any]) -> tuple[list[Node], list[Edge]]:
     nodes += [Node("flow", "optical flow", ("DIS, divided by", "the frame gap"), BLUE, low),
               Node("actors", "actors", ("boxes, merged", "and filtered"), GREEN),
               Node("look", has["backbone"], ("frozen network,", "each actor's crop"), BLUE),
-              Node("speed", "motion", ("each actor's speed", "against its place's"), GREEN, low),
+              Node("speed", "motion", ("speed, direction,", "articulation"), GREEN, low),
               Node("bank", "memory bank", _bank(has), YELLOW),
-              Node("joined", "deviations", ("appearance and motion", "on one scale, added"), GREEN),
+              Node("joined", "rarities", ("appearance and motion", "on one scale, added"), GREEN),
               Node("score", "score", ("the loudest actors",), WHITE)]
     edges += [Edge("frame", "flow"), Edge("actors", "look"), Edge("actors", "speed"), Edge("flow", "speed"),
               Edge("look", "bank"), Edge("bank", "joined"), Edge("speed", "joined"), Edge("joined", "score")]

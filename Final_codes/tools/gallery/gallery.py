@@ -12,8 +12,10 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import diagrams
 import numpy as np
+from hero import write_hero
 from matplotlib.figure import Figure
 from screenshots import report_pictures
 
@@ -29,7 +31,9 @@ from pixelplay.visual.run_video import render_video
 
 log = logging.getLogger(__name__)
 
-VISUALS = "Visuals"
+VISUALS, HERO = "Visuals", "hero.webp"
+THUMBNAIL = 300
+"""Width of a picture on the page, in pixels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,39 +49,33 @@ class Picture:
 def pictures() -> list[Picture]:
     """All figures a run can give, in the gallery's order."""
     found = [
-        Picture("timeline.png", "Scores", "The highest test video: each model thin, the final score bold, the labelled "
-                "anomaly shaded, repaired frames marked below, and what the camera saw at the peaks.", plots.timeline),
-        Picture("timelines.png", "Scores", "Every test video on one scale: where the black line leaves the dashed "
-                "threshold, an event begins.", plots.timelines),
-        Picture("curves.png", "Scores", "ROC and precision-recall on the sample, all frames pooled, with the base rate "
-                "that a constant score would reach.", plots.curves),
-        Picture("models.png", "Scores", "Every model alone and all together: points are the values, bars their 95 % "
+        Picture("timeline.png", "Scores", "One event: before it, at its highest moment, after it, and the score of its "
+                "video with the labelled anomaly shaded.", plots.story),
+        Picture("timelines.png", "Scores", "Every test video on one scale: where the black line crosses the dashed "
+                "one, an event begins.", plots.timelines),
+        Picture("models.png", "Scores", "Each model alone and all together: points are the values, bars their 95 % "
                 "intervals over videos.", plots.models),
         Picture("videos.png", "Scores", "How well the final score separates the frames of each video on its own.",
                 plots.videos),
-        Picture("histograms.png", "Scores", "Calibrated scores: held-out training frames lie around 0 for every model, "
-                "anomalous frames to the right.", plots.histograms),
-        Picture("correlation.png", "Scores", "How far the models rank the frames alike: an ensemble gains from members "
+        Picture("curves.png", "Scores", "ROC and precision-recall, all frames pooled.", plots.curves),
+        Picture("histograms.png", "Scores", "Calibrated scores: held-out training frames lie around 0, anomalous ones "
+                "to the right.", plots.histograms),
+        Picture("correlation.png", "Scores", "How alike the models rank the frames: an ensemble gains from members "
                 "that disagree.", plots.correlation),
-        Picture("actors.jpg", "Why", "The highest actor of the sample with its reason, beside the training actor it "
-                "was compared with.", plots.actors),
-        Picture("nearest.jpg", "Why", "The highest actor of each event above the training actor it was nearest to: "
-                "it is odd because nothing in the memory is nearer.", plots.nearest),
-        Picture("memory.png", "Why", "What the global memory remembers: training features, the coreset picked from "
-                "them, and test features by their score.", plots.memory),
-        Picture("radius.png", "Why", "How far the most distant training feature lies from the bank, by the size of the "
-                "bank.", plots.radius),
-        Picture("repairs.jpg", "Repair", "Test frames as they came (above) and as every model sees them (below).",
+        Picture("kinds.jpg", "The sample", "What goes wrong in the embedded sample, a scene made by the project "
+                "itself; the anomaly is ringed.", kinds_figure),
+        Picture("repairs.jpg", "The sample", "Test frames as they came (above) and as every model sees them (below).",
                 plots.repairs),
-        Picture("speeds.jpg", "Why", "How fast every place moves, measured once for all models: calm ground stays "
-                "black, a walker shows faintly, a cyclist glows.", plots.speeds),
-        Picture("frames.jpg", "Repair", "The embedded sample: a scene made by the project itself.", plots.frames),
+        Picture("actors.jpg", "Why a score is high", "The highest actor with its reason, beside the training actor it "
+                "was compared with.", plots.actors),
+        Picture("nearest.jpg", "Why a score is high", "The highest actor of each event above the training actor most "
+                "like it.", plots.nearest),
+        Picture("errors.jpg", "Why a score is high", "Where each autoencoder was wrong, in the same three frames.",
+                plots.error_grid),
+        Picture("speeds.jpg", "Why a score is high", "How fast every place moves: calm ground stays black, a walker "
+                "shows faintly, a cyclist glows.", plots.speeds),
         Picture("losses.png", "Training", "Loss on training clips and on held-out ones.", plots.training),
     ]
-    for name in MODELS:
-        found.append(Picture(f"errors_{name}.jpg", "Why", f"{model_title(name)}: a normal and an anomalous "
-                             "frame, what the model expected, its error on one scale, and where it lies.",
-                             lambda run, name=name: plots.errors(run, name)))
     found.append(Picture("pipeline.png", "Architecture", "The whole way, drawn from the registry.",
                          lambda run: diagrams.pipeline_diagram()))
     for name in MODELS:
@@ -176,11 +174,50 @@ def _report_pictures(finished: RunFolder, folder: Path) -> list[tuple[str, str, 
     render_video(finished, name, rows, folder / "annotated.mp4", overlays.heat_function(finished),
                  finished.people, quality=30)
     entries.append(("annotated.mp4", "Report", "The highest-scoring test video with heat, actors and score."))
+    if write_hero(finished, folder / HERO):
+        entries.insert(0, (HERO, "Report", "An event of the sample and what the report says of it."))
     return entries
 
 
+def kinds_figure(finished: RunFolder) -> Figure | None:
+    """A frame of each named kind of anomaly, from the frame that shows most of it, with a ring around it; None where
+    the ground truth names no kinds or has no masks."""
+    masks = None if finished.label_path is None else finished.label_path.parent / "testing_label_mask"
+    if not finished.kinds or masks is None or not masks.is_dir():
+        return None
+    numbers, videos = finished.test["frame"].to_numpy(), finished.test["video"].to_numpy(object)
+    found = []
+    for kind in finished.kinds:
+        rows = np.flatnonzero((videos == kind.video) & (numbers >= kind.first) & (numbers <= kind.last))
+        shapes = {r: _box_of(masks / f"{int(kind.video):02d}" / f"frame_{numbers[r]:05d}.png") for r in rows[::5]}
+        shown = {r: box for r, box in shapes.items() if box is not None}
+        if shown:
+            row = max(shown, key=lambda r: shown[r][2] * shown[r][3])
+            found.append((kind.kind.replace("_", " "), row, shown[row]))
+    frames = dict(finished.footage("test").full_frames(sorted({row for _, row, _ in found})))
+    columns = min(4, len(found))
+    figure = style.new_figure(2.9 * columns, 1.95 * -(-len(found) // columns), photo=True)
+    grid = figure.subplots(-(-len(found) // columns), columns, squeeze=False).ravel()
+    for axes in grid[len(found):]:
+        axes.set_visible(False)
+    for axes, (name, row, (x, y, width, height)) in zip(grid, found):
+        drawn = np.ascontiguousarray(frames[row]).copy()
+        centre, size = (x + width // 2, y + height // 2), (round(0.75 * width) + 8, round(0.75 * height) + 8)
+        for colour, thick in (((0, 0, 0), 6), (style.rgb(style.ORANGE), 3)):
+            cv2.ellipse(drawn, centre, size, 0, 0, 360, colour, thick, cv2.LINE_AA)
+        style.picture(axes, drawn)
+        axes.set_title(name, fontsize=11)
+    return figure
+
+
+def _box_of(mask: Path) -> tuple[int, int, int, int] | None:
+    """(x, y, width, height) of what a mask shows; None where it is missing or empty."""
+    image = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE) if mask.exists() else None
+    return tuple(cv2.boundingRect(image)) if image is not None and image.any() else None
+
+
 def readme(entries: list[tuple[str, str, str]], finished: RunFolder, has_numbers: bool) -> str:
-    """The gallery page."""
+    """The gallery page: a table of thumbnails a section, each with a line and a link to its full size."""
     models = ", ".join(model_title(n) for n in finished.members) or "none"
     about = next(iter(finished.members.values())).about if finished.members else {}
     profile, machine = about.get("profile", "unknown"), about.get("hardware", "unknown hardware")
@@ -189,9 +226,14 @@ def readme(entries: list[tuple[str, str, str]], finished: RunFolder, has_numbers
              "Every picture here is made by one command from a finished run:", "",
              "```", "python Final_codes/run_all.py --output outputs", command, "```", "",
              f"This one: the embedded sample, profile {profile}, models {models}, {machine}. Frames of datasets are "
-             "not ours to publish: where a picture shows frames, they are the sample's.", ""]
+             "not ours to publish: where a picture shows frames, they are the sample's. Click a picture for its full "
+             "size.", ""]
     for section in dict.fromkeys(e[1] for e in entries):
-        lines += [f"## {section}", ""]
+        lines += [f"## {section}", "", "| | |", "|---|---|"]
         for file, _, words in (e for e in entries if e[1] == section):
-            lines += [words, "", f"[{file}]({file})" if file.endswith(".mp4") else f"![{words}]({file})", ""]
+            name = file.rpartition(".")[0].replace("_", " ")
+            shown = f"[{file}]({file})" if file.endswith(".mp4") else (
+                f'<a href="{file}"><img src="{file}" alt="{name}" width="{THUMBNAIL}"></a>')
+            lines.append(f"| {shown} | {words} |")
+        lines.append("")
     return "\n".join(lines)

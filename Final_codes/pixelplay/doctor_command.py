@@ -1,0 +1,137 @@
+"""`pixelplay doctor`: what this machine offers a run, and the line that mends what is missing.
+
+Reads installed packages, the hardware, the weights of `pretrained.TABLE` and the disk; changes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import re
+import shutil
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from pixelplay import checks, environment, pretrained
+from pixelplay.checks import Problem
+from pixelplay.environment import default_output, hardware
+from pixelplay.errors import PixelPlayError
+from pixelplay.pretrained import TABLE, Needs
+from pixelplay.registry import MODELS, model_class
+from pixelplay.tables import text_table
+from pixelplay.version import VERSION
+
+CODECS = {"h264": "r", "hevc": "r", "mpeg4": "r", "av1": "r", "libx264": "w"}
+"""What videos come in ('r') and reports are written in ('w')."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare --output."""
+    parser.add_argument("--output", type=Path, default=default_output(), metavar="DIR",
+                        help="where a run would write (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what is there and what is missing. Returns 0 where the lite profile can run, 1 otherwise."""
+    needed = {profile: profile_needs(profile) for profile in ("lite", "full")}
+    for title, rows in (("machine", machine(args.output)), ("packages", installed_packages()),
+                        ("videos", codecs()), ("weights", weights())):
+        print(title)
+        print("\n".join(f"  {line}" for line in text_table(["", ""], [[a, ""] for a, _ in rows],
+                                                            notes=[b for _, b in rows])[1:]) + "\n")
+    lacking = {"lite": [*needs_problems(needed["lite"]), *checks.unwritable(args.output)],
+               "full": [*needs_problems(needed["full"]), *no_gpu()]}
+    for profile, problems in lacking.items():
+        print(f"profile {profile}: " + ("nothing is missing" if not problems else "missing:"))
+        for problem in problems:
+            print(f"  {problem.what}\n    mend: {problem.hint}")
+    return 1 if lacking["lite"] else 0
+
+
+def profile_needs(profile: str) -> Needs:
+    """Packages and weights of a profile's models; videos need PyAV."""
+    needs = Needs(packages=("av",))
+    for name in MODELS:
+        needs |= model_class(name).needs(model_class(name).Config.profile(profile))
+    return needs
+
+
+def needs_problems(needs: Needs) -> list[Problem]:
+    """What of it is not here; nothing is downloaded, and no server is asked."""
+    gone = [name for name in needs.weights if _found(name) is None]
+    return [*checks.packages(needs), *(Problem(
+        f"weights {name}: {TABLE[name].title}, {TABLE[name].licence}, {TABLE[name].files[0].megabytes} MB",
+        "downloaded by the first run that needs them; for a machine without internet: pixelplay fetch --to DIR "
+        f"--weights {name}") for name in gone)]
+
+
+def no_gpu() -> Iterator[Problem]:
+    """The full profile's GPU."""
+    if hardware().device == "cpu":
+        yield Problem(hardware().note or "torch finds no GPU here", "use --profile lite, which is made for CPUs")
+
+
+def machine(output: Path) -> list[tuple[str, str]]:
+    """Versions, device, memory and disk."""
+    free, disk = environment.free_memory(), shutil.disk_usage(checks.nearest(output))
+    return [("pixelplay", VERSION), ("python", f"{platform.python_version()}, {platform.platform()}"),
+            ("device", f"{hardware().name}; {hardware().dtype}, {hardware().threads} threads"),
+            ("memory", "unknown" if free is None else f"{free / 1e9:.1f} GB free"),
+            ("disk", f"{disk.free / 1e9:.1f} GB of {disk.total / 1e9:.1f} GB free where {output} lies")]
+
+
+def installed_packages() -> list[tuple[str, str]]:
+    """What the package declares to need, required and optional, with the versions that are installed."""
+    try:
+        declared = metadata.requires("pixelplay") or []
+    except metadata.PackageNotFoundError:
+        declared = (pretrained.PACKAGE.parents[1] / "requirements.txt").read_text().splitlines()
+    rows = {}
+    for need in (Requirement(line) for line in declared if line.strip() and not line.lstrip().startswith("#")):
+        extra = re.search(r"extra == ['\"](\w+)['\"]", str(need.marker or ""))
+        optional = extra[1] if extra else ""
+        if optional == "dev" or need.name == "pixelplay" or not (
+                need.marker is None or need.marker.evaluate({"extra": optional})):
+            continue
+        rows.setdefault(need.name, metadata.version(need.name) if environment.installed(need.name) else (
+            f"missing{f' (optional: {optional})' if optional else ''}; pip install {need.name}"))
+    return list(rows.items())
+
+
+def codecs() -> list[tuple[str, str]]:
+    """PyAV with its codecs, and the ffmpeg program, which only other tools need."""
+    program = shutil.which("ffmpeg") or "not installed (not needed: PyAV brings its own libraries)"
+    if not environment.installed("av"):
+        return [("PyAV", "missing: folders of frames can be read, videos cannot; pip install av"), ("ffmpeg", program)]
+    import av
+    from av.codec import codecs_available
+
+    names = ", ".join(f"{name} ({'reads' if mode == 'r' else 'writes'})" for name, mode in CODECS.items()
+                      if name in codecs_available)
+    gone = [name for name in CODECS if name not in codecs_available]
+    return [("PyAV", f"{av.__version__}: {names}" + (f"; without {', '.join(gone)}" if gone else "")),
+            ("ffmpeg", program)]
+
+
+def weights() -> list[tuple[str, str]]:
+    """Where the weights of the table are."""
+    rows = []
+    for name, entry in TABLE.items():
+        try:
+            path = pretrained.find(name)
+            words = str(path) if path else f"not here ({entry.files[0].megabytes} MB, {entry.licence})"
+        except PixelPlayError as mistake:
+            words = mistake.problem
+        rows.append((name, words))
+    return rows
+
+
+def _found(name: str) -> Path | None:
+    """Weights on this machine; those with a wrong digest count as none."""
+    try:
+        return pretrained.find(name)
+    except PixelPlayError:
+        return None
