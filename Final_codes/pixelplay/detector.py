@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -278,6 +278,26 @@ def write_detector(folder: Path, names: Sequence[str], about: Mapping[str, Any])
         "thresholds": {k: dataclasses.asdict(t) for k, t in thresholds.items()},
         "files": {name: sha256_of(folder / name) for name in files}}, seal=True)
     return Detector.load(folder)
+
+
+def with_file(detector: Detector, name: str, write: Callable[[Path], None]) -> Path:
+    """Put one more file into a bundle, in place of the one of that name; returns its path.
+
+    Args:
+        write: writes it at the path it is given, in one step.
+    """
+    path = detector.folder / name
+    if name in detector.about["files"]:
+        # a kill before the new one is noted leaves a bundle without it, not a damaged one
+        _note_files(detector, {k: v for k, v in detector.about["files"].items() if k != name})
+    write(path)
+    _note_files(detector, {**detector.about["files"], name: sha256_of(path)})
+    return path
+
+
+def _note_files(detector: Detector, files: Mapping[str, str]) -> None:
+    detector.about = {**detector.about, "files": dict(files)}
+    write_json(detector.folder / ABOUT, detector.about, seal=True)
 
 
 def copy_detector(detector: Detector, target: Path) -> Detector:

@@ -36,3 +36,11 @@ def real_data() -> Path:
 def real_weights() -> Path:
     """Folder with yolox_nano_416x416.onnx."""
     return _folder("PIXELPLAY_WEIGHTS")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """Output folder and test videos of `live_run`."""
+    from live_run import make_live_run
+
+    return make_live_run(tmp_path_factory.mktemp("live"))

@@ -21,7 +21,7 @@ from pixelplay.fusion.events import EventStream, Threshold, find_events
 from pixelplay.scenes.description import LENGTH, features, thumbnail
 from pixelplay.visual.people import Box
 from pixelplay.watch.journal import Journal
-from pixelplay.watch.scene_check import SceneCheck
+from pixelplay.watch.scene_check import SceneCheck, gradients
 from pixelplay.watch.scorer import Scored
 from pixelplay.watch.zones import Zone, counts
 
@@ -214,6 +214,23 @@ def test_a_covered_lens_is_a_notice_and_no_event(here, capsys):
     assert main(["watch", "in.mp4"]) == 0
     (notice,) = lines(here / "watched" / "camera")
     assert notice["type"] == "notice" and notice["state"] == "covered" and "covered" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(0, ""), (4, ""), (32, "moved"), (-32, "moved"), (64, "moved")])
+def test_a_shift_of_the_view_is_seen_and_a_tremor_is_not(shift, expected):
+    """Shifts in pixels of 320; the pattern repeats every 80."""
+    check = SceneCheck(features(thumbnail(repeated(0)))[None], (180, 320), 25.0, 0, [gradients(repeated(0))])
+    for i in range(80):
+        check.push(i, repeated(shift, i))
+    assert check.state == expected
+
+
+def repeated(shift, number=0):
+    """A scene whose structures repeat, with one that does not, shifted to the right."""
+    wide = np.tile(scene(3)[:, :80], (1, 6, 1))
+    wide[100:140, 180:230] = scene(4)[:40, :50]
+    noise = np.random.default_rng(number).integers(-4, 5, (180, 320, 3))
+    return np.clip(wide[:, 80 - shift:400 - shift] + noise, 0, 255).astype(np.uint8)
 
 
 def test_without_a_learnt_background_no_camera_is_called_moved():

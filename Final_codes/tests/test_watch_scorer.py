@@ -7,10 +7,10 @@ import itertools
 import shutil
 
 import av
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from live_run import MODELS
 
 from pixelplay.autoencoders.unet import UNet
 from pixelplay.cli import main
@@ -20,46 +20,12 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.flow.speed import cell_size, measure
 from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import fuse
-from pixelplay.pipeline import Options, Run
-from pixelplay.sample.dataset import make_sample
 from pixelplay.visual.run_folder import RunFolder
 from pixelplay.watch.paces import Pacer, paces
 from pixelplay.watch.scorer import LiveScorer
 from pixelplay.watch.source import Source
 
 pytestmark = pytest.mark.slow
-
-MODELS = ("global_memory", "local_memory", "stae", "roadmap", "unet", "joint")
-
-
-def film(folder, target):
-    """The pictures of a folder as a video."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    pictures = [cv2.imread(str(p)) for p in sorted(folder.glob("*.jpg"))]
-    with av.open(str(target), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.height, stream.width, stream.pix_fmt, stream.bit_rate = *pictures[0].shape[:2], "yuv420p", 4_000_000
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
-        container.mux(stream.encode())
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A run on videos, without repair: what a live camera gets is not repaired either."""
-    root = tmp_path_factory.mktemp("live")
-    sample = make_sample(root / "sample", size="tiny")
-    for split, folder in (("training_videos", "train"), ("testing_videos", "test")):
-        for place in sorted((sample / split).iterdir())[:2]:
-            film(place, root / folder / f"door{place.name}.mp4")
-    run = Run(Options(train=root / "train", test=root / "test", output=root / "out", profile="smoke", models=MODELS,
-                      repair=False))
-    run.extract()
-    for name in MODELS:
-        run.model(name)
-    run.close_detector()
-    return run.output, sorted((root / "test").iterdir())
-
 
 def offline(finished):
     """Frame numbers and scores of the first test video by the causal recipe, by model."""

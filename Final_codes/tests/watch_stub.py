@@ -35,7 +35,8 @@ class FakeScorer:
 def stub(setattr=setattr):
     """Put it in place of the models."""
     setattr(camera, "LiveScorer", FakeScorer)
-    setattr(camera, "scene_templates", lambda detector: np.zeros((0, LENGTH), np.float32))
+    setattr(camera, "learnt_scenes", lambda detector: (np.zeros((0, LENGTH), np.float32), []))
+    setattr(camera, "accepted_events", lambda detector: [])
     setattr(command.Detector, "find", lambda folder: None)
 
 

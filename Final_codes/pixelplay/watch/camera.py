@@ -13,7 +13,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,15 @@ from pixelplay.fusion.events import Event, EventStream
 from pixelplay.lock import locked
 from pixelplay.scenes.description import LENGTH
 from pixelplay.visual.annotate import draw_frame
+from pixelplay.watch.accepted import Event as AcceptedEvent
+from pixelplay.watch.accepted import accepted_events
 from pixelplay.watch.alarms import Alarms
 from pixelplay.watch.config import Camera
 from pixelplay.watch.journal import Journal
 from pixelplay.watch.paces import Pacer
 from pixelplay.watch.recorder import Recorder
 from pixelplay.watch.recording import Recording
-from pixelplay.watch.scene_check import SceneCheck
+from pixelplay.watch.scene_check import SceneCheck, gradients
 from pixelplay.watch.scorer import LiveScorer, Scored
 from pixelplay.watch.source import Source
 from pixelplay.watch.windows import VIDEO
@@ -60,7 +62,8 @@ def watch_camera(camera: Camera, detector: Detector, folder: Path, *, seconds: f
     """
     source = Source(camera.address, timeout=camera.timeout, give_up=camera.give_up)
     scorer = LiveScorer(detector, camera.models or None, drawn=record is not None)
-    check = SceneCheck(scene_templates(detector), scorer.full_size, scorer.fps, scorer.reach)
+    templates, backgrounds = learnt_scenes(detector)
+    check = SceneCheck(templates, scorer.full_size, scorer.fps, scorer.reach, backgrounds)
     with source:
         log.info("%s: %s, %.3g frames a second; models %s; a score comes up to %.1f s after its frame, where "
                  "the machine is fast enough", camera.name, source.shown, source.fps, ", ".join(scorer.models),
@@ -76,18 +79,19 @@ def watch_camera(camera: Camera, detector: Detector, folder: Path, *, seconds: f
             raise PixelPlayError(f"{source.shown} gave no frame", hint="check that it plays in another program")
         with contextlib.ExitStack() as stack:
             stack.enter_context(locked(folder))
-            watch = stack.enter_context(Watch(camera, source, scorer, check, folder, record))
+            watch = stack.enter_context(Watch(camera, source, scorer, check, folder, record, accepted_events(detector)))
             watch.run(itertools.chain([first], frames), seconds)
     log.info("%s: %s", camera.name, watch.summary())
     return GIVEN_UP if source.given_up else 0
 
 
-def scene_templates(detector: Detector) -> np.ndarray:
-    """(K, D) descriptions of the scenes a detector has learnt; K = 0 where nothing can be told of any."""
-    usable = [scene.template for scene in detector.norms.scenes if scene.usable]
+def learnt_scenes(detector: Detector) -> tuple[np.ndarray, list[np.ndarray]]:
+    """(K, D) descriptions and gradients of the scenes a detector has learnt; K = 0 where nothing can be told of any."""
+    usable = [scene for scene in detector.norms.scenes if scene.usable]
     if not usable:
         log.warning("whether the camera was moved cannot be told: the detector has no usable background")
-    return np.array(usable, np.float32).reshape(-1, LENGTH)
+    return (np.array([s.template for s in usable], np.float32).reshape(-1, LENGTH),
+            [gradients(s.picture) for s in usable])
 
 
 class Watch:
@@ -98,7 +102,8 @@ class Watch:
     """
 
     def __init__(self, camera: Camera, source: Source, scorer: LiveScorer, check: SceneCheck, folder: Path,
-                 record: Path | None = None):
+                 record: Path | None = None, accepted: Sequence[AcceptedEvent] = ()):
+        self.accepted = accepted
         self.camera, self.source, self.scorer, self.check, self.folder = camera, source, scorer, check, folder
         self.frames, self.events, self.notices = 0, 0, 0
         fps, clips = scorer.fps, camera.clips
@@ -158,7 +163,8 @@ class Watch:
 
     def take(self, s: Scored) -> None:
         """One scored frame."""
-        counted = self.check.counts(s.number) and counts(s, self.camera.zones)
+        counted = (self.check.counts(s.number) and counts(s, self.camera.zones)
+                   and (s.score < self.scorer.threshold.low or not any(e.holds(s) for e in self.accepted)))
         over = self.stream.push(s.number, s.score if counted else -math.inf, s.reason)
         current = self.stream.current
         self.recorder.take(s, over, current)

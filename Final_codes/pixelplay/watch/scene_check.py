@@ -6,7 +6,9 @@ Reads every frame as it comes; says what is wrong in a word, and which frames ma
 from __future__ import annotations
 
 import collections
+from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from pixelplay.scenes.cameras import KNOWN
@@ -18,6 +20,13 @@ PLAIN = 3.0
 """Grey levels of contrast in the thumbnail below which nothing is seen (a scene's background has more)."""
 BLACK = 32.0
 """Mean grey level below which a picture without contrast is black, above which the lens is covered."""
+SHIFTED = 0.04
+"""Part of the picture's width or height by which the background may be shifted: of fixed cameras it is below 0.01."""
+SURE = 0.1
+"""Response of the phase correlation from which a shift is believed: 0.12 to 0.6 on shifted pictures of Avenue and the
+embedded scene, up to a fifth of their width."""
+GRID = (96, 160)
+"""Rows and columns of the pictures that are compared for a shift."""
 TOLD = 2.0
 """Seconds a state lasts before it is said."""
 LOOKS = 5
@@ -41,6 +50,7 @@ class SceneCheck:
 
     Args:
         templates: (K, D) descriptions of the learnt scenes (`scenes.description.features`); K = 0 compares none.
+        backgrounds: (K, ...) their gradients (`gradients`), by which a shift is seen; none is looked for without.
         shape: (H, W) of the training frames.
         fps: frame numbers a second.
         reach: frames around a frame that its score depends on.
@@ -48,12 +58,13 @@ class SceneCheck:
         state: what has been wrong for `TOLD` seconds, a key of `WORDS`; '' = nothing.
     """
 
-    def __init__(self, templates: np.ndarray, shape: tuple[int, int], fps: float, reach: int):
-        self.templates, self.shape, self.fps = templates, shape, fps
+    def __init__(self, templates: np.ndarray, shape: tuple[int, int], fps: float, reach: int,
+                 backgrounds: Sequence[np.ndarray] = ()):
+        self.templates, self.shape, self.fps, self.backgrounds = templates, shape, fps, backgrounds
         self.before, self.after = round(SETTLE * fps) + reach, reach
         self.state, self._now, self._since, self._same_since = "", "", 0, 0
         self._looked: int | None = None
-        self._likeness = 1.0
+        self._moved = False
         self._last: np.ndarray | None = None
         self._size: tuple[int, int] | None = None
         self._bad: collections.deque[int] = collections.deque()
@@ -98,5 +109,28 @@ class SceneCheck:
         if number - self._same_since >= FROZEN * self.fps:
             return "frozen"
         if len(self.templates) and (self._looked is None or number - self._looked >= self.fps / LOOKS):
-            self._looked, self._likeness = number, float(edges(self.templates, features(small)).max())
-        return "moved" if self._likeness < KNOWN else ""
+            likeness = edges(self.templates, features(small))
+            self._looked, self._moved = number, float(likeness.max()) < KNOWN
+            if not self._moved and len(self.backgrounds):
+                self._moved = shifted(self.backgrounds[int(likeness.argmax())], gradients(frame))
+        return "moved" if self._moved else ""
+
+
+def gradients(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 RGB -> (96, 160) float32 logarithm of the gradients: light changes them little."""
+    grey = cv2.cvtColor(cv2.resize(picture, GRID[::-1], interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    grey = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
+    found = np.log1p(np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)))
+    return found - found.mean()
+
+
+def shifted(background: np.ndarray, now: np.ndarray) -> bool:
+    """Whether a picture is the background, but clearly shifted; both from `gradients`.
+
+    Likeness alone sees a shift late: repeated structures (a fence, paving) are like themselves a little further on.
+    Phase correlation (Kuglin and Hines, 1975) measures it.
+    """
+    # OpenCV applies the window in place
+    window = cv2.createHanningWindow(GRID[::-1], cv2.CV_32F)
+    (x, y), response = cv2.phaseCorrelate(background.copy(), now.copy(), window)
+    return response >= SURE and max(abs(x) / GRID[1], abs(y) / GRID[0]) > SHIFTED
