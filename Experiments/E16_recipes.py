@@ -1,10 +1,11 @@
 """E16: which recipe ranks frames best on sets it was not chosen on? Every recipe on the same raw scores of every set.
 
 Development sets: labelled Ped2; the embedded sample; three real Avenue test videos beside two normal ones (12 and 16),
-all five of one encoder, by models that learnt from videos 10 and 11; Avenue's and Ped2's normal footage with injected
-anomalies (E15's folds and draws). Raw scores are computed once, into SCRATCH_FOLDER, by the lite profile; ranking them
-again with another recipe takes seconds. `recorded` recipes may look at all of a video, `live` ones at its past alone.
-Beside the product's recipe stand both reference recipes, each member alone, each family, and frame difference.
+all five of one encoder, scored by models that learnt from videos 10 and 11; Avenue's and Ped2's normal footage with
+injected anomalies (E15's folds and draws). Raw scores are computed once, into SCRATCH_FOLDER, by the lite profile;
+ranking them again with another recipe takes seconds. `recorded` recipes may look at all of a video, `live` ones at its
+past alone. Beside the product's recipe stand both reference recipes, each member alone, each family, and frame
+difference.
 
 Labels fill the table, and the table chooses defaults: what is chosen by the average rank over the sets is said to win
 only where it also does with each set left out in turn (`left_out` in the printed table).

@@ -74,14 +74,13 @@ plots.radius(run.output, "global_memory")
 # %% [markdown]
 # ## Local stream: does each actor look and move as actors do here?
 # Actors are found as moving foreground against the training background, so that a thrown bag or a bicycle counts too,
-# and in the full profile by a person detector as well. Each is described twice: by how it **looks** (the same network
-# on a square crop, distance to the nearest crop of a bank of training crops) and by how it **moves** (optical flow
-# divided by the frame gap; the idea of one attribute a density is [AI-VAD](https://arxiv.org/abs/2212.00789)'s). Both
-# are compared with what training has shown of actors in nearby image rows or of that size, as far as that foretells
-# training videos better: who is far away looks blurred and moves few pixels. Each is turned into its rarity, how few
-# training frames that the memory had not seen score as high, and the rarities are added; looks that more than a tenth
-# of those frames reach count for less than a third. A frame without actors counts as the least that can happen. **What
-# it misses:** an act whose oddness lies in a relation (two people fighting), and things that stand still.
+# and in the full profile by a person detector as well. Each is judged by four *channels* (the idea is
+# [AI-VAD](https://arxiv.org/abs/2212.00789)'s): its **speed**, against the fastest of its image rows; its **velocity**,
+# direction and speed together, against actors of its size, so that walking the wrong way or standing where all walk
+# counts; its **articulation**, how its body moves in itself; and its **appearance**, the distance of its crop to the
+# nearest crop of a bank of training crops. Each becomes a rarity, how few training frames that the memory had not seen
+# score as high, and the rarities are added. A frame without actors counts as the least that can happen. **What it
+# misses:** an act whose oddness lies in a relation (two people fighting), and what is neither odd nor moves.
 
 # %%
 local_scores = run.model("local_memory")

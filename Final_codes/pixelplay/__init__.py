@@ -9,7 +9,8 @@ Reads: normal footage to learn from, other footage to score.
 Makes: a `Detector` (one folder), and a `Result` (scores, events, report).
 Open: `registry.py` and `model.py` to add a model; `detector.py` for what a detector holds; `pipeline.py` for the
     order of stages; `paths.py` for where files lie; `cli.py` and `*_command.py` for commands and options; `watch/`
-    for scoring a stream; `preflight.py` and `schedule.py` for checks and times; `files.py` for writing files;
+    for scoring a stream; `engine.py` for where work on videos is done; `cameras_command.py` for many cameras;
+    `preflight.py` and `schedule.py` for checks and times; `files.py` for writing files;
     `notebook.py` for notebooks.
 """
 

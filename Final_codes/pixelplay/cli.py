@@ -23,6 +23,8 @@ COMMANDS = {
     "run": ("run_arguments:run", "run_command:run", "fit, then score: data in, submission and report out"),
     "fit": ("run_arguments:fit", "fit_command:run", "learn a camera from its normal footage: a detector out"),
     "score": ("run_arguments:score", "run_command:run", "score new footage with a detector"),
+    "cameras": ("run_arguments:cameras", "cameras_command:run",
+                "learn and score many cameras, each by itself, from a table video,camera,split"),
     "sample": ("sample.command:add_arguments", "sample.command:run", "write the embedded sample dataset"),
     "repair": ("repair.command:add_repair_arguments", "repair.command:run_repair", "find and repair corrupted frames"),
     "corrupt": ("repair.command:add_corrupt_arguments", "repair.command:run_corrupt",

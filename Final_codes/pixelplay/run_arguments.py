@@ -1,4 +1,4 @@
-"""Arguments of `pixelplay run`, `fit` and `score`: declared and checked before anything heavy is imported."""
+"""Arguments of `pixelplay run`, `fit`, `score`, `cameras`: declared and checked before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -49,6 +49,15 @@ def score(parser: argparse.ArgumentParser) -> None:
     _time(parser)
     _engine(parser)
     parser.set_defaults(verb="score")
+
+
+def cameras(parser: argparse.ArgumentParser) -> None:
+    """Videos of many cameras in, a run for each and one submission over all out."""
+    parser.add_argument("videos", type=existing, metavar="TABLE", help="CSV file video,camera,split, or the folder of "
+                        "a dataset whose video names begin with their camera (01_0014)")
+    parser.add_argument("--output", type=new_folder, metavar="DIR", help="default: outputs, /kaggle/working on Kaggle")
+    _fitting(parser)
+    _engine(parser)
 
 
 def _fitting(parser: argparse.ArgumentParser) -> None:
