@@ -9,11 +9,10 @@ import argparse
 import platform
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-
-from packaging.requirements import Requirement
 
 from pixelplay import checks, environment, pretrained
 from pixelplay.checks import Problem
@@ -90,14 +89,16 @@ def installed_packages() -> list[tuple[str, str]]:
     except metadata.PackageNotFoundError:
         declared = (pretrained.PACKAGE.parents[1] / "requirements.txt").read_text().splitlines()
     rows = {}
-    for need in (Requirement(line) for line in declared if line.strip() and not line.lstrip().startswith("#")):
-        extra = re.search(r"extra == ['\"](\w+)['\"]", str(need.marker or ""))
+    for line in declared:
+        name = re.match(r"[A-Za-z0-9_.-]+", line)
+        older = re.search(r"python_version < ['\"]3\.(\d+)", line)
+        extra = re.search(r"extra == ['\"](\w+)['\"]", line)
         optional = extra[1] if extra else ""
-        if optional == "dev" or need.name == "pixelplay" or not (
-                need.marker is None or need.marker.evaluate({"extra": optional})):
+        if (name is None or name[0] == "pixelplay" or optional == "dev"
+                or (older and sys.version_info >= (3, int(older[1])))):
             continue
-        rows.setdefault(need.name, metadata.version(need.name) if environment.installed(need.name) else (
-            f"missing{f' (optional: {optional})' if optional else ''}; pip install {need.name}"))
+        rows.setdefault(name[0], metadata.version(name[0]) if environment.installed(name[0]) else (
+            f"missing{f' (optional: {optional})' if optional else ''}; pip install {name[0]}"))
     return list(rows.items())
 
 

@@ -205,6 +205,16 @@ def test_people_carry_an_appearance_between_embedded_frames_but_not_across_video
     assert nobody.boxes(0) == [] and nobody.words_near(0) == ""
 
 
+def test_an_actor_is_scored_by_whatever_parts_its_model_judges():
+    found = {"Id": np.array(["a_0", "b_0"]), "boxes": np.array([[0.0, 0.0, 9.0, 20.0]] * 2),
+             "place_z": np.array([1.0, np.nan]), "gesture_z": np.array([np.nan, 5.0]),
+             "reason": np.array(["", "waves"]),
+             "nearest": np.array([-1, -1]), "train_Id": np.array([], str), "train_boxes": np.zeros((0, 4))}
+    people = People(found, ["a_0", "b_0"], np.array(["a", "b"]), np.array([0, 0]))
+    assert [people.boxes(r)[0].score for r in (0, 1)] == [1.0, 5.0]
+    assert people.words_near(1) == "waves"
+
+
 def actors_of(*frames):
     """What `actor_arrays` gives for frames of (xyxy, score, reason) actors."""
     flat = [(f"a_{i}", *one) for i, frame in enumerate(frames) for one in frame]
@@ -224,6 +234,8 @@ def test_the_parts_of_a_person_are_one_box_and_two_people_are_two():
     assert len(boxes) == 5
     whole = max(boxes, key=lambda b: b.score)
     assert whole.xyxy == (48, 20, 64, 70) and whole.score == 4.0 and whole.words == "odd"
+    rider = [((52, 16, 60, 36), 3.0, ""), ((44, 34, 68, 70), 4.0, "fast")]  # taller than a walker: they touch
+    assert len(actors_of([*rider, *others]).boxes(0)) == 5
     behind = [((50, 0, 62, 44), 0.0, ""), ((48, 40, 64, 88), 0.0, "")]  # one above the other, each of full height
     assert len(actors_of([*behind, *others]).boxes(0)) == 6
 

@@ -7,17 +7,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import diagrams
 import gallery
+import hero
+import numpy as np
 import pytest
 import torch
 from finished_run import make_run
 from graph import Edge, Node, columns, draw_graph, rows
 from network_graph import network_graph
+from PIL import Image
 from torch import nn
 
 from pixelplay.errors import PixelPlayError
-from pixelplay.visual.run_folder import RunFolder
+from pixelplay.visual import plots
+from pixelplay.visual.people import Box
+from pixelplay.visual.run_folder import Kind, RunFolder
+from pixelplay.visual.verdict import judge
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +104,59 @@ def test_gallery_of_a_run_and_its_guard(run, tmp_path):
     names = [p.file for p in gallery.pictures()]
     assert len(names) == len(set(names))
     assert {"pipeline.png", "errors.jpg", "model_local_memory.png"} <= set(names)
+
+
+def test_one_event_in_three_pictures_and_one_grid_of_errors(run):
+    figure = plots.story(run)
+    assert len(figure.axes) == 4 and figure.get_suptitle().startswith("Video 2: the score rises to")
+    grid = plots.error_grid(run)
+    assert [a.get_ylabel() for a in grid.axes[::2]] == ["camera", "STAE", "U-Net", "somebody elses"]
+    quiet = RunFolder(run.folder, footage=run._footage)
+    quiet.events = []
+    assert plots.story(quiet) is None
+
+
+class Someone:
+    """One actor a frame, whose nearest training actor is known."""
+
+    def boxes(self, row):
+        return [Box((30.0, 20.0, 60.0, 80.0), 5.0, "moves fast", 1)]
+
+    def words_near(self, row):
+        return "moves fast"
+
+
+def test_the_hero_is_one_loop_of_an_event_that_is_no_false_alarm(run, tmp_path):
+    assert hero.write_hero(run, tmp_path / "hero.webp") is False  # nobody is known
+    run = RunFolder(run.folder, footage=run._footage)
+    run.people = Someone()
+    run.nearest_normal = lambda row, box: (np.zeros((20, 20, 3), np.uint8), "video 1, frame 2")
+    assert hero.write_hero(run, tmp_path / "hero.webp") is True
+    image = Image.open(tmp_path / "hero.webp")
+    assert image.size == (800, 279) and image.info["loop"] == 0 and image.n_frames > 5
+    assert (tmp_path / "hero.webp").stat().st_size <= hero.MOST_BYTES
+    run.events = [e for e in run.events if e in judge(run).false_alarms]
+    assert hero.write_hero(run, tmp_path / "none.webp") is False and not (tmp_path / "none.webp").exists()
+
+
+def test_kinds_are_ringed_where_masks_show_them(run, tmp_path):
+    run = RunFolder(run.folder, footage=run._footage)
+    assert gallery.kinds_figure(run) is None
+    numbers = run.test["frame"].to_numpy()[run.test["video"].to_numpy(object) == "2"]
+    run.kinds = [Kind("2", int(numbers[40]), int(numbers[60]), "wrong_way"), Kind("2", 10_000, 10_001, "never")]
+    run.label_path = tmp_path / "frame_labels.csv"
+    masks = tmp_path / "testing_label_mask" / "02"
+    masks.mkdir(parents=True)
+    mask = np.zeros((96, 160), np.uint8)
+    mask[20:40, 50:60] = 255
+    cv2.imwrite(str(masks / f"frame_{numbers[45]:05d}.png"), mask)
+    figure = gallery.kinds_figure(run)
+    assert [a.get_title() for a in figure.axes] == ["wrong way"]
+
+
+def test_paths_of_modules_become_words():
+    assert diagrams.in_words("appearance.levels.0") == "appearance level 1"
+    assert diagrams.in_words("rebuild.up.2") == "rebuild up 3" and diagrams.in_words("code") == "code"
 
 
 def test_numbers_want_name_and_folder(run, tmp_path):

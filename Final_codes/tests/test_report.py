@@ -380,14 +380,15 @@ def test_every_line_and_every_word_stands_out(mode):
         assert style.contrast(colours["ground"], colours[chip]) >= 4.5, chip
 
 
-def test_the_report_command_writes_and_opens(finished, monkeypatch, capsys):
+def test_the_report_command_writes_and_opens(finished, monkeypatch, capsys, tmp_path):
     folder, _, index = finished
     opened, written = [], []
     monkeypatch.setattr("pixelplay.visual.report_command.write_report", lambda run: written.append(run) or index)
     monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
     assert main(["report", str(folder), "--open"]) == 0 and main(["report", str(folder / "scores")]) == 0
     assert opened == [index.as_uri()] and [w.resolve() for w in written] == [folder.resolve()] * 2
-    assert main(["report", str(folder.parent / "nothing")]) == 2 and "no finished run" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main(["report", str(tmp_path / "empty")]) == 2 and "no finished run" in capsys.readouterr().err
 
 
 # ---- in a browser -------------------------------------------------------------------------------------------

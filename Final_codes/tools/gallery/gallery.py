@@ -67,7 +67,7 @@ def pictures() -> list[Picture]:
         Picture("repairs.jpg", "The sample", "Test frames as they came (above) and as every model sees them (below).",
                 plots.repairs),
         Picture("actors.jpg", "Why a score is high", "The highest actor with its reason, beside the training actor it "
-                "was compared with.", plots.actors),
+                "was compared with.", lambda run: plots.actors(run, count=1)),
         Picture("nearest.jpg", "Why a score is high", "The highest actor of each event above the training actor most "
                 "like it.", plots.nearest),
         Picture("errors.jpg", "Why a score is high", "Where each autoencoder was wrong, in the same three frames.",
