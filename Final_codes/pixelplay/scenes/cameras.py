@@ -66,7 +66,7 @@ def find_scenes(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray) -> lis
     """The scenes of the training videos.
 
     Args:
-        pixels: (N_all, h, w, 3) uint8 RGB working-size frames (a memory map).
+        pixels: (N_all, h, w, 3) uint8 RGB working-size frames (an array or a `ClipArray`).
         rows: (N,) positions in `pixels` of the training frames that could be read.
         videos: (N,) their video names, equal names contiguous.
     Returns:
