@@ -2,7 +2,7 @@
 
 What can be decoded again is not kept: a `Clip` knows how the rows of one video are made and what their digest is. Rows
 that were asked for lie in a scratch folder, one plain file a video (row after row, no header), named after their
-content. Every process of a machine shares it. It holds no more than `MOST_BYTES` (or one video, where that is more) and
+content. Every process of a machine shares it. It holds no more than `most_bytes` (or one video, where that is more) and
 may be deleted at any time. Rows are read with plain reads, because the pages of a mapped file would count as memory.
 
 The scratch folder is `$PIXELPLAY_SCRATCH`, or `pixelplay-<user>` in the system's place for temporary files ($TMPDIR).
@@ -14,6 +14,7 @@ import collections
 import dataclasses
 import logging
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -28,8 +29,9 @@ from pixelplay.files import clear_errors, digest_of
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = int(float(os.environ.get("PIXELPLAY_SCRATCH_GB", "8")) * 1e9)
-"""Bytes of the scratch folder beyond which the files that were not used for longest are deleted."""
+LEAST_BYTES, LARGEST = 1e9, 32e9
+"""Between these lies what the scratch folder may hold. Training reads frames in random order: where its footage does not
+fit, videos are decoded again and again. The competition's frames are 14 GB."""
 OPEN = 32
 """Files that an array keeps open."""
 
@@ -56,8 +58,10 @@ class RowFile:
 
     def read_into(self, row: int, out: np.ndarray) -> None:
         """Fill a contiguous array of the row's shape."""
-        if os.preadv(self.handle, [out.reshape(-1).view(np.uint8).data], row * self.step) != self.step:
+        data = os.pread(self.handle, self.step, row * self.step)
+        if len(data) != self.step:
             raise OSError(f"{self.path} ends before row {row}")
+        out.reshape(-1).view(np.uint8)[:] = np.frombuffer(data, np.uint8)
 
     def write(self, row: int, value: np.ndarray) -> None:
         """Set one row. Raises ValueError: another shape or dtype."""
@@ -240,6 +244,18 @@ def scratch_folder() -> Path:
     return folder
 
 
+def most_bytes(folder: Path) -> float:
+    """Bytes of the scratch folder beyond which the files that were not used for longest are deleted: those of
+    `$PIXELPLAY_SCRATCH_GB`, else half of what its disk has for them, within bounds."""
+    named = os.environ.get("PIXELPLAY_SCRATCH_GB")
+    return float(named) * 1e9 if named else min(max(free_bytes(folder) / 2, LEAST_BYTES), LARGEST)
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that the scratch folder's disk has for rows: what is free, and what rows take up already."""
+    return shutil.disk_usage(folder).free + sum(size for _, size, _ in _kept(folder))
+
+
 def _is_right(path: Path, clip: Clip, step: int) -> bool:
     """Whether a file holds a clip's rows; its digest is looked at once a process, as long as it stays as it is."""
     about = path.stat()
@@ -259,19 +275,25 @@ def _state(path: Path) -> tuple[int, int, int]:
 
 
 def _make_room(folder: Path, needed: int) -> None:
-    """Delete the files that were not used for longest until `needed` more bytes fit into `MOST_BYTES`. Who has one open
+    """Delete the files that were not used for longest until `needed` more bytes fit into `most_bytes`. Who has one open
     reads on in it."""
-    kept = []
+    kept, most = _kept(folder), most_bytes(folder)
+    total = sum(size for _, size, _ in kept) + needed
+    for _, size, path in sorted(kept):
+        if total <= most:
+            break
+        path.unlink(missing_ok=True)
+        _checked.pop(path, None)
+        total -= size
+
+
+def _kept(folder: Path) -> list[tuple[int, int, Path]]:
+    """(last use in ns, bytes, path) of every file of rows."""
+    found = []
     for path in folder.glob("*.rows"):
         try:
             about = path.stat()
         except FileNotFoundError:  # another process was faster
             continue
-        kept.append((about.st_atime_ns, about.st_size, path))
-    total = sum(size for _, size, _ in kept) + needed
-    for _, size, path in sorted(kept):
-        if total <= MOST_BYTES:
-            break
-        path.unlink(missing_ok=True)
-        _checked.pop(path, None)
-        total -= size
+        found.append((about.st_atime_ns, about.st_size, path))
+    return found

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -274,8 +273,8 @@ def _extract_video(job: _Job) -> None:
 
 def _check_space(needed: int) -> None:
     """Raise PixelPlayError where the scratch folder's disk has no room for as much as may lie there at a time."""
-    folder, needed = scratch_folder(), min(needed, clips.MOST_BYTES)
-    free = shutil.disk_usage(folder).free + sum(p.stat().st_size for p in folder.glob("*.rows"))
+    folder = scratch_folder()
+    needed, free = min(needed, clips.most_bytes(folder)), clips.free_bytes(folder)
     if free < needed:
         raise PixelPlayError(f"{folder} has {free / 1e9:.1f} GB left", expected=f"{needed / 1e9:.1f} GB for the frames",
                              hint="free some space, name a folder on another disk in the environment variable "
