@@ -15,7 +15,7 @@ import pytest
 from media import number_of, numbered, write_frames, write_video
 from PIL import Image
 
-from pixelplay.data import decoding, reading
+from pixelplay.data import clips, decoding, reading
 from pixelplay.data import extraction as module
 from pixelplay.data.decoding import probe, video_frames
 from pixelplay.data.extraction import Extraction, extract, open_raw_footage, working_size
@@ -282,7 +282,7 @@ def test_nothing_is_learnt_from_or_scored_in_a_split_without_a_readable_frame(da
 
 def test_a_full_disk_is_said_before_anything_is_decoded(dataset, tmp_path, monkeypatch):
     monkeypatch.setenv("PIXELPLAY_SCRATCH", str(tmp_path / "scratch"))
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 100}))
+    monkeypatch.setattr(clips.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 100}))
     with pytest.raises(PixelPlayError, match="GB left"):
         extract(dataset, tmp_path / "out")
 

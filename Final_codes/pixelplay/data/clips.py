@@ -30,8 +30,8 @@ from pixelplay.files import clear_errors, digest_of
 log = logging.getLogger(__name__)
 
 LEAST_BYTES, LARGEST = 1e9, 32e9
-"""Between these lies what the scratch folder may hold. Training reads frames in random order: where its footage does not
-fit, videos are decoded again and again. The competition's frames are 14 GB."""
+"""Between these lies what the scratch folder may hold. Training reads frames in random order: where its footage does
+not fit, videos are decoded again and again. The competition's frames are 14 GB."""
 OPEN = 32
 """Files that an array keeps open."""
 
