@@ -25,6 +25,8 @@ SHIFTED = 0.04
 SURE = 0.1
 """Response of the phase correlation from which a shift is believed: 0.12 to 0.6 on shifted pictures of Avenue and the
 embedded scene, up to a fifth of their width."""
+IN_A_ROW = 3
+"""Looks that must see a shift one after the other."""
 GRID = (96, 160)
 """Rows and columns of the pictures that are compared for a shift."""
 TOLD = 2.0
@@ -64,7 +66,7 @@ class SceneCheck:
         self.before, self.after = round(SETTLE * fps) + reach, reach
         self.state, self._now, self._since, self._same_since = "", "", 0, 0
         self._looked: int | None = None
-        self._moved = False
+        self._moved, self._shifts = False, 0
         self._last: np.ndarray | None = None
         self._size: tuple[int, int] | None = None
         self._bad: collections.deque[int] = collections.deque()
@@ -112,7 +114,10 @@ class SceneCheck:
             likeness = edges(self.templates, features(small))
             self._looked, self._moved = number, float(likeness.max()) < KNOWN
             if not self._moved and len(self.backgrounds):
-                self._moved = shifted(self.backgrounds[int(likeness.argmax())], gradients(frame))
+                # somebody close to the lens may look like a shift for a moment
+                self._shifts = self._shifts + 1 if shifted(
+                    self.backgrounds[int(likeness.argmax())], gradients(frame)) else 0
+                self._moved = self._shifts >= IN_A_ROW
         return "moved" if self._moved else ""
 
 
