@@ -33,8 +33,6 @@ COMMANDS = {
     "evaluate": ("evaluation.command:add_arguments", "evaluation.command:run", "metrics of score files against labels"),
     "watch": ("watch.command:add_arguments", "watch.command:run",
               "score a live camera, a stream or a file as it comes"),
-    "feedback": ("watch.feedback_command:add_arguments", "watch.feedback_command:run",
-                 "tell a detector that an event was normal"),
     "watch-file": ("visual.arguments:watch_file", "visual.command:run", "annotated video of a finished run"),
     "report": ("visual.arguments:report", "visual.report_command:run", "write a finished run's report, and open it"),
     "fetch": ("fetch_command:add_arguments", "fetch_command:run",

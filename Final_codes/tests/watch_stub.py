@@ -36,7 +36,6 @@ def stub(setattr=setattr):
     """Put it in place of the models."""
     setattr(camera, "LiveScorer", FakeScorer)
     setattr(camera, "learnt_scenes", lambda detector: (np.zeros((0, LENGTH), np.float32), []))
-    setattr(camera, "accepted_events", lambda detector: [])
     setattr(command.Detector, "find", lambda folder: None)
 
 

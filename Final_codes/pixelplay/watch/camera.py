@@ -13,7 +13,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,6 @@ from pixelplay.fusion.events import Event, EventStream
 from pixelplay.lock import locked
 from pixelplay.scenes.description import LENGTH
 from pixelplay.visual.annotate import draw_frame
-from pixelplay.watch.accepted import Event as AcceptedEvent
-from pixelplay.watch.accepted import accepted_events
 from pixelplay.watch.alarms import Alarms
 from pixelplay.watch.config import Camera
 from pixelplay.watch.journal import Journal
@@ -79,7 +77,7 @@ def watch_camera(camera: Camera, detector: Detector, folder: Path, *, seconds: f
             raise PixelPlayError(f"{source.shown} gave no frame", hint="check that it plays in another program")
         with contextlib.ExitStack() as stack:
             stack.enter_context(locked(folder))
-            watch = stack.enter_context(Watch(camera, source, scorer, check, folder, record, accepted_events(detector)))
+            watch = stack.enter_context(Watch(camera, source, scorer, check, folder, record))
             watch.run(itertools.chain([first], frames), seconds)
     log.info("%s: %s", camera.name, watch.summary())
     return GIVEN_UP if source.given_up else 0
@@ -102,8 +100,7 @@ class Watch:
     """
 
     def __init__(self, camera: Camera, source: Source, scorer: LiveScorer, check: SceneCheck, folder: Path,
-                 record: Path | None = None, accepted: Sequence[AcceptedEvent] = ()):
-        self.accepted = accepted
+                 record: Path | None = None):
         self.camera, self.source, self.scorer, self.check, self.folder = camera, source, scorer, check, folder
         self.frames, self.events, self.notices = 0, 0, 0
         fps, clips = scorer.fps, camera.clips
@@ -163,8 +160,7 @@ class Watch:
 
     def take(self, s: Scored) -> None:
         """One scored frame."""
-        counted = (self.check.counts(s.number) and counts(s, self.camera.zones)
-                   and (s.score < self.scorer.threshold.low or not any(e.holds(s) for e in self.accepted)))
+        counted = self.check.counts(s.number) and counts(s, self.camera.zones)
         over = self.stream.push(s.number, s.score if counted else -math.inf, s.reason)
         current = self.stream.current
         self.recorder.take(s, over, current)

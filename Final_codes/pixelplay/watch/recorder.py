@@ -140,8 +140,7 @@ class Recorder:
             "models": {name: round(value, 3) for name, value in peak.models.items()},
             "boxes": [{"xyxy": [round(float(v), 1) for v in box.xyxy], "score": round(float(box.score), 3),
                        "words": box.words} for box in peak.boxes],
-            "clip": f"clips/{clip.id}.mp4", "clip_start_s": round(clip.first / self.fps, 3),
-            "thumbnail": f"clips/{clip.id}.jpg"}
+            "clip": f"clips/{clip.id}.mp4", "thumbnail": f"clips/{clip.id}.jpg"}
 
     def _time(self, number: int) -> str | None:
         found = self.clock(number)
