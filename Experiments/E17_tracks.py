@@ -20,13 +20,12 @@ import numpy as np
 import pandas as pd
 from common import write_rows
 
-from pixelplay.calibration import calibrate
+from pixelplay.calibration import Rarity, calibrate
 from pixelplay.errors import PixelPlayError
 from pixelplay.evaluation.bootstrap import frame_intervals
 from pixelplay.fusion.smoothing import smooth
 from pixelplay.two_stream.channels import Actors, Channel, Speed, Velocity, fit_channel
 from pixelplay.two_stream.local_memory import HIGH, LocalMemory
-from pixelplay.two_stream.scoring import Rarity
 
 BOXES = {"x0", "y0", "x1", "y1"}
 REACH = 12
