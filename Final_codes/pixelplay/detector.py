@@ -25,7 +25,7 @@ import pandas as pd
 
 from pixelplay.cards import config_of, read_card, well_formed
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import check, read_json, sealed, sha256_of, write_json
+from pixelplay.files import atomic_path, check, read_json, sealed, sha256_of, write_json
 from pixelplay.flow.speed import Baselines
 from pixelplay.fusion.events import Threshold, threshold_from_training
 from pixelplay.fusion.prior import prior_weights
@@ -278,3 +278,17 @@ def write_detector(folder: Path, names: Sequence[str], about: Mapping[str, Any])
         "thresholds": {k: dataclasses.asdict(t) for k, t in thresholds.items()},
         "files": {name: sha256_of(folder / name) for name in files}}, seal=True)
     return Detector.load(folder)
+
+
+def copy_detector(detector: Detector, target: Path) -> Detector:
+    """Copy a bundle, its index last; returns the copy. Nothing is done where the same one is there already."""
+    target = Path(target)
+    if (target / ABOUT).exists() and sha256_of(target / ABOUT) == detector.digest:
+        return Detector.load(target)
+    if target.exists():
+        shutil.rmtree(target)
+    for name in (*detector.about["files"], ABOUT):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(target / name) as part:
+            shutil.copyfile(detector.folder / name, part)
+    return Detector.load(target)
