@@ -287,6 +287,26 @@ def experiment(world: World, command: str) -> None:
     assert list((REPOSITORY / "Experiments").glob(f"{words[2]}_*.py"))
 
 
+def cameras(world: World, command: str) -> None:
+    """Two cameras, from the videos that are there."""
+    rows = [(f"{folder}/{path.name}", camera, split)
+            for folder, split in (("normal_videos", "train"), ("new_videos", "test"))
+            for camera, path in zip(("east", "west"), sorted((world.here / folder).iterdir()))]
+    table = world.here / shlex.split(command)[2]
+    pd.DataFrame(rows, columns=["video", "camera", "split"]).to_csv(table, index=False)
+    world.run(f"{command} {SHORT}")
+    made = world.here / shlex.split(command)[-1]
+    submission = pd.read_csv(made / "submission.csv", dtype={"Id": str})
+    assert set(submission["Id"].str.rsplit("_", n=1).str[0]) == {"door", "door1"}
+    page = (made / "index.html").read_text()
+    assert "east" in page and "west" in page
+
+
+def says(world: World, command: str) -> None:
+    """Something about this machine or a model."""
+    assert re.search(r"torch|steps", world.run(command))
+
+
 def install(world: World, command: str) -> None:
     """The extras it names are declared."""
     declared = (REPOSITORY / "pyproject.toml").read_text()
@@ -321,6 +341,8 @@ KNOWN: list[tuple[str, Callable[[World, str], None]]] = [
     (r"pixelplay evaluate --detections (outputs/scores/maps/joint\.npy --regions ped2/testing/masks"
      r"|my_boxes\.csv --regions tracks\.csv --manifest outputs/01_frame_extraction)", evaluate_places),
     (r"pixelplay verify outputs", verify),
+    (r"pixelplay cameras cameras\.csv --output all_cameras", cameras),
+    (r"pixelplay (doctor|settings stae)", says),
     (r"kaggle kernels push -p Final_codes/kaggle/\w+", kaggle_push),
     (r"python Final_codes/notebook_sources/build\.py --no-execute --kaggle-user NAME", build_notebooks),
     (r"pip install (\.|'\.\[\w+\]')", install),
