@@ -12,13 +12,13 @@
 #
 # Squeezes a short clip through a narrow middle and asks for it back, together with its future.
 #
-# ![Frames of the embedded sample, what STAE expected, and its error](../Visuals/errors_stae.jpg)
+# ![Frames of the embedded sample, what STAE expected, and its error](../Visuals/errors.jpg)
 #
 # | | |
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
 # | **makes** | `detector/stae/` (weights, held-out scores), `scores/stae.csv` |
-# | **time** | CPU: 63 s to train and score as shown below (2 quiet cores) |
+# | **time** | CPU: 70 s to train and score as shown below (2 quiet cores) |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %%

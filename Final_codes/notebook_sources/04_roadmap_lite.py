@@ -12,13 +12,13 @@
 #
 # Predicts the next frame with recurrent paths at several resolutions, and forgives errors as small as the usual noise.
 #
-# ![Frames of the embedded sample, what Roadmap-lite expected, and its error](../Visuals/errors_roadmap.jpg)
+# ![Frames of the embedded sample, what Roadmap-lite expected, and its error](../Visuals/errors.jpg)
 #
 # | | |
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
 # | **makes** | `detector/roadmap/` (weights, held-out scores), `scores/roadmap.csv` |
-# | **time** | CPU: 61 s to train and score as shown below (2 quiet cores) |
+# | **time** | CPU: 59 s to train and score as shown below (2 quiet cores) |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %%

@@ -12,13 +12,13 @@
 #
 # Hides parts of a frame and fills them in from what surrounds them in space and time.
 #
-# ![Frames of the embedded sample, what U-Net filled in, and its error](../Visuals/errors_unet.jpg)
+# ![Frames of the embedded sample, what U-Net filled in, and its error](../Visuals/errors.jpg)
 #
 # | | |
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
 # | **makes** | `detector/unet/` (weights, held-out scores), `scores/unet.csv` |
-# | **time** | CPU: 50 s to train and score as shown below (2 quiet cores) |
+# | **time** | CPU: 59 s to train and score as shown below (2 quiet cores) |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %%

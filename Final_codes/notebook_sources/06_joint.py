@@ -12,7 +12,7 @@
 #
 # Learns which motion belongs to which appearance at which place.
 #
-# ![Frames of the embedded sample, what Joint rebuilt, and its error](../Visuals/errors_joint.jpg)
+# ![Frames of the embedded sample, what Joint rebuilt, and its error](../Visuals/errors.jpg)
 #
 # | | |
 # |---|---|

@@ -327,7 +327,8 @@ def check_one_crop(run: RunFolder) -> None:
 @pytest.mark.slow
 def test_quickstart_fits_scores_and_reports(tmp_path):
     attached, working = make_kaggle(tmp_path)
-    book = run_notebook(QUICKSTART, attached, working, {"DATA": str(tmp_path / "sample")})
+    book = run_notebook(QUICKSTART, attached, working, {
+        "DATA": str(tmp_path / "sample"), "DETECTOR": "", "MODELS": ("local_memory", "unet")})
     made = working / "quickstart"
     assert set(pixelplay.load(made / "detector").names) == {"local_memory", "unet"}
     submission = pd.read_csv(made / "scored" / "submission.csv", dtype={"Id": str})
@@ -338,3 +339,9 @@ def test_quickstart_fits_scores_and_reports(tmp_path):
             or "image/jpeg" in o.get("data", {})]
     check_one_crop(RunFolder(made / "scored"))
     set_writable(attached, True)
+
+
+def test_quickstart_opens_a_detector_that_is_shipped():
+    parameters, = [c.source for c in code_cells(committed(QUICKSTART)) if "parameters" in c.metadata.get("tags", [])]
+    shipped = re.search(r'^DETECTOR = "(.+?)"', parameters, re.MULTILINE)[1]
+    assert set(pixelplay.load(NOTEBOOKS / shipped).names) == set(MODELS)

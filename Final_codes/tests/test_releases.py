@@ -14,10 +14,10 @@ from pixelplay.registry import MODELS
 
 HOME = Path(__file__).parents[1] / "Final_models"
 KNOWN = {
-    "avenue": {"global_memory": 16.63, "local_memory": 0.01, "stae": 1.03, "roadmap": 0.97, "unet": 0.85,
-               "joint": 0.45},
-    "ped2": {"global_memory": 22.94, "local_memory": 8.44, "stae": 4.55, "roadmap": 4.07, "unet": 4.55,
-             "joint": 4.65},
+    "avenue": {"global_memory": 16.63, "local_memory": 0.0, "stae": 2.79, "roadmap": 0.87, "unet": 2.37,
+               "joint": 2.04},
+    "ped2": {"global_memory": 22.94, "local_memory": 8.16, "stae": 4.32, "roadmap": 3.35, "unet": 4.18,
+             "joint": 3.96},
 }
 """Median raw score of a moving synthetic scene by each model; bfloat16 and float32 differ by some percent."""
 LOGGED = ("stae", "roadmap", "unet", "joint")
@@ -48,8 +48,9 @@ def test_all_six_are_there_with_their_calibration(release):
 def test_no_picture_beyond_what_a_model_needs(release):
     names = {p.relative_to(release.folder).as_posix() for p in release.folder.rglob("*") if p.is_file()}
     assert names == {"detector.json", *release.about["files"]}
-    assert not any(name.endswith((".jpg", ".png", "crops.npz")) for name in names)
-    assert release.config("local_memory").thumbnails is False
+    ours = release.folder.name == "sample"  # the project draws it, so its actors may be shown
+    assert not any(name.endswith((".jpg", ".png")) or (name.endswith("crops.npz") and not ours) for name in names)
+    assert release.config("local_memory").thumbnails is ours
     assert sum(p.stat().st_size for p in release.folder.rglob("*") if p.is_file()) < 16e6
 
 
