@@ -16,6 +16,7 @@ HOME = Path(__file__).parents[1] / "Final_models"
 KNOWN = {
     "avenue": {"global_memory": 16.63, "local_memory": 0.0, "stae": 2.79, "roadmap": 0.87, "unet": 2.37,
                "joint": 2.04},
+    "sample": {"global_memory": 23.1, "local_memory": 0.0, "stae": 2.56, "roadmap": 1.84, "unet": 2.09, "joint": 2.37},
     "ped2": {"global_memory": 22.94, "local_memory": 8.16, "stae": 4.32, "roadmap": 3.35, "unet": 4.18,
              "joint": 3.96},
 }
