@@ -53,7 +53,7 @@ def test_the_plain_install_holds_nothing_optional(project):
     plain = declared(project["dependencies"])
     assert not {"ultralytics", "onnxruntime", "av", "jupyter", "huggingface_hub"} & set(plain)
     assert project["optional-dependencies"]["yolo"] == ["ultralytics>=8.2"]
-    assert "pixelplay[yolo,yolox,video,mqtt,dask,ray,metrics,notebooks]" in project["optional-dependencies"]["dev"]
+    assert "pixelplay[yolo,yolox,video,mqtt,dask,metrics,notebooks]" in project["optional-dependencies"]["dev"]
 
 
 def test_requirements_are_the_plain_install_and_what_the_full_profile_adds(project):
