@@ -169,7 +169,9 @@ def test_meanings_come_from_docstrings_the_nearest_class_first():
 
 def test_doctor_shows_weights_by_the_table_and_what_mends(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(doctor_command.pretrained, "find", lambda name: tmp_path / name if name == "yolov5s" else None)
-    monkeypatch.setattr(doctor_command.environment, "installed", lambda name: name not in ("av", "ultralytics"))
+    here = doctor_command.environment.installed
+    monkeypatch.setattr(doctor_command.environment, "installed",
+                        lambda name: name not in ("av", "ultralytics") and here(name))
     status = cli.main(["doctor", "--output", str(tmp_path / "new")])
     printed = capsys.readouterr().out
     assert status == 1 and not (tmp_path / "new").exists()
