@@ -18,7 +18,7 @@ from pixelplay.registry import model_title
 from pixelplay.visual import style
 from pixelplay.visual.actors import crop
 from pixelplay.visual.annotate import draw_frame
-from pixelplay.visual.people import ACTOR_ALARM, Box
+from pixelplay.visual.people import ACTOR_ALARM, ACTOR_NOTE, Box
 from pixelplay.visual.report_page import Card, Picture
 from pixelplay.visual.run_folder import RunFolder
 from pixelplay.visual.run_video import frames_as_filmed
@@ -36,11 +36,12 @@ Heat = Callable[[int], np.ndarray | None]
 @dataclasses.dataclass(frozen=True)
 class View:
     """What is shown of a card: a test row, and where known the box of its actor, and a picture of the training actor
-    most like it with where that is from."""
+    most like it with where that is from. `whole`: the whole frame, without heat."""
 
     row: int
-    box: Box | None
-    nearest: tuple[np.ndarray, str] | None
+    box: Box | None = None
+    nearest: tuple[np.ndarray, str] | None = None
+    whole: bool = False
 
 
 def make_cards(run: RunFolder, verdict: Verdict, heat: Heat | None, most_pictures: int) -> list[Card]:
@@ -49,13 +50,15 @@ def make_cards(run: RunFolder, verdict: Verdict, heat: Heat | None, most_picture
     cards, peaks = [], []
     for number, event in enumerate(run.events, start=1):
         kind, detail = _judged(event, verdict, run.fps)
+        detail = f"{detail} {_rare(run, event.peak_score)}".strip()
         cards.append(_card(run, event, f"event-{number}", kind, f"Event {number}", detail))
         peaks.append(event.peak_row)
     row_of = {(v, f): r for r, (v, f) in enumerate(zip(run.test["video"], run.test["frame"].tolist()))}
     for number, missed in enumerate(verdict.missed, start=1):
         row = row_of[missed.video, missed.peak_frame]
         event = Event(missed.video, missed.first_frame, missed.last_frame, missed.peak_frame, missed.peak_score, row,
-                      missed.last_frame - missed.first_frame + 1, "labelled as an anomaly, and no event was raised")
+                      missed.last_frame - missed.first_frame + 1,
+                      f"{missed.kind or 'labelled as an anomaly'}: no event was raised")
         cards.append(_card(run, event, f"missed-{number}", "missed", f"Missed {number}", _missed(missed, run)))
         peaks.append(row)
     if not cards:
@@ -63,8 +66,8 @@ def make_cards(run: RunFolder, verdict: Verdict, heat: Heat | None, most_picture
             cards.append(_card(run, moment, f"moment-{number}", "moment", f"Video {moment.video}", ""))
             peaks.append(moment.peak_row)
     wanted = [i for i, c in enumerate(cards) if i < most_pictures or c.kind == "missed"]
-    # of what was missed no actor is known to be the one
-    views = [View(peaks[i], None, None) if cards[i].kind == "missed" else _view(run, peaks[i]) for i in wanted]
+    # which place of a missed anomaly's frame it is in is not known: the whole frame is shown
+    views = [View(peaks[i], whole=True) if cards[i].kind == "missed" else _view(run, peaks[i]) for i in wanted]
     pictures = _pictures(run, views, heat) if wanted else []
     for i, shown in zip(wanted, pictures):
         cards[i] = dataclasses.replace(cards[i], **shown)
@@ -89,6 +92,14 @@ def _judged(event: Event, verdict: Verdict, fps: float) -> tuple[str, str]:
     return "found", f"Raised {begun}; {anomaly.covered:.0%} of its labelled frames lie in an event."
 
 
+def _rare(run: RunFolder, score: float) -> str:
+    """How many held-out normal frames score as high, in words; '' where that is unknown."""
+    if run.final_train is None:
+        return ""
+    reach, frames = int((run.final_train >= score).sum()), len(run.final_train)
+    return f"{f'{reach:,}' if reach else 'None'} of {frames:,} held-out normal frames score{'s' * (reach == 1)} as high."
+
+
 def _missed(anomaly: Anomaly, run: RunFolder) -> str:
     return (f"The score of {anomaly.words} rises to {anomaly.peak_score:.1f}; an event begins at "
             f"{run.threshold.high:.1f}"
@@ -103,11 +114,11 @@ def _pictures(run: RunFolder, views: Sequence[View], heat: Heat | None) -> list[
     for found, view in zip(out, views):
         frame, name = frames[view.row], f"video {test.videos[view.row]}, frame {test.frames[view.row]}"
         if view.box is None:
-            hot = heat(view.row) if heat else None
+            hot = heat(view.row) if heat and not view.whole else None
             drawn = draw_frame(frame, (), hot)
             if hot is not None and hot.any():
                 drawn = scene(drawn, _hottest(hot, frame.shape))
-            found["picture"] = picture(drawn, f"The scene: {name}", 320)
+            found["picture"] = picture(drawn, f"The scene: {name}", 400 if view.whole else 320)
             continue
         shown = dataclasses.replace(view.box, score=max(view.box.score, ACTOR_ALARM), track=0)
         found["picture"] = picture(scene(draw_frame(frame, [shown], words=False), view.box.xyxy), f"The scene: {name}",
@@ -126,12 +137,12 @@ def _view(run: RunFolder, peak: int) -> View:
     if run.people is not None:
         found = [(box, r, b) for r in rows for b, box in enumerate(run.people.boxes(r))]
         highest = max((box.score for box, _, _ in found), default=0.0)
-        if highest >= 1.0:
+        if highest >= ACTOR_NOTE:
             good = [one for one in found if one[0].score >= 0.8 * highest]
             box, row, place = max(good, key=lambda one: (flags[one[1]] == "", run.people.nearest(*one[1:]) is not None,
                                                          _area(one[0]), -abs(one[1] - peak)))
             return View(row, box, run.nearest_normal(row, place))
-    return View(min(rows, key=lambda r: (flags[r] != "", abs(r - peak))), None, None)
+    return View(min(rows, key=lambda r: (flags[r] != "", abs(r - peak))))
 
 
 def _area(box: Box) -> float:

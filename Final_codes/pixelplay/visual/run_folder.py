@@ -31,10 +31,10 @@ from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import fuse
 from pixelplay.fusion.scores import ScoreFile
 from pixelplay.paths import EXTRACTION, RunPaths
-from pixelplay.registry import MODELS
+from pixelplay.registry import MODELS, model_class
 from pixelplay.two_stream.actor_files import read_actors
 from pixelplay.two_stream.thumbnails import Thumbnails
-from pixelplay.visual.people import People
+from pixelplay.visual.people import People, actor_rarity
 from pixelplay.visual.timeline import Track
 
 NO_TRAINING = Threshold(3.0, 2.0, "begins in the highest thousandth of the test scores and ends below the "
@@ -256,9 +256,11 @@ class RunFolder:
     @functools.cached_property
     def people(self) -> People | None:
         """Actors of the test frames; None where no model that finds them has scored."""
-        if self.actor_model is None:
+        name = self.actor_model
+        if name is None:
             return None
-        return People(read_actors(self.paths.actors(self.actor_model)), self.test["Id"].tolist(),
+        rarity = actor_rarity(model_class(name).load(self.paths.trained(name)), self.members[name])
+        return People(read_actors(self.paths.actors(name)), rarity, self.test["Id"].tolist(),
                       self.test["video"].to_numpy(object), self.test["frame"].to_numpy())
 
     def nearest_normal(self, row: int, box: int) -> tuple[np.ndarray, str] | None:
