@@ -205,9 +205,8 @@ def test_people_carry_an_appearance_between_embedded_frames_but_not_across_video
     assert [b.score for r in range(4) for b in people.boxes(r)] == [4.0, 4.0, 0.0]
     identifier, box = people.nearest(1, 0)
     assert identifier == "t_7" and box.tolist() == [1.0, 2.0, 3.0, 4.0] and people.nearest(2, 0) is None
-    assert people.highest() == 0 and people.words_near(1) == "looks odd" and people.words_near(3, reach=0) == ""
+    assert people.words_near(1) == "looks odd" and people.words_near(3, reach=0) == ""
     nobody = People({k: v[:0] for k, v in found.items()}, highest, ["a_0"], np.array(["a"]), np.array([0]))
-    assert nobody.highest() is None
     assert nobody.boxes(0) == [] and nobody.words_near(0) == ""
 
 

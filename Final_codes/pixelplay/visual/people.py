@@ -102,12 +102,6 @@ class People:
         entry = self._nearest[self._of(row)[box]]
         return (self._train_ids[entry], self._train_boxes[entry]) if entry >= 0 else None
 
-    def highest(self) -> int | None:
-        """Row of the frame with the highest actor that has a reason and a training actor beside it."""
-        told = np.array([bool(w) for w in self.words], dtype=bool) & (self._nearest >= 0)
-        best = np.where(told, self.scores, -np.inf) if told.any() else self.scores
-        return int(self.rows[np.argmax(best)]) if len(best) else None
-
     def words_near(self, row: int, reach: int = 5) -> str:
         """Reason of the highest actor within `reach` rows; '' where none has one."""
         actors = [a for a in range(self.starts[max(0, row - reach)], self.starts[min(row + reach + 1,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -18,10 +18,11 @@ from pixelplay.registry import model_title
 from pixelplay.visual import style
 from pixelplay.visual.actors import crop
 from pixelplay.visual.annotate import draw_frame
-from pixelplay.visual.people import ACTOR_ALARM, ACTOR_NOTE, Box
+from pixelplay.visual.people import ACTOR_ALARM, Box
 from pixelplay.visual.report_page import Card, Picture
 from pixelplay.visual.run_folder import RunFolder
 from pixelplay.visual.run_video import frames_as_filmed
+from pixelplay.visual.showcase import Heat, best_actor
 from pixelplay.visual.verdict import Anomaly, Verdict
 
 SHOWN_MODELS = 3
@@ -29,8 +30,6 @@ NEAR = 5
 """Rows around a peak in which the frame that shows it best is looked for."""
 SCENE = 0.45
 """Least width of a scene's picture, as a share of the frame's."""
-
-Heat = Callable[[int], np.ndarray | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +66,7 @@ def make_cards(run: RunFolder, verdict: Verdict, heat: Heat | None, most_picture
             peaks.append(moment.peak_row)
     wanted = [i for i, c in enumerate(cards) if i < most_pictures or c.kind == "missed"]
     # which place of a missed anomaly's frame it is in is not known: the whole frame is shown
-    views = [View(peaks[i], whole=True) if cards[i].kind == "missed" else _view(run, peaks[i]) for i in wanted]
+    views = [View(peaks[i], whole=True) if cards[i].kind == "missed" else _view(run, peaks[i], heat) for i in wanted]
     pictures = _pictures(run, views, heat) if wanted else []
     for i, shown in zip(wanted, pictures):
         cards[i] = dataclasses.replace(cards[i], **shown)
@@ -97,7 +96,8 @@ def _rare(run: RunFolder, score: float) -> str:
     if run.final_train is None:
         return ""
     reach, frames = int((run.final_train >= score).sum()), len(run.final_train)
-    return f"{f'{reach:,}' if reach else 'None'} of {frames:,} held-out normal frames score{'s' * (reach == 1)} as high."
+    verb = "scores" if reach == 1 else "score"
+    return f"{f'{reach:,}' if reach else 'None'} of {frames:,} held-out normal frames {verb} as high."
 
 
 def _missed(anomaly: Anomaly, run: RunFolder) -> str:
@@ -129,25 +129,15 @@ def _pictures(run: RunFolder, views: Sequence[View], heat: Heat | None) -> list[
     return out
 
 
-def _view(run: RunFolder, peak: int) -> View:
-    """The row near a peak that shows its highest actor best: of those that score nearly as high, an undamaged frame,
-    then a large box that a training actor is known for."""
+def _view(run: RunFolder, peak: int, heat: Heat | None) -> View:
+    """The row near a peak that shows its actor best; where no actor is unusual, an undamaged frame."""
     video, flags = run.test["video"].to_numpy(object), run.test["flags"].to_numpy(object)
     rows = [r for r in range(max(0, peak - NEAR), min(len(video), peak + NEAR + 1)) if video[r] == video[peak]]
-    if run.people is not None:
-        found = [(box, r, b) for r in rows for b, box in enumerate(run.people.boxes(r))]
-        highest = max((box.score for box, _, _ in found), default=0.0)
-        if highest >= ACTOR_NOTE:
-            good = [one for one in found if one[0].score >= 0.8 * highest]
-            box, row, place = max(good, key=lambda one: (flags[one[1]] == "", run.people.nearest(*one[1:]) is not None,
-                                                         _area(one[0]), -abs(one[1] - peak)))
-            return View(row, box, run.nearest_normal(row, place))
-    return View(min(rows, key=lambda r: (flags[r] != "", abs(r - peak))))
-
-
-def _area(box: Box) -> float:
-    x0, y0, x1, y1 = box.xyxy
-    return (x1 - x0) * (y1 - y0)
+    found = best_actor(run, rows, heat, peak=peak)
+    if found is None:
+        return View(min(rows, key=lambda r: (flags[r] != "", abs(r - peak))))
+    row, place = found
+    return View(row, run.people.boxes(row)[place], run.nearest_normal(row, place))
 
 
 def _hottest(heat: np.ndarray, shape: tuple[int, ...]) -> tuple[float, float, float, float]:

@@ -167,7 +167,7 @@ class RunFolder:
 
     @functools.cached_property
     def events(self) -> list[Event]:
-        """All events of the test videos, loudest first."""
+        """All events of the test videos, highest first."""
         if self.final is None:
             return []
         return find_events(self.test["video"].to_numpy(object), self.test["frame"].to_numpy(), self.final,
@@ -188,10 +188,10 @@ class RunFolder:
         return sorted(out, key=lambda e: (-e.peak_score, e.peak_row))
 
     def reason(self, row: int) -> str:
-        """Why a test frame's score is what it is, in words: the loudest actor's reason, and the loudest model."""
-        loudest = reason_from_models({n: self.z[n] for n in self.weights}, row)
+        """Why a test frame's score is what it is, in words: the highest actor's reason, and the highest model."""
+        strongest = reason_from_models({n: self.z[n] for n in self.weights}, row)
         words = self.people.words_near(row) if self.people is not None else ""
-        return f"{words} ({loudest.rpartition('(')[2]}" if words else loudest
+        return f"{words} ({strongest.rpartition('(')[2]}" if words else strongest
 
     @functools.cached_property
     def tracks(self) -> list[Track]:
