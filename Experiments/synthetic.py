@@ -6,6 +6,7 @@ are the moving foreground of the footage itself, cut out, changed and put back o
     speed_up  an actor runs 2.5 times as fast          flip   an actor is upside down
     reverse   an actor walks backwards                 scale  an actor is 1.6 times as large
     freeze    an actor stops dead                      paste  a piece of another place flies through
+    gesture   an actor's upper body swings to and fro while it goes on
 
 As many events again are only cut out and put back (`untouched`, labelled normal): a model that sees the scissors
 rather than the anomaly gains nothing by it. Every edit is of one actor, unlike the sped-up whole windows some
@@ -26,15 +27,17 @@ from pixelplay.data.footage import Footage, segments
 from pixelplay.data.subsample import spread
 from pixelplay.errors import PixelPlayError
 
-KINDS = ("speed_up", "reverse", "freeze", "flip", "scale", "paste")
+KINDS = ("speed_up", "reverse", "freeze", "flip", "scale", "paste", "gesture")
 UNTOUCHED = "untouched"
 SPEED, SCALE = 2.5, 1.6
+SWING, PERIOD = 0.4, 8
+"""How far the head of a gesturing actor swings to either side, in widths of the actor, and in how many frames."""
 SHORTEST, LONGEST = 16, 40
 """Frames of an event."""
 FOREGROUND = 24
 """Grey levels between a pixel and the background that make it foreground."""
 BACKGROUND_FRAMES = 25
-VERSION = 2
+VERSION = 3
 """Of the edits: raise it when the same events change other pixels, so that kept scores are made again."""
 STEADY = 1.25
 """Most that an actor's height may change from a frame to the next."""
@@ -155,6 +158,8 @@ def edit(frame: np.ndarray, source: np.ndarray, background: np.ndarray, source_b
         alpha = cv2.GaussianBlur(cv2.dilate(whole, np.ones((3, 3))).astype(np.float32), (0, 0), 1.0)
     if event.kind == "flip":
         content, alpha = content[::-1], alpha[::-1]
+    elif event.kind == "gesture":
+        content, alpha = _swung(content, k), _swung(alpha, k)
     _blend(out, content, event.put[k], alpha)
     return np.clip(np.rint(out), 0, 255).astype(np.uint8)
 
@@ -208,6 +213,9 @@ def _event(kind: str, positions: np.ndarray, boxes: np.ndarray, footage: Footage
     moved = float(np.hypot(*(_centre(boxes[0]) - _centre(boxes[-1]))))
     if kind in ("reverse", "freeze", "speed_up") and moved < 0.5 * float(boxes[0, 2] - boxes[0, 0]):
         return None  # who hardly moves looks the same backwards, frozen and fast
+    if kind == "gesture":
+        room = SWING * (boxes[:, 2] - boxes[:, 0])
+        boxes = boxes + np.stack([-room, 0 * room, room, 0 * room], axis=1)
     put = boxes[order]
     if kind == "scale":
         centre, low = (put[:, 0] + put[:, 2]) / 2, put[:, 3]
@@ -340,6 +348,15 @@ def _blend(out: np.ndarray, content: np.ndarray, box: np.ndarray, alpha: np.ndar
     inside = slice(top - y0, bottom - y0), slice(left - x0, right - x0)
     part = out[top:bottom, left:right]
     part += alpha[inside] * (content[inside] - part)
+
+
+def _swung(image: np.ndarray, k: int) -> np.ndarray:
+    """The k-th picture of a gesture: (h, w, ...) float32 bent sideways, most at the top, not at all below the hips."""
+    h, w = image.shape[:2]
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    reach = SWING / (1 + 2 * SWING) * w * np.sin(2 * np.pi * k / PERIOD)  # the box has room for it at both sides
+    bent = x - np.float32(reach) * np.clip(1 - 2 * y / h, 0, 1)
+    return cv2.remap(np.ascontiguousarray(image), bent, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _soft_edge(size: tuple[int, int]) -> np.ndarray:

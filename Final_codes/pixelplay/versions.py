@@ -37,8 +37,8 @@ ARTEFACTS = {
     "sample": Artefact(4, ("data/corruption.py", *_in("sample", "actors dataset scene script view"))),
     "noise": Artefact(1, ("repair/noise.py",)),
     "norms": Artefact(1, (*_in("repair", "background geometry noise norms orientation timeline"), *SCENES)),
-    "repair": Artefact(10, _in("repair", "denoise geometry neighbours noise orientation plan reliability repairer "
-                                         "stage timeline")),
+    "repair": Artefact(11, _in("repair", "camera_path denoise geometry neighbours noise orientation plan reliability "
+                                         "repairer stage timeline")),
     "speed": Artefact(3, ("flow/speed.py", *FLOW, *SCENES)),
     "actors": Artefact(5, (*_in("two_stream", "actor_table actors detectors foreground motion"), *FLOW,
                            *_in("scenes", "grouping lighting medians"))),

@@ -126,8 +126,9 @@ def test_errors_of_a_worker_come_home_whole():
     engine.use(Engine(workers=2))
     with pytest.raises(PixelPlayError) as caught:
         map_videos(fails, ["a", "b"], what="test")
-    assert (caught.value.problem, caught.value.expected, caught.value.hint) == ("a.avi is damaged", "a video",
-                                                                                "copy it again")
+    # which of two workers fails first is nobody's promise
+    assert caught.value.problem in ("a.avi is damaged", "b.avi is damaged")
+    assert (caught.value.expected, caught.value.hint) == ("a video", "copy it again")
 
 
 def test_workers_share_the_processors(monkeypatch):

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -98,6 +98,14 @@ def _identity(path: Path) -> tuple[str, int, int]:
     return str(path), stat.st_size, stat.st_mtime_ns
 
 
+def open_container(address: str, **options: Any) -> InputContainer:
+    """`av.open` for reading, of a container whose title or other metadata need not be UTF-8."""
+    av = import_av()
+    # since version 19 PyAV reads such metadata by itself and does not know the argument
+    old = int(av.__version__.split(".")[0]) < 19
+    return av.open(address, **options, **({"metadata_errors": "ignore"} if old else {}))
+
+
 @contextlib.contextmanager
 def _opened(path: str | Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
     """A video file and its first video stream, ready to be decoded."""
@@ -105,7 +113,7 @@ def _opened(path: str | Path) -> Iterator[tuple[InputContainer, av.VideoStream]]
     # 'file:' keeps FFmpeg from reading 10:30.mp4 as a protocol, the white lists keep one file from opening others
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
     try:
-        container = av.open(f"file:{path}", options=options, metadata_errors="ignore")
+        container = open_container(f"file:{path}", options=options)
     except av.error.FFmpegError as cause:
         raise PixelPlayError(f"{path} cannot be opened as a video: {cause.strerror}",
                              expected="a video file with frames of its own (mp4, avi, mov, mkv ...), no playlist",

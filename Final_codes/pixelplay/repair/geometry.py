@@ -91,11 +91,12 @@ def measure(frame: np.ndarray, reference: Reference) -> tuple[float, ...]:
     return gain, offset, sharpness, dx, dy, contrast
 
 
-def shift(detail: np.ndarray, reference: Reference) -> tuple[float, float]:
+def shift(detail: np.ndarray, reference: Reference, regained: float = REGAINED) -> tuple[float, float]:
     """Where the background's detail lies in a frame.
 
     Args:
         detail: (h, w) float32 Laplacian of the grey frame.
+        regained: share of the background's detail that another place must show beyond the present one.
     Returns:
         (dx, dy) in pixels of the working-size frame; (0, 0) where no other place shows clearly more of it: then it is
         gone (blurred, hidden by a crowd), and nothing says that the camera moved.
@@ -107,9 +108,15 @@ def shift(detail: np.ndarray, reference: Reference) -> tuple[float, float]:
     near = np.arange(-reach - 1, reach + 2)
     left = left[np.ix_(near, near)]
     y, x = np.unravel_index(int(np.argmax(left[1:-1, 1:-1])), (2 * reach + 1,) * 2)
-    if left[y + 1, x + 1] < left[reach + 1, reach + 1] + REGAINED:
+    if left[y + 1, x + 1] < left[reach + 1, reach + 1] + regained:
         return 0.0, 0.0
     return (x - reach + _vertex(left[y + 1, x:x + 3]), y - reach + _vertex(left[y:y + 3, x + 1]))
+
+
+def place(frame: np.ndarray, reference: Reference) -> tuple[float, float]:
+    """(dx, dy) at which an upright working-size frame (h, w, 3) uint8 RGB shows the background best, however little
+    better than anywhere else."""
+    return shift(cv2.Laplacian(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.CV_32F), reference, regained=0.0)
 
 
 def detail_nearby(detail: np.ndarray, reference: Reference) -> float:

@@ -18,6 +18,7 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.files import check
 from pixelplay.repair import geometry
 from pixelplay.repair.background import SceneNorms
+from pixelplay.repair.camera_path import followed
 from pixelplay.repair.noise import COLUMNS as NOISE_COLUMNS
 from pixelplay.repair.norms import TrainingNorms
 from pixelplay.repair.orientation import (
@@ -28,7 +29,7 @@ from pixelplay.repair.orientation import (
     turned_features,
 )
 from pixelplay.repair.reliability import reliability
-from pixelplay.repair.timeline import LARGEST_STEP, change, judge, repetitions
+from pixelplay.repair.timeline import LARGEST_STEP, change, judge, repetitions, shift_limit
 from pixelplay.scenes.cameras import KNOWN
 from pixelplay.scenes.description import edges, features, thumbnail
 
@@ -123,6 +124,7 @@ def make_plan(seen: Seen, pixels: np.ndarray, observed: np.ndarray, unreadable: 
     found = flag_frames(seen, measured, observed, unreadable, scene, orientation, videos, frames, norms)
     # a black picture's thumbnail says nothing of which way up it is
     orientation[found["unreadable"] | found["blank"]] = 0
+    follow_camera(measured, found, pixels, scene, orientation, videos, frames, norms.scenes)
     return to_table(found, measured, observed, scene, orientation, norms)
 
 
@@ -174,6 +176,22 @@ def flag_frames(seen: Seen, measured: np.ndarray, observed: np.ndarray, unreadab
         found["duplicate"][rows], found["frozen"][rows] = repetitions(
             seen.change[rows], videos[rows], frames[rows], hidden[rows], damaged[rows], norms.repeats[k])
     return {name: flags if name in ("unreadable", "blank") else flags & ~hidden for name, flags in found.items()}
+
+
+def follow_camera(measured: np.ndarray, found: dict[str, np.ndarray], pixels: np.ndarray, scene: np.ndarray,
+                  orientation: np.ndarray, videos: np.ndarray, frames: np.ndarray, scenes: list[SceneNorms]) -> None:
+    """Shifts by frame -> the camera's path, see `camera_path`; changes `measured` and `found` in place."""
+    refs, shifts = references(scenes), slice(geometry.COLUMNS.index("dx"), geometry.COLUMNS.index("dy") + 1)
+    hidden = found["unreadable"] | found["blank"]
+    for k in np.unique(scene[found["shift"]]).tolist():
+        rows = np.flatnonzero((scene == k) & ~hidden)
+
+        def place(i: int, rows: np.ndarray = rows, k: int = k) -> tuple[float, float]:
+            return geometry.place(turn(np.asarray(pixels[rows[i]]), int(orientation[rows[i]])), refs[k])
+
+        path = followed(measured[rows, shifts], found["shift"][rows], place, videos[rows], frames[rows],
+                        shift_limit(scenes[k].normal))
+        measured[rows, shifts], found["shift"][rows] = path, path.any(axis=1)
 
 
 def to_table(found: dict[str, np.ndarray], measured: np.ndarray, observed: np.ndarray, scene: np.ndarray,

@@ -139,9 +139,12 @@ def judge(measured: dict[str, np.ndarray], normal: dict[str, tuple[float, float]
     usual_middle = max(abs(g * 128 + o - 128) for g, o in zip(normal["gain"], normal["offset"]))
     exposure = ~blank & ((np.abs(np.log(gain)) > usual + np.log(1.2)) | (np.abs(middle) > usual_middle + 25))
     lost = measured["sharpness"] < 0.6 * normal["sharpness"][0]
-    usual_shift = max(abs(v) for name in ("dx", "dy") for v in normal[name])
-    moved = np.hypot(measured["dx"], measured["dy"]) > usual_shift + 1.0
-    shift = ~blank & moved
+    shift = ~blank & (np.hypot(measured["dx"], measured["dy"]) > shift_limit(normal))
     # clipping takes detail away, too: a badly exposed frame is not called blurred
     blur = ~blank & ~exposure & ~shift & lost
     return {"blank": blank, "exposure": exposure, "blur": blur, "shift": shift}
+
+
+def shift_limit(normal: dict[str, tuple[float, float]]) -> float:
+    """Pixels of the working-size frame beyond which one frame by itself counts as shifted; argument as for `judge`."""
+    return max(abs(v) for name in ("dx", "dy") for v in normal[name]) + 1.0

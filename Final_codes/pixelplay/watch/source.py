@@ -23,7 +23,7 @@ import av
 import cv2
 import numpy as np
 
-from pixelplay.data.decoding import probe, video_frames
+from pixelplay.data.decoding import open_container, probe, video_frames
 from pixelplay.data.ids import is_number
 from pixelplay.errors import PixelPlayError
 
@@ -273,7 +273,7 @@ class Stream:
         options |= {"protocol_whitelist": "file" if address.lower().startswith("file:") else PROTOCOLS}
         options |= {"analyzeduration": "1000000", "fpsprobesize": "0"}
         try:
-            self.container = av.open(address, timeout=(timeout, timeout), options=options, metadata_errors="ignore")
+            self.container = open_container(address, timeout=(timeout, timeout), options=options)
         except (av.error.FFmpegError, OSError, ValueError) as cause:
             raise Lost(_words(cause)) from cause
         if not self.container.streams.video:
