@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -223,6 +224,16 @@ class Model(abc.ABC):
             seconds.append((fitted - start, time.perf_counter() - fitted))
         return Forecast(rest=sum(extrapolate(first, second, len(footage), count)
                                  for first, second, footage, count in zip(*seconds, (train, test), frames)))
+
+    def actor_scores(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Score single actors, in the unit of `Scores.values`: what a frame would score in which there is no other.
+
+        Args:
+            parts: name -> (M,) partial scores of M actors (`<name>_z` of `Scores.actors`), NaN = not measured.
+        Returns:
+            (M,) float64; here the highest part.
+        """
+        return np.nan_to_num(np.fmax.reduce(list(parts.values())), nan=0.0)
 
     def expected_picture(self, footage: Footage, position: int) -> np.ndarray | None:
         """What the model expected to see at a frame: (h, w[, 3]) uint8; None where it expects no picture."""

@@ -122,6 +122,20 @@ def test_held_out_after_loading_equals_that_of_the_fit(run, tmp_path):
     assert np.array_equal(again.values, model.held_out(train, folder).values)
 
 
+def test_an_actor_is_scored_like_a_frame_with_nobody_else(run):
+    model, _, test, _, scores = run
+    actors = scores.actors
+    parts = {n.removesuffix("_z"): z for n, z in actors.items() if n.endswith("_z")}
+    mine = model.actor_scores(parts)
+    assert mine.shape == (len(actors["Id"]),) and np.isfinite(mine).all() and (mine >= 0).all() and np.ptp(mine) > 0
+    embedded = embedded_frames(test, CONFIG.stride, 2)
+    for i in np.flatnonzero(embedded & np.isin(test.ids, actors["Id"])):
+        assert mine[actors["Id"] == test.ids[i]].max() <= scores.values[i] + 1e-9
+    tenth = {name: np.array([rarity.levels[-1]]) for name, rarity in model.fitted.rarities.items()}
+    assert model.actor_scores(tenth)[0] == pytest.approx(sum(model.weights.values()))  # a rarity of 1 in every channel
+    assert model.actor_scores({name: np.array([np.nan]) for name in tenth}).tolist() == [0.0]
+
+
 def test_the_actors_file_joins_to_the_frames_and_to_training_crops(run, tmp_path):
     _, train, test, _, scores = run
     write_actors(tmp_path / "actors.npz", scores.actors)

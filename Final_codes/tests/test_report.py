@@ -329,7 +329,7 @@ def test_one_event_has_one_score(finished):
     video = next(v for v in data["videos"] if v["name"] == peak.video)
     row = peak.peak_row - 100  # video 2 begins there
     assert f"{video['final'][row]:.1f}" == f"{card['score']:.1f}" == f"{peak.peak_score:.1f}"
-    assert f"score <b>{peak.peak_score:.1f}</b>" in page
+    assert f"score&nbsp;<b>{peak.peak_score:.1f}</b>" in page
     assert "deviations above normal)" not in peak.reason
 
 

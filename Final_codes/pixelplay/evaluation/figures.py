@@ -151,4 +151,4 @@ def _band(axes: Axes, found: Evaluation, name: str, curve) -> None:
     curves = [curve(*ranking.counts(row[which])) for row in draw_videos(len(groups), BAND_DRAWS)]
     low, high = np.quantile(curves, [0.025, 0.975], axis=0)
     axes.fill_between(GRID, low, high, color=COLOURS[0], alpha=0.12, linewidth=0,
-                      label=f"{name}: 95 % of drawn sets of videos")
+                      label=f"{name}: 95 % of resampled sets of videos")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -181,6 +182,10 @@ class LocalMemory(Model):
             detector(first)
         return super().forecast(train, test, folder, frames)
 
+    def actor_scores(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The weighted sum of the channels' rarities, by which frames are scored, for single actors."""
+        return self._sum({name: np.nan_to_num(z, nan=-np.inf) for name, z in parts.items() if name in self.weights})
+
     # ---- steps --------------------------------------------------------------------------------------------
 
     @functools.cached_property
@@ -317,13 +322,16 @@ class LocalMemory(Model):
     def _frame_scores(self, footage: Footage, table: ActorTable, scores: ActorScores) -> Scores:
         """Sum of the channels' rarities in every frame; with them, the largest distance to each bank, too."""
         parts, z, alone = self._parts(footage, self._raw(footage, table, scores))
-        rarities = self._require().rarities
-        total = sum(weight * rarities[name](z[name]) for name, weight in self.weights.items())
         position = table.position[scores.rows]
         parts |= {f"{APPEARANCE}.seed{b}": self._between(footage, frame_maxima(d, position, len(footage)))
                   for b, d in enumerate(scores.distances)}
         # a channel in which nothing differs (nobody moves, nobody is there) ranks nothing and has no file
-        return Scores(total, alone, {n: v for n, v in parts.items() if len(v) < 2 or not is_constant(v)})
+        return Scores(self._sum(z), alone, {n: v for n, v in parts.items() if len(v) < 2 or not is_constant(v)})
+
+    def _sum(self, z: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Weighted sum of the rarities of channels' z-scores."""
+        rarities = self._require().rarities
+        return sum(weight * rarities[name](z[name]) for name, weight in self.weights.items() if name in z)
 
     # ---- files --------------------------------------------------------------------------------------------
 

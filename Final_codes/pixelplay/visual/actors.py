@@ -34,9 +34,9 @@ class Comparison:
 
 def actors_figure(frame: np.ndarray, boxes: Sequence[Box], comparisons: Sequence[Comparison], *,
                   title: str = "") -> Figure:
-    """The frame with its boxes coloured by score, and beside it the loudest actors with their nearest training crop."""
+    """The frame with its boxes coloured by score, and beside it the highest actors with their nearest training crop."""
     drawn, shown = np.ascontiguousarray(frame).copy(), list(comparisons)[:3]
-    draw_boxes(drawn, boxes)
+    draw_boxes(drawn, boxes, words=False)  # they stand beside it
     figure = style.new_figure(11 if shown else 6.5, 4.2, photo=True)
     left, right = figure.subfigures(1, 2, width_ratios=[2.1, 1]) if shown else (figure, None)
     style.picture(left.subplots(), drawn, title or "actors by score")

@@ -8,11 +8,14 @@ what stands in one column of a person's height is one actor here. Nothing here c
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from pixelplay.box_ops import box_iou
+from pixelplay.fusion.calibrated import unit
+from pixelplay.fusion.scores import ScoreFile
+from pixelplay.model import Model
 
 OVERLAP = 0.4
 """Least intersection over union of the same actor in two neighbouring frames."""
@@ -23,7 +26,7 @@ HOLD = 5
 TRACE = 25
 """Frames of a track that are drawn behind an actor."""
 ACTOR_NOTE, ACTOR_ALARM = 2.0, 3.0
-"""Deviations above normal from which an actor is drawn, and from which it is called unusual."""
+"""Rarity from which an actor is drawn, and from which its reason is said: one normal frame in 100, one in 1000."""
 BINS = 12
 """Bands of the picture's height in which the height of a person is looked up."""
 
@@ -34,7 +37,7 @@ class Box:
 
     Attributes:
         xyxy: in pixels of the frame.
-        score: in deviations above normal.
+        score: rarity, see `actor_rarity`.
         words: why, or ''.
         track: number of the actor within its video, from 1; 0 = never unusual.
         trace: where its middle was, oldest first, in pixels.
@@ -47,15 +50,31 @@ class Box:
     trace: tuple[tuple[float, float], ...] = ()
 
 
+ActorRarity = Callable[[Mapping[str, np.ndarray]], np.ndarray]
+
+
+def actor_rarity(model: Model, scores: ScoreFile) -> ActorRarity:
+    """(part -> (M,) partial scores of M actors) -> (M,) rarities: how many held-out training frames score as high as a
+    frame would in which there is that actor alone. The unit is that of the final score; 2 = one normal frame in 100.
+
+    Raises:
+        ValueError: the score file has no held-out training scores.
+    """
+    known = unit(scores)
+    return lambda parts: known(model.actor_scores(parts))
+
+
 class People:
     """Actors of the test frames.
 
     Args:
         found: what `actor_arrays` describes.
+        rarity: of actors, from their partial scores.
         ids, videos, frames: (N,) of the test frames, in manifest order.
     """
 
-    def __init__(self, found: Mapping[str, np.ndarray], ids: Sequence[str], videos: np.ndarray, frames: np.ndarray):
+    def __init__(self, found: Mapping[str, np.ndarray], rarity: ActorRarity, ids: Sequence[str], videos: np.ndarray,
+                 frames: np.ndarray):
         row_of = {i: r for r, i in enumerate(ids)}
         known = np.array([row_of.get(str(i), -1) for i in found["Id"]], dtype=np.int64)
         keep = np.flatnonzero(known >= 0)
@@ -65,10 +84,9 @@ class People:
         self.rows, self.starts = known[keep], np.searchsorted(known[keep], np.arange(len(ids) + 1))
         self.boxes_xyxy, self._nearest = parts["boxes"].astype(np.float64), parts["nearest"].astype(np.int64)
         self.words = [str(w) for w in parts["reason"]]
-        # whatever parts the model judges an actor by: the highest counts
-        deviations = [np.asarray(values)[keep].astype(np.float64) for name, values in found.items()
-                      if name.endswith("_z")]
-        self.scores = np.nan_to_num(np.fmax.reduce([self._carry(z, videos, frames) for z in deviations]), nan=0.0)
+        judged = {name.removesuffix("_z"): np.asarray(z)[keep].astype(np.float64) for name, z in found.items()
+                  if name.endswith("_z")}
+        self.scores = rarity({name: self._carry(z, videos, frames) for name, z in judged.items()})
         self._merge()
         self._follow(videos, frames)
         self._train_ids = [str(i) for i in found["train_Id"]]
@@ -83,12 +101,6 @@ class People:
         """(Id of its frame, (4,) xyxy) of the training actor most like a box of a frame; None where none is known."""
         entry = self._nearest[self._of(row)[box]]
         return (self._train_ids[entry], self._train_boxes[entry]) if entry >= 0 else None
-
-    def highest(self) -> int | None:
-        """Row of the frame with the highest actor that has a reason and a training actor beside it."""
-        told = np.array([bool(w) for w in self.words], dtype=bool) & (self._nearest >= 0)
-        best = np.where(told, self.scores, -np.inf) if told.any() else self.scores
-        return int(self.rows[np.argmax(best)]) if len(best) else None
 
     def words_near(self, row: int, reach: int = 5) -> str:
         """Reason of the highest actor within `reach` rows; '' where none has one."""

@@ -22,7 +22,7 @@ from pixelplay.evaluation.report import Evaluation
 from pixelplay.evaluation.stage import BASELINE, evaluation_of_run
 from pixelplay.registry import MODELS, model_class, model_title
 from pixelplay.repair.contact_sheet import before_after
-from pixelplay.visual import error_maps, repair_sheet, scores, style
+from pixelplay.visual import error_maps, overlays, repair_sheet, scores, style
 from pixelplay.visual import memory_map as bank_map
 from pixelplay.visual import training as losses
 from pixelplay.visual.actors import Comparison, actors_figure, crop, nearest_figure
@@ -33,6 +33,7 @@ from pixelplay.visual.predictions import predictions
 from pixelplay.visual.report_tables import METRICS, SUBMISSIONS, metric_tables
 from pixelplay.visual.run_folder import RunFolder
 from pixelplay.visual.run_video import frames_as_filmed
+from pixelplay.visual.showcase import best_actor
 from pixelplay.visual.speed_maps import SpeedRow, speed_maps
 from pixelplay.visual.timeline import event_story, score_timeline, timeline_page
 from pixelplay.visual.verdict import judge
@@ -102,7 +103,7 @@ def timelines(run: Folder) -> Figure | None:
 
 def timeline(run: Folder, models: Sequence[str] | None = None, video: str | None = None, *,
              thumbnails: int = 4) -> Figure | None:
-    """One video in full with pictures of its peaks; the loudest video where none is named.
+    """One video in full with pictures of its peaks; the highest-scoring video where none is named.
 
     Args:
         models: show only these; a single model is shown by its raw scores, as its score file holds them.
@@ -113,7 +114,7 @@ def timeline(run: Folder, models: Sequence[str] | None = None, video: str | None
     absent = [m for m in models or () if m not in run.members]
     if absent:
         return _nothing(f"{', '.join(absent)} has not scored the test frames yet")
-    tracks, threshold, unit = run.tracks, run.threshold, "rarity (3: 1 normal frame in 1000)"
+    tracks, threshold, unit = run.tracks, run.threshold, "score"
     if models is not None:
         whole = run.members[models[0]].values if len(models) == 1 else np.mean([run.z[m] for m in models], axis=0)
         shown = {} if len(models) == 1 else {m: run.z[m] for m in models}
@@ -273,38 +274,37 @@ def errors(run: Folder, model: str) -> Figure | None:
 
 
 def actors(run: Folder, *, count: int = 3) -> Figure | None:
-    """The frame with the loudest actor: all its actors by score, the unusual ones beside their nearest training
-    actors."""
+    """The frame that shows an unusual actor best: its unusual actors, beside their nearest training actors."""
     run = opened(run)
     people = run.people
     if people is None:
         return _nothing("the local memory has not scored the test frames yet")
-    row = people.highest()
-    if row is None:
-        return _nothing("no actor was found in any test frame")
+    found = best_actor(run, range(len(run.test)), overlays.heat_function(run))
+    if found is None:
+        return _nothing("no actor of any test frame is unusual")
+    row, best = found
     boxes = people.boxes(row)
-    order = sorted(range(len(boxes)), key=lambda b: -boxes[b].score)
-    order = order[:1] + [b for b in order[1:count] if boxes[b].score >= ACTOR_NOTE]
+    others = sorted((b for b in range(len(boxes)) if b != best and boxes[b].score >= ACTOR_NOTE),
+                    key=lambda b: -boxes[b].score)
     frame = next(f for _, f in run.footage("test").full_frames([row]))
-    return actors_figure(frame, boxes, _comparisons(run, [(row, b) for b in order]),
-                         title=f"{run.test['Id'].iloc[row]}: actors by score")
+    return actors_figure(frame, boxes, _comparisons(run, [(row, b) for b in [best, *others][:count]]),
+                         title=f"{run.test['Id'].iloc[row]}: unusual actors")
 
 
 def nearest(run: Folder, *, count: int = 5) -> Figure | None:
-    """The loudest actor of each of the loudest events, with the training actor its crop was nearest to."""
+    """An unusual actor of each video, highest events first, with the training actor that its crop was nearest to."""
     run = opened(run)
     people = run.people
     if people is None:
         return _nothing("the local memory has not scored the test frames yet")
-    found = []
+    found, heat = [], overlays.heat_function(run)
     for event in [*run.events, *run.moments]:
-        near = range(max(0, event.peak_row - 5), min(event.peak_row + 6, len(run.test)))
-        known = [(people.boxes(r)[b].score, r, b) for r in near for b in range(len(people.boxes(r)))
-                 if run.nearest_normal(r, b) is not None]
-        if known and not any(run.test["video"].iloc[r] == event.video for r, _ in found):
-            found.append(max(known)[1:])
+        if not any(run.test["video"].iloc[r] == event.video for r, _ in found):
+            near = range(max(0, event.peak_row - 5), min(event.peak_row + 6, len(run.test)))
+            if best := best_actor(run, near, heat, peak=event.peak_row, compared=True):
+                found.append(best)
     if not found:
-        return _nothing("no actor was compared with training actors")
+        return _nothing("no unusual actor was compared with training actors")
     return nearest_figure(_comparisons(run, found[:count], where=True),
                           title="Unusual actors, and what they were compared with")
 

@@ -21,11 +21,12 @@ from pixelplay.files import write_text
 from pixelplay.progress import tqdm
 from pixelplay.visual import overlays, plots, style
 from pixelplay.visual.event_files import event_rows, write_events_csv, write_events_json
-from pixelplay.visual.report_cards import Heat, make_cards
+from pixelplay.visual.report_cards import make_cards
 from pixelplay.visual.report_page import Page, Picture, render
 from pixelplay.visual.report_tables import TERMS, config_sections, metric_tables, quality_tables
 from pixelplay.visual.run_folder import RunFolder
 from pixelplay.visual.run_video import render_video
+from pixelplay.visual.showcase import Heat
 from pixelplay.visual.verdict import judge
 
 log = logging.getLogger(__name__)

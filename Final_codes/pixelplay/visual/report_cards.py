@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from pixelplay.visual.people import ACTOR_ALARM, Box
 from pixelplay.visual.report_page import Card, Picture
 from pixelplay.visual.run_folder import RunFolder
 from pixelplay.visual.run_video import frames_as_filmed
+from pixelplay.visual.showcase import Heat, best_actor
 from pixelplay.visual.verdict import Anomaly, Verdict
 
 SHOWN_MODELS = 3
@@ -30,17 +31,16 @@ NEAR = 5
 SCENE = 0.45
 """Least width of a scene's picture, as a share of the frame's."""
 
-Heat = Callable[[int], np.ndarray | None]
-
 
 @dataclasses.dataclass(frozen=True)
 class View:
     """What is shown of a card: a test row, and where known the box of its actor, and a picture of the training actor
-    most like it with where that is from."""
+    most like it with where that is from. `whole`: the whole frame, without heat."""
 
     row: int
-    box: Box | None
-    nearest: tuple[np.ndarray, str] | None
+    box: Box | None = None
+    nearest: tuple[np.ndarray, str] | None = None
+    whole: bool = False
 
 
 def make_cards(run: RunFolder, verdict: Verdict, heat: Heat | None, most_pictures: int) -> list[Card]:
@@ -49,13 +49,15 @@ def make_cards(run: RunFolder, verdict: Verdict, heat: Heat | None, most_picture
     cards, peaks = [], []
     for number, event in enumerate(run.events, start=1):
         kind, detail = _judged(event, verdict, run.fps)
+        detail = f"{detail} {_rare(run, event.peak_score)}".strip()
         cards.append(_card(run, event, f"event-{number}", kind, f"Event {number}", detail))
         peaks.append(event.peak_row)
     row_of = {(v, f): r for r, (v, f) in enumerate(zip(run.test["video"], run.test["frame"].tolist()))}
     for number, missed in enumerate(verdict.missed, start=1):
         row = row_of[missed.video, missed.peak_frame]
         event = Event(missed.video, missed.first_frame, missed.last_frame, missed.peak_frame, missed.peak_score, row,
-                      missed.last_frame - missed.first_frame + 1, "labelled as an anomaly, and no event was raised")
+                      missed.last_frame - missed.first_frame + 1,
+                      f"{missed.kind or 'labelled as an anomaly'}: no event was raised")
         cards.append(_card(run, event, f"missed-{number}", "missed", f"Missed {number}", _missed(missed, run)))
         peaks.append(row)
     if not cards:
@@ -63,8 +65,8 @@ def make_cards(run: RunFolder, verdict: Verdict, heat: Heat | None, most_picture
             cards.append(_card(run, moment, f"moment-{number}", "moment", f"Video {moment.video}", ""))
             peaks.append(moment.peak_row)
     wanted = [i for i, c in enumerate(cards) if i < most_pictures or c.kind == "missed"]
-    # of what was missed no actor is known to be the one
-    views = [View(peaks[i], None, None) if cards[i].kind == "missed" else _view(run, peaks[i]) for i in wanted]
+    # which place of a missed anomaly's frame it is in is not known: the whole frame is shown
+    views = [View(peaks[i], whole=True) if cards[i].kind == "missed" else _view(run, peaks[i], heat) for i in wanted]
     pictures = _pictures(run, views, heat) if wanted else []
     for i, shown in zip(wanted, pictures):
         cards[i] = dataclasses.replace(cards[i], **shown)
@@ -89,6 +91,15 @@ def _judged(event: Event, verdict: Verdict, fps: float) -> tuple[str, str]:
     return "found", f"Raised {begun}; {anomaly.covered:.0%} of its labelled frames lie in an event."
 
 
+def _rare(run: RunFolder, score: float) -> str:
+    """How many held-out normal frames score as high, in words; '' where that is unknown."""
+    if run.final_train is None:
+        return ""
+    reach, frames = int((run.final_train >= score).sum()), len(run.final_train)
+    verb = "scores" if reach == 1 else "score"
+    return f"{f'{reach:,}' if reach else 'None'} of {frames:,} held-out normal frames {verb} as high."
+
+
 def _missed(anomaly: Anomaly, run: RunFolder) -> str:
     return (f"The score of {anomaly.words} rises to {anomaly.peak_score:.1f}; an event begins at "
             f"{run.threshold.high:.1f}"
@@ -103,11 +114,11 @@ def _pictures(run: RunFolder, views: Sequence[View], heat: Heat | None) -> list[
     for found, view in zip(out, views):
         frame, name = frames[view.row], f"video {test.videos[view.row]}, frame {test.frames[view.row]}"
         if view.box is None:
-            hot = heat(view.row) if heat else None
+            hot = heat(view.row) if heat and not view.whole else None
             drawn = draw_frame(frame, (), hot)
             if hot is not None and hot.any():
                 drawn = scene(drawn, _hottest(hot, frame.shape))
-            found["picture"] = picture(drawn, f"The scene: {name}", 320)
+            found["picture"] = picture(drawn, f"The scene: {name}", 400 if view.whole else 320)
             continue
         shown = dataclasses.replace(view.box, score=max(view.box.score, ACTOR_ALARM), track=0)
         found["picture"] = picture(scene(draw_frame(frame, [shown], words=False), view.box.xyxy), f"The scene: {name}",
@@ -118,25 +129,15 @@ def _pictures(run: RunFolder, views: Sequence[View], heat: Heat | None) -> list[
     return out
 
 
-def _view(run: RunFolder, peak: int) -> View:
-    """The row near a peak that shows its highest actor best: of those that score nearly as high, an undamaged frame,
-    then a large box that a training actor is known for."""
+def _view(run: RunFolder, peak: int, heat: Heat | None) -> View:
+    """The row near a peak that shows its actor best; where no actor is unusual, an undamaged frame."""
     video, flags = run.test["video"].to_numpy(object), run.test["flags"].to_numpy(object)
     rows = [r for r in range(max(0, peak - NEAR), min(len(video), peak + NEAR + 1)) if video[r] == video[peak]]
-    if run.people is not None:
-        found = [(box, r, b) for r in rows for b, box in enumerate(run.people.boxes(r))]
-        highest = max((box.score for box, _, _ in found), default=0.0)
-        if highest >= 1.0:
-            good = [one for one in found if one[0].score >= 0.8 * highest]
-            box, row, place = max(good, key=lambda one: (flags[one[1]] == "", run.people.nearest(*one[1:]) is not None,
-                                                         _area(one[0]), -abs(one[1] - peak)))
-            return View(row, box, run.nearest_normal(row, place))
-    return View(min(rows, key=lambda r: (flags[r] != "", abs(r - peak))), None, None)
-
-
-def _area(box: Box) -> float:
-    x0, y0, x1, y1 = box.xyxy
-    return (x1 - x0) * (y1 - y0)
+    found = best_actor(run, rows, heat, peak=peak)
+    if found is None:
+        return View(min(rows, key=lambda r: (flags[r] != "", abs(r - peak))))
+    row, place = found
+    return View(row, run.people.boxes(row)[place], run.nearest_normal(row, place))
 
 
 def _hottest(heat: np.ndarray, shape: tuple[int, ...]) -> tuple[float, float, float, float]:

@@ -31,10 +31,10 @@ from pixelplay.fusion.recipe import Frames
 from pixelplay.fusion.recipes.default import fuse
 from pixelplay.fusion.scores import ScoreFile
 from pixelplay.paths import EXTRACTION, RunPaths
-from pixelplay.registry import MODELS
+from pixelplay.registry import MODELS, model_class
 from pixelplay.two_stream.actor_files import read_actors
 from pixelplay.two_stream.thumbnails import Thumbnails
-from pixelplay.visual.people import People
+from pixelplay.visual.people import People, actor_rarity
 from pixelplay.visual.timeline import Track
 
 NO_TRAINING = Threshold(3.0, 2.0, "begins in the highest thousandth of the test scores and ends below the "
@@ -167,7 +167,7 @@ class RunFolder:
 
     @functools.cached_property
     def events(self) -> list[Event]:
-        """All events of the test videos, loudest first."""
+        """All events of the test videos, highest first."""
         if self.final is None:
             return []
         return find_events(self.test["video"].to_numpy(object), self.test["frame"].to_numpy(), self.final,
@@ -188,10 +188,10 @@ class RunFolder:
         return sorted(out, key=lambda e: (-e.peak_score, e.peak_row))
 
     def reason(self, row: int) -> str:
-        """Why a test frame's score is what it is, in words: the loudest actor's reason, and the loudest model."""
-        loudest = reason_from_models({n: self.z[n] for n in self.weights}, row)
+        """Why a test frame's score is what it is, in words: the highest actor's reason, and the highest model."""
+        strongest = reason_from_models({n: self.z[n] for n in self.weights}, row)
         words = self.people.words_near(row) if self.people is not None else ""
-        return f"{words} ({loudest.rpartition('(')[2]}" if words else loudest
+        return f"{words} ({strongest.rpartition('(')[2]}" if words else strongest
 
     @functools.cached_property
     def tracks(self) -> list[Track]:
@@ -256,9 +256,11 @@ class RunFolder:
     @functools.cached_property
     def people(self) -> People | None:
         """Actors of the test frames; None where no model that finds them has scored."""
-        if self.actor_model is None:
+        name = self.actor_model
+        if name is None:
             return None
-        return People(read_actors(self.paths.actors(self.actor_model)), self.test["Id"].tolist(),
+        rarity = actor_rarity(model_class(name).load(self.paths.trained(name)), self.members[name])
+        return People(read_actors(self.paths.actors(name)), rarity, self.test["Id"].tolist(),
                       self.test["video"].to_numpy(object), self.test["frame"].to_numpy())
 
     def nearest_normal(self, row: int, box: int) -> tuple[np.ndarray, str] | None:

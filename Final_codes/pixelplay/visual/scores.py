@@ -102,7 +102,7 @@ def correlation_matrix(scores: Mapping[str, np.ndarray]) -> Figure:
     image = axes.imshow(values, vmin=0, vmax=1, cmap="Blues")
     for i in range(len(names)):
         for j in range(len(names)):
-            axes.text(j, i, f"{round(values[i, j], 1) + 0.0:.1f}", ha="center", va="center", fontsize=9,
+            axes.text(j, i, f"{round(values[i, j], 2) + 0.0:.2f}", ha="center", va="center", fontsize=9,
                       color="white" if values[i, j] > 0.6 else "black")
     titles = [model_title(n) for n in names]
     axes.set_xticks(range(len(names)), titles, rotation=30, ha="right", fontsize=8)

@@ -69,7 +69,7 @@ class Track:
 
 def score_timeline(track: Track, *, threshold: Threshold | None = None,
                    thumbnails: Sequence[tuple[int, np.ndarray]] = (),
-                   unit: str = "rarity (3: 1 normal frame in 1000)") -> Figure:
+                   unit: str = "score") -> Figure:
     """One video in full: models thin, final bold, ground truth shaded, quality strip below, pictures of the peaks.
 
     Args:
@@ -110,7 +110,7 @@ def event_story(track: Track, pictures: Sequence[tuple[int, np.ndarray]], *, thr
     seconds = np.arange(0, (track.frames[-1] - first) / track.fps + 0.01, max(1, len(ticks) // 6))
     axes.set_xticks(first + seconds * track.fps, [f"{s:.0f}" for s in seconds])
     axes.set_xlim(first, track.frames[-1])
-    style.tidy(axes, x="seconds", y="rarity (3 = 1 in 1,000)")
+    style.tidy(axes, x="seconds", y="score")
     handles = [Line2D([], [], color=style.BLACK, lw=2, label="score")]
     if track.labels is not None:
         handles.append(Patch(color=style.YELLOW, alpha=0.45, label="labelled as an anomaly"))
@@ -133,7 +133,7 @@ def timeline_page(tracks: Sequence[Track], *, threshold: Threshold | None = None
         _draw_scores(axes, track, threshold)
         style.tidy(axes, title=f"video {track.video}")
     for axes in grid[:, 0]:
-        axes.set_ylabel("score (z)", fontsize=8)
+        axes.set_ylabel("score", fontsize=8)
     for axes in grid[-1, :]:
         axes.set_xlabel("frame number", fontsize=8)
     if len(tracks):

@@ -29,7 +29,7 @@ from pixelplay.fusion.live import LiveMember
 from pixelplay.model import LiveFrame, LiveScore, Stream
 from pixelplay.visual.annotate import Box
 from pixelplay.visual.overlays import blend_heat
-from pixelplay.visual.people import People
+from pixelplay.visual.people import ActorRarity, People, actor_rarity
 from pixelplay.watch.paces import Pace, paces
 from pixelplay.watch.windows import VIDEO, WindowedStream
 
@@ -100,6 +100,7 @@ class LiveScorer:
             self._speeds = SpeedStream(detector.baselines, map=self._pool.map)
         self._streams: dict[str, Stream] = {}
         self._members = {n: LiveMember(f) for n, f in files.items()}
+        self._actor_rarity = {n: actor_rarity(m, files[n]) for n, m in self.models.items()}
         self._tick: list[LiveFrame] = []
         self._waiting: deque[_Waiting] = deque()
         self._by_number: dict[int, _Waiting] = {}
@@ -215,21 +216,23 @@ class LiveScorer:
     def _people(self, leaving: Sequence[_Waiting]) -> LivePeople | None:
         """The actors of some frames, followed from those before to those after that are known already."""
         around = [*self._past, *leaving, *itertools.islice(self._waiting, CONTEXT)]
-        return LivePeople.of([s for w in around for s in w.found.values() if s.actors is not None])
+        name = next((n for w in around for n, s in w.found.items() if s.actors is not None), None)
+        if name is None:
+            return None
+        return LivePeople.of([w.found[name] for w in around if name in w.found and w.found[name].actors is not None],
+                             self._actor_rarity[name])
 
 
 class LivePeople(People):
     """Actors of some frames of a stream; `row_of`: frame number -> row."""
 
     @classmethod
-    def of(cls, seen: Sequence[LiveScore]) -> LivePeople | None:
-        """None where there is no frame with actors."""
-        if not seen:
-            return None
+    def of(cls, seen: Sequence[LiveScore], rarity: ActorRarity) -> LivePeople:
+        """From one model's scores of one frame or more, each with its actors."""
         numbers = [s.number for s in seen]
         ids = [frame_id(VIDEO, n) for n in numbers]
         people = cls({**{k: np.concatenate([s.actors[k] for s in seen]) for k in seen[0].actors},
-                      "train_Id": np.zeros(0, np.str_), "train_boxes": np.zeros((0, 4))}, ids,
+                      "train_Id": np.zeros(0, np.str_), "train_boxes": np.zeros((0, 4))}, rarity, ids,
                      np.array([VIDEO] * len(ids), dtype=object), np.array(numbers))
         people.row_of = {n: i for i, n in enumerate(numbers)}
         return people

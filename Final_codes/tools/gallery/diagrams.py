@@ -125,7 +125,7 @@ def _local_parts(has: dict[str, Any]) -> tuple[list[Node], list[Edge]]:
               Node("speed", "motion", ("speed, direction,", "articulation"), GREEN, low),
               Node("bank", "memory bank", _bank(has), YELLOW),
               Node("joined", "rarities", ("appearance and motion", "on one scale, added"), GREEN),
-              Node("score", "score", ("the loudest actors",), WHITE)]
+              Node("score", "score", ("the highest actors",), WHITE)]
     edges += [Edge("frame", "flow"), Edge("actors", "look"), Edge("actors", "speed"), Edge("flow", "speed"),
               Edge("look", "bank"), Edge("bank", "joined"), Edge("speed", "joined"), Edge("joined", "score")]
     return nodes, edges

@@ -17,9 +17,11 @@ from pixelplay.fusion.events import Event
 from pixelplay.visual import style
 from pixelplay.visual.actors import crop
 from pixelplay.visual.annotate import _font, draw_frame
-from pixelplay.visual.people import ACTOR_ALARM
+from pixelplay.visual.overlays import heat_function
+from pixelplay.visual.people import ACTOR_NOTE
 from pixelplay.visual.run_folder import RunFolder
 from pixelplay.visual.run_video import frames_as_filmed
+from pixelplay.visual.showcase import best_actor
 from pixelplay.visual.verdict import judge
 
 log = logging.getLogger(__name__)
@@ -54,12 +56,8 @@ def write_hero(run: RunFolder, path: Path) -> bool:
 
 
 def highest_actor(run: RunFolder, event: Event) -> tuple[int, int] | None:
-    """(test row, box) of the event's highest actor that a training actor is known for."""
-    if run.people is None:
-        return None
-    known = [(box.score, -abs(r - event.peak_row), r, b) for r in _rows(run, event, 0.0, 0.0)
-             for b, box in enumerate(run.people.boxes(r)) if run.nearest_normal(r, b) is not None]
-    return max(known)[2:] if known else None
+    """(test row, box) of the event's best actor that a training actor is known for."""
+    return best_actor(run, _rows(run, event, 0.0, 0.0), heat_function(run), peak=event.peak_row, compared=True)
 
 
 def _rows(run: RunFolder, event: Event, lead: float, tail: float) -> list[int]:
@@ -80,7 +78,7 @@ def draw(run: RunFolder, event: Event) -> list[Image.Image]:
     card = Card(run, event, rows, crop(frames[row], box.xyxy), run.nearest_normal(row, b)[0])
     out = []
     for place, r in enumerate(rows):
-        unusual = [b for b in run.people.boxes(r) if b.score >= ACTOR_ALARM]
+        unusual = [b for b in run.people.boxes(r) if b.score >= ACTOR_NOTE]
         drawn = draw_frame(frames[r], unusual, words=False)
         scene = Image.fromarray(cv2.resize(drawn, SCENE, interpolation=cv2.INTER_AREA))
         whole = Image.new("RGB", (SCENE[0] + CARD[0], SCENE[1]), PAPER)
