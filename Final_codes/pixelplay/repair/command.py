@@ -1,4 +1,4 @@
-"""`pixelplay repair` and `pixelplay corrupt`: stage 1 alone, and its counterpart for experiments."""
+"""The commands `pixelplay repair` (stage 1 alone) and `pixelplay corrupt` (corrupted copies for experiments)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_repair_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_repair(args: argparse.Namespace) -> int:
-    """Run stage 1 and print how many frames were found and mended."""
+    """Run stage 1 and print the number of flagged and repaired frames."""
     from pixelplay.data.layouts import find_dataset
     from pixelplay.files import read_json
     from pixelplay.repair.stage import RepairConfig, prepare
@@ -49,7 +49,7 @@ def add_corrupt_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_corrupt(args: argparse.Namespace) -> int:
-    """Write the corrupted copy and print what was done to how many frames."""
+    """Write the corrupted copy and print the number of frames per corruption."""
     from pixelplay.data.corruption import corrupt_dataset, recipe_named
     from pixelplay.data.layouts import find_dataset
 

@@ -1,8 +1,8 @@
-"""What to do about every test frame: measure, decide, record.
+"""The repair plan of a test video: measure, decide, record.
 
-Reads the raw working-size cache, the noise measurements taken while decoding, and the scenes of the training
-footage; makes the plan, a table with one row a test frame and the columns of `SCHEMA`, which is kept as `repair.csv`.
-Nothing is decided across videos: each is planned by itself. One pass over its frames, one of them in memory.
+Reads raw working-size frames, the noise measurements taken while decoding, and the norms of the training footage; makes
+a table with one row per test frame and the columns of `SCHEMA`, saved as `repair.csv`. Each video is planned on its
+own, in one pass with one frame in memory.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from pixelplay.scenes.description import edges, features, thumbnail
 SCHEMA: dict[str, int | float | bool | str] = {
     "scene": -1, "orientation": 0, "sigma": 0.0, "impulse": False, "noise": False, "gain": 1.0, "offset": 0.0,
     "dx": 0.0, "dy": 0.0, "flags": "", "reliability": 1.0}
-"""Columns of a plan and what each holds where nothing is to be done. `scene` numbers the norms' scenes, -1 where
-nothing can be decided or repaired; `orientation` indexes `ORIENTATIONS`; `sigma` is the noise beyond training in grey
-levels; `gain` and `offset` (grey levels) are the exposure's; `dx` and `dy` the shift in pixels of the working-size
+"""Columns of a plan and their values for a frame that needs no repair. `scene` indexes the scenes of the norms, -1 if
+unknown (nothing is repaired); `orientation` indexes `ORIENTATIONS`; `sigma` is the noise in excess of training in grey
+levels; `gain` and `offset` (grey levels) describe the exposure; `dx` and `dy` the shift in pixels of the working-size
 frame."""
 NO_CONTRAST = 2.0
-"""Standard deviation of a grey thumbnail below which a picture is blank."""
+"""Standard deviation of the grey thumbnail below which a frame is blank."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +49,12 @@ class Seen:
     """Measurements of N test frames against S scenes.
 
     Attributes:
-        likeness: (N, S, 4) to every scene in the four orientations.
-        edges: (N, S) likeness of the gradients alone, in the likeliest orientation.
+        likeness: (N, S, 4) similarity to every scene in the four orientations.
+        edges: (N, S) correlation of the gradients alone, in the best orientation.
         contrast: (N,) standard deviation of the grey thumbnail.
-        relative: (N, 4) to the frame before, zeros where there is none.
-        change: (N,) mean absolute difference to the frame before in grey levels, NaN where there is none.
-        geometry: (N, 6) `geometry.COLUMNS` for the likeliest scene and orientation of each frame by itself.
+        relative: (N, 4) similarity to the frame before in the four orientations, zeros if there is none.
+        change: (N,) mean absolute difference to the frame before in grey levels, NaN if there is none.
+        geometry: (N, 6) `geometry.COLUMNS` for the best scene and orientation of each frame by itself.
         guess: (N, 2) that scene and orientation.
     """
 
@@ -68,7 +68,7 @@ class Seen:
 
 
 def references(scenes: list[SceneNorms]) -> list[geometry.Reference | None]:
-    """What to measure frames of each scene against; None for scenes nothing can be decided against."""
+    """The reference of each scene for `geometry.measure`; None for unusable scenes."""
     return [geometry.Reference.of(s.picture, 0.6 * s.normal["sharpness"][0]) if s.usable else None for s in scenes]
 
 
@@ -78,7 +78,7 @@ def look(pixels: np.ndarray, videos: np.ndarray, frames: np.ndarray, scenes: lis
     Args:
         pixels: (N, h, w, 3) raw working-size test frames.
         videos, frames: (N,) video names and frame numbers.
-        scenes: at least one.
+        scenes: at least one scene.
     """
     n, refs = len(videos), references(scenes)
     templates = np.concatenate([s.templates for s in scenes])
@@ -107,22 +107,22 @@ def look(pixels: np.ndarray, videos: np.ndarray, frames: np.ndarray, scenes: lis
 
 def make_plan(seen: Seen, pixels: np.ndarray, observed: np.ndarray, unreadable: np.ndarray, videos: np.ndarray,
               frames: np.ndarray, norms: TrainingNorms) -> pd.DataFrame:
-    """Decide about every test frame.
+    """Decide what to do with every test frame.
 
     Args:
         seen: from `look`.
-        pixels: the frames it looked at; those whose orientation the neighbours overrule are measured again.
+        pixels: the same frames; those whose scene or orientation changes from the first guess are measured again.
         observed: (N, 4) `noise.COLUMNS`.
         unreadable: (N,) bool.
         videos, frames: (N,) video names and frame numbers.
-        norms: what is normal, from the training footage.
+        norms: of the training footage.
     Returns:
         DataFrame of N rows, see `SCHEMA`.
     """
     scene, orientation = assign_scenes(seen, unreadable, videos, norms.scenes)
     measured = _measure_again(seen, pixels, scene, orientation, norms.scenes)
     found = flag_frames(seen, measured, observed, unreadable, scene, orientation, videos, frames, norms)
-    # a black picture's thumbnail says nothing of which way up it is
+    # a blank frame has no measurable orientation
     orientation[found["unreadable"] | found["blank"]] = 0
     follow_camera(measured, found, pixels, scene, orientation, videos, frames, norms.scenes)
     return to_table(found, measured, observed, scene, orientation, norms)
@@ -130,7 +130,7 @@ def make_plan(seen: Seen, pixels: np.ndarray, observed: np.ndarray, unreadable: 
 
 def assign_scenes(seen: Seen, unreadable: np.ndarray, videos: np.ndarray, scenes: list[SceneNorms]
                   ) -> tuple[np.ndarray, np.ndarray]:
-    """The scene that each video shows, -1 = none that can be decided against, and the orientation of its frames.
+    """The scene of each video, -1 if unknown or unusable, and the orientation of its frames.
 
     Returns:
         scene, orientation: (N,) int64.
@@ -151,7 +151,7 @@ def assign_scenes(seen: Seen, unreadable: np.ndarray, videos: np.ndarray, scenes
 def flag_frames(seen: Seen, measured: np.ndarray, observed: np.ndarray, unreadable: np.ndarray, scene: np.ndarray,
                 orientation: np.ndarray, videos: np.ndarray, frames: np.ndarray, norms: TrainingNorms
                 ) -> dict[str, np.ndarray]:
-    """What is wrong with every frame: flag -> (N,) bool. Unreadable and blank frames have no other flag.
+    """Detect the faults of every frame: flag -> (N,) bool. Unreadable and blank frames get no other flag.
 
     Args:
         measured: (N, 6) `geometry.COLUMNS`; observed: (N, 4) `noise.COLUMNS`; unreadable: (N,) bool.
@@ -160,7 +160,7 @@ def flag_frames(seen: Seen, measured: np.ndarray, observed: np.ndarray, unreadab
     found = {name: np.zeros(len(scene), bool) for name in FLAGS}
     usual = min(float(thumbnail(s.picture).std()) for s in norms.scenes)
     found["unreadable"], found["blank"] = unreadable.copy(), seen.contrast < min(NO_CONTRAST, 0.5 * usual)
-    # scene -1 takes the last models, those of all training frames
+    # index -1 selects the last models, those of all training frames
     parts = [(int(k), scene == k) for k in np.unique(scene)]
     for k, rows in parts:
         found["noise"][rows] = norms.noise[k].noisy(observed[rows])
@@ -180,7 +180,7 @@ def flag_frames(seen: Seen, measured: np.ndarray, observed: np.ndarray, unreadab
 
 def follow_camera(measured: np.ndarray, found: dict[str, np.ndarray], pixels: np.ndarray, scene: np.ndarray,
                   orientation: np.ndarray, videos: np.ndarray, frames: np.ndarray, scenes: list[SceneNorms]) -> None:
-    """Shifts by frame -> the camera's path, see `camera_path`; changes `measured` and `found` in place."""
+    """Replace per-frame shifts by the camera path (see `camera_path`); changes `measured` and `found` in place."""
     refs, shifts = references(scenes), slice(geometry.COLUMNS.index("dx"), geometry.COLUMNS.index("dy") + 1)
     hidden = found["unreadable"] | found["blank"]
     for k in np.unique(scene[found["shift"]]).tolist():
@@ -196,7 +196,7 @@ def follow_camera(measured: np.ndarray, found: dict[str, np.ndarray], pixels: np
 
 def to_table(found: dict[str, np.ndarray], measured: np.ndarray, observed: np.ndarray, scene: np.ndarray,
              orientation: np.ndarray, norms: TrainingNorms) -> pd.DataFrame:
-    """The plan from what was found: parameters only where they are needed, and how much each frame still tells."""
+    """Build the plan: flags, the repair parameters of flagged frames, and reliabilities."""
     sigma = np.zeros(len(scene), np.float32)
     for k in np.unique(scene).tolist():
         sigma[scene == k] = norms.noise[k].sigma(observed[scene == k])
@@ -215,7 +215,7 @@ def to_table(found: dict[str, np.ndarray], measured: np.ndarray, observed: np.nd
 
 
 def empty_plan(unreadable: np.ndarray) -> pd.DataFrame:
-    """The plan that repairs nothing: (N,) bool, frames that could not be read, are all it tells of."""
+    """The plan that repairs nothing; only unreadable frames, (N,) bool, are flagged."""
     plan = pd.DataFrame({name: np.full(len(unreadable), neutral) for name, neutral in SCHEMA.items()})
     return plan.assign(flags=np.where(unreadable, "unreadable", "").astype(object),
                        reliability=np.where(unreadable, 0.0, 1.0))
