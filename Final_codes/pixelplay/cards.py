@@ -1,8 +1,7 @@
-"""A weights file and the card that describes it.
+"""A weights file and its model card.
 
-The weights are safetensors, so reading them runs nothing; the card is JSON with what the weights are (model, version,
-seed, settings, where they came from) and their sha256. A pair that was damaged, mixed up or written by hand ends in one
-error that names the file, never in weights that score something else.
+Weights are stored as safetensors, so loading them runs no code. The card is JSON: model, version, seed, settings,
+origin, and the sha256 of the weights. A damaged or mismatched pair raises one error that names the file.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ WEIGHTS, CARD = "weights.safetensors", "card.json"
 
 
 def write_weights_and_card(folder: Path, content: bytes, about: dict[str, Any]) -> None:
-    """Write safetensors bytes and, last, the card with their sha256 and size, each in one step."""
+    """Write safetensors bytes and then the card with their sha256 and size, each atomically."""
     weights = Path(folder) / WEIGHTS
     with sealed(weights) as part:
         part.write_bytes(content)  # safetensors' own save_file would make the file unreadable for others
@@ -36,11 +35,11 @@ def write_weights_and_card(folder: Path, content: bytes, about: dict[str, Any]) 
 
 
 def read_card(folder: Path, *, model: str, version: int, hint: str = AGAIN) -> dict[str, Any]:
-    """The card of a folder's weights.
+    """Read and check the card of the weights in a folder.
 
     Raises:
-        PixelPlayError: either file is missing; the card is no object, of another model or version, or without whole
-            numbers for seeds; the weights are not those it describes.
+        PixelPlayError: either file is missing; the card is no JSON object, belongs to another model or version, or has
+            a seed that is no integer; or the weights do not match its sha256.
     """
     card, weights = Path(folder) / CARD, Path(folder) / WEIGHTS
     if not card.exists() or not weights.exists():
@@ -63,7 +62,7 @@ def read_card(folder: Path, *, model: str, version: int, hint: str = AGAIN) -> d
 
 
 def config_of(about: dict[str, Any], default: C) -> C:
-    """The settings a card keeps. Raises ValueError where one is missing, PixelPlayError for a wrong or unknown one."""
+    """The settings in a card. Raises ValueError for a missing one, PixelPlayError for an invalid or unknown one."""
     missing = {f.name for f in dataclasses.fields(default)} - set(about["config"])
     if missing:
         raise ValueError(f"the settings {', '.join(sorted(missing))} are missing")
@@ -72,7 +71,7 @@ def config_of(about: dict[str, Any], default: C) -> C:
 
 @contextlib.contextmanager
 def well_formed(folder: Path, *, hint: str = AGAIN) -> Iterator[None]:
-    """Around what takes a card and its tensors apart: what is absent or of another kind is a PixelPlayError."""
+    """Turn errors from parsing a card and its tensors (missing or malformed entries) into PixelPlayError."""
     card, weights = Path(folder) / CARD, Path(folder) / WEIGHTS
     try:
         yield

@@ -1,4 +1,4 @@
-"""`pixelplay doctor`: what this machine offers a run, and the line that mends what is missing.
+"""`pixelplay doctor`: check this machine for a run, and name the command that installs what is missing.
 
 Reads installed packages, the hardware, the weights of `pretrained.TABLE` and the disk; changes nothing.
 """
@@ -24,7 +24,7 @@ from pixelplay.tables import text_table
 from pixelplay.version import VERSION
 
 CODECS = {"h264": "r", "hevc": "r", "mpeg4": "r", "av1": "r", "libx264": "w"}
-"""What videos come in ('r') and reports are written in ('w')."""
+"""Codecs that videos are read with ('r') and reports are written with ('w')."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what is there and what is missing. Returns 0 where the lite profile can run, 1 otherwise."""
+    """Print what is present and what is missing. Returns 0 if the lite profile can run, 1 otherwise."""
     needed = {profile: profile_needs(profile) for profile in ("lite", "full")}
     for title, rows in (("machine", machine(args.output)), ("packages", installed_packages()),
                         ("videos", codecs()), ("weights", weights())):
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def profile_needs(profile: str) -> Needs:
-    """Packages and weights of a profile's models; videos need PyAV."""
+    """Packages and weights that the models of a profile need, plus PyAV for videos."""
     needs = Needs(packages=("av",))
     for name in MODELS:
         needs |= model_class(name).needs(model_class(name).Config.profile(profile))
@@ -59,7 +59,7 @@ def profile_needs(profile: str) -> Needs:
 
 
 def needs_problems(needs: Needs) -> list[Problem]:
-    """What of it is not here; nothing is downloaded, and no server is asked."""
+    """Missing packages and weights, without network access."""
     gone = [name for name in needs.weights if _found(name) is None]
     return [*checks.packages(needs), *(Problem(
         f"weights {name}: {TABLE[name].title}, {TABLE[name].licence}, {TABLE[name].files[0].megabytes} MB",
@@ -68,7 +68,7 @@ def needs_problems(needs: Needs) -> list[Problem]:
 
 
 def no_gpu() -> Iterator[Problem]:
-    """The full profile's GPU."""
+    """Check that there is a GPU, for the full profile."""
     if hardware().device == "cpu":
         yield Problem(hardware().note or "torch finds no GPU here", "use --profile lite, which is made for CPUs")
 
@@ -83,7 +83,7 @@ def machine(output: Path) -> list[tuple[str, str]]:
 
 
 def installed_packages() -> list[tuple[str, str]]:
-    """What the package declares to need, required and optional, with the versions that are installed."""
+    """Declared dependencies, required and optional, with their installed versions."""
     try:
         declared = metadata.requires("pixelplay") or []
     except metadata.PackageNotFoundError:
@@ -103,7 +103,7 @@ def installed_packages() -> list[tuple[str, str]]:
 
 
 def codecs() -> list[tuple[str, str]]:
-    """PyAV with its codecs, and the ffmpeg program, which only other tools need."""
+    """PyAV with its codecs, and the ffmpeg program (optional)."""
     program = shutil.which("ffmpeg") or "not installed (not needed: PyAV brings its own libraries)"
     if not environment.installed("av"):
         return [("PyAV", "missing: folders of frames can be read, videos cannot; pip install av"), ("ffmpeg", program)]
@@ -118,7 +118,7 @@ def codecs() -> list[tuple[str, str]]:
 
 
 def weights() -> list[tuple[str, str]]:
-    """Where the weights of the table are."""
+    """Location of the weights in `pretrained.TABLE`."""
     rows = []
     for name, entry in TABLE.items():
         try:
@@ -131,7 +131,7 @@ def weights() -> list[tuple[str, str]]:
 
 
 def _found(name: str) -> Path | None:
-    """Weights on this machine; those with a wrong digest count as none."""
+    """Path of weights on this machine; None if missing or with a wrong digest."""
     try:
         return pretrained.find(name)
     except PixelPlayError:
