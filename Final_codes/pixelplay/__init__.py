@@ -35,7 +35,7 @@ def fit(normal_videos: Path | str, output: Path | str | None = None, *, profile:
         normal_videos: folder of videos or of frame folders, one video, or a known dataset (its training split).
         output: folder of the detector; default ./outputs/detector, /kaggle/working/detector on Kaggle. Frames and
             checkpoints are kept in <output>.work until the fit is finished: an interrupted call resumes from there.
-        profile: 'lite' (two CPU cores), 'full' (a GPU), 'smoke' (a quick test of the wiring).
+        profile: 'lite' (two CPU cores), 'full' (a GPU), 'smoke' (tests the wiring).
         options: further fields of `pixelplay.options.Options`: models, settings, seed, hours, force.
     Returns:
         The detector: a folder of a few MB (see `pixelplay.detector`), ready to score.

@@ -1,4 +1,4 @@
-"""Arguments of `pixelplay run`, `fit`, `score`, `cameras`: declared and checked before anything heavy is imported."""
+"""Arguments of `pixelplay run`, `fit`, `score` and `cameras`, declared without importing heavy packages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pixelplay.registry import MODELS
 
 
 def run(parser: argparse.ArgumentParser) -> None:
-    """Data in, submission and report out."""
+    """Declare the arguments of `run`."""
     data = parser.add_argument_group("data (without any: Kaggle's input on Kaggle, the embedded sample elsewhere)")
     data.add_argument("--data", type=existing, metavar="DIR", help="folder with a known dataset somewhere below it")
     data.add_argument("--train", type=existing, metavar="DIR", help="own anomaly-free videos or frame folders")
@@ -25,7 +25,7 @@ def run(parser: argparse.ArgumentParser) -> None:
 
 
 def fit(parser: argparse.ArgumentParser) -> None:
-    """Normal footage in, a detector out."""
+    """Declare the arguments of `fit`."""
     parser.add_argument("train", type=existing, metavar="NORMAL", help="anomaly-free footage of one camera or of "
                         "several: a folder of videos or frame folders, one video, or a known dataset (its training "
                         "split)")
@@ -38,7 +38,7 @@ def fit(parser: argparse.ArgumentParser) -> None:
 
 
 def score(parser: argparse.ArgumentParser) -> None:
-    """A detector and new footage in, scores, submission and report out."""
+    """Declare the arguments of `score`."""
     parser.add_argument("detector", type=existing, metavar="DETECTOR", help="made by fit, e.g. "
                         "Final_codes/Final_models/avenue")
     parser.add_argument("test", type=existing, metavar="VIDEOS", help="footage of the same camera: a folder of videos "
@@ -52,7 +52,7 @@ def score(parser: argparse.ArgumentParser) -> None:
 
 
 def cameras(parser: argparse.ArgumentParser) -> None:
-    """Videos of many cameras in, a run for each and one submission over all out."""
+    """Declare the arguments of `cameras`."""
     parser.add_argument("videos", type=existing, metavar="TABLE", help="CSV file video,camera,split, or the folder of "
                         "a dataset whose video names begin with their camera (01_0014)")
     parser.add_argument("--output", type=new_folder, metavar="DIR", help="default: outputs, /kaggle/working on Kaggle")
@@ -61,7 +61,7 @@ def cameras(parser: argparse.ArgumentParser) -> None:
 
 
 def _fitting(parser: argparse.ArgumentParser) -> None:
-    """What and how to learn."""
+    """Options for fitting."""
     parser.add_argument("--profile", choices=PROFILES, default="lite",
                         help="smoke: seconds, wiring only; lite: two CPU cores; full: a GPU (default: lite)")
     parser.add_argument("--models", nargs="+", metavar="NAME", default=list(MODELS),
@@ -73,14 +73,14 @@ def _fitting(parser: argparse.ArgumentParser) -> None:
 
 
 def _scoring(parser: argparse._ActionsContainer) -> None:
-    """How to score."""
+    """Options for scoring."""
     parser.add_argument("--labels", type=existing, metavar="PATH", help="ground truth, for the final table only")
     parser.add_argument("--no-repair", action="store_true", help="leave corrupted frames as they are")
     parser.add_argument("--recipe", default="default", help="how the ensemble merges (default: default)")
 
 
 def _time(parser: argparse.ArgumentParser) -> None:
-    """Checks before the run, and its budget."""
+    """Options for the preflight and the time budget."""
     time_ = parser.add_argument_group("before and during the run")
     time_.add_argument("--preflight", action="store_true", help="only check that everything is there, in seconds")
     time_.add_argument("--force", action="store_true", help="go on in spite of what the preflight finds")
@@ -91,7 +91,7 @@ def _time(parser: argparse.ArgumentParser) -> None:
 
 
 def _engine(parser: argparse.ArgumentParser) -> None:
-    """Where work on single videos is done."""
+    """Options for parallel work on videos."""
     group = parser.add_argument_group("where work on single videos is done")
     group.add_argument("--engine", choices=ENGINES, default="loky",
                        help="loky: processes of this machine; dask, ray: a cluster, or this machine (default: loky)")

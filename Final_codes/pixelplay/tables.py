@@ -1,7 +1,4 @@
-"""Tables for the terminal: cells in words, columns as wide as they need.
-
-Reads a header and rows of strings; makes lines.
-"""
+"""Plain-text tables for the terminal."""
 
 from __future__ import annotations
 
@@ -9,13 +6,14 @@ from collections.abc import Sequence
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, notes: Sequence[str] = ()) -> list[str]:
-    """Header and one line a row; the first column is left-aligned, the others right-aligned, two spaces apart.
+    """Lines of a table: first column left-aligned, others right-aligned, two spaces apart.
 
     Args:
-        header: of C columns; rows: each of C cells.
-        notes: one a row, written behind it.
+        header: C names.
+        rows: C cells each.
+        notes: text after each row, one per row.
     Raises:
-        ValueError: rows or notes of another length.
+        ValueError: a row has another number of cells, or there are not as many notes as rows.
     """
     table = [list(header), *map(list, rows)]
     if {len(row) for row in table} != {len(header)} or (notes and len(notes) != len(rows)):
@@ -26,5 +24,5 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, notes: S
 
 
 def number(value: float | None, digits: int) -> str:
-    """A number with so many decimals; a dash where it is not known."""
+    """Format a number with fixed decimals; '-' for None."""
     return "-" if value is None else f"{value:.{digits}f}"
