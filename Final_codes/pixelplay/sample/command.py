@@ -1,4 +1,4 @@
-"""`pixelplay sample`: write the embedded scene to a folder, in the competition's layout."""
+"""`pixelplay sample`: write the embedded sample to a folder, in the competition's layout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the sample and print where it is."""
+    """Write the sample and print its folder."""
     from pixelplay.sample.dataset import make_sample
 
     print(make_sample(args.output, seed=args.seed, size=args.size, cameras=args.cameras))
