@@ -20,7 +20,7 @@ import numpy as np
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import check, clear_errors, sealed
 
-AGAIN = "run the stage that makes it again"
+AGAIN = "run its stage again"
 
 
 def write_array(path: Path, array: np.ndarray) -> None:

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     for profile, problems in lacking.items():
         print(f"profile {profile}: " + ("nothing is missing" if not problems else "missing:"))
         for problem in problems:
-            print(f"  {problem.what}\n    mend: {problem.hint}")
+            print(f"  {problem.what}\n    hint: {problem.hint}")
     return 1 if lacking["lite"] else 0
 
 
@@ -79,7 +79,7 @@ def machine(output: Path) -> list[tuple[str, str]]:
     return [("pixelplay", VERSION), ("python", f"{platform.python_version()}, {platform.platform()}"),
             ("device", f"{hardware().name}; {hardware().dtype}, {hardware().threads} threads"),
             ("memory", "unknown" if free is None else f"{free / 1e9:.1f} GB free"),
-            ("disk", f"{disk.free / 1e9:.1f} GB of {disk.total / 1e9:.1f} GB free where {output} lies")]
+            ("disk", f"{disk.free / 1e9:.1f} GB of {disk.total / 1e9:.1f} GB free on the disk of {output}")]
 
 
 def installed_packages() -> list[tuple[str, str]]:

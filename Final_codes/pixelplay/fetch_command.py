@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", type=new_folder, required=True, metavar="DIR",
                         help="folder of the dataset; made if missing")
     parser.add_argument("--profile", choices=PROFILES, default="full",
-                        help="whose weights: lite needs none but those shipped (default: full)")
+                        help="fetch the weights of this profile; lite needs only shipped ones (default: full)")
     parser.add_argument("--weights", nargs="+", choices=sorted(TABLE), default=[], metavar="NAME",
                         help="more weights: " + " ".join(sorted(TABLE)))
     parser.add_argument("--python", default=KAGGLE_PYTHON, metavar="VERSION",
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.to / "dataset-metadata.json", json.dumps(metadata(), indent=2) + "\n")
     if failures:
         raise PixelPlayError("not everything could be fetched:\n  - " + "\n  - ".join(failures),
-                             hint=f"connect to the internet and call it again: what is in {args.to} is kept")
+                             hint=f"connect to the internet and run it again: files in {args.to} are kept")
     print(f"write your Kaggle name into {args.to / 'dataset-metadata.json'}, then: "
           f"kaggle datasets create -p {args.to} --dir-mode zip")
     return 0
@@ -121,7 +121,7 @@ def copy_code(target: Path) -> str:
     root = PACKAGE.parents[1]
     if not (root / "Final_codes" / "run_all.py").is_file():  # an installed package has no notebooks and scripts
         _copy_tree(PACKAGE, target / "Final_codes" / "pixelplay")
-        return f"{target}: the installed package alone; call fetch in a checkout to take notebooks and scripts along"
+        return f"{target}: the installed package only; run fetch in a checkout to include notebooks and scripts"
     listed = _tracked(root)
     if listed is None:
         for name in ("Final_codes", "README.md", "LICENSE", "requirements.txt", "pyproject.toml"):
@@ -129,7 +129,7 @@ def copy_code(target: Path) -> str:
                 _copy_tree(root / name, target / name)
             elif (root / name).is_file():
                 shutil.copy2(root / name, target / name)
-        return f"{target}: this folder, which is no git checkout"
+        return f"{target}: this folder (not a git checkout)"
     for name in listed:
         # skip the dataset itself if it lies inside the checkout
         if (root / name).is_file() and target.parent.resolve() not in (root / name).resolve().parents:

@@ -182,9 +182,9 @@ def check(path: Path | str) -> None:
     path = Path(path)
     if path.exists() and not _fits(path):
         raise PixelPlayError(
-            f"{path} is damaged or was changed after it was written: its content does not fit its digest",
+            f"{path} is damaged or was changed after it was written: its content does not match its digest",
             expected=f"the content named in {seal_path(path).name}",
-            hint="run again with the same --output: what does not fit is made again. If you changed it on purpose, "
+            hint="run again with the same --output: damaged files are recreated. If you changed it on purpose, "
             f"delete {seal_path(path)}")
 
 
@@ -192,7 +192,7 @@ def damaged(paths: Iterable[Path]) -> list[Path]:
     """Those files that no longer match their seal, or that have a seal but are missing; logs a warning for each."""
     found = [p for p in map(Path, paths) if not _fits(p)]
     for path in found:
-        log.warning("%s is damaged or was changed after it was written: it is made again", path)
+        log.warning("%s is damaged or was changed after it was written: recreating it", path)
     return found
 
 

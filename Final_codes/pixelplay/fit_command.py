@@ -51,8 +51,7 @@ def fit_detector(normal_videos: Path | str, output: Path | str | None, **options
     failed = job.all()["failed"]
     if failed:
         raise PixelPlayError("; ".join(f"{name} could not be fitted: {reason}" for name, reason in failed.items()),
-                             hint="mend what failed and call again (what is finished is kept), or leave these models "
-                             "out")
+                             hint="fix the failure and call again (finished work is kept), or leave these models out")
     return finish(job, target)
 
 

@@ -106,6 +106,6 @@ def _wait_for(stream: TextIO, folder: Path, wait: bool) -> None:
             raise PixelPlayError(f"{folder} is in use by {owner}", expected="one run at a time in an output folder",
                                  hint="wait until it ends, or choose another --output")
         if not said:
-            log.info("waiting for %s, which is at work in %s", owner, folder)
+            log.info("waiting for %s, which uses %s", owner, folder)
             said = True
         time.sleep(PAUSE)

@@ -159,8 +159,8 @@ def describe(run: Run, name: str) -> None:
     model = run.models[name].load(run.paths.trained(name))
     height, width = model.about["size"]
     logging.info("window      frame numbers %s from its anchor", ", ".join(map(str, model.offsets)))
-    logging.info("judged      %s", ", ".join(str(model.offsets[i]) for i in dict.fromkeys(model.target_frames)))
-    logging.info("input       %d frames x %d channels x %d x %d pixels, and the speed of every place",
+    logging.info("scored      %s", ", ".join(str(model.offsets[i]) for i in dict.fromkeys(model.target_frames)))
+    logging.info("input       %d frames x %d channels x %d x %d pixels, and speed maps",
                  len(model.offsets), model.config.channels, height, width)
     logging.info("parameters  %s, trained for %d steps of %d windows", f"{model.about['parameters']:,}",
                  model.about["steps"], model.config.batch)
@@ -176,7 +176,7 @@ def try_setting(run: Run, name: str, **changes: Any) -> Figure | None:
     from pixelplay.visual.plots import compare
 
     if not run.learns:
-        logging.info("nothing to change: a finished detector scores")
+        logging.info("nothing to change: the run scores with a finished detector")
         return None
     train, test = run.footage("train"), run.footage("test")
     other = run.models[name](override(run.configs[name], changes), seed=run.options.seed)

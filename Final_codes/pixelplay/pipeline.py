@@ -218,7 +218,7 @@ class Run:
         train = self.footage("train")
         key, place, work = self.fit_key(name, train), self.paths.trained(name), self.paths.work(name)
         if self._is_fitted(name, key):
-            log.info("%s: fitted already", name)
+            log.info("%s: already fitted", name)
             return
         work.mkdir(parents=True, exist_ok=True)
         if distributed.is_main():
@@ -244,7 +244,7 @@ class Run:
         test = self.footage("test")
         key, path = self.score_key(name, test), self.paths.score_file(name)
         if self._is_scored(name, key):
-            log.info("%s: scores are there", name)
+            log.info("%s: already scored", name)
             return read_scores(path, test.ids)
         if distributed.is_main():
             self._forget_scores(name)
@@ -444,7 +444,7 @@ class Run:
         if self.failed and set(self.failed) >= set(self.models):
             raise PixelPlayError("no model finished, so there is nothing to merge: "
                                  + "; ".join(f"{name}: {reason}" for name, reason in self.failed.items()),
-                                 hint="mend what failed and run the same command again: what is finished is kept")
+                                 hint="fix the failure and run the same command again: finished work is kept")
         if self.learns:
             self.close_detector()
         if self.options.verb == "fit":

@@ -65,7 +65,7 @@ class Preflight:
             lines = [f"{count} problem{'s' if count > 1 else ''} found before the first stage:"]
             for number, problem in enumerate(self.problems, 1):
                 lines += [f"  {number}. {problem.what}", f"     hint: {problem.hint}"]
-            raise PixelPlayError("\n".join(lines), hint="each as said, or go on in spite of them with --force")
+            raise PixelPlayError("\n".join(lines), hint="fix them as described, or continue anyway with --force")
 
 
 def preflight(run: Run, *, download: bool = True, need_data: bool = True) -> Preflight:
@@ -119,7 +119,7 @@ def _device(run: Run) -> Iterator[Problem]:
         why = hardware().note or "torch finds no GPU here"
         on_kaggle = "choose the accelerator GPU T4 x2 in the notebook's settings, or run " if environment.on_kaggle() \
             else "run "
-        yield Problem(f"profile full needs a GPU, and there is none that works: {why}",
+        yield Problem(f"profile full needs a working GPU: {why}",
                       f"{on_kaggle}with --profile lite, which is made for CPUs (days become minutes)")
 
 
@@ -189,7 +189,7 @@ def _failure(what: str, cause: Exception) -> Problem:
         return Problem(f"{what} fails on these frames: {cause.problem}", cause.hint or f"expected: {cause.expected}")
     said = " ".join(str(cause).split())[:200]
     return Problem(f"{what} fails on these frames: {type(cause).__name__}: {said}",
-                   "a defect of ours: please report it with this line; the other models run with --force")
+                   "this is a bug, please report this line; the other models run with --force")
 
 
 @contextlib.contextmanager

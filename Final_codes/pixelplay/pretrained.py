@@ -167,7 +167,7 @@ def held(name: str, folder: Path) -> Path | None:
         if path.is_file():
             if _matches(path, file):
                 return path
-            log.warning("%s is damaged: its sha256 is not %s; it is fetched again", path, _known_digest(path, file))
+            log.warning("%s is damaged: its sha256 is not %s; downloading it again", path, _known_digest(path, file))
     return None
 
 
@@ -225,8 +225,8 @@ def check_sha256(path: Path, sha256: str | None) -> str:
 def _not_to_be_had(entry: Weights, failures: list[str]) -> PixelPlayError:
     names = " or ".join(f.name for f in entry.files)
     return PixelPlayError(f"the weights of {entry.title} are not on this machine and cannot be downloaded: "
-                          + "; ".join(failures or ["no address is known"]), expected=f"internet access, or {names}",
-                          hint="download it on another machine and put it into a folder that PIXELPLAY_WEIGHTS names; "
+                          + "; ".join(failures or ["no source is known"]), expected=f"internet access, or {names}",
+                          hint="download it on another machine into a folder named by PIXELPLAY_WEIGHTS; "
                                "on Kaggle attach it as a dataset (`pixelplay fetch` makes one)")
 
 
@@ -302,8 +302,8 @@ def _checked(path: Path, file: WeightsFile, entry: Weights) -> Path:
     if not _matches(path, file):
         raise PixelPlayError(f"{path} is not the file of {entry.title}: its sha256 is {_digest(path)}",
                              expected=f"sha256 {_known_digest(path, file)}",
-                             hint="download it again or take it away; weights of your own are used by their path in "
-                                  "the model's settings")
+                             hint="download it again or remove it; for your own weights, give their path in the "
+                                  "settings of the model")
     return path
 
 
@@ -322,8 +322,8 @@ def _download(file: WeightsFile, entry: Weights, folder: Path) -> Path:
         if known and not found.startswith(known):
             part.unlink()
             raise PixelPlayError(f"{file.url} gave a file whose sha256 is {found}", expected=f"sha256 {known}",
-                                 hint="try again; if its publisher has really replaced the file, remove its line from "
-                                      f"{folder / LOCK}, where there is one")
+                                 hint="try again; if the publisher has replaced the file, remove its line from "
+                                      f"{folder / LOCK}, if it exists")
         if not known:
             lock = folder / LOCK
             write_json(lock, {**(read_json(lock) if lock.is_file() else {}), file.name: found})

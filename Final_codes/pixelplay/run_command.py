@@ -54,8 +54,7 @@ def run(args: argparse.Namespace) -> int:
     job = Run(read_options(args))
     tell(f"{hardware().name}, {hardware().dtype}; profile {job.options.profile}; writing to {job.output}")
     if job.smoke:
-        tell("smoke run: it proves the wiring and is kept apart from real runs, whose folder it never touches; "
-              "nothing it scores is a result")
+        tell("smoke run: it only tests the wiring and uses a separate folder; its scores are not results")
     done = carry_out(job, preflight_only=args.preflight, wait=args.wait)
     if not done:  # after --preflight, or not the main process
         return 0
@@ -73,7 +72,7 @@ def carry_out(job: Run, *, preflight_only: bool = False, wait: bool = False) -> 
     found = check(job, download=not preflight_only)
     schedule = make_schedule(job, found)
     if preflight_only and not found.problems:
-        tell("preflight: nothing stands in the way")
+        tell("preflight: no problems found")
     tell_plan(job, schedule)
     if preflight_only:
         return {}
@@ -104,7 +103,7 @@ def check(job: Run, *, download: bool = True) -> Preflight:
     if not job.options.force:
         found.require()
     for problem in found.problems:
-        print(f"going on in spite of: {problem.what}")
+        print(f"continuing despite: {problem.what}")
     return found
 
 
@@ -130,10 +129,10 @@ def tell_plan(job: Run, schedule: Schedule) -> None:
     tell("plan:" + (" (times are estimated from a trial on a few frames)" if schedule.expected else ""))
     for step in job.plan():
         seconds = schedule.expected.get(step.model or step.stage)
-        words = "there: checked, then kept" if step.done else in_words(seconds) if seconds is not None else ""
+        words = "done already, will be checked" if step.done else in_words(seconds) if seconds is not None else ""
         tell(f"  {step.stage:24} {step.what:40} {words}".rstrip())
     if schedule.expected:
-        tell(f"  {'in all':65} {in_words(schedule.left())}")
+        tell(f"  {'total':65} {in_words(schedule.left())}")
     if job.steps:
         tell("training steps fitted to --hours: " + ", ".join(f"{name} {count}" for name, count in job.steps.items()))
 
@@ -152,9 +151,9 @@ def summary(job: Run, done: dict) -> str:
     for name, reason in done["failed"].items():
         lines.append(f"{name} is not part of the submission: {reason}")
     if done["failed"]:
-        lines.append("the same command runs what is missing, and keeps the rest")
+        lines.append("run the same command again for the missing models; finished work is kept")
     lines += ["", *(f"{name + ':':26}{path}" for name, path in done.get("submissions", {}).items())]
     lines += [f"{name + ':':26}{done[name]}" for name in ("detector", "report") if name in done]
     if job.smoke:
-        lines.append("(smoke run: not for submission; for a result run again with --profile lite or full)")
+        lines.append("(smoke run, not for submission; for results run again with --profile lite or full)")
     return "\n".join(lines)

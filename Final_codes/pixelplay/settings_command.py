@@ -93,8 +93,8 @@ def table(name: str) -> list[str]:
 
 def overview() -> str:
     """All settings with their values in the lite profile, for `--help`."""
-    lines = ["settings of the models, with their values in the lite profile (--set MODEL.SETTING=VALUE; what each "
-             "means: pixelplay settings MODEL)", ""]
+    lines = ["settings of the models with their values in the lite profile (--set MODEL.SETTING=VALUE; meanings: "
+             "pixelplay settings MODEL)", ""]
     for name in MODELS:
         pairs = [f"{s.name}={_short(s.values['lite'])}".replace(" ", "\0") for s in settings(name)]
         lines += textwrap.wrap("  ".join(pairs), 110, initial_indent=f"  {name}: ", subsequent_indent="    ",

@@ -17,7 +17,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, notes: S
     """
     table = [list(header), *map(list, rows)]
     if {len(row) for row in table} != {len(header)} or (notes and len(notes) != len(rows)):
-        raise ValueError("every row needs a cell for each column, and notes are one a row")
+        raise ValueError("every row needs one cell per column, and one note if there are notes")
     widths = [max(len(row[k]) for row in table) for k in range(len(header))]
     lines = ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]) for row in table]
     return [f"{line}  {note}".rstrip() for line, note in zip(lines, ["", *(notes or [""] * len(rows))])]

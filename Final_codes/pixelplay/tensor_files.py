@@ -54,7 +54,7 @@ def read_tensors(path: Path | str) -> dict[str, Tensor]:
         # torch's message advises to load without the restriction, which must not be passed on
         said = (str(cause) or type(cause).__name__).splitlines()[0].partition(". In PyTorch")[0]
         raise PixelPlayError(f"{path} cannot be read as weights: {said}",
-                             expected="safetensors, or a file torch.save wrote that holds tensors alone",
+                             expected="safetensors, or a torch.save file that holds only tensors",
                              hint="download the file again; a pointer file of a few hundred bytes is not the weights"
                              ) from cause
     if isinstance(content, dict):

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     if not count:
         raise PixelPlayError(f"{args.folder} holds no sealed file", expected="a run's output folder")
     for path in wrong:
-        print(f"{path}: {'missing' if not path.exists() else 'does not fit its digest'}")
-    print(f"{count - len(wrong)} of {count} files hold what was written"
-          + ("; run again with the same --output: the others are made again" if wrong else ""))
+        print(f"{path}: {'missing' if not path.exists() else 'does not match its digest'}")
+    print(f"{count - len(wrong)} of {count} files match their digests"
+          + ("; run again with the same --output to recreate the others" if wrong else ""))
     return 1 if wrong else 0

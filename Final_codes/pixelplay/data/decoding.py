@@ -111,14 +111,14 @@ def _opened(path: str | Path) -> Iterator[tuple[InputContainer, av.VideoStream]]
         container = open_container(f"file:{path}", options=options)
     except av.error.FFmpegError as cause:
         raise PixelPlayError(f"{path} cannot be opened as a video: {cause.strerror}",
-                             expected="a video file with frames of its own (mp4, avi, mov, mkv ...), no playlist",
+                             expected="a video file (mp4, avi, mov, mkv ...), not a playlist",
                              hint=MEND) from cause
     with container:
         if not container.streams.video:
             raise PixelPlayError(f"{path} holds no video stream", hint="remove it from the folder")
         stream = container.streams.video[0]
         if stream.codec_context is None:
-            raise PixelPlayError(f"{path} is coded in a way this FFmpeg does not know",
+            raise PixelPlayError(f"{path} uses a codec that this FFmpeg does not support",
                                  hint="convert it, e.g. to H.264 in mp4, or remove it from the folder")
         width, height = stream.codec_context.width, stream.codec_context.height
         if width * height > most_pixels():
@@ -154,7 +154,7 @@ def _scan(path: str, size: int, modified: int) -> tuple[VideoHeader, np.ndarray 
     if promised > hidden and (promised - hidden) * LEAST_BYTES <= size:
         frames = max(frames, promised - hidden)
     elif promised - hidden > frames:
-        log.warning("%s promises %d frames in %d bytes, which is not believed: it holds %d", path, promised, size,
+        log.warning("%s states %d frames in %d bytes, which is impossible: it holds %d", path, promised, size,
                     frames)
     ordered = np.unique(np.frombuffer(times, dtype=np.int64)) if timed and times else np.empty(0, np.int64)
     return (VideoHeader(frames, fps, shape[::-1] if _quarter_turns(first) % 2 else shape),
@@ -168,7 +168,7 @@ def _rate(path: str, *rates: Fraction | None) -> float:
         if PLAUSIBLE_RATES[0] <= rate <= PLAUSIBLE_RATES[1]:
             return rate
     if known:
-        log.warning("%s says %g frames a second, which is not believed: %g is taken", path, known[0], USUAL_RATE)
+        log.warning("%s states %g frames per second, which is implausible: using %g", path, known[0], USUAL_RATE)
     return USUAL_RATE
 
 

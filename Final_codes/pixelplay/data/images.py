@@ -76,7 +76,7 @@ def read_image(path: Path, bits: int = 16) -> np.ndarray | None:
                 return None
             pixels = _to_rgb8(image, data, bits)
             if _has_more_pages(image):
-                _say_once(path, "only the first picture of a file is read, its further pages are left out")
+                _say_once(path, "only the first page of a file is read")
             return pixels
     except MemoryError:
         raise
@@ -147,7 +147,7 @@ def _say_once(path: Path, what: str) -> None:
     key = str(Path(path).parent), what
     if key not in _said:
         _said.add(key)
-        log.warning("%s: %s (said once a folder)", path, what)
+        log.warning("%s: %s (reported once per folder)", path, what)
 
 
 def _decode_jpeg(path: Path, data: bytes) -> np.ndarray | None:

@@ -163,7 +163,7 @@ def _search(root: Path | None, *, partial: bool) -> Found:
     if root is None and not looked.is_dir():
         raise PixelPlayError(f"no dataset was named and there is no {looked}", expected=EXPECTED, hint=hint)
     if looked.is_file():
-        raise PixelPlayError(f"{looked} is one file: training and test videos cannot be told apart", expected=EXPECTED,
+        raise PixelPlayError(f"{looked} is a single file; training and test videos are needed", expected=EXPECTED,
                              hint=MEND)
     candidates, visited = _candidates(looked)
     whole = [c for c in candidates if c.complete] or (candidates if partial else [])

@@ -68,9 +68,9 @@ class Listing:
             if kind == "folder":
                 self.all_folders.append(entry.name)
             elif kind == "circle":
-                self.left_out.setdefault("links that lead in a circle", []).append(entry.name)
+                self.left_out.setdefault("circular links", []).append(entry.name)
             elif suffix in UNREAD_SUFFIXES:
-                self.left_out.setdefault("files of kinds that are not read", []).append(entry.name)
+                self.left_out.setdefault("files of unsupported formats", []).append(entry.name)
             elif frames and kind == "special":
                 self.left_out.setdefault("pipes, devices or sockets", []).append(entry.name)
             elif suffix in IMAGE_SUFFIXES:
@@ -116,7 +116,7 @@ def check_name(name: str, path: Path) -> None:
     valid UTF-8."""
     # Cc, Cs, Zl, Zp: control characters, undecodable bytes, line and paragraph separators
     if not name.strip() or any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
-        raise PixelPlayError(f"the name {str(path)!a} cannot stand in a table",
+        raise PixelPlayError(f"the name {str(path)!a} cannot be stored in a CSV file",
                              expected="a name of printable characters, in UTF-8", hint="rename it")
 
 
@@ -251,7 +251,8 @@ def _below(folder: Path, relative: str, prefix: str) -> list[Video]:
     """Videos in and below a folder; `relative` is its path, `prefix` the prefix of video names."""
     listing = Listing(folder)
     if relative.count("/") > DEEPEST:
-        raise PixelPlayError(f"{folder} lies too deep", expected=f"at most {DEEPEST} levels of folders below a split's",
+        raise PixelPlayError(f"{folder} is nested too deeply",
+                             expected=f"at most {DEEPEST} levels of folders below that of a split",
                              hint="move the videos up, or name their folder itself")
     for special in ("frames", "videos"):
         if special in listing.folders and not listing.videos:
@@ -265,7 +266,7 @@ def _below(folder: Path, relative: str, prefix: str) -> list[Video]:
         elif inner.folders or inner.videos:
             found += _below(folder / name, f"{relative}{name}/", prefix if alone else f"{prefix}{name}-")
         else:
-            log.warning("%s is empty: no video made of it", folder / name)
+            log.warning("%s is empty and skipped", folder / name)
     return found
 
 

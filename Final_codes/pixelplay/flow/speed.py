@@ -248,7 +248,7 @@ def learn_baselines(folder: Path, train: Footage) -> Baselines:
         try:
             kept = Baselines.load(folder)
         except PixelPlayError as mistake:
-            log.warning("%s; it is made again", mistake.problem)
+            log.warning("%s; learning it again", mistake.problem)
         else:
             if kept.key == key:
                 return kept

@@ -74,10 +74,10 @@ class TrainingNorms:
         for scene in scenes:
             where = ", ".join(scene.videos[:4]) + (" ..." if len(scene.videos) > 4 else "")
             if not scene.usable:
-                log.warning("no background for training video %s: %s; its frames are left as they are", where,
+                log.warning("no background for training video %s: %s; its frames are not repaired", where,
                             scene.reason)
             elif not scene.allowed.all():
-                log.info("scene of %s resembles its own mirror image: some flips cannot be told from it", where)
+                log.info("scene of %s resembles its own mirror image: some flips cannot be detected", where)
         change = changes(pixels, readable, videos)
         own = [np.isin(videos.astype(str), np.array(s.videos, dtype=str)) for s in scenes]
         # a scene with few frames uses the models of all training frames

@@ -81,8 +81,8 @@ def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None
     """
     folder, config = Path(folder), config or RepairConfig()
     if norms is None and manifest.splits() == ["test"]:
-        raise PixelPlayError(f"there is no training footage to judge the test footage of {manifest.roots['test']} by",
-                             expected="training videos, or a detector that was fitted on some",
+        raise PixelPlayError(f"there is no training footage for the test footage of {manifest.roots['test']}",
+                             expected="training videos, or a fitted detector",
                              hint="name the training videos with --train DIR, or score with a fitted detector")
     extraction = extract(manifest, folder, size=norms.size if norms else None, observe=noise.measure,
                          observe_key=f"noise {ARTEFACTS['noise'].number}", workers=workers)
@@ -97,7 +97,7 @@ def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None
     repaired = _flagged(manifest, extraction, plan)
     written = [folder / "repair.json", folder / "repair.csv"]
     if not missing and not damaged(written) and all(p.exists() for p in written) and _about(folder)["key"] == key:
-        log.info("frames are repaired already: %s", folder)
+        log.info("frames are already repaired: %s", folder)
         return _save(repaired, folder)
     with sealed(folder / "repair.csv") as part:
         plan.to_csv(part, index=False, lineterminator="\n")
@@ -127,7 +127,7 @@ def open_footage(folder: Path, split: str, workers: int | None = None, *, as_fil
                                   fingerprint=config_hash(raw.fingerprint, about["key"]))
     if len(plan) != len(footage):
         raise PixelPlayError(f"{folder / 'repair.csv'} plans {len(plan)} frames, the manifest names {len(footage)}",
-                             expected="one row a test frame in both",
+                             expected="one row per test frame in both",
                              hint=f"delete {folder / 'repair.json'} and {AGAIN}")
     changed = needs_repair(plan)
     if not changed.any():
@@ -262,7 +262,7 @@ def _kept(folder: Path) -> TrainingNorms | None:
     try:
         return TrainingNorms.load(folder)
     except PixelPlayError as mistake:
-        log.warning("%s; it is made again", mistake.problem)
+        log.warning("%s; learning it again", mistake.problem)
         return None
 
 
@@ -340,7 +340,7 @@ def _notes(manifest: Manifest, config: RepairConfig, norms: TrainingNorms, plan:
     notes = [f"training videos {', '.join(s.videos)}: {s.reason}" for s in norms.scenes if not s.usable]
     alone = [names[part.start] for part in runs(names) if (plan["scene"][part] < 0).all()]
     if alone:
-        notes.append(f"test videos {', '.join(alone)} match no usable training background and are left as they are")
+        notes.append(f"test videos {', '.join(alone)} match no usable training background and are not repaired")
         log.warning(notes[-1])
     return notes
 
