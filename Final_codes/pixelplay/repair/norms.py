@@ -74,7 +74,7 @@ class TrainingNorms:
         for scene in scenes:
             where = ", ".join(scene.videos[:4]) + (" ..." if len(scene.videos) > 4 else "")
             if not scene.usable:
-                log.warning("no background for training video %s: %s; its frames are not repaired", where,
+                log.warning("no background for training video %s: %s; its frames are left as they are", where,
                             scene.reason)
             elif not scene.allowed.all():
                 log.info("scene of %s resembles its own mirror image: some flips cannot be detected", where)

@@ -340,7 +340,7 @@ def _notes(manifest: Manifest, config: RepairConfig, norms: TrainingNorms, plan:
     notes = [f"training videos {', '.join(s.videos)}: {s.reason}" for s in norms.scenes if not s.usable]
     alone = [names[part.start] for part in runs(names) if (plan["scene"][part] < 0).all()]
     if alone:
-        notes.append(f"test videos {', '.join(alone)} match no usable training background and are not repaired")
+        notes.append(f"test videos {', '.join(alone)} match no usable training background and are left as they are")
         log.warning(notes[-1])
     return notes
 
