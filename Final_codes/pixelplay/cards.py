@@ -34,7 +34,7 @@ def write_weights_and_card(folder: Path, content: bytes, about: dict[str, Any]) 
                seal=True)
 
 
-def read_card(folder: Path, *, model: str, version: int, hint: str = AGAIN) -> dict[str, Any]:
+def read_card(folder: Path, *, model: str, version: int) -> dict[str, Any]:
     """Read and check the card of the weights in a folder.
 
     Raises:
@@ -47,7 +47,7 @@ def read_card(folder: Path, *, model: str, version: int, hint: str = AGAIN) -> d
                              hint="name a detector such as Final_codes/Final_models/ped2, or fit one")
     about = read_json(card)
     if not isinstance(about, dict):
-        raise PixelPlayError(f"{card} holds no object", expected='{"model": ..., "version": ..., ...}', hint=hint)
+        raise PixelPlayError(f"{card} holds no object", expected='{"model": ..., "version": ..., ...}', hint=AGAIN)
     if about.get("model") != model:
         raise PixelPlayError(f"{card} describes the model '{about.get('model')}'", expected=f"'{model}'",
                              hint="name the folder of the right model")
@@ -55,9 +55,9 @@ def read_card(folder: Path, *, model: str, version: int, hint: str = AGAIN) -> d
         raise PixelPlayError(f"{card.parent} holds {model} weights of version {about.get('version')}",
                              expected=f"version {version}", hint="train again, or use the release they came with")
     if sha256_of(weights) != about.get("sha256"):
-        raise PixelPlayError(f"{weights} is not the file its card describes (sha256 differs)", hint=hint)
+        raise PixelPlayError(f"{weights} is not the file its card describes (sha256 differs)", hint=AGAIN)
     if type(about.get("seed", 0)) is not int:
-        raise PixelPlayError(f"{card}: the seed is {about['seed']!r}", expected="a whole number", hint=hint)
+        raise PixelPlayError(f"{card}: the seed is {about['seed']!r}", expected="a whole number", hint=AGAIN)
     return about
 
 
@@ -70,7 +70,7 @@ def config_of(about: dict[str, Any], default: C) -> C:
 
 
 @contextlib.contextmanager
-def well_formed(folder: Path, *, hint: str = AGAIN) -> Iterator[None]:
+def well_formed(folder: Path) -> Iterator[None]:
     """Turn errors from parsing a card and its tensors (missing or malformed entries) into PixelPlayError."""
     card, weights = Path(folder) / CARD, Path(folder) / WEIGHTS
     try:
@@ -80,8 +80,8 @@ def well_formed(folder: Path, *, hint: str = AGAIN) -> Iterator[None]:
             raise
         raise PixelPlayError(f"{card}: {cause.problem}", expected=cause.expected, hint=cause.hint) from cause
     except SafetensorError as cause:
-        raise PixelPlayError(f"{weights} cannot be read: {cause}", hint=hint) from cause
+        raise PixelPlayError(f"{weights} cannot be read: {cause}", hint=AGAIN) from cause
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as cause:
         words = f"it has no {cause}" if isinstance(cause, KeyError) else str(cause).splitlines()[-1].strip()
         raise PixelPlayError(f"{card} and {weights.name} do not describe a model: {words}",
-                             expected="the card and weights of one release", hint=hint) from cause
+                             expected="the card and weights of one release", hint=AGAIN) from cause

@@ -171,13 +171,13 @@ def held(name: str, folder: Path) -> Path | None:
     return None
 
 
-def obtain(name: str, folder: Path | None = None) -> Path:
-    """Path of the weights: found on this machine, else downloaded to `folder` (default: the cache).
+def obtain(name: str) -> Path:
+    """Path of the weights: found on this machine, else downloaded to the cache.
 
     Raises:
         PixelPlayError: as `find`; or the download fails or has the wrong digest.
     """
-    return find(name) or download(name, folder or cache_folder())
+    return find(name) or download(name, cache_folder())
 
 
 def download(name: str, folder: Path) -> Path:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 VERSION = "0.2.0"
 """Part of every cache key: results of another release are recomputed."""
+LIBRARIES = "torch", "numpy", "opencv-python", "timm", "accelerate"
 
 
 def git_revision() -> str:
@@ -21,10 +21,10 @@ def git_revision() -> str:
     return found.stdout.strip() or "unknown"
 
 
-def versions(names: Sequence[str] = ("torch", "numpy", "opencv-python", "timm", "accelerate")) -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Versions of libraries that affect results."""
     found = {"pixelplay": VERSION}
-    for name in names:
+    for name in LIBRARIES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -31,6 +31,8 @@ UNREAD_SUFFIXES = frozenset({".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", 
 """Unsupported image and video formats; such files are reported when skipped."""
 DEEPEST = 16
 """Maximum depth of folders below that of a split."""
+SHOWN = 12
+"""Number of folders that an error message lists."""
 BLOCK, BLOCKS = 512, 32
 """Size in bytes and number of the samples of a file's content in a fingerprint."""
 
@@ -270,8 +272,8 @@ def _below(folder: Path, relative: str, prefix: str) -> list[Video]:
     return found
 
 
-def describe(looked: Path, visited: list[Path], most: int = 12) -> str:
+def describe(looked: Path, visited: list[Path]) -> str:
     """List of searched folders for an error message."""
-    names = [str(p.relative_to(looked)) or "." for p in visited[:most]]
-    more = f" and {len(visited) - most} more" if len(visited) > most else ""
+    names = [str(p.relative_to(looked)) or "." for p in visited[:SHOWN]]
+    more = f" and {len(visited) - SHOWN} more" if len(visited) > SHOWN else ""
     return ", ".join(names) + more

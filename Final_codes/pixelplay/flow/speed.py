@@ -51,6 +51,9 @@ speed."""
 TOLERANCE = 3
 """Largest step of the frame number that is not a gap."""
 PROBES = 48
+"""Maximum number of frame pairs from which the baseline is chosen."""
+SAMPLED = 400
+"""Maximum number of frames from which the mean speed is estimated."""
 FILE = "flow.npz"
 VERSION = ARTEFACTS["speed"].number
 
@@ -231,10 +234,9 @@ def choose_baseline(train: Footage) -> int:
     return flow_step(float((speeds ** 2).sum() / speeds.sum()), WANTED_SHIFT) if len(speeds) else 1
 
 
-def usual_speed(maps: SpeedMaps, most: int = 400) -> float:
-    """Mean speed of moving cells over at most `most` frames, in pixels per frame; 1 if nothing moves. Models use it as
-    their unit of speed."""
-    speeds = maps.batch(spread(len(maps.rows), most)).astype(np.float64)
+def usual_speed(maps: SpeedMaps) -> float:
+    """Mean speed of moving cells over at most `SAMPLED` frames, in pixels per frame; 1 if nothing moves."""
+    speeds = maps.batch(spread(len(maps.rows), SAMPLED)).astype(np.float64)
     moving = speeds[speeds > STILL]
     return float(moving.mean()) if len(moving) else 1.0
 

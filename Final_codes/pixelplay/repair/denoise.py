@@ -15,6 +15,8 @@ from scipy.special import ndtr
 
 MOVER = 3.5
 """Foreground threshold: difference to the background in standard deviations of the noise of 8 x 8 pixel means."""
+LEVELS, NOISE_POWER = 2, 2.0
+"""Levels of the residual pyramid, and the factor on its noise variance in the Wiener gain."""
 STEP = 4.0
 """Sigmas are rounded to multiples of this, so that few lookup tables serve all frames."""
 
@@ -63,7 +65,7 @@ class Denoiser:
         new = cv2.resize(np.maximum.reduce([new, *map(self._new, colour)]), self.half, interpolation=cv2.INTER_LINEAR)
         planes = [luma]
         for plane, change, background in zip(chroma, colour, self.chroma):
-            still = shrink(change)
+            still = wiener_shrink(change)
             still += background
             own = cv2.GaussianBlur(plane, (0, 0), 1.5)
             own -= still
@@ -75,7 +77,7 @@ class Denoiser:
 
     def _merge_luma(self, luma: np.ndarray, residual: np.ndarray, new: np.ndarray, unbias: np.ndarray) -> np.ndarray:
         full = self.width, self.height
-        still = self.luma + cv2.resize(shrink(residual), full, interpolation=cv2.INTER_LINEAR)
+        still = self.luma + cv2.resize(wiener_shrink(residual), full, interpolation=cv2.INTER_LINEAR)
         own = cv2.LUT(cv2.GaussianBlur(luma, (5, 5), 0.8), unbias).astype(np.float32)
         own -= still
         own *= cv2.resize(new, full, interpolation=cv2.INTER_LINEAR)
@@ -117,24 +119,24 @@ def deviation(values: np.ndarray) -> float:
     return float(np.median(np.abs(values[::3, ::3]))) / 0.6745
 
 
-def shrink(residual: np.ndarray, levels: int = 2, power: float = 2.0) -> np.ndarray:
+def wiener_shrink(residual: np.ndarray) -> np.ndarray:
     """Keep the significant part of a residual (h, w) float32: Wiener shrinkage of a Laplacian pyramid.
 
     Noise is estimated from each level itself, because most of the frame is background. The coarsest level is kept
     unchanged: it holds illumination changes.
     """
-    if min(residual.shape[:2]) < 2 ** (levels + 1):
+    if min(residual.shape[:2]) < 2 ** (LEVELS + 1):
         return residual
     stack = [residual]
-    for _ in range(levels):
+    for _ in range(LEVELS):
         stack.append(cv2.pyrDown(stack[-1]))
     out = stack[-1]
-    for level in range(levels - 1, -1, -1):
+    for level in range(LEVELS - 1, -1, -1):
         size = stack[level].shape[1], stack[level].shape[0]
         detail = stack[level] - cv2.pyrUp(stack[level + 1], dstsize=size)
         energy = cv2.blur(detail * detail, (3, 3))
         energy += 1e-3
-        gain = np.divide(-power * deviation(detail) ** 2, energy)
+        gain = np.divide(-NOISE_POWER * deviation(detail) ** 2, energy)
         gain += 1
         detail *= np.maximum(gain, 0, out=gain)
         out = cv2.pyrUp(out, dstsize=size)

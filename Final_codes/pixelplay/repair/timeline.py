@@ -16,6 +16,8 @@ LARGEST_STEP = 3
 """Largest step of the frame number between a frame and its repetition."""
 FROZEN = 5
 """Number of repetitions in a row that count as a frozen camera; fewer are duplicates."""
+SAMPLED = 4000
+"""Approximate number of training frames whose change to the frame before is measured."""
 BUSIER = 3.0
 """A duplicate needs this many times the change around it that repetitions in training have."""
 
@@ -50,16 +52,17 @@ class RepeatModel:
         return cls(limit, float(changes_around(change, repeated)[repeated].max()), int(run_lengths(repeated).max()))
 
 
-def changes(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray, most: int = 4000) -> np.ndarray:
-    """Mean absolute difference of frames to the frame before: (N,) float64, NaN at the first frame of a video.
+def changes(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray) -> np.ndarray:
+    """Mean absolute difference to the frame before, for about `SAMPLED` evenly spread frames.
 
     Args:
         pixels: (N_all, h, w, 3) working-size frames.
         rows, videos: (N,) positions and video names in order.
-        most: approximate number of frames measured, evenly spread; the others are NaN.
+    Returns:
+        (N,) float64 grey levels; NaN at the first frame of a video and for frames that are not sampled.
     """
     out = np.full(len(rows), np.nan)
-    step = max(1, -(-len(rows) // most))
+    step = max(1, -(-len(rows) // SAMPLED))
     for i in range(1, len(rows)):
         # sample runs of eight frames, to see consecutive repetitions
         if videos[i] == videos[i - 1] and (i // 8) % step == 0:
