@@ -19,7 +19,7 @@ from pixelplay.checks import Problem
 from pixelplay.environment import default_output, hardware
 from pixelplay.errors import PixelPlayError
 from pixelplay.pretrained import TABLE, Needs
-from pixelplay.registry import MODELS, model_class
+from pixelplay.registry import profile_needs
 from pixelplay.tables import text_table
 from pixelplay.version import VERSION
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what is present and what is missing. Returns 0 if the lite profile can run, 1 otherwise."""
-    needed = {profile: profile_needs(profile) for profile in ("lite", "full")}
+    needed = {profile: Needs(packages=("av",)) | profile_needs(profile) for profile in ("lite", "full")}
     for title, rows in (("machine", machine(args.output)), ("packages", installed_packages()),
                         ("videos", codecs()), ("weights", weights())):
         print(title)
@@ -48,14 +48,6 @@ def run(args: argparse.Namespace) -> int:
         for problem in problems:
             print(f"  {problem.what}\n    hint: {problem.hint}")
     return 1 if lacking["lite"] else 0
-
-
-def profile_needs(profile: str) -> Needs:
-    """Packages and weights that the models of a profile need, plus PyAV for videos."""
-    needs = Needs(packages=("av",))
-    for name in MODELS:
-        needs |= model_class(name).needs(model_class(name).Config.profile(profile))
-    return needs
 
 
 def needs_problems(needs: Needs) -> list[Problem]:
@@ -124,8 +116,8 @@ def weights() -> list[tuple[str, str]]:
         try:
             path = pretrained.find(name)
             words = str(path) if path else f"not here ({entry.files[0].megabytes} MB, {entry.licence})"
-        except PixelPlayError as mistake:
-            words = mistake.problem
+        except PixelPlayError as error:
+            words = error.problem
         rows.append((name, words))
     return rows
 

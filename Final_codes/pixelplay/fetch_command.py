@@ -18,8 +18,8 @@ from pixelplay.checks import new_folder
 from pixelplay.config import PROFILES
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, write_text
-from pixelplay.pretrained import PACKAGE, TABLE, Needs, download, find, held
-from pixelplay.registry import MODELS, model_class
+from pixelplay.pretrained import PACKAGE, TABLE, download, find, held
+from pixelplay.registry import profile_needs
 
 WHEELS = ("av", "ultralytics", "ultralytics-thop", "ultralytics-platform", "onnxruntime")
 """Distributions of `requirements.txt`, and their dependencies, that are missing from Kaggle's image."""
@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
             path = fetch_weights(name, args.to / "weights")
             size = path.stat().st_size / 1e6
             print(f"weights  {name}: {path.name}, {size:.1f} MB, {TABLE[name].licence}", flush=True)
-        except PixelPlayError as mistake:
-            failures.append(mistake.problem)
+        except PixelPlayError as error:
+            failures.append(error.problem)
     for name in WHEELS:
         problem = fetch_wheel(name, args.to / "wheels", args.python)
         if problem:
@@ -67,14 +67,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"write your Kaggle name into {args.to / 'dataset-metadata.json'}, then: "
           f"kaggle datasets create -p {args.to} --dir-mode zip")
     return 0
-
-
-def profile_needs(profile: str) -> Needs:
-    """Packages and weights of all models of a profile."""
-    needs = Needs()
-    for name in MODELS:
-        needs |= model_class(name).needs(model_class(name).Config.profile(profile))
-    return needs
 
 
 def fetch_weights(name: str, folder: Path) -> Path:
@@ -98,8 +90,8 @@ def fetch_wheel(name: str, folder: Path, python: str) -> str:
                          *(word for p in PLATFORMS for word in ("--platform", p)), name])
     if done.returncode == 0:
         return ""
-    said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
-    return said[-1] if said else f"pip ended with status {done.returncode}"
+    errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
+    return errors[-1] if errors else f"pip ended with status {done.returncode}"
 
 
 def _fits(wheel: str, python: str) -> bool:

@@ -6,6 +6,7 @@ import importlib
 
 from pixelplay.errors import PixelPlayError, did_you_mean
 from pixelplay.model import Model
+from pixelplay.pretrained import Needs
 
 UNEXPLAINED = "scored high by this model"
 MODELS = {
@@ -25,6 +26,14 @@ def model_class(name: str) -> type[Model]:
                              hint=did_you_mean(name, MODELS))
     module, _, attribute = MODELS[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def profile_needs(profile: str) -> Needs:
+    """Packages and weights that the models of a profile need."""
+    needs = Needs()
+    for name in MODELS:
+        needs |= model_class(name).needs(model_class(name).Config.profile(profile))
+    return needs
 
 
 def model_title(name: str) -> str:
