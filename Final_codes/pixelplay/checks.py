@@ -87,8 +87,8 @@ def weights(needs: Needs, download: bool) -> Iterator[Problem]:
         try:
             if pretrained.find(name) is None:
                 (pretrained.obtain if download else pretrained.require_source)(name)
-        except PixelPlayError as mistake:
-            yield Problem(mistake.problem, mistake.hint)
+        except PixelPlayError as error:
+            yield Problem(error.problem, error.hint)
 
 
 def space(folder: Path, needed: float) -> Iterator[Problem]:

@@ -89,7 +89,7 @@ def _wait_for(stream: TextIO, folder: Path, wait: bool) -> None:
     if fcntl is None:
         log.warning("%s is not locked: this system has no flock; run one process at a time in it", folder)
         return
-    said = False
+    announced = False
     while True:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -105,7 +105,7 @@ def _wait_for(stream: TextIO, folder: Path, wait: bool) -> None:
         if not wait:
             raise PixelPlayError(f"{folder} is in use by {owner}", expected="one run at a time in an output folder",
                                  hint="wait until it ends, or choose another --output")
-        if not said:
+        if not announced:
             log.info("waiting for %s, which uses %s", owner, folder)
-            said = True
+            announced = True
         time.sleep(PAUSE)

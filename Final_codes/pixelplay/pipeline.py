@@ -338,14 +338,14 @@ class Run:
                 self.model(name)
         except OutOfTime:
             return "time was up"
-        except PixelPlayError as mistake:
-            log.error("%s failed: %s", name, mistake)
-            return mistake.problem
-        except Exception as defect:  # noqa: BLE001  a bug in one model must not stop the others
+        except PixelPlayError as error:
+            log.error("%s failed: %s", name, error)
+            return error.problem
+        except Exception as bug:  # noqa: BLE001  a bug in one model must not stop the others
             path = self.paths.logs / f"{name}.txt"
             write_text(path, traceback.format_exc())
-            log.error("%s failed, see %s: %s: %s", name, path, type(defect).__name__, defect)
-            return f"{type(defect).__name__}: {defect}".splitlines()[0] + f" (see {path})"
+            log.error("%s failed, see %s: %s: %s", name, path, type(bug).__name__, bug)
+            return f"{type(bug).__name__}: {bug}".splitlines()[0] + f" (see {path})"
         return ""
 
     def fit_key(self, name: str, train: Footage) -> str:

@@ -187,8 +187,8 @@ def _failure(what: str, cause: Exception) -> Problem:
     log.debug("%s failed in its trial", what, exc_info=cause)
     if isinstance(cause, PixelPlayError):
         return Problem(f"{what} fails on these frames: {cause.problem}", cause.hint or f"expected: {cause.expected}")
-    said = " ".join(str(cause).split())[:200]
-    return Problem(f"{what} fails on these frames: {type(cause).__name__}: {said}",
+    message = " ".join(str(cause).split())[:200]
+    return Problem(f"{what} fails on these frames: {type(cause).__name__}: {message}",
                    "this is a bug, please report this line; the other models run with --force")
 
 

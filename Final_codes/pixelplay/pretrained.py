@@ -193,7 +193,7 @@ def download(name: str, folder: Path) -> Path:
         except (OSError, http.client.HTTPException) as cause:
             log.info("%s: %s", file.url, cause)
             failures.append(f"{file.url}: {cause}")
-    raise _not_to_be_had(entry, failures)
+    raise _unavailable(entry, failures)
 
 
 def require_source(name: str) -> None:
@@ -210,7 +210,7 @@ def require_source(name: str) -> None:
             return
         except (OSError, http.client.HTTPException) as cause:
             failures.append(f"{file.url}: {cause}")
-    raise _not_to_be_had(entry, failures)
+    raise _unavailable(entry, failures)
 
 
 def check_sha256(path: Path, sha256: str | None) -> str:
@@ -222,7 +222,7 @@ def check_sha256(path: Path, sha256: str | None) -> str:
     return found
 
 
-def _not_to_be_had(entry: Weights, failures: list[str]) -> PixelPlayError:
+def _unavailable(entry: Weights, failures: list[str]) -> PixelPlayError:
     names = " or ".join(f.name for f in entry.files)
     return PixelPlayError(f"the weights of {entry.title} are not on this machine and cannot be downloaded: "
                           + "; ".join(failures or ["no source is known"]), expected=f"internet access, or {names}",

@@ -52,8 +52,8 @@ def read_tensors(path: Path | str) -> dict[str, Tensor]:
         content = _load(path)
     except (RuntimeError, ValueError, TypeError, OSError, EOFError, pickle.UnpicklingError, SafetensorError) as cause:
         # torch's message advises to load without the restriction, which must not be passed on
-        said = (str(cause) or type(cause).__name__).splitlines()[0].partition(". In PyTorch")[0]
-        raise PixelPlayError(f"{path} cannot be read as weights: {said}",
+        reason = (str(cause) or type(cause).__name__).splitlines()[0].partition(". In PyTorch")[0]
+        raise PixelPlayError(f"{path} cannot be read as weights: {reason}",
                              expected="safetensors, or a torch.save file that holds only tensors",
                              hint="download the file again; a pointer file of a few hundred bytes is not the weights"
                              ) from cause
@@ -80,9 +80,9 @@ def _load(path: Path) -> object:
             warnings.simplefilter("ignore", FutureWarning)
             return torch.jit.load(str(path), map_location="cpu").state_dict()
     names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    strange = [name for name in names if not name.startswith(_HARMLESS)]
-    if strange:
-        raise PixelPlayError(f"{path} is refused: reading it would run {', '.join(strange)}",
+    unsafe = [name for name in names if not name.startswith(_HARMLESS)]
+    if unsafe:
+        raise PixelPlayError(f"{path} is refused: reading it would run {', '.join(unsafe)}",
                              expected="a pickle of tensors, or of a network",
                              hint="do not use this file; get the weights from their source")
     with torch.serialization.safe_globals([(_Inert, name) for name in names]):

@@ -119,9 +119,9 @@ def _stop(process: subprocess.Popen) -> None:
 def _reason(path: Path, status: int) -> str:
     """Reason of a failure in one line, from the output of the process."""
     lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    said = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1] if lines else "")
-    said = said.removeprefix("error: ").strip()
-    return f"killed by signal {-status}: {said}" if status < 0 else said or f"exit status {status}"
+    reason = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1] if lines else "")
+    reason = reason.removeprefix("error: ").strip()
+    return f"killed by signal {-status}: {reason}" if status < 0 else reason or f"exit status {status}"
 
 
 def _one_model() -> int:
@@ -137,8 +137,8 @@ def _one_model() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         Run(Options.read(job["options"])).model(job["model"])
-    except PixelPlayError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)  # noqa: T201  this is a program of its own
+    except PixelPlayError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201  this is a program of its own
         return 2
     return 0
 

@@ -99,7 +99,7 @@ class Footage:
         return dataclasses.replace(
             part, pixels=cut(self.pixels), rows=part.rows - start,
             speeds=None if self.speeds is None else cut(self.speeds),
-            open_stream=stream.part(start, stop) if hasattr(stream, "part") else _Later(stream, start))
+            open_stream=stream.part(start, stop) if hasattr(stream, "part") else _Offset(stream, start))
 
     def batch(self, positions: np.ndarray) -> np.ndarray:
         """Working-size frames at positions of this footage: (n, h, w, 3) uint8 copy."""
@@ -116,7 +116,7 @@ class Footage:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Later:
+class _Offset:
     """A stream with row numbers relative to `start`."""
 
     stream: Stream

@@ -36,7 +36,7 @@ _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN, _END = 0xDA, 0xD9
 
-_said: set[tuple[str, str]] = set()
+_warned: set[tuple[str, str]] = set()
 
 
 @functools.cache
@@ -76,7 +76,7 @@ def read_image(path: Path, bits: int = 16) -> np.ndarray | None:
                 return None
             pixels = _to_rgb8(image, data, bits)
             if _has_more_pages(image):
-                _say_once(path, "only the first page of a file is read")
+                _warn_once(path, "only the first page of a file is read")
             return pixels
     except MemoryError:
         raise
@@ -123,30 +123,30 @@ def _content(path: Path) -> bytes | None:
     try:
         if not path.is_file():
             # reading a pipe could block for ever
-            _say_once(path, "missing, or no regular file")
+            _warn_once(path, "missing, or no regular file")
             return None
         if path.stat().st_size > BYTES_A_PIXEL * most_pixels():
-            _say_once(path, "larger than any frame that is decoded; PIXELPLAY_MOST_PIXELS raises the limit")
+            _warn_once(path, "larger than any frame that is decoded; PIXELPLAY_MOST_PIXELS raises the limit")
             return None
         return path.read_bytes()
     except OSError as cause:
-        _say_once(path, f"cannot be read: {cause.strerror}")
+        _warn_once(path, f"cannot be read: {cause.strerror}")
         return None
 
 
 def _too_large(path: Path, width: int, height: int) -> bool:
     if width * height <= most_pixels():
         return False
-    _say_once(path, f"declares {width} x {height} pixels, more than the {most_pixels()} that are decoded; the "
+    _warn_once(path, f"declares {width} x {height} pixels, more than the {most_pixels()} that are decoded; the "
                     "environment variable PIXELPLAY_MOST_PIXELS raises the limit")
     return True
 
 
-def _say_once(path: Path, what: str) -> None:
+def _warn_once(path: Path, what: str) -> None:
     """Log a warning once per folder and reason: there may be thousands of such files."""
     key = str(Path(path).parent), what
-    if key not in _said:
-        _said.add(key)
+    if key not in _warned:
+        _warned.add(key)
         log.warning("%s: %s (reported once per folder)", path, what)
 
 

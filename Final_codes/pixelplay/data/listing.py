@@ -260,13 +260,13 @@ def _below(folder: Path, relative: str, prefix: str) -> list[Video]:
         if special in listing.folders and not listing.videos:
             return _below(folder / special, f"{relative}{special}/", prefix)
     found = [Video(video_name(prefix + Path(n).stem), folder / n, relative + n) for n in listing.videos]
-    alone = len(listing.folders) == 1 and not listing.videos
+    single = len(listing.folders) == 1 and not listing.videos
     for name in listing.folders:
         inner = Listing(folder / name)
         if inner.images:
             found.append(Video(video_name(prefix + name), folder / name, relative + name))
         elif inner.folders or inner.videos:
-            found += _below(folder / name, f"{relative}{name}/", prefix if alone else f"{prefix}{name}-")
+            found += _below(folder / name, f"{relative}{name}/", prefix if single else f"{prefix}{name}-")
         else:
             log.warning("%s is empty and skipped", folder / name)
     return found

@@ -159,21 +159,22 @@ def speeds(footage: Footage, baseline: int | np.ndarray, workers: int | None = N
 
     Args:
         baseline: distance to the reference frames; (N,) if videos differ, constant within a video.
+        workers: threads; None for one per CPU.
     """
     earlier, second = both_sides(footage.videos, footage.frames, footage.reliability,
                                  np.broadcast_to(baseline, len(footage)))
-    own = threading.local()  # DIS keeps its pyramids between calls: one object per thread
+    local = threading.local()  # DIS keeps its pyramids between calls: one object per thread
 
     @functools.lru_cache(maxsize=8 * MAX_STEP)
-    def look(position: int) -> np.ndarray:
+    def grey(position: int) -> np.ndarray:
         return matchable(footage.batch(np.array([position]))[0])
 
     def work(position: int) -> np.ndarray:
-        if not hasattr(own, "flow"):
-            own.flow = DenseFlow()
+        if not hasattr(local, "flow"):
+            local.flow = DenseFlow()
         others = [int(o) for o in (earlier[position], second[position]) if o >= 0 and o != position]
-        return slower_speed(own.flow, look(position), [
-            (look(o), int(footage.frames[o] - footage.frames[position])) for o in others])
+        return slower_speed(local.flow, grey(position), [
+            (grey(o), int(footage.frames[o] - footage.frames[position])) for o in others])
 
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # parallel over frames is faster than parallel within a frame
@@ -249,8 +250,8 @@ def learn_baselines(folder: Path, train: Footage) -> Baselines:
     if path.exists() and not damaged([path]):
         try:
             kept = Baselines.load(folder)
-        except PixelPlayError as mistake:
-            log.warning("%s; learning it again", mistake.problem)
+        except PixelPlayError as error:
+            log.warning("%s; learning it again", error.problem)
         else:
             if kept.key == key:
                 return kept
@@ -259,7 +260,7 @@ def learn_baselines(folder: Path, train: Footage) -> Baselines:
     return found
 
 
-def measure_speeds(folder: Path, footage: Footage, baselines: Baselines, workers: int | None = None) -> None:
+def measure_speeds(folder: Path, footage: Footage, baselines: Baselines) -> None:
     """Write the speed maps of a footage of stage 1, video by video; existing valid files are kept."""
     folder = Path(folder)
     about = folder / f"{footage.name}.speed.json"
@@ -267,8 +268,8 @@ def measure_speeds(folder: Path, footage: Footage, baselines: Baselines, workers
     steps, jobs = baselines.of(footage), []
     for part in runs(footage.videos):
         video = footage.apart(footage.videos[part.start])
-        jobs.append(_Job(video, int(steps[part.start]), folder / VIDEOS / f"{_key(video, int(steps[part.start]))}.npz",
-                         workers))
+        step = int(steps[part.start])
+        jobs.append(_Job(video, step, folder / VIDEOS / f"{_key(video, step)}.npz"))
     missing = [job for job in jobs if damaged([job.path]) or not job.path.exists()]
     if not missing and not damaged([about]) and about.exists() and read_json(about)["key"] == key:
         return
@@ -297,7 +298,6 @@ class _Job:
     video: Footage
     baseline: int
     path: Path
-    workers: int | None
 
 
 def _key(video: Footage, baseline: int) -> str:
@@ -313,7 +313,7 @@ def _measure_video(job: _Job) -> None:
     shape = cell_size(*job.video.size)
 
     def make(file: RowFile) -> None:
-        for position, cells in speeds(job.video, job.baseline, job.workers):
+        for position, cells in speeds(job.video, job.baseline):
             file.write(position, cells)
 
     clip = Clip(job.path.stem, len(job.video), make, name=f"{job.video.name} video {job.video.videos[0]}")

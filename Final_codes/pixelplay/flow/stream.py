@@ -91,7 +91,7 @@ class SpeedStream:
     def __init__(self, baselines: Baselines, *, map: Callable[[Callable, Iterable], Iterable] = map):
         self.baselines, self._map = baselines, map
         self._stretch = ReferenceStream(self._choose, 1)
-        self._own = threading.local()  # DIS keeps its pyramids between calls: one object per thread
+        self._local = threading.local()  # DIS keeps its pyramids between calls: one object per thread
 
     def push(self, frames: Iterable[LiveFrame]) -> list[LiveFrame]:
         """Add the next frames; returns those whose speeds are final."""
@@ -116,13 +116,13 @@ class SpeedStream:
         return both_sides(np.zeros(count), numbers, np.ones(count), np.full(count, self._stretch.baseline))
 
     def _measure(self, found: list[Referenced]) -> list[LiveFrame]:
-        def work(one: Referenced) -> LiveFrame:
-            frame, now = one.item
+        def work(item: Referenced) -> LiveFrame:
+            frame, now = item.item
             if frame.skipped:
                 return frame
-            if not hasattr(self._own, "flow"):
-                self._own.flow = DenseFlow()
+            if not hasattr(self._local, "flow"):
+                self._local.flow = DenseFlow()
             return dataclasses.replace(frame, speed=slower_speed(
-                self._own.flow, now, [(grey, step) for (_, grey), step in one.others]))
+                self._local.flow, now, [(grey, step) for (_, grey), step in item.others]))
 
         return list(self._map(work, found))

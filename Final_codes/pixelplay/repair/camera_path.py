@@ -20,8 +20,8 @@ WINDOW = 25
 """Frames in the median filter of the path: one second, longer than a jolt and shorter than a drift."""
 
 
-def followed(own: np.ndarray, shifted: np.ndarray, measure: Callable[[int], tuple[float, float]], videos: np.ndarray,
-             frames: np.ndarray, limit: float) -> np.ndarray:
+def camera_shifts(own: np.ndarray, shifted: np.ndarray, measure: Callable[[int], tuple[float, float]],
+                  videos: np.ndarray, frames: np.ndarray, limit: float) -> np.ndarray:
     """The shifts to correct.
 
     Args:

@@ -70,18 +70,18 @@ class TemporalFusion:
             self._grid = np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         smooth = cv2.blur(grey, (5, 5))
-        lent, total = None, None
+        blended, total = None, None
         for other in neighbours:
             moved = self._moved(grey, cv2.cvtColor(other, cv2.COLOR_RGB2GRAY))
             picture = cv2.remap(other, self._grid + moved, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             seen = cv2.blur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (5, 5))
             weight = cv2.LUT(cv2.dilate(cv2.absdiff(seen, smooth), AROUND), _WEIGHTS)
-            if lent is None:
-                lent, total = picture, weight
+            if blended is None:
+                blended, total = picture, weight
             else:
-                lent = cv2.blendLinear(lent, picture, total, weight)
+                blended = cv2.blendLinear(blended, picture, total, weight)
                 total = total + weight
-        return cv2.blendLinear(lent, frame, total, np.full_like(total, OWN))
+        return cv2.blendLinear(blended, frame, total, np.full_like(total, OWN))
 
     def _moved(self, grey: np.ndarray, other: np.ndarray) -> np.ndarray:
         """(h, w, 2) float32 flow from `grey` to `other`, faded to 0 where warping does not reduce the difference."""

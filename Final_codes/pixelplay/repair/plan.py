@@ -18,7 +18,7 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.files import check
 from pixelplay.repair import geometry
 from pixelplay.repair.background import SceneNorms
-from pixelplay.repair.camera_path import followed
+from pixelplay.repair.camera_path import camera_shifts
 from pixelplay.repair.noise import COLUMNS as NOISE_COLUMNS
 from pixelplay.repair.norms import TrainingNorms
 from pixelplay.repair.orientation import (
@@ -45,7 +45,7 @@ NO_CONTRAST = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
+class Measurements:
     """Measurements of N test frames against S scenes.
 
     Attributes:
@@ -72,7 +72,8 @@ def references(scenes: list[SceneNorms]) -> list[geometry.Reference | None]:
     return [geometry.Reference.of(s.picture, 0.6 * s.normal["sharpness"][0]) if s.usable else None for s in scenes]
 
 
-def look(pixels: np.ndarray, videos: np.ndarray, frames: np.ndarray, scenes: list[SceneNorms]) -> Seen:
+def measure_frames(pixels: np.ndarray, videos: np.ndarray, frames: np.ndarray, scenes: list[SceneNorms]
+                   ) -> Measurements:
     """Measure every test frame once, in order.
 
     Args:
@@ -82,35 +83,36 @@ def look(pixels: np.ndarray, videos: np.ndarray, frames: np.ndarray, scenes: lis
     """
     n, refs = len(videos), references(scenes)
     templates = np.concatenate([s.templates for s in scenes])
-    seen = Seen(np.zeros((n, len(scenes), 4), np.float32), np.zeros((n, len(scenes)), np.float32),
-                np.zeros(n, np.float32), np.zeros((n, 4), np.float32), np.full(n, np.nan),
-                np.zeros((n, len(geometry.COLUMNS)), np.float32), np.zeros((n, 2), np.int64))
+    measurements = Measurements(
+        likeness=np.zeros((n, len(scenes), 4), np.float32), edges=np.zeros((n, len(scenes)), np.float32),
+        contrast=np.zeros(n, np.float32), relative=np.zeros((n, 4), np.float32), change=np.full(n, np.nan),
+        geometry=np.zeros((n, len(geometry.COLUMNS)), np.float32), guess=np.zeros((n, 2), np.int64))
     before, turned = None, None
     for i in range(n):
         frame = np.asarray(pixels[i])
         thumb = thumbnail(frame)
-        description, seen.contrast[i] = features(thumb), thumb.std()
-        seen.likeness[i] = (templates @ description).reshape(-1, 4)
-        seen.edges[i] = edges(templates, description).reshape(-1, 4).max(axis=1)
+        description, measurements.contrast[i] = features(thumb), thumb.std()
+        measurements.likeness[i] = (templates @ description).reshape(-1, 4)
+        measurements.edges[i] = edges(templates, description).reshape(-1, 4).max(axis=1)
         connected = i > 0 and videos[i] == videos[i - 1] and frames[i] - frames[i - 1] <= LARGEST_STEP
         if connected:
-            seen.relative[i] = turned @ description
-            seen.change[i] = change(frame, before)
+            measurements.relative[i] = turned @ description
+            measurements.change[i] = change(frame, before)
         scene, orientation = np.unravel_index(
-            int(np.argmax(seen.likeness[i] + IDENTITY_BONUS * (np.arange(4) == 0))), (len(scenes), 4))
-        seen.guess[i] = scene, orientation
+            int(np.argmax(measurements.likeness[i] + IDENTITY_BONUS * (np.arange(4) == 0))), (len(scenes), 4))
+        measurements.guess[i] = scene, orientation
         if refs[scene] is not None:
-            seen.geometry[i] = geometry.measure(turn(frame, orientation), refs[scene])
+            measurements.geometry[i] = geometry.measure(turn(frame, orientation), refs[scene])
         before, turned = frame, turned_features(description)
-    return seen
+    return measurements
 
 
-def make_plan(seen: Seen, pixels: np.ndarray, observed: np.ndarray, unreadable: np.ndarray, videos: np.ndarray,
-              frames: np.ndarray, norms: TrainingNorms) -> pd.DataFrame:
+def make_plan(measurements: Measurements, pixels: np.ndarray, observed: np.ndarray, unreadable: np.ndarray,
+              videos: np.ndarray, frames: np.ndarray, norms: TrainingNorms) -> pd.DataFrame:
     """Decide what to do with every test frame.
 
     Args:
-        seen: from `look`.
+        measurements: from `measure_frames`.
         pixels: the same frames; those whose scene or orientation changes from the first guess are measured again.
         observed: (N, 4) `noise.COLUMNS`.
         unreadable: (N,) bool.
@@ -119,16 +121,16 @@ def make_plan(seen: Seen, pixels: np.ndarray, observed: np.ndarray, unreadable: 
     Returns:
         DataFrame of N rows, see `SCHEMA`.
     """
-    scene, orientation = assign_scenes(seen, unreadable, videos, norms.scenes)
-    measured = _measure_again(seen, pixels, scene, orientation, norms.scenes)
-    found = flag_frames(seen, measured, observed, unreadable, scene, orientation, videos, frames, norms)
+    scene, orientation = assign_scenes(measurements, unreadable, videos, norms.scenes)
+    measured = _measure_again(measurements, pixels, scene, orientation, norms.scenes)
+    found = flag_frames(measurements, measured, observed, unreadable, scene, orientation, videos, frames, norms)
     # a blank frame has no measurable orientation
     orientation[found["unreadable"] | found["blank"]] = 0
-    follow_camera(measured, found, pixels, scene, orientation, videos, frames, norms.scenes)
+    smooth_shifts(measured, found, pixels, scene, orientation, videos, frames, norms.scenes)
     return to_table(found, measured, observed, scene, orientation, norms)
 
 
-def assign_scenes(seen: Seen, unreadable: np.ndarray, videos: np.ndarray, scenes: list[SceneNorms]
+def assign_scenes(measurements: Measurements, unreadable: np.ndarray, videos: np.ndarray, scenes: list[SceneNorms]
                   ) -> tuple[np.ndarray, np.ndarray]:
     """The scene of each video, -1 if unknown or unusable, and the orientation of its frames.
 
@@ -138,19 +140,20 @@ def assign_scenes(seen: Seen, unreadable: np.ndarray, videos: np.ndarray, scenes
     scene, orientation = np.full(len(videos), -1), np.zeros(len(videos), np.int64)
     for video in dict.fromkeys(videos.tolist()):
         rows = np.flatnonzero(videos == video)
-        telling = rows[~unreadable[rows] & (seen.contrast[rows] >= NO_CONTRAST)]
-        if len(telling) == 0:
+        informative = rows[~unreadable[rows] & (measurements.contrast[rows] >= NO_CONTRAST)]
+        if len(informative) == 0:
             continue
-        pick = int(np.argmax(np.median(seen.edges[telling], axis=0)))
-        if scenes[pick].usable and float(np.median(seen.edges[telling, pick])) >= KNOWN:
+        pick = int(np.argmax(np.median(measurements.edges[informative], axis=0)))
+        if scenes[pick].usable and float(np.median(measurements.edges[informative, pick])) >= KNOWN:
             scene[rows] = pick
-            orientation[rows] = decide(seen.likeness[rows, pick], seen.relative[rows], scenes[pick].allowed)
+            orientation[rows] = decide(measurements.likeness[rows, pick], measurements.relative[rows],
+                                       scenes[pick].allowed)
     return scene, orientation
 
 
-def flag_frames(seen: Seen, measured: np.ndarray, observed: np.ndarray, unreadable: np.ndarray, scene: np.ndarray,
-                orientation: np.ndarray, videos: np.ndarray, frames: np.ndarray, norms: TrainingNorms
-                ) -> dict[str, np.ndarray]:
+def flag_frames(measurements: Measurements, measured: np.ndarray, observed: np.ndarray, unreadable: np.ndarray,
+                scene: np.ndarray, orientation: np.ndarray, videos: np.ndarray, frames: np.ndarray,
+                norms: TrainingNorms) -> dict[str, np.ndarray]:
     """Detect the faults of every frame: flag -> (N,) bool. Unreadable and blank frames get no other flag.
 
     Args:
@@ -158,8 +161,9 @@ def flag_frames(seen: Seen, measured: np.ndarray, observed: np.ndarray, unreadab
         scene, orientation: from `assign_scenes`.
     """
     found = {name: np.zeros(len(scene), bool) for name in FLAGS}
-    usual = min(float(thumbnail(s.picture).std()) for s in norms.scenes)
-    found["unreadable"], found["blank"] = unreadable.copy(), seen.contrast < min(NO_CONTRAST, 0.5 * usual)
+    normal_contrast = min(float(thumbnail(s.picture).std()) for s in norms.scenes)
+    found["unreadable"] = unreadable.copy()
+    found["blank"] = measurements.contrast < min(NO_CONTRAST, 0.5 * normal_contrast)
     # index -1 selects the last models, those of all training frames
     parts = [(int(k), scene == k) for k in np.unique(scene)]
     for k, rows in parts:
@@ -174,11 +178,11 @@ def flag_frames(seen: Seen, measured: np.ndarray, observed: np.ndarray, unreadab
     damaged = found["noise"] | found["impulse"] | (orientation > 0)
     for k, rows in parts:
         found["duplicate"][rows], found["frozen"][rows] = repetitions(
-            seen.change[rows], videos[rows], frames[rows], hidden[rows], damaged[rows], norms.repeats[k])
+            measurements.change[rows], videos[rows], frames[rows], hidden[rows], damaged[rows], norms.repeats[k])
     return {name: flags if name in ("unreadable", "blank") else flags & ~hidden for name, flags in found.items()}
 
 
-def follow_camera(measured: np.ndarray, found: dict[str, np.ndarray], pixels: np.ndarray, scene: np.ndarray,
+def smooth_shifts(measured: np.ndarray, found: dict[str, np.ndarray], pixels: np.ndarray, scene: np.ndarray,
                   orientation: np.ndarray, videos: np.ndarray, frames: np.ndarray, scenes: list[SceneNorms]) -> None:
     """Replace per-frame shifts by the camera path (see `camera_path`); changes `measured` and `found` in place."""
     refs, shifts = references(scenes), slice(geometry.COLUMNS.index("dx"), geometry.COLUMNS.index("dy") + 1)
@@ -189,7 +193,7 @@ def follow_camera(measured: np.ndarray, found: dict[str, np.ndarray], pixels: np
         def place(i: int, rows: np.ndarray = rows, k: int = k) -> tuple[float, float]:
             return geometry.place(turn(np.asarray(pixels[rows[i]]), int(orientation[rows[i]])), refs[k])
 
-        path = followed(measured[rows, shifts], found["shift"][rows], place, videos[rows], frames[rows],
+        path = camera_shifts(measured[rows, shifts], found["shift"][rows], place, videos[rows], frames[rows],
                         shift_limit(scenes[k].normal))
         measured[rows, shifts], found["shift"][rows] = path, path.any(axis=1)
 
@@ -204,14 +208,14 @@ def to_table(found: dict[str, np.ndarray], measured: np.ndarray, observed: np.nd
     saturated = np.maximum(observed[:, NOISE_COLUMNS.index("saturated")] - most, 0)
     flags = [[f for f in FLAGS if found[f][i]] for i in range(len(scene))]
     noted = found["noise"] | found["impulse"]
-    trust = [reliability(f, float(s), float(b), k >= 0) for f, s, b, k in zip(flags, sigma, saturated, scene)]
+    reliabilities = [reliability(f, float(s), float(b), k >= 0) for f, s, b, k in zip(flags, sigma, saturated, scene)]
     gain, offset, _, dx, dy, _ = measured.T
     return pd.DataFrame({
         "scene": scene, "orientation": orientation, "sigma": np.where(noted, sigma, 0).round(2),
         "impulse": found["impulse"], "noise": found["noise"],
         "gain": np.where(found["exposure"], gain, 1.0), "offset": np.where(found["exposure"], offset, 0.0),
         "dx": np.where(found["shift"], dx, 0.0), "dy": np.where(found["shift"], dy, 0.0),
-        "flags": ["|".join(f) for f in flags], "reliability": trust}, columns=list(SCHEMA))
+        "flags": ["|".join(f) for f in flags], "reliability": reliabilities}, columns=list(SCHEMA))
 
 
 def empty_plan(unreadable: np.ndarray) -> pd.DataFrame:
@@ -238,10 +242,10 @@ def read_plan(path: Path) -> pd.DataFrame:
     return plan
 
 
-def _measure_again(seen: Seen, pixels: np.ndarray, scene: np.ndarray, orientation: np.ndarray, scenes: list[SceneNorms]
-                   ) -> np.ndarray:
-    measured, refs = seen.geometry.copy(), references(scenes)
-    differs = (scene >= 0) & ((seen.guess[:, 0] != scene) | (seen.guess[:, 1] != orientation))
+def _measure_again(measurements: Measurements, pixels: np.ndarray, scene: np.ndarray, orientation: np.ndarray,
+                   scenes: list[SceneNorms]) -> np.ndarray:
+    measured, refs = measurements.geometry.copy(), references(scenes)
+    differs = (scene >= 0) & ((measurements.guess[:, 0] != scene) | (measurements.guess[:, 1] != orientation))
     for i in np.flatnonzero(differs):
         measured[i] = geometry.measure(turn(np.asarray(pixels[i]), int(orientation[i])), refs[scene[i]])
     return measured

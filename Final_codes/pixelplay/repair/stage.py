@@ -41,7 +41,7 @@ from pixelplay.repair.neighbours import TemporalFusion, clean_neighbours
 from pixelplay.repair.norms import FILE as NORMS
 from pixelplay.repair.norms import VERSION as NORMS_VERSION
 from pixelplay.repair.norms import TrainingNorms
-from pixelplay.repair.plan import SCHEMA, empty_plan, look, make_plan, read_plan
+from pixelplay.repair.plan import SCHEMA, empty_plan, make_plan, measure_frames, read_plan
 from pixelplay.repair.repairer import Repairer, needs_background, needs_repair
 from pixelplay.versions import ARTEFACTS
 
@@ -134,7 +134,7 @@ def open_footage(folder: Path, split: str, workers: int | None = None, *, as_fil
         return footage
     norms, clips = folder / NORMS, []
     for part, clip, (key, digest) in zip(runs(raw.videos), raw.pixels.clips, about["videos"]):
-        mended = MendedFrames(clip, folder / VIDEOS / f"{key}.npz", norms, about["norms"])
+        mended = RepairedFrames(clip, folder / VIDEOS / f"{key}.npz", norms, about["norms"])
         clips.append(Clip(key, clip.count, mended, digest, clip.name) if changed[part].any() else clip)
     TrainingNorms.load(folder)  # report damage here, not in the middle of a model
     return dataclasses.replace(
@@ -183,7 +183,7 @@ class RepairedStream:
 
 
 @dataclasses.dataclass(frozen=True)
-class MendedFrames:
+class RepairedFrames:
     """Makes the repaired working-size frames of one test video; picklable.
 
     Attributes:
@@ -198,9 +198,9 @@ class MendedFrames:
     digest: str
 
     def __call__(self, file: RowFile) -> None:
-        self.mend(file, _read_record(self.record)[0])
+        self.write_all(file, _read_record(self.record)[0])
 
-    def mend(self, file: RowFile, plan: pd.DataFrame) -> None:
+    def write_all(self, file: RowFile, plan: pd.DataFrame) -> None:
         """Write every frame as planned.
 
         Noisy frames come last: temporal fusion reads clean neighbours, which must have their final pixels.
@@ -208,24 +208,24 @@ class MendedFrames:
         source, size = self.raw.make.source, self.raw.make.size
         repairer = _repairer(self.norms, self.digest, source.size)
         raw, rows_of = open_clip(self.raw, (*size, 3), np.uint8), list(plan.itertuples(index=False))
-        changed, borrowing = needs_repair(plan), needs_background(plan)
+        changed, noisy = needs_repair(plan), needs_background(plan)
         clean = plan["flags"].isin(("", "vflip", "hflip", "rot180")).to_numpy() & (plan["scene"] >= 0).to_numpy()
         for row in np.flatnonzero(~changed).tolist():
             file.write(row, raw.read(row))
 
-        def small(pair: tuple[int, np.ndarray]) -> np.ndarray:
+        def repair(pair: tuple[int, np.ndarray]) -> np.ndarray:
             return to_working(repairer(pair[1], rows_of[pair[0]]), size)
 
-        own = threading.local()  # temporal fusion is not thread-safe
+        local = threading.local()  # temporal fusion is not thread-safe
 
-        def fused(pair: tuple[int, np.ndarray]) -> np.ndarray:
-            if not hasattr(own, "fusion"):
-                own.fusion = TemporalFusion()
+        def denoise(pair: tuple[int, np.ndarray]) -> np.ndarray:
+            if not hasattr(local, "fusion"):
+                local.fusion = TemporalFusion()
             near = clean_neighbours(clean, source.videos, source.numbers, pair[0])
-            return own.fusion(small(pair), [file.read(k) for k in near])
+            return local.fusion(repair(pair), [file.read(k) for k in near])
 
         workers = source.workers or environment.cpu_count()
-        for rows, work in ((np.flatnonzero(changed & ~borrowing), small), (np.flatnonzero(borrowing), fused)):
+        for rows, work in ((np.flatnonzero(changed & ~noisy), repair), (np.flatnonzero(noisy), denoise)):
             with contextlib.closing(bounded_map(work, zip(rows.tolist(), source(rows)), workers)) as mended:
                 for row, frame in zip(rows.tolist(), mended):
                     file.write(row, frame)
@@ -261,8 +261,8 @@ def _kept(folder: Path) -> TrainingNorms | None:
         return None
     try:
         return TrainingNorms.load(folder)
-    except PixelPlayError as mistake:
-        log.warning("%s; learning it again", mistake.problem)
+    except PixelPlayError as error:
+        log.warning("%s; learning it again", error.problem)
         return None
 
 
@@ -311,15 +311,15 @@ def _repair_video(job: _Job) -> None:
     if job.enabled:
         norms, source = _norms(job.norms, job.digest), job.raw.make.source
         raw = ClipArray([job.raw], (*job.raw.make.size, 3), np.uint8)
-        seen = look(raw, source.videos, source.numbers, norms.scenes)
-        plan = make_plan(seen, raw, read_arrays(job.observed)["observed"], unreadable, source.videos, source.numbers,
-                         norms)
+        measurements = measure_frames(raw, source.videos, source.numbers, norms.scenes)
+        observed = read_arrays(job.observed)["observed"]
+        plan = make_plan(measurements, raw, observed, unreadable, source.videos, source.numbers, norms)
     else:
         plan = empty_plan(unreadable)
     digest = job.raw.digest
     if needs_repair(plan).any():
-        mended = MendedFrames(job.raw, job.record, job.norms, job.digest)
-        clip = Clip(job.key, job.raw.count, functools.partial(mended.mend, plan=plan), name=job.raw.name)
+        mended = RepairedFrames(job.raw, job.record, job.norms, job.digest)
+        clip = Clip(job.key, job.raw.count, functools.partial(mended.write_all, plan=plan), name=job.raw.name)
         digest = make_clip(clip, (*job.raw.make.size, 3), np.uint8)
     columns = {name: plan[name].to_numpy(str if name == "flags" else None) for name in SCHEMA}
     write_arrays(job.record, digest=np.array(digest), **columns)
@@ -338,9 +338,9 @@ def _notes(manifest: Manifest, config: RepairConfig, norms: TrainingNorms, plan:
         return ["repair is switched off"]
     names = manifest.split("test")["video"].to_numpy(object)
     notes = [f"training videos {', '.join(s.videos)}: {s.reason}" for s in norms.scenes if not s.usable]
-    alone = [names[part.start] for part in runs(names) if (plan["scene"][part] < 0).all()]
-    if alone:
-        notes.append(f"test videos {', '.join(alone)} match no usable training background and are left as they are")
+    unmatched = [names[part.start] for part in runs(names) if (plan["scene"][part] < 0).all()]
+    if unmatched:
+        notes.append(f"test videos {', '.join(unmatched)} match no usable training background and are left as they are")
         log.warning(notes[-1])
     return notes
 
@@ -360,9 +360,9 @@ def _flagged(manifest: Manifest, extraction: Extraction, plan: pd.DataFrame | No
     """The manifest with flags and reliabilities filled in."""
     table = manifest.table.copy()
     for split in extraction.full_size:
-        own, known = table["split"] == split, plan if split == "test" else empty_plan(extraction.unreadable(split))
+        rows, known = table["split"] == split, plan if split == "test" else empty_plan(extraction.unreadable(split))
         for column in ("flags", "reliability"):
-            table.loc[own, column] = known[column].to_numpy()
+            table.loc[rows, column] = known[column].to_numpy()
     return dataclasses.replace(manifest, table=table)
 
 

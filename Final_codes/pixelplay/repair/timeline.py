@@ -77,11 +77,16 @@ def change(frame: np.ndarray, before: np.ndarray) -> float:
 
 def run_lengths(flags: np.ndarray) -> np.ndarray:
     """(N,) bool -> (N,) int64: length of the run of True around each row, 0 for False."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     out = np.zeros(len(flags), np.int64)
-    for start, stop in zip(edges[::2], edges[1::2]):
+    for start, stop in _true_runs(flags):
         out[start:stop] = stop - start
     return out
+
+
+def _true_runs(flags: np.ndarray) -> zip:
+    """(start, stop) of each run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return zip(edges[::2], edges[1::2])
 
 
 def changes_around(change: np.ndarray, repeated: np.ndarray) -> np.ndarray:
@@ -93,9 +98,8 @@ def changes_around(change: np.ndarray, repeated: np.ndarray) -> np.ndarray:
     Returns:
         (N,) float64, constant over a run; 0 outside runs and where neither change is known.
     """
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], repeated, [False]]).astype(np.int8)))
     padded, out = np.concatenate([[np.nan], change, [np.nan]]), np.zeros(len(change))
-    for start, stop in zip(edges[::2], edges[1::2]):
+    for start, stop in _true_runs(repeated):
         out[start:stop] = np.nan_to_num(np.fmin(padded[start], padded[stop + 1]))
     return out
 
@@ -138,14 +142,14 @@ def judge(measured: dict[str, np.ndarray], normal: dict[str, tuple[float, float]
     low_contrast = max(2.0, 0.15 * normal["contrast"][0])
     blank = measured["contrast"] < low_contrast
     gain = np.maximum(measured["gain"], 1e-3)
-    usual = max(abs(np.log(max(g, 1e-3))) for g in normal["gain"])
+    normal_gain = max(abs(np.log(max(g, 1e-3))) for g in normal["gain"])
     middle = gain * 128 + measured["offset"] - 128
-    usual_middle = max(abs(g * 128 + o - 128) for g, o in zip(normal["gain"], normal["offset"]))
-    exposure = ~blank & ((np.abs(np.log(gain)) > usual + np.log(1.2)) | (np.abs(middle) > usual_middle + 25))
-    lost = measured["sharpness"] < 0.6 * normal["sharpness"][0]
+    normal_middle = max(abs(g * 128 + o - 128) for g, o in zip(normal["gain"], normal["offset"]))
+    exposure = ~blank & ((np.abs(np.log(gain)) > normal_gain + np.log(1.2)) | (np.abs(middle) > normal_middle + 25))
+    blurred = measured["sharpness"] < 0.6 * normal["sharpness"][0]
     shift = ~blank & (np.hypot(measured["dx"], measured["dy"]) > shift_limit(normal))
     # clipping removes detail too: a badly exposed frame is not flagged as blurred
-    blur = ~blank & ~exposure & ~shift & lost
+    blur = ~blank & ~exposure & ~shift & blurred
     return {"blank": blank, "exposure": exposure, "blur": blur, "shift": shift}
 
 

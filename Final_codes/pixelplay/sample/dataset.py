@@ -33,7 +33,7 @@ from pixelplay.progress import tqdm
 from pixelplay.sample.actors import Sprite, draw, draw_shadow
 from pixelplay.sample.scene import Light, make_props, paint_background
 from pixelplay.sample.script import ANOMALIES, FPS, Actor, anomaly, begins, walkers
-from pixelplay.sample.view import Camera, look
+from pixelplay.sample.view import Camera, make_view
 from pixelplay.versions import ARTEFACTS
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ MIN_VISIBLE = 12
 """Minimum number of mask pixels (in a 640 x 360 frame) of an anomalous frame."""
 
 
-ALONE = tuple((kind,) for kind in ANOMALIES)
+SINGLE = tuple((kind,) for kind in ANOMALIES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ SIZES = {
     "tiny": SampleSize(3, 24, (("runner",), ("cyclist",), ()), 32, 180, 320),
     "small": SampleSize(8, 110, (("cyclist", "fall"), ("runner", "wrong_way"), ("cart",), ("throw", "loiterer"), ()),
                         250),
-    "large": SampleSize(16, 250, (*ALONE, (), *ALONE, (), *ALONE, ()), 250),
+    "large": SampleSize(16, 250, (*SINGLE, (), *SINGLE, (), *SINGLE, ()), 250),
 }
 
 
@@ -79,7 +79,7 @@ def make_sample(folder: Path | str, *, seed: int = 0, size: str = "small", camer
 
     Args:
         folder: new or empty, or with a sample: an identical one is kept, another or an unfinished one replaced.
-        seed: also determines the camera: 0 is the standard view, other seeds draw a random view (`view.look`).
+        seed: also determines the camera: 0 is the standard view, other seeds draw a random view (`view.make_view`).
         size: 'tiny' (tests), 'small' (demo, well under a minute on one core) or 'large'.
         cameras: number of cameras, with the seeds `seed`, `seed + 1`, ...; videos alternate between them.
     Returns:
@@ -119,10 +119,10 @@ def _clear(folder: Path) -> None:
             "sample_submission.csv", "corruption.csv", "sample.json", ".sample-unfinished.json"}
     if not folder.exists() or not any(folder.iterdir()):
         return
-    strangers = sorted({p.name for p in folder.iterdir()} - ours)
+    others = sorted({p.name for p in folder.iterdir()} - ours)
     made_here = (folder / "sample.json").exists() or (folder / ".sample-unfinished.json").exists()
-    if strangers or not made_here:
-        raise PixelPlayError(f"{folder} holds other files ({', '.join(strangers[:3]) or 'a dataset'})",
+    if others or not made_here:
+        raise PixelPlayError(f"{folder} holds other files ({', '.join(others[:3]) or 'a dataset'})",
                              expected="a new or empty folder for the sample", hint="choose another --output")
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
@@ -190,7 +190,7 @@ class Stage:
 
     def __init__(self, height: int, width: int, seed: int, camera: int = 0):
         self.seed = seed
-        self.camera, self.site = look(seed + camera, height, width)
+        self.camera, self.site = make_view(seed + camera, height, width)
         rng = np.random.default_rng([seed, 0, camera])
         self.background = paint_background(self.camera, self.site, rng)
         props = make_props(self.camera, self.site, rng)

@@ -101,7 +101,7 @@ WALLS: tuple[Colour, ...] = ((158, 108, 88), (196, 192, 182), (150, 152, 156), (
 PAVINGS: tuple[Colour, ...] = ((132, 130, 130), (172, 158, 136), (146, 134, 126))
 
 
-def look(number: int, height: int, width: int) -> tuple[Camera, Site]:
+def make_view(number: int, height: int, width: int) -> tuple[Camera, Site]:
     """Camera and site of a number, for a frame size in pixels."""
     if number == 0:
         return Camera(height, width), Site()
