@@ -1,15 +1,16 @@
-"""E03: Ped2-C. What does corruption cost, and how much of it does repair win back?
+"""E03: Ped2-C. What does corruption cost, and how much of it does repair recover?
 
-**Ped2-C** is UCSD Ped2's test split corrupted like the competition's (recipe `competition`: 10.2 % vertical flips,
-24.4 % noise of sigma 37, 15.5 % of sigma 27, 1.65 % dropped, JPEG 75 with 4:2:0 chroma) with seed 3. Anybody makes the
-same frames with `pixelplay corrupt --data ped2 --output ped2-c --recipe competition --seed 3`.
+**Ped2-C** is UCSD Ped2's test split, corrupted like the competition's (recipe `competition`: 10.2 % vertical flips,
+24.4 % noise of sigma 37, 15.5 % of sigma 27, 1.65 % dropped, JPEG 75 with 4:2:0 chroma) with seed 3. To reproduce it:
+`pixelplay corrupt --data ped2 --output ped2-c --recipe competition --seed 3`.
 
-Scores Ped2 with each model as published; Ped2-C; Ped2-C repaired; and, for what no repair can bring back, clean frames
-with the same drops and JPEG. Every model is trained once, on the clean training frames; its scores go through the
-default recipe alone, with its family and with all, and through both reference recipes where their members are there.
-Labels are used for the table alone. Won back = (repaired - corrupted) / (clean - corrupted); `won_back_of_jpeg` is
-measured against the clean frames with the same drops and JPEG instead. `bias` and `agreement` need no labels: the mean
-difference to the clean score of the same frame before smoothing, in robust deviations, and their rank correlation.
+Scores, with each model: Ped2 as published; Ped2-C; Ped2-C repaired; and, for losses that no repair can undo, clean
+frames with the same drops and JPEG. Every model is trained once, on the clean training frames. Its scores go through
+the default recipe: alone, with its family, and with all models; and through both reference recipes if all their members
+were scored. Labels fill the table only. Recovery `won_back` = (repaired - corrupted) / (clean - corrupted);
+`won_back_of_jpeg` replaces clean by the clean frames with the same drops and JPEG. `bias` and `agreement` need no
+labels: mean difference to the clean score of the same frame before smoothing, in robust deviations, and rank
+correlation with it.
 
 Run:   python Experiments/E03_price_of_corruption.py DATA_FOLDER SCRATCH_FOLDER [MODEL ...] [--profile smoke]
            [--weights Final_codes/Final_models/ped2]
