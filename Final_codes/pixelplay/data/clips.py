@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import clear_errors, digest_of
+from pixelplay.files import clear_errors, digest_of, state_of
 
 log = logging.getLogger(__name__)
 
@@ -225,7 +225,7 @@ def make_clip(clip: Clip, shape: tuple[int, ...], dtype: type) -> str:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
-    _checked[path] = _state(path)
+    _checked[path] = state_of(path)
     return digest
 
 
@@ -263,17 +263,12 @@ def _is_right(path: Path, clip: Clip, step: int) -> bool:
     about = path.stat()
     if about.st_size != clip.count * step:
         return False
-    if _checked.get(path) != _state(path):
+    if _checked.get(path) != state_of(path):
         if not clip.digest or digest_of(path) != clip.digest:
             return False
-        _checked[path] = _state(path)
+        _checked[path] = state_of(path)
     os.utime(path, ns=(max(about.st_atime_ns, time.time_ns()), about.st_mtime_ns))
     return True
-
-
-def _state(path: Path) -> tuple[int, int, int]:
-    about = path.stat()
-    return about.st_size, about.st_mtime_ns, about.st_ino
 
 
 def _make_room(folder: Path, needed: int) -> None:

@@ -180,12 +180,6 @@ def open_stream(manifest: Manifest, split: str, workers: int | None = None) -> S
     return Source.of(manifest, split, workers=workers)
 
 
-def open_frames(manifest: Manifest, split: str, workers: int | None = None
-                ) -> Callable[[np.ndarray], Iterator[Frame]]:
-    """Like `open_stream`, but yields `Frame`s, which tell whether they could be decoded."""
-    return Source.of(manifest, split, workers=workers).frames
-
-
 def queue_length(size: tuple[int, int], workers: int) -> int:
     """Maximum number of frames of (H, W) pixels in a queue."""
     return max(2, min(AHEAD * workers, MOST_BYTES // (3 * size[0] * size[1])))

@@ -205,7 +205,7 @@ def both_sides(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, 
                ) -> tuple[np.ndarray, np.ndarray]:
     """Choose two reference frames per frame, one on either side in time.
 
-    The first and last frames of a video have one side only; their second reference is the reference of their first.
+    The first and last frames of a video have one side only; their second reference lies further away on that side.
 
     Args:
         videos, frames, reliability, baseline: (N,).

@@ -30,7 +30,7 @@ def over_channels(function: np.ufunc, image: np.ndarray) -> np.ndarray:
 
 
 def light_gain(image: np.ndarray, median: np.ndarray) -> np.ndarray:
-    """Gain (3,) per channel from the background to the frame: median ratio over pixels brighter than 20."""
+    """Gain (3,) per channel from the background to the frame: median ratio over pixels with a bright background."""
     seen = over_channels(np.minimum, median) > 20
     if seen.mean() < 0.05:
         return np.ones(3, np.float32)
