@@ -86,8 +86,8 @@ def _time(parser: argparse.ArgumentParser) -> None:
     time_.add_argument("--force", action="store_true", help="go on in spite of what the preflight finds")
     time_.add_argument("--wait", action="store_true", help="wait for another run in the output folder to end "
                        "instead of stopping")
-    time_.add_argument("--hours", type=float, metavar="H", help="fit the run into a budget: training steps are scaled, "
-                       "and with a minute left the submission is written from what is finished")
+    time_.add_argument("--hours", type=float, metavar="H", help="time budget: training steps are scaled to fit, and "
+                       "one minute before the end the submission is written from the finished models")
 
 
 def _engine(parser: argparse.ArgumentParser) -> None:
