@@ -15,7 +15,7 @@ from pixelplay.data.footage import segments
 
 
 def reference_frames(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, baseline: int, tolerance: int
-             ) -> np.ndarray:
+                     ) -> np.ndarray:
     """Choose a reference frame for every frame.
 
     Prefers the earlier frame that lies `baseline` frame numbers away; at the start of a segment, a later one. Among
@@ -61,7 +61,7 @@ def later_reference_frames(videos: np.ndarray, frames: np.ndarray, reliability: 
 
 
 def with_references(stream: Iterable[tuple[int, np.ndarray, np.ndarray]], reference: Sequence[np.ndarray]
-                  ) -> Iterator[tuple[int, np.ndarray, np.ndarray, list[tuple[int, np.ndarray]]]]:
+                    ) -> Iterator[tuple[int, np.ndarray, np.ndarray, list[tuple[int, np.ndarray]]]]:
     """Yield every frame of a stream with its reference frames, buffering only the frames that are still needed.
 
     Args:

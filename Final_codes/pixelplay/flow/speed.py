@@ -267,7 +267,7 @@ def measure_speeds(folder: Path, footage: Footage, baselines: Baselines) -> None
     key = config_hash(VERSION, footage.fingerprint, baselines.digest)
     steps, jobs = baselines.of(footage), []
     for part in runs(footage.videos):
-        video = footage.apart(footage.videos[part.start])
+        video = footage.only(footage.videos[part.start])
         step = int(steps[part.start])
         jobs.append(_Job(video, step, folder / VIDEOS / f"{_key(video, step)}.npz"))
     missing = [job for job in jobs if damaged([job.path]) or not job.path.exists()]

@@ -144,7 +144,7 @@ def actor_table(footage: Footage, folder: Path, scene: Scene, detectors: Sequenc
     names = footage.video_names()
     mine = [i for i in distributed.share(len(names))
             if damaged([home / f"{i}.npz"]) or not (home / f"{i}.npz").exists()]
-    jobs = [(footage.apart(names[i]), home / f"{i}.npz") for i in mine]
+    jobs = [(footage.only(names[i]), home / f"{i}.npz") for i in mine]
     # detectors cannot be pickled, in-memory frames should not be, and torchrun has already shared out the videos
     here = bool(detectors) or not isinstance(footage.pixels, ClipArray) or distributed.world()[1] > 1
     measure = functools.partial(_keep_video, scene=scene, detectors=detectors, use_foreground=use_foreground,
