@@ -25,9 +25,24 @@ class Problem:
     hint: str
 
 
+def local(text: str) -> Path:
+    """The path that a plain path or a file:// address names; it need not exist.
+
+    Raises:
+        PixelPlayError: an address such as s3://. A run renames finished files into place, locks folders and reads parts
+            of files, which file systems support, network ones included, and object stores do not.
+    """
+    scheme, is_address, rest = text.partition("://")
+    if is_address and scheme != "file":
+        raise PixelPlayError(f"{text} is an address, not a path", expected="a folder or file of a file system",
+                             hint=f"mount it (for example: rclone mount) and name the path where it is mounted; "
+                             f"pixelplay does not read {scheme}:// itself")
+    return Path(rest if is_address else text).expanduser()
+
+
 def existing(text: str) -> Path:
     """An existing path. Raises PixelPlayError otherwise, suggesting the sibling with the most similar name."""
-    path = Path(text).expanduser()
+    path = local(text)
     if path.exists():
         return path
     there = nearest(path)
@@ -39,7 +54,7 @@ def existing(text: str) -> Path:
 
 def new_folder(text: str) -> Path:
     """A folder that is writable or can be created. Raises PixelPlayError otherwise."""
-    path = Path(text).expanduser()
+    path = local(text)
     for problem in unwritable(path):
         raise PixelPlayError(problem.what, expected="a folder that can be written to", hint=problem.hint)
     return path
@@ -47,7 +62,7 @@ def new_folder(text: str) -> Path:
 
 def new_file(text: str) -> Path:
     """A file in a folder that is writable or can be created. Raises PixelPlayError otherwise."""
-    path = Path(text).expanduser()
+    path = local(text)
     if reason := _refused(path if path.is_dir() else path.parent):
         raise PixelPlayError(f"{path} cannot be written: {reason}", expected="a file in a folder of your own")
     return path

@@ -55,8 +55,10 @@ def cameras(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `cameras`."""
     parser.add_argument("videos", type=existing, metavar="TABLE", help="CSV file video,camera,split, or the folder of "
                         "a dataset whose video names begin with their camera (01_0014)")
+    _scoring(parser)
     parser.add_argument("--output", type=new_folder, metavar="DIR", help="default: outputs, /kaggle/working on Kaggle")
     _fitting(parser)
+    _checks(parser.add_argument_group("before the run"))
     _engine(parser)
 
 
@@ -82,12 +84,17 @@ def _scoring(parser: argparse._ActionsContainer) -> None:
 def _time(parser: argparse.ArgumentParser) -> None:
     """Options for the preflight and the time budget."""
     time_ = parser.add_argument_group("before and during the run")
-    time_.add_argument("--preflight", action="store_true", help="only check that everything is there, in seconds")
-    time_.add_argument("--force", action="store_true", help="go on in spite of what the preflight finds")
-    time_.add_argument("--wait", action="store_true", help="wait for another run in the output folder to end "
-                       "instead of stopping")
+    _checks(time_)
     time_.add_argument("--hours", type=float, metavar="H", help="time budget: training steps are scaled to fit, and "
                        "one minute before the end the submission is written from the finished models")
+
+
+def _checks(group: argparse._ActionsContainer) -> None:
+    """Options for the checks before the run."""
+    group.add_argument("--preflight", action="store_true", help="only check that everything is there, in seconds")
+    group.add_argument("--force", action="store_true", help="go on in spite of what the preflight finds")
+    group.add_argument("--wait", action="store_true", help="wait for another run in the output folder to end "
+                       "instead of stopping")
 
 
 def _engine(parser: argparse.ArgumentParser) -> None:
