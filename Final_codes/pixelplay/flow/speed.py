@@ -235,7 +235,7 @@ def choose_baseline(train: Footage) -> int:
     return flow_step(float((speeds ** 2).sum() / speeds.sum()), WANTED_SHIFT) if len(speeds) else 1
 
 
-def usual_speed(maps: SpeedMaps) -> float:
+def mean_speed(maps: SpeedMaps) -> float:
     """Mean speed of moving cells over at most `SAMPLED` frames, in pixels per frame; 1 if nothing moves."""
     speeds = maps.batch(spread(len(maps.rows), SAMPLED)).astype(np.float64)
     moving = speeds[speeds > STILL]
