@@ -31,8 +31,8 @@ from pixelplay.config import config_hash, override
 from pixelplay.data.footage import Footage
 from pixelplay.distributed import local_hardware
 from pixelplay.errors import PixelPlayError
+from pixelplay.flow.references import MAX_STEP
 from pixelplay.flow.speed import Baselines, SpeedMaps, mean_speed, speed_maps
-from pixelplay.flow.step import MAX_STEP
 from pixelplay.model import Forecast, Model, Scores, extrapolate, quarter
 from pixelplay.scenes.cameras import recognise
 

@@ -35,8 +35,14 @@ from pixelplay.engine import map_videos
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import damaged, read_json, remove, write_json
 from pixelplay.flow.dense import DenseFlow, matchable
-from pixelplay.flow.references import later_reference_frames, reference_frames
-from pixelplay.flow.step import MAX_STEP, STILL, flow_step, neighbouring_pairs
+from pixelplay.flow.references import (
+    MAX_STEP,
+    STILL,
+    flow_step,
+    later_reference_frames,
+    neighbouring_pairs,
+    reference_frames,
+)
 from pixelplay.progress import tqdm
 from pixelplay.scenes.cameras import recognise, scene_templates
 from pixelplay.versions import ARTEFACTS

@@ -29,8 +29,14 @@ from pixelplay.data.reading import bounded_map
 from pixelplay.engine import map_videos
 from pixelplay.files import damaged
 from pixelplay.flow.dense import DenseFlow, matchable
-from pixelplay.flow.references import later_reference_frames, reference_frames, with_references
-from pixelplay.flow.step import STILL, flow_step, neighbouring_pairs
+from pixelplay.flow.references import (
+    STILL,
+    flow_step,
+    later_reference_frames,
+    neighbouring_pairs,
+    reference_frames,
+    with_references,
+)
 from pixelplay.two_stream.actors import ActorRules, join_actors
 from pixelplay.two_stream.channels import Actors
 from pixelplay.two_stream.detectors import Detections, Detector
