@@ -181,8 +181,8 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     def held_out(self, train: Footage, folder: Path) -> Scores:
-        """Held-out scores of the training frames, for calibration: each video is scored by a model not trained on
-        it."""
+        """Held-out scores of the training frames: a model scores only videos it was not trained on (for
+        calibration)."""
 
     @property
     @abc.abstractmethod
@@ -191,8 +191,7 @@ class Model(abc.ABC):
 
     @property
     def stride(self) -> int:
-        """Distance between processed frames: a section of a video that starts at a multiple of it gets the same
-        scores."""
+        """Distance between processed frames: sections of a video that start at its multiples get the same scores."""
         return 1
 
     @property
