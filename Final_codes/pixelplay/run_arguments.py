@@ -91,10 +91,10 @@ def _time(parser: argparse.ArgumentParser) -> None:
 
 def _checks(group: argparse._ActionsContainer) -> None:
     """Options for the checks before the run."""
-    group.add_argument("--preflight", action="store_true", help="only check that everything is there, in seconds")
-    group.add_argument("--force", action="store_true", help="go on in spite of what the preflight finds")
-    group.add_argument("--wait", action="store_true", help="wait for another run in the output folder to end "
-                       "instead of stopping")
+    group.add_argument("--preflight", action="store_true", help="only check the requirements, in seconds")
+    group.add_argument("--force", action="store_true", help="continue despite problems found by the preflight")
+    group.add_argument("--wait", action="store_true", help="if another run uses the output folder, wait for "
+                       "it to end")
 
 
 def _engine(parser: argparse.ArgumentParser) -> None:

@@ -85,7 +85,7 @@ class Footage:
         """The subset of some videos, in manifest order."""
         return self.select(np.isin(self.videos.astype(str), np.asarray(list(names), dtype=str)))
 
-    def apart(self, name: str) -> Footage:
+    def only(self, name: str) -> Footage:
         """The frames of one video without references to other videos, for pickling to another process."""
         part = self.of_videos([name])
         start, stop = int(part.rows[0]), int(part.rows[-1]) + 1
