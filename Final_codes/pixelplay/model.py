@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pixelplay.data.footage import Footage
+from pixelplay.errors import PixelPlayError
 from pixelplay.pretrained import Needs
 
 
@@ -202,6 +203,21 @@ class Model(abc.ABC):
     def stream(self) -> Stream | None:
         """The fitted model for the frames of one camera; None where it can score whole footage alone."""
         return None
+
+    def accept(self, footage: Footage, folder: Path, ceiling: float) -> dict[str, int]:
+        """Learn that footage is normal, too. No network is trained; what is unlike the footage scores as before.
+
+        Args:
+            folder: for what is kept meanwhile.
+            ceiling: raw score within those of held-out training frames; no frame of the footage scores above it
+                afterwards.
+        Returns:
+            what was learnt -> how many of it were added, for people.
+        Raises:
+            PixelPlayError: a model that cannot do so, as here.
+        """
+        raise PixelPlayError(f"{self.name} can learn nothing more once it is fitted", hint="fit a detector anew, with "
+                             "this footage among the normal videos")
 
     def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
         """Run on a few frames, and say from that what a whole run takes. What fails here fails in the run, too.

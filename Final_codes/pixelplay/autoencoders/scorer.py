@@ -110,6 +110,24 @@ def usual_scores(errors: Errors, clips: Clips, patch: int, location: Tensor, pic
     return torch.cat(found).mean(dim=0).clamp_min(1e-12).cpu()
 
 
+@torch.no_grad()
+def raised_errors(errors: Errors, clips: Clips, location: Tensor, levels: Tensor, patch: int, ceiling: float, *,
+                  batch: int = 32) -> Tensor:
+    """The usual errors under which no window of some footage scores above a ceiling: raised where its errors are, and
+    one place around, because who passes there again does not take the same steps.
+
+    Args:
+        location: (F, M, P, Q) from `usual_errors`; levels: (N, F) of every frame's scene.
+        ceiling: > 0, in units of a frame's score.
+    """
+    levels, factor = levels.to(location.device), torch.ones_like(location[:, 0])
+    for clip, picks in clips.batches(batch=batch):
+        level = levels[torch.as_tensor(clips.windows.anchors[picks], device=levels.device)]
+        scores = place_scores(patch_means(errors(clip), patch) / location)
+        factor = torch.maximum(factor, (scores / level[..., None, None] / ceiling).amax(0))
+    return location * F.max_pool2d(factor, 3, 1, 1)[:, None]
+
+
 def nearby(x: Tensor) -> Tensor:
     """(..., P, Q) -> the same, each place a Gaussian mean of its neighbourhood (`NEAR`), edges left out."""
     for axis, share in zip((-2, -1), NEAR):
