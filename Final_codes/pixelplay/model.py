@@ -204,13 +204,13 @@ class Model(abc.ABC):
         """The fitted model for the frames of one camera; None where it can score whole footage alone."""
         return None
 
-    def accept(self, footage: Footage, folder: Path, ceiling: float) -> dict[str, int]:
-        """Learn that footage is normal, too. No network is trained; what is unlike the footage scores as before.
+    def accept(self, footage: Footage, wanted: np.ndarray, folder: Path, ceiling: float) -> dict[str, int]:
+        """Learn that some frames are normal, too. No network is trained; what is unlike them scores as before.
 
         Args:
+            wanted: (N,) bool: frames that score no more than `ceiling` afterwards; the others are there for context.
             folder: for what is kept meanwhile.
-            ceiling: raw score within those of held-out training frames; no frame of the footage scores above it
-                afterwards.
+            ceiling: raw score within those of held-out training frames.
         Returns:
             what was learnt -> how many of it were added, for people.
         Raises:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from pixelplay.autoencoders.base import folds
-from pixelplay.data.footage import Footage, segments
+from pixelplay.data.footage import Footage, around
 from pixelplay.data.ids import frame_id
 from pixelplay.detector import TRAIN_SCORES, Detector, copy_detector, mean_score, write_detector, write_training
 from pixelplay.errors import PixelPlayError
@@ -30,6 +30,7 @@ from pixelplay.fusion.smoothing import TRUNCATE
 from pixelplay.model import Model
 from pixelplay.options import Options
 from pixelplay.pipeline import Run
+from pixelplay.registry import model_class
 from pixelplay.scenes.cameras import recognise
 from pixelplay.tables import number, text_table
 
@@ -48,8 +49,7 @@ class Wanted:
     Attributes:
         name: for people; of an event its id.
         videos: file or folder that shows nothing but what is normal.
-        line: a stretch is learnt where its score reaches this part of the line at which an event begins; 0 = wherever
-            the score is not as low as it is to be afterwards.
+        line: a stretch is learnt where its score reaches this part of the line at which an event begins.
         held_out: whether each part of the footage is scored by a model that has learnt the others, for calibration. An
             event was picked for its score, so this would say that such scores are usual; its frames join with the
             scores that they have in the end.
@@ -91,7 +91,7 @@ def update(detector: Detector, wanted: Wanted, work: Path) -> tuple[Detector, di
     order = Frames.of_ids([*detector.training.ids, *footage.ids], dict(zip(
         [*detector.training.ids, *footage.ids], [*detector.training.reliability, *footage.reliability])))
     before = _scores(models, footage, work)
-    learnt = _strange(detector, models, footage, _mean(detector, known, footage, before), wanted.line)
+    learnt = _strange(detector, footage, _mean(detector, known, footage, before), wanted.line)
     ceilings = {name: _ceiling(detector, file) for name, file in known.items()}
     held_out = {name: np.empty(len(footage)) for name in models}
     for part in folds(footage, 2) if wanted.held_out else ():
@@ -184,8 +184,8 @@ def _scores(models: Mapping[str, Model], footage: Footage, work: Path) -> dict[s
 def _accept(models: Mapping[str, Model], footage: Footage, learnt: np.ndarray, ceilings: Mapping[str, float],
             work: Path) -> dict[str, dict[str, int]]:
     """Let every model learn the frames of a mask; what each has added."""
-    part = footage.select(learnt)
-    return {name: model.accept(part, work / name, ceilings[name]) for name, model in models.items() if len(part)}
+    return {name: model.accept(footage, learnt, work / name, ceilings[name]) for name, model in models.items()
+            if learnt.any()}
 
 
 def _mean(detector: Detector, files: Mapping[str, ScoreFile], footage: Footage, raw: Mapping[str, np.ndarray]
@@ -199,25 +199,16 @@ def _mean(detector: Detector, files: Mapping[str, ScoreFile], footage: Footage, 
     return mean_score(members, frames, detector.weights(), causal=True)[place]
 
 
-def _strange(detector: Detector, models: Mapping[str, Model], footage: Footage, scores: np.ndarray, line: float
-             ) -> np.ndarray:
-    """(N,) bool: frames of what would be an event, and of all that its scores depend on."""
+def _strange(detector: Detector, footage: Footage, scores: np.ndarray, line: float) -> np.ndarray:
+    """(N,) bool: frames of what would be an event, and those before that its smoothed scores remember."""
     live = detector.threshold(live=True)
-    low = ROOM * live.low
-    events = find_events(footage.videos, footage.frames, scores, Threshold(max(low, line * live.high), low, ""),
-                         min_frames=1)
-    after, strides = max(m.reach for m in models.values()), [m.stride for m in models.values()]
-    before, stride = after + round(TRUNCATE * max(m.sigma for m in models.values())), int(np.lcm.reduce(strides))
-    keep = np.zeros(len(footage), bool)
-    for part in segments(footage.videos, footage.frames, max(m.max_gap for m in models.values())):
-        for event in (e for e in events if e.video == footage.videos[part.start]):
-            inside = (footage.frames[part] >= event.first_frame) & (footage.frames[part] <= event.last_frame)
-            rows = part.start + np.flatnonzero(inside)
-            if len(rows):
-                first = max(part.start, int(rows[0]) - before)
-                # models look at the same frames as in the whole
-                keep[first - (first - part.start) % stride:min(part.stop, int(rows[-1]) + after + 1)] = True
-    return keep
+    low, inside = ROOM * live.low, np.zeros(len(footage), bool)
+    for event in find_events(footage.videos, footage.frames, scores, Threshold(max(low, line * live.high), low, ""),
+                             min_frames=1, join=0):
+        inside |= ((footage.videos == event.video) & (footage.frames >= event.first_frame)
+                   & (footage.frames <= event.last_frame))
+    remembered = round(TRUNCATE * max(model_class(name).sigma for name in detector.names))
+    return around(inside, footage.videos, remembered, 0)
 
 
 def _ceiling(detector: Detector, file: ScoreFile) -> float:

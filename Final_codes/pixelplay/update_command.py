@@ -16,7 +16,7 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.files import read_json
 from pixelplay.lock import locked
 from pixelplay.paths import RunPaths
-from pixelplay.update import Wanted, replace, report, update
+from pixelplay.update import ROOM, Wanted, replace, report, update
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
 def run_feedback(args: argparse.Namespace) -> int:
     """Learn an event's clip and print what changed; returns 0."""
     name, clip = described(args.event)
-    print(report(learn(args.detector, args.output, Wanted(name, clip, line=0.0, held_out=False, repair=False))))
+    print(report(learn(args.detector, args.output, Wanted(name, clip, line=ROOM, held_out=False, repair=False))))
     print("a watch that is running uses it once it is started again")
     return 0
 
@@ -63,9 +63,7 @@ def learn(place: Path, output: Path | None, wanted: Wanted) -> dict[str, Any]:
     work = target.with_name(f"{target.name}.work")
     with locked(work):
         try:
-            # what an interrupted update left is of no use
-            for path in filter(Path.is_dir, work.iterdir()):
-                shutil.rmtree(path)
+            _clear(work)
             new, entry = update(detector, wanted, work)
             line = new.threshold(live=True).high
             if not wanted.held_out and entry["highest"][1] >= line:
@@ -74,5 +72,11 @@ def learn(place: Path, output: Path | None, wanted: Wanted) -> dict[str, Any]:
                                      "anew, with the clip among the normal videos")
             replace(new, target)
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            _clear(work)
     return entry
+
+
+def _clear(work: Path) -> None:
+    """Remove everything but the lock; an interrupted update leaves nothing of use."""
+    for path in filter(Path.is_dir, work.iterdir()):
+        shutil.rmtree(path)

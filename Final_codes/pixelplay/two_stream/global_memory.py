@@ -170,9 +170,9 @@ class GlobalMemory(Model):
             raise PixelPlayError("the global memory has no banks yet", hint="call fit or load first")
         return self._scores(self._held_out_distances(train, folder))
 
-    def accept(self, footage: Footage, folder: Path, ceiling: float) -> dict[str, int]:
+    def accept(self, footage: Footage, wanted: np.ndarray, folder: Path, ceiling: float) -> dict[str, int]:
         """Frames join each bank until none is further from it than the ceiling allows."""
-        features, added = self._features(footage, folder), {}
+        features, added = self._features(footage, folder)[np.flatnonzero(wanted)], {}
         for i, (bank, calibration) in enumerate(zip(self.banks, self.calibrations)):
             rows = to_cover(features, bank.score(features), calibration.raw(ceiling))
             # as often as there have to be neighbours

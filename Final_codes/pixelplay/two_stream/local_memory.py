@@ -24,7 +24,7 @@ import torch
 from pixelplay import distributed
 from pixelplay.calibration import Rarity, calibrate, is_constant
 from pixelplay.cards import config_of, well_formed
-from pixelplay.data.footage import Footage
+from pixelplay.data.footage import Footage, around
 from pixelplay.errors import PixelPlayError
 from pixelplay.flow.references import reference_frames
 from pixelplay.model import Forecast, Model, Scores
@@ -175,7 +175,7 @@ class LocalMemory(Model):
             self._held_out = fresh._held_out
         return self._held_out[1]
 
-    def accept(self, footage: Footage, folder: Path, ceiling: float) -> dict[str, int]:
+    def accept(self, footage: Footage, wanted: np.ndarray, folder: Path, ceiling: float) -> dict[str, int]:
         """Actors whose motion or look is rarer than the ceiling allows join the normal ones and the banks."""
         fitted, folder = self._require(), Path(folder)
         # every channel gets the same share of the sum
@@ -183,16 +183,20 @@ class LocalMemory(Model):
         limits = {name: max(fitted.calibrations[name].raw(rarity.highest(most)), 1e-6)
                   for name, rarity in fitted.rarities.items()}
         table = self._table(footage, folder, fitted.scene)
-        measured = table.actors(footage.full_size).take(np.flatnonzero(table.measured))
-        learnt = {name: channel.accept(measured, limits[name]) for name, channel in fitted.channels.items()}
+        # a frame's score depends on those around it: tracks go on, and crops are not embedded in every frame
+        there = around(wanted, footage.videos, self.reach, self.reach)[table.position]
+        moving = table.actors(footage.full_size).take(np.flatnonzero(there & table.measured))
+        learnt = {name: channel.accept(moving, limits[name]) for name, channel in fitted.channels.items()}
         crops = self._crops(footage, folder, table)
-        joining = [to_cover(crops.features, distance, limits[APPEARANCE])
-                   for distance in bank_distances(crops.features, fitted.banks, self._device)[0]]
+        rows = np.flatnonzero(there[crops.rows])
+        features = np.asarray(crops.features[rows])
+        joining = [to_cover(features, distance, limits[APPEARANCE])
+                   for distance in bank_distances(features, fitted.banks, self._device)[0]]
         new = np.unique(np.concatenate(joining))
-        origin = crops.rows[new]
+        origin = crops.rows[rows[new]]
         self.fitted = dataclasses.replace(
             fitted, channels={name: channel for name, (channel, _) in learnt.items()},
-            crops=np.concatenate([fitted.crops, crops.features[new]]),
+            crops=np.concatenate([fitted.crops, features[new]]),
             members=[np.concatenate([m, len(fitted.crops) + np.sort(np.searchsorted(new, j))])
                      for m, j in zip(fitted.members, joining)],
             train_ids=np.concatenate([fitted.train_ids, footage.ids[table.position[origin]]]),
