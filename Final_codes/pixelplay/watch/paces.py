@@ -19,7 +19,7 @@ from pixelplay.fusion.events import threshold_from_training
 from pixelplay.fusion.scores import ScoreFile
 
 LIGHT = 0.01
-"""Share of the ensemble's weight below which models are left out before frames are: they cost time and decide little."""
+"""Share of the ensemble's weight below which models are left out before frames are: they cost time, decide little."""
 FEWEST = 2
 """Models that are left at the slowest pace, where there are so many."""
 

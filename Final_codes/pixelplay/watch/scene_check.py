@@ -91,8 +91,8 @@ class SceneCheck:
         return said
 
     def counts(self, number: int) -> bool:
-        """Whether a frame may belong to an event; asked in order, for frames with `reach` pushed after them. While it is
-        in doubt whether the scene is another one, no frame of it does."""
+        """Whether a frame may belong to an event; asked in order, for frames with `reach` pushed after them. While the
+        scene is in doubt, no frame of it does."""
         while self._bad and self._bad[0] < number - self.before:
             self._bad.popleft()
         first = self._bad or self._doubtful
