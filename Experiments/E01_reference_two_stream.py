@@ -1,10 +1,10 @@
-"""E01: the reference two-stream entry's rule against ours, on the same features.
+"""E01: the fusion rule of the reference two-stream entry against ours, on the same features.
 
-Reads the score files of finished runs with labels that hold global_memory and local_memory with their parts: the
-entry's 0.7 local + 0.3 global on raw distances (mean of 3 seeds, sigma 17 over the whole column, global min-max)
-beside our calibrated streams. Same crops, same features, same banks; where nobody is seen its local distance is 0,
-ours the floor of the calibrated scale. Then its rule is changed into ours a step at a time. Writes
-E01_reference_two_stream.csv and .png beside this file; rows of other runs stay.
+Reads score files of finished runs with labels that contain global_memory and local_memory with their parts. Compares
+the entry's rule (0.7 local + 0.3 global on raw distances, mean of 3 seeds, sigma 17 over the whole column, global
+min-max) with our calibrated streams: same crops, same features, same banks. In a frame without actors its local
+distance is 0, ours the floor of the calibrated scale. Its rule is then changed into ours, one step at a time. Writes
+E01_reference_two_stream.csv and .png beside this file; rows of other runs are kept.
 
     python Experiments/E01_reference_two_stream.py [--runs ped2=outputs/ped2 sample=outputs]
 """

@@ -1,9 +1,9 @@
-"""E02: the reference quad's post-processing and weights against ours, on the same raw scores.
+"""E02: post-processing and weights of the reference quad against ours, on the same raw scores.
 
-Part 1 reads $PIXELPLAY_DATA/pixel_play: does `reference-quad` reproduce the reference's submission, and how much do
-single parts of its rule move the ranking (no labels are public)? Part 2 reads the score files of finished runs with
-labels: the same raw scores of our four autoencoders through its rule, through ours, and from one to the other a step
-at a time. Writes E02_reference_quad.csv and .png beside this file; rows of other runs stay.
+Part 1 reads $PIXELPLAY_DATA/pixel_play: does `reference-quad` reproduce the reference's submission, and how much does
+each part of its rule change the ranking (no labels are public)? Part 2 reads score files of finished runs with labels:
+the same raw scores of our four autoencoders through its rule, through ours, and through every step between them. Writes
+E02_reference_quad.csv and .png beside this file; rows of other runs are kept.
 
     python Experiments/E02_reference_quad.py [--runs ped2=outputs/ped2 sample=outputs]
 """

@@ -1,13 +1,13 @@
-"""E04: is the exact full-dimension coreset as fast as the approximate ones, and how much better does it cover?
+"""E04: is the exact full-dimension coreset as fast as the approximate ones, and how much better is its coverage?
 
     python Experiments/E04_coreset.py [--features FILE.npy] [--device cuda:0] [--anomalib FOLDER]
 
-Reads synthetic low-rank features (15,328 x 1,536, as many as Avenue has training frames) or a saved matrix; times, in
-one run on the same features and the same start, our exact sampler, the per-pick scikit-learn loop, anomalib's
-`KCenterGreedy` (if installed, or from an unpacked wheel given by --anomalib) and patchcore-inspection's approximate
-sampler, which is not packaged and therefore written out here from its published description. Appends to
-E04_coreset.csv. Each time is the best of --repeats runs, taken in turn. On a CPU `times_ours` compares processor
-seconds, which other work on the machine disturbs less than the clock; on a GPU the clock.
+Reads synthetic low-rank features (15,328 x 1,536, as many as Avenue has training frames) or a saved matrix. Times, in
+one run, with the same features and the same start: our exact sampler, a scikit-learn loop per pick, anomalib's
+`KCenterGreedy` (if installed, or from an unpacked wheel given by --anomalib), and patchcore-inspection's approximate
+sampler, which is not packaged and is implemented here from its published description. Appends to E04_coreset.csv. Each
+time is the best of --repeats interleaved runs. `times_ours` compares processor seconds on a CPU, because other work on
+the machine disturbs them less, and wall-clock seconds on a GPU.
 """
 
 from __future__ import annotations

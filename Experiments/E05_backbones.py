@@ -1,11 +1,11 @@
-"""E05: what a frame costs in each backbone, against CLIP's full image encoder one frame at a time; and three seeds.
+"""E05: cost of a frame in each backbone, against CLIP's full image encoder one frame at a time; and of three seeds.
 
     python Experiments/E05_backbones.py [--device cuda:0] [--threads 2]
 
-Needs open_clip (pip install open-clip-torch) for the reference. Weights are random for RN101: time does not depend on
-them. Appends to E05_backbones.csv: frames a second by the clock and by processor time, and the ratio to the reference
-in the same run (of processor time on a CPU, which other work on the machine disturbs less). Then appends to
-E05_seeds.csv what three banks cost against one in the whole global stream.
+Needs open_clip (pip install open-clip-torch) for the reference. RN101 has random weights, which do not affect the time.
+Appends to E05_backbones.csv: frames per second of wall-clock and of processor time, and the ratio to the reference in
+the same run (of processor time on a CPU, because other work on the machine disturbs it less). Then appends to
+E05_seeds.csv the cost of the whole global stream with three banks and with one.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""E05, second part: what do the global stream's settings change on UCSD Ped2?
+"""E05, second part: how do the settings of the global stream change the ranking on UCSD Ped2?
 
     python Experiments/E05_global_settings.py DATA_FOLDER SCRATCH_FOLDER
 
-Reads Ped2 with frame labels beside it; extracts frames and features once into the scratch folder, then fits and
-scores the global stream under one changed setting at a time (profile lite, seed 0, no repair: Ped2 is clean). Writes
-E05_global_settings.csv: AP, micro and macro AUC in %, raw and after Gaussian smoothing with the sigma the model
-declares. The labels fill this table; no default was changed after it.
+Reads Ped2 with its frame labels; extracts frames and features once into the scratch folder, then fits and scores the
+global stream with one setting changed at a time (profile lite, seed 0, no repair: Ped2 is clean). Writes
+E05_global_settings.csv: AP, micro and macro AUC in %, raw and after Gaussian smoothing with the model's own sigma. The
+labels fill this table only; no default was changed after it.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""E06: fusion weights and sigmas, judged by synthetic anomalies in held-out training footage, without test labels.
+"""E06: fusion weights and sigmas from synthetic anomalies in held-out training footage, without test labels.
 
-Reads finished runs: stage 1, the score files, whose settings are used again, and what was trained there. Every second
-training video is held out; the autoencoders' first fold has not seen those (trained anew where a
-finished detector scored), the memories learn on the other half. Each scores held-out videos as they are and with
-injected anomalies: the skill on each kind, what each sigma would have given, and rules for weights side by side,
-each judged on kinds of anomalies it was not learned on and, where labels are known, on the test set (reported, never
-used to choose). The figure sets a model's skill on synthetic anomalies beside its AUC on labelled ones. Writes
-E06_weights_and_sigmas.csv and .png beside this file and weights.json into --state; rows of other runs stay.
+Reads finished runs: stage 1, score files (whose settings are used again) and trained models. Every second training
+video is held out: the first fold of the autoencoders has not seen those (it is trained again if a finished detector was
+used), and the memories are fitted to the other half. Each model scores the held-out videos with and without injected
+anomalies. Compares each model's skill on each kind of anomaly, smoothing sigmas, and rules for weights; a rule is
+tested on kinds of anomalies that it was not learnt on and, if labels are known, on the test set (for the report only).
+The figure plots skill on synthetic anomalies against AUC on labelled ones. Writes E06_weights_and_sigmas.csv and .png
+beside this file and weights.json into --state; rows of other runs are kept.
 
     python Experiments/E06_weights_and_sigmas.py --runs sample=outputs [--models stae ...] [--set stae.steps=300]
 """

@@ -1,11 +1,11 @@
-"""E07: what does each stage cost as the data grow, and what do two processes save?
+"""E07: how does the cost of each stage grow with the data, and what do two processes save?
 
-Takes 25, 100 and 400 frames of each split of the embedded sample (drawn here; videos of at most 100 frames),
-and runs, each in a fresh process: extraction with repair, features of all training frames, the coreset of a table of
-N x 472 rows (1 %; N = 2,000, 8,000 and 32,000), the lite training of one autoencoder, and its scoring of the test
-videos. Seconds by the clock, processor seconds and the largest resident memory of each stage, summed over processes;
-the clock waits for the slowest. Each process has one thread and a core of its own; two processes run under torchrun.
-Writes E07_cost_and_size.csv and .png beside this file; about four minutes on two free cores.
+Takes 25, 100 and 400 frames of each split of the embedded sample (rendered here; videos of at most 100 frames). Runs,
+each in a new process: extraction with repair, features of all training frames, the coreset of an N x 472 matrix (1 %;
+N = 2,000, 8,000 and 32,000), the lite training of one autoencoder, and its scoring of the test videos. Records
+wall-clock seconds (of the slowest process), and processor seconds and peak resident memory summed over processes. Each
+process has one thread and its own core; two processes run under torchrun. Writes E07_cost_and_size.csv and .png beside
+this file; takes about four minutes on two free cores.
 
     python Experiments/E07_cost_and_size.py [--scratch DIR] [--model roadmap] [--processes 1 2]
 """

@@ -1,9 +1,9 @@
-"""E08: which decoder turns video files into RGB frames fastest, and is its frame i really frame i?
+"""E08: which decoder turns video files into RGB frames fastest, and are its frame indices right?
 
-Reads every video of $PIXELPLAY_DATA/avenue_train; writes E08_decoders.csv beside this file. One pass over all frames
-to uint8 RGB arrays, decoders interleaved, best of three rounds. `wrong_frames` and `wrong_seeks` check the
-frame index: every frame, and twenty random seeks a video, are compared with an independent count (PyAV, one thread,
-from the start).
+Reads every video of $PIXELPLAY_DATA/avenue_train; writes E08_decoders.csv beside this file. One pass over all frames to
+uint8 RGB arrays, decoders interleaved, best of three rounds. `wrong_frames` and `wrong_seeks` check the frame index:
+every frame, and twenty random seeks per video, are compared with an independent decoding (PyAV, one thread, from the
+start).
 
     python Experiments/E08_decoders.py
 

@@ -1,10 +1,10 @@
 """E09: which denoiser gains most per millisecond on a fixed camera?
 
 Adds the competition's noise (sigma 27 and 37, JPEG 75 with 4:2:0 chroma) to test frames of Ped2, `avenue_train` and
-`own_video` and compares spatial filters, temporal ones (their neighbours are noisy with the competition's share),
-background-guided ones and a small network trained on the dataset's training frames. PSNR against the clean frame,
-over the whole frame and where something moves (more than 25 grey levels off the background); milliseconds of processor
-time on one thread, all filters interleaved in one run.
+`own_video`. Compares spatial filters, temporal filters (with as many noisy neighbours as in the competition),
+background-guided filters and a small network trained on the training frames. Reports PSNR over the whole frame and over
+moving pixels (more than 25 grey levels from the background), and milliseconds of processor time on one thread, all
+filters interleaved in one run.
 
 Run:   python Experiments/E09_denoisers.py DATA_FOLDER    (about 8 minutes on two cores)
 Makes: Experiments/E09_denoisers.csv

@@ -1,8 +1,8 @@
-"""E09: does repair find what is wrong with a frame, and only that?
+"""E09: does repair detect all corruption, and only corruption?
 
-Injects every kind of corruption with known truth into the test part of three datasets (Ped2's own split; the first
-half of every other clip trains, the second half is tested), runs stage 1 and counts hits and false alarms per flag;
-measures the PSNR of denoised frames and the cost of detection and repair on one core.
+Injects every kind of corruption into the test part of three datasets (Ped2's own split; otherwise the first half of
+every second clip is for training and the second half for testing), runs stage 1 and counts hits and false alarms per
+flag; measures the PSNR of denoised frames, and the cost of detection and repair on one core.
 
 Run:   python Experiments/E09_repair_detection.py DATA_FOLDER SCRATCH_FOLDER    (about 15 minutes on two cores)
 Makes: Experiments/E09_repair_detection.csv, Experiments/E09_repair_psnr.csv, Experiments/E09_repair_cost.csv

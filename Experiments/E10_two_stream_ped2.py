@@ -1,11 +1,10 @@
-"""E10: what does each part of the two-stream memory see on UCSD Ped2, alone and together, and what does it cost?
+"""E10: accuracy and cost of each part of the two-stream memory on UCSD Ped2.
 
-Runs stage 1, the local stream with one or more sets of detectors and, with --global, the global stream, all in the
-profile for two CPU cores and with one seed; prices every part before and after smoothing with the model's own sigma,
-fixed beforehand. With --run the frames and scores of a finished run of run_all.py on Ped2 (profile lite, detector
-`foreground`) are priced instead of made anew. Labels are opened at the end, to fill the table. With --cost, both
-streams are fitted and scored anew on some videos and on twice as many, each in a process of its own: frames a second
-and peak memory.
+Runs stage 1, the local stream with one or more sets of detectors and, with --global, the global stream, in the lite
+profile with one seed. Evaluates every part before and after smoothing with the model's own sigma. With --run, frames
+and scores come from a finished run of run_all.py on Ped2 (profile lite, detector `foreground`). Labels are read last,
+to fill the table. With --cost, fits and scores both streams on a number of videos and on twice as many, each in its own
+process: frames per second and peak memory.
 
 Run:   python Experiments/E10_two_stream_ped2.py DATA_FOLDER SCRATCH_FOLDER [--detectors foreground yolox-nano both]
            [--global] [--run OUTPUT_FOLDER] [--cost VIDEOS]

@@ -1,10 +1,10 @@
-"""E11: how fast do the autoencoders score and train, and is the loader the bottleneck?
+"""E11: how fast do the autoencoders score and train, and is data loading the bottleneck?
 
-Times each autoencoder's lite profile on UCSD Ped2 after a few steps of training: frames scored a second, clips
-trained a second, and the share of a training step its batch takes to make; beside it, clips a second from a plain
-PyTorch DataLoader that opens, decodes, resizes and stacks JPEGs, and with --compile the same epoch of training under
-torch.compile, its second one, so that compiling is paid for. Speed maps are stage 1's: their frames a second stand in a
-row of their own. Ratios are of one run on one machine.
+Times each autoencoder's lite profile on UCSD Ped2 after a few training steps: frames scored per second, clips trained
+per second, and the share of a training step spent on its batch. For comparison: clips per second from a plain PyTorch
+DataLoader that opens, decodes, resizes and stacks JPEGs and, with --compile, the second training epoch under
+torch.compile, after compilation. Speed maps come from stage 1; their frames per second have their own row. Only ratios
+within one run are meaningful.
 
 Run:   python Experiments/E11_autoencoder_speed.py DATA_FOLDER SCRATCH_FOLDER [--models stae ...] [--threads 2]
            [--compile]

@@ -1,9 +1,9 @@
-"""E12: what does each autoencoder see on UCSD Ped2, alone and as a quad?
+"""E12: accuracy of each autoencoder on UCSD Ped2, alone and as a quad.
 
-Trains the models, scores the test videos, and prices
-every model and their plain mean of calibrated scores, raw and smoothed with a sigma fixed beforehand (8 frames).
-Labels are opened at the end, to fill the table. The weights and their cards go to Final_models with --release; the
-four normal Avenue clips are trained on with --avenue (no test videos there, so no metrics).
+Trains the models, scores the test videos, and evaluates every model and the plain mean of their calibrated scores, raw
+and smoothed with a sigma fixed beforehand (8 frames). Labels are read last, to fill the table. With --release, weights
+and cards go to Final_models; with --avenue, the four normal Avenue clips are used for training (without metrics, since
+they include no test videos).
 
 Run:   python Experiments/E12_autoencoders_ped2.py DATA_FOLDER SCRATCH_FOLDER [--models ...] [--profile lite]
            [--seeds 0 1 2 | --seeds] [--release] [--avenue]

@@ -1,10 +1,10 @@
-"""E13: where do the models see the anomaly? RBDC and TBDC of the autoencoders' maps and the local memory's actors.
+"""E13: localisation. RBDC and TBDC of the autoencoders' error maps and of the local memory's actors.
 
-Reads finished runs with pixel masks at or beside their labels: `scores/maps/*.npy`, and the actors' boxes of the local
-memory (the larger of motion and appearance z is a box's score), which it writes as a CSV that
-`pixelplay evaluate --detections` reads. Masks know no tracks: components are linked by overlap, and a box meets the
-smallest box around a component, so that boxes and maps, and published tables, do not compare to the last point.
-Writes E13_localisation.csv beside this file; rows of other runs stay.
+Reads finished runs with pixel masks at or beside their labels: `scores/maps/*.npy`, and the boxes of the local memory's
+actors (the score of a box is the larger of its motion and appearance z-scores), which it writes as a CSV for
+`pixelplay evaluate --detections`. Masks have no tracks: components are linked by overlap, and a box is compared with
+the bounding box of a component, so small differences between boxes, maps and published tables mean nothing. Writes
+E13_localisation.csv beside this file; rows of other runs are kept.
 
     python Experiments/E13_localisation.py --runs sample=outputs [ped2=outputs/ped2]
 """

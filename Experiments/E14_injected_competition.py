@@ -1,12 +1,11 @@
-"""E14: what would the competition look like, in miniature? Injected anomalies in normal footage, corrupted, repaired.
+"""E14: a miniature of the competition: injected anomalies in normal footage, corrupted and repaired.
 
-The competition's test labels are unknown, so this makes a stand-in from normal footage alone: every second training
-video trains, the others are the test set, into which anomalies are injected (`synthetic.py`, and as many
-untouched edits) as full-size frames. Conditions: `clean`; `corrupted` (recipe `competition`, seed 3) without repair;
-`repaired`, the same with repair. The autoencoders are those of the
-second fold of all the footage, which trained on the same videos; memories learn on them here. Models are trained once
-and scored through the default recipe; labels fill the table alone. `auc_<kind>` sets the frames of one kind of anomaly
-against all other normal ones; `untouched` should be near one half.
+The competition's test labels are unknown, so this builds a substitute from normal footage: every second training video
+is for training, the others are the test set, into whose full-size frames anomalies are injected (`synthetic.py`, with
+as many untouched edits). Conditions: `clean`; `corrupted` (recipe `competition`, seed 3), without repair; `repaired`,
+the same with repair. The autoencoders are those of the second fold, trained on the same videos; the memories are fitted
+here. Models are trained once and scored through the default recipe; labels fill the table only. `auc_<kind>` compares
+the frames of one kind of anomaly with all normal ones; `untouched` should be near one half.
 
 Run:   python Experiments/E14_injected_competition.py DATA_FOLDER SCRATCH_FOLDER [--sets avenue ped2] [--most 250]
        SCRATCH_FOLDER/<set>/whole (stage 1 of the normal footage) and folds/<model> are used where they are there.

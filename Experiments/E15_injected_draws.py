@@ -1,9 +1,9 @@
-"""E15: are all six better than their best member, and is half and half right? Many draws of injected anomalies.
+"""E15: is the ensemble of six better than its best member, and are equal family weights right? Many injected draws.
 
-E14's events are six or seven a set: one draw, and luck. Here each half of the normal videos is tested by models that
-trained on the other, with several independent draws of events in each, clean footage only. Every draw gives an AP and
-AUCs for each model, each family, all six, and for other shares of the two-stream family in the sum; what counts is the
-difference to all six within the same draw. Labels fill the table alone.
+E14 has six or seven events per dataset, a single draw. Here models trained on each half of the normal videos are tested
+on the other half, with several independent draws of events, on clean footage. Every draw gives AP and AUCs of each
+model, each family, all six, and other weights of the two-stream family; rankings are compared by their difference to
+all six within a draw. Labels fill the table only.
 
 Run:   python Experiments/E15_injected_draws.py DATA_FOLDER SCRATCH_FOLDER [--sets avenue ped2] [--draws 4]
        SCRATCH_FOLDER may be E14's: stage 1 of the normal footage and the trained folds are used where they are there.

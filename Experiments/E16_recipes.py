@@ -1,14 +1,13 @@
-"""E16: which recipe ranks frames best on sets it was not chosen on? Every recipe on the same raw scores of every set.
+"""E16: which recipe ranks frames best on datasets it was not chosen on? Every recipe on the same raw scores.
 
-Development sets: labelled Ped2; the embedded sample; three real Avenue test videos beside two normal ones (12 and 16),
-all five of one encoder, scored by models that learnt from videos 10 and 11; Avenue's and Ped2's normal footage with
-injected anomalies (E15's folds and draws). Raw scores are computed once, into SCRATCH_FOLDER, by the lite profile;
-ranking them again with another recipe takes seconds. `recorded` recipes may look at all of a video, `live` ones at its
-past alone. Beside the product's recipe stand both reference recipes, each member alone, each family, and frame
-difference.
+Development sets: labelled Ped2; the embedded sample; three Avenue test videos with two normal ones (12 and 16), all
+five from one encoder, scored by models trained on videos 10 and 11; normal footage of Avenue and Ped2 with injected
+anomalies (folds and draws of E15). Raw scores are computed once, into SCRATCH_FOLDER, with the lite profile; ranking
+them with another recipe takes seconds. `recorded` recipes may use all of a video, `live` ones only its past. Baselines:
+both reference recipes, each member, each family, and frame difference.
 
-Labels fill the table, and the table chooses defaults: what is chosen by the average rank over the sets is said to win
-only where it also does with each set left out in turn (`left_out` in the printed table).
+Labels fill the table, and the table chooses defaults: the choice by average rank over the sets counts only if it is
+also best with each set left out in turn (`left_out` in the printed table).
 
 Run:   python Experiments/E16_recipes.py DATA_FOLDER SCRATCH_FOLDER [--sets ...] [--draws 2] [--score]
        --score computes missing raw scores (hours on two cores); without it the sets that are there are ranked.

@@ -1,8 +1,8 @@
-"""E17: how far do boxes alone go? The local stream's channels on person tracks, without a picture.
+"""E17: how far do boxes alone go? The local stream's channels on person tracks, without images.
 
-Scores tables of tracked boxes through the classes the product uses: the channels of `two_stream/channels.py` that boxes
-tell of (speed and velocity; not articulation) and their rarities as in `two_stream/local_memory.py`. Every camera is
-learnt by itself. `recorded` smooths to both sides, `live` with past frames alone. Labels fill the table alone.
+Scores tables of tracked boxes with the product's classes: the channels of `two_stream/channels.py` that need only boxes
+(speed and velocity, not articulation), and their rarities as in `two_stream/local_memory.py`. Each camera has its own
+model. `recorded` smooths to both sides, `live` with past frames only. Labels fill the table only.
 
 Run:   python Experiments/E17_tracks.py TRACKS_FOLDER [--labels CSV] [--name NAME]
        TRACKS_FOLDER holds train.csv and test.csv (or .csv.gz), columns video, frame, id, x0, y0, x1, y1 in pixels, and

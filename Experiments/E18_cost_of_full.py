@@ -1,12 +1,11 @@
 """E18: what does the full profile cost on the competition's data?
 
-Counts, does not measure: floating-point operations of every stage with a network (two for a multiply-add, by PyTorch's
-counter on shapes alone; nothing is computed), the bytes its operations move (every operation reads its inputs and
-writes its output, in half precision: the most there can be, as nothing is fused), and the bytes a stage reads from the
-frames and keeps, for 9,204 training and 11,706 test frames of 640 x 360. The autoencoders are counted for fit, the
-models of the held-out scores, and scoring. The number of crops is an assumption, and so are the hours on a T4 and an
-L4: the longer of operations over an assumed share of the card's peak and bytes moved over an assumed share of its
-memory's speed. They are estimates: no such card was at hand.
+Counts without running anything: floating-point operations of every stage with a network (two per multiply-add, by
+PyTorch's counter on meta tensors), the bytes moved by its operations (each reads its inputs and writes its output in
+half precision: an upper bound, since nothing is fused), and the bytes a stage reads from the frames and keeps, for
+9,204 training and 11,706 test frames of 640 x 360. Autoencoders are counted for fit, the folds of the held-out scores,
+and scoring. The number of crops is an assumption. Hours on a T4 and an L4 are estimates, not measurements: the longer
+of operations at an assumed share of the peak rate and bytes at an assumed share of the memory bandwidth.
 
 Run:   python Experiments/E18_cost_of_full.py
 Makes: Experiments/E18_cost_of_full.csv

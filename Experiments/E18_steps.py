@@ -1,10 +1,10 @@
 """E18: how many training steps does the full profile of an autoencoder need?
 
-Trains each autoencoder's full profile at a third of its height and a quarter of its widths (so that it can be done
-without a GPU; batch, learning rate, warm-up, averaging and augmentation are the profile's own), each number of steps
-with its own cosine schedule, on UCSD Ped2 and on the four normal Avenue clips. Notes the error on held-out normal
-windows at the end and, on Ped2, how well the test frames are ranked. Labels are opened at the end, to fill the table.
-Takes hours on two cores; rows are written as they come.
+Trains each autoencoder's full profile at a third of its height and a quarter of its widths, which is feasible without a
+GPU (batch, learning rate, warm-up, averaging and augmentation are the profile's own), each number of steps with its own
+cosine schedule, on UCSD Ped2 and on the four normal Avenue clips. Records the final error on held-out normal windows
+and, on Ped2, the ranking of the test frames. Labels are read last, to fill the table. Takes hours on two cores; rows
+are written as they are computed.
 
 Run:   python Experiments/E18_steps.py DATA_FOLDER SCRATCH_FOLDER [--models stae ...] [--steps 250 500 ...]
            [--data-sets ped2 avenue] [--seeds 0 1] [--threads 1]

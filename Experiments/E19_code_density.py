@@ -1,13 +1,12 @@
-"""E19: does a density of Joint's codes help to rank frames?
+"""E19: does a density over Joint's codes improve the ranking?
 
-A diagonal Gaussian mixture of the appearance and motion codes of normal frames, fitted after training; how thin normal
-codes lie at the place that speaks for a frame is a third factor of its score, to the power 0.2. Clusters of joined
-codes: Chang et al. (ECCV 2020), who train them with the network and take the distance to the nearest; fitting a density
-afterwards is ours, as are the spread of each cluster and the projection.
-
-The network does not know the density, so one training (lite profile) serves both: three seeds on each run, calibrated
-by held-out training scores and ranked by the default recipe, Joint alone and, where the run has scores of the other
-three autoencoders, with them. Labels fill the table at the end.
+Fits a diagonal Gaussian mixture to the appearance and motion codes of normal frames after training; the negative
+log-likelihood at the highest-scoring place is a third factor of the frame's score, with exponent 0.2. Chang et al.
+(ECCV 2020) cluster joint codes during training and use the distance to the nearest cluster; fitting a density
+afterwards, with a variance per cluster and a projection, is ours.
+The network does not depend on the density, so one training (lite profile) serves both: three seeds on each run,
+calibrated on held-out training scores and ranked by the default recipe, Joint alone and, if the run has scores of the
+other three autoencoders, with them. Labels are read last, to fill the table.
 
 Run:   python Experiments/E19_code_density.py SCRATCH_FOLDER [--runs sample=outputs ...] [--seeds 0 1 2]
        --runs names finished runs of the lite profile, of which stage 1 and the other models' scores are read.

@@ -1,11 +1,11 @@
-"""E20: what damaged and hostile input does to a revision, counted by class.
+"""E20: the effect of damaged and hostile input on a revision, counted by class.
 
     python Experiments/E20_hardening.py [--checkout FOLDER] [--revision NAME] [--every N]
 
-Runs `Final_codes/tests/attacks.py`, and here below what an attack on a whole run takes: one artefact of it damaged and
-the run repeated; a full disk; an output that cannot be written to; two runs in one folder. All with the code of the
-checkout, so that an old one can be measured, too. Failed: a traceback, a hang, a lost Id, another result without a
-word. Writes E20_hardening.csv, a row a class and revision. The full disks need root and Linux.
+Runs `Final_codes/tests/attacks.py` and, below, attacks that need a whole run: one damaged artefact, then the same run
+again; a full disk; an output that cannot be written; two runs in one folder. All of them use the code of the checkout,
+so that an old revision can be measured. A failure is a traceback, a hang, a lost Id, or a different result without a
+message. Writes E20_hardening.csv, one row per class and revision. The full disks need root and Linux.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""E21: what stage 1 costs as the footage grows: seconds, memory of the process, bytes kept, bytes of scratch.
+"""E21: how does the cost of stage 1 grow with the footage: seconds, memory, bytes kept, bytes of scratch.
 
     python Experiments/E21_scale.py --scratch SCRATCH_FOLDER [--size tiny] [--times 1 4 16] [--scratch-gb 0.1]
 
-Renders the embedded sample and copies it 1, 4 and 16 times, every file with a byte of its own behind the picture, so
-that no copy's cache serves another. Stage 1 (decode, repair, speed maps) runs over each in a process of its own, with
-one worker, and a scratch folder that holds less than the largest needs. Writes E21_scale.csv and E21_scale.png. The
-processor's seconds are counted, which other work on the machine disturbs less than the clock.
+Renders the embedded sample and copies it 1, 4 and 16 times; an appended byte makes every file unique, so that no copy
+reuses the cache of another. Stage 1 (decode, repair, speed maps) runs over each in its own process, with one worker and
+a scratch folder smaller than the largest copy needs. Writes E21_scale.csv and E21_scale.png. Seconds are processor
+seconds, because other work on the machine disturbs them less.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """E22: what does live scoring cost, and does it keep up with a camera?
 
-Reads a detector and footage of its scene; plays the footage as a camera. Three tables: processor time a frame by part;
-by number of models, as streams and the old way (every chunk scored again with its context); and lag, frames left out
-and pace of `pixelplay watch` on a camera by the clock. Times depend on the machine and on what else runs on it: ratios
-within one run count.
+Reads a detector and footage of its scene; plays the footage as a camera. Three tables: processor time per frame by
+part; by number of models, for streams and for the old way (every chunk scored again with its context); and lag, skipped
+frames and pace of `pixelplay watch` on a real-time camera. Only ratios within one run are meaningful.
 
     python Experiments/E22_live.py [--detector DIR] [--video PLACE ...] [--frames N] [--seconds S] [--cameras N FPS]
 """

@@ -1,8 +1,8 @@
-"""E23: half an hour in real time with everything that goes wrong: is an event lost, or told twice?
+"""E23: half an hour in real time with every kind of failure: is an event lost, or reported twice?
 
-Plays footage as a camera, by the clock. `pixelplay watch` scores it; its stream is cut ten times, its process is killed
-once (kill -9, started again by the group), and the receiver of its alarms is down for two minutes. At the end every
-event that began must have been told once, and have an end. Memory, lag and losses are noted every ten seconds.
+Plays footage as a real-time camera, scored by `pixelplay watch`. Its stream is cut ten times, its process is killed
+once (kill -9, restarted by the group), and the receiver of its alarms is down for two minutes. At the end every event
+that began must have been reported once, and must have an end. Memory, lag and losses are recorded every ten seconds.
 
     python Experiments/E23_soak.py [--detector DIR] [--video PLACE ...] [--minutes M] [--fps F] [--models NAME ...]
 """

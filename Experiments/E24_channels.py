@@ -1,10 +1,10 @@
-"""E24: what does each channel of the local stream see, alone and beside the others?
+"""E24: accuracy of each channel of the local stream, alone, and of the sum without it.
 
-Fits the lite local memory on a set's training frames and scores its test frames once; then ranks them by each channel
-alone, by all with the weights of the product, and by all but one. `recorded` smooths to both sides, `live` with past
-frames alone. Labels fill the table, and the table chose the channels and the two weights below one: on the sample, Ped2
-and three Avenue test videos beside two normal ones (a run whose training folder holds 10 and 11, and whose test folder
-holds 08, 18, 21 and, without labels, the training videos 12 and 16).
+Fits the lite local memory to a dataset's training frames and scores its test frames once; ranks them by each channel
+alone, by all with the product's weights, and by all but one. `recorded` smooths to both sides, `live` with past frames
+only. Labels fill the table, and the table chose the channels and the two weights below one: on the sample, Ped2 and
+three Avenue test videos with two normal ones (a run whose training folder holds 10 and 11, and whose test folder holds
+08, 18, 21 and, without labels, the training videos 12 and 16).
 
 Run:   python Experiments/E24_channels.py SCRATCH_FOLDER --runs NAME=RUN ... [--labels NAME=CSV ...]
            [--normal NAME=VIDEO ...]

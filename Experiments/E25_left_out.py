@@ -1,13 +1,13 @@
-"""E25: would each constant of the recipe have been chosen with one set left out, and what does it cost elsewhere?
+"""E25: would each constant of the recipe be chosen with one dataset left out, and what does that choice cost there?
 
-Takes the raw scores of E16 (Ped2, the embedded sample, three Avenue videos beside two normal ones, and normal footage
-of Avenue and Ped2 with injected anomalies) and varies one constant of the default recipe at a time: the two-stream
-family's share, the global stream's share in it, the weights within the quad, all sigmas, and the weight of each channel
-of the local stream. A set's number is the mean of AP, micro and macro AUC, draws of one set averaged first. For every
-set the value is chosen that is best on the mean of the others, and what it gives on the set itself stands beside the
-default's: that gain, over the sets, is what choosing is worth on footage that was not looked at.
+Takes the raw scores of E16 (Ped2, the embedded sample, three Avenue videos with two normal ones, and normal footage of
+Avenue and Ped2 with injected anomalies) and varies one constant of the default recipe at a time: the weight of the
+two-stream family, the weight of the global stream in it, the weights within the quad, all sigmas, and the weight of
+each channel of the local stream. A dataset's number is the mean of AP, micro and macro AUC, draws of one dataset
+averaged first. For every dataset the value is chosen that is best on the mean of the others, and its result on the
+dataset is compared with the default's: the mean gain is what tuning is worth on unseen footage.
 
-Labels fill the table alone; a default is kept where leaving a set out does not gain more than its standard error.
+Labels fill the table only; a default is kept unless leaving a dataset out gains more than its standard error.
 
 Run:   python Experiments/E25_left_out.py DATA_FOLDER SCRATCH_FOLDER    (E16's scratch folder, minutes)
 Makes: Experiments/E25_left_out.csv (a row a constant, value and protocol), and prints what leaving out chooses

@@ -1,7 +1,7 @@
-"""A camera for experiments: footage played in an endless loop over HTTP MJPEG, by the clock, in a process of its own.
+"""A camera for experiments: footage in an endless loop over HTTP MJPEG, in real time, in its own process.
 
-Reads a video or a folder of pictures. Whoever connects gets the picture that is due now: a slow reader misses none here
-but falls behind, as with a real camera. The connection can be cut, and refused for a while.
+Reads a video or a folder of images. A client gets the frame that is due now: a slow reader loses no frames here but
+falls behind, as with a real camera. The connection can be cut, and refused for a while.
 """
 
 from __future__ import annotations

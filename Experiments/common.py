@@ -1,4 +1,4 @@
-"""What several experiments share: finished runs by name, result rows in CSV files, and a figure of intervals."""
+"""Shared by experiments: finished runs by name, result rows in CSV files, and a figure of intervals."""
 
 from __future__ import annotations
 

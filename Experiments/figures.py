@@ -1,6 +1,6 @@
 """Figures of experiments from their result CSVs, without rerunning them: E04, E05, E09 and E12.
 
-The other experiments draw theirs themselves. Reads the CSVs beside this file; writes a PNG beside each.
+The other experiments draw their own. Reads the CSVs beside this file; writes a PNG beside each.
 
     python Experiments/figures.py
 """

@@ -1,10 +1,10 @@
-"""Weights without labels of the test set: by skill on synthetic anomalies and by disagreement (E06).
+"""Fusion weights without test labels: from skill on synthetic anomalies and from disagreement (E06).
 
-Reads training footage and models; writes `weights.json` (weights, and the table they come from). Every second training
-video is held out, as in the autoencoders' first fold, so that what a run has trained there is used again; each model
-learns on the rest and scores held-out videos as they are and with injected anomalies (`synthetic.py`). A model weighs
-w ~ max(AUC - 0.5, 0)^2 (1 - mean rank correlation with the others): skill as in Goswami et al. (ICLR 2023),
-diversity as in Idan (2024).
+Reads training footage and models; writes `weights.json` (weights, and the table behind them). Every second training
+video is held out, as in the first fold of the autoencoders, so that a run's trained folds are used again; each model
+learns from the rest and scores held-out videos with and without injected anomalies (`synthetic.py`). Weights are
+w ~ max(AUC - 0.5, 0)^2 (1 - mean rank correlation with the others): skill as in Goswami et al. (ICLR 2023), diversity
+as in Idan (2024).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much memory a piece of an experiment takes; psutil is needed, which the development extras install."""
+"""Peak memory of a block of code. Needs psutil, which the development extras install."""
 
 from __future__ import annotations
 

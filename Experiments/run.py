@@ -4,9 +4,9 @@
     python Experiments/run.py E04 [arguments]      one, with its own arguments, if any
     python Experiments/run.py all                  every one that has what it needs; the others are listed
 
-Each experiment is a file `E0x_name.py` beside this one; its head says what it reads and the line to run it by itself,
-and it writes its CSV (and figure) beside itself. Where that line asks for DATA_FOLDER it is given $PIXELPLAY_DATA (the
-folder that holds ped2, avenue_train, own_video and pixel_play), for SCRATCH_FOLDER outputs/experiments/E0x.
+Each experiment is a file `E0x_name.py` beside this one; its header says what it reads and how to run it, and it writes
+its CSV (and figure) beside itself. Arguments called DATA_FOLDER become $PIXELPLAY_DATA (the folder that holds ped2,
+avenue_train, own_video and pixel_play), and SCRATCH_FOLDER becomes outputs/experiments/E0x.
 """
 
 from __future__ import annotations

@@ -1,16 +1,15 @@
-"""Synthetic anomalies in normal footage: what weights and smoothing are judged by when there are no labels.
+"""Synthetic anomalies in normal footage, to evaluate weights and smoothing without labels.
 
-Reads anomaly-free `Footage`; makes `Injected`: footage in which some actors move or look wrong, with labels. Actors
-are the moving foreground of the footage itself, cut out, changed and put back over the video's own background:
-
+Reads anomaly-free `Footage`; makes `Injected`: footage in which some actors move or look wrong, with labels. Actors are
+the moving foreground of the footage itself: cut out, changed and pasted over the video's own background:
     speed_up  an actor runs 2.5 times as fast          flip   an actor is upside down
     reverse   an actor walks backwards                 scale  an actor is 1.6 times as large
-    freeze    an actor stops dead                      paste  a piece of another place flies through
-    gesture   an actor's upper body swings to and fro while it goes on
+    freeze    an actor stops abruptly                  paste  a patch of another place flies through
+    gesture   an actor's upper body swings to and fro while it moves on
 
-As many events again are only cut out and put back (`untouched`, labelled normal): a model that sees the scissors
-rather than the anomaly gains nothing by it. Every edit is of one actor, unlike the sped-up whole windows some
-autoencoders train with, so nobody is weighted by what it was trained on.
+As many events are cut out and pasted back unchanged (`untouched`, labelled normal), so that a model gains nothing by
+detecting the editing. Every edit concerns one actor, unlike the sped-up windows that some autoencoders are trained on,
+so no model is tested on its own augmentation.
 """
 
 from __future__ import annotations

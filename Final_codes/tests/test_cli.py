@@ -177,7 +177,7 @@ def test_doctor_shows_weights_by_the_table_and_what_mends(capsys, monkeypatch, t
     assert status == 1 and not (tmp_path / "new").exists()
     assert all(re.search(rf"^  {name} ", printed, re.M) for name in TABLE)
     assert str(tmp_path / "yolov5s") in printed
-    assert "profile lite: missing:\n  package av is not installed\n    mend: pip install av" in printed
+    assert "profile lite: missing:\n  package av is not installed\n    hint: pip install av" in printed
     assert "weights clip-rn101" in printed and "--weights clip-rn101" in printed
 
 

@@ -1,9 +1,9 @@
-"""A newcomer's map of the package, Final_codes/pixelplay/README.md: made from its imports and docstrings.
+"""Generates Final_codes/pixelplay/README.md, the map of the package, from its imports and docstrings.
 
     python Final_codes/tools/layers.py
 
-Reads the import statements of every module, and from the docstring of each `__init__` its paragraphs `Reads:`, `Makes:`
-and `Open:` (which file to open for which change).
+Reads the import statements of every module and, from the docstring of each `__init__`, the paragraphs `Reads:`,
+`Makes:` and `Open:` (which file to open for which change).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def parts(text: str) -> dict[str, str]:
     """'title' (first line) and the paragraphs `Reads:`, `Makes:` and `Open:` of a docstring, each as one line.
 
     Raises:
-        ValueError: one of them is missing.
+        ValueError: a paragraph is missing.
     """
     found = {"title": text.partition("\n")[0]}
     for part in PARTS:
@@ -60,13 +60,13 @@ def subpackages() -> dict[str, set[str]]:
 
 
 def order() -> list[str]:
-    """Top-level modules and subpackages, the lowest layer first, as pyproject.toml has them."""
+    """Top-level modules and subpackages, the lowest layer first, as in pyproject.toml."""
     layers = re.search(r"^layers = \[(.+?)^\]", PYPROJECT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     return re.findall(r"\w+", layers[1])[::-1] if layers else []
 
 
 def direct(uses: dict[str, set[str]]) -> list[tuple[str, str]]:
-    """(imported, importer) of the arrows that no other path stands for."""
+    """(imported, importer) of the arrows that no longer path implies."""
     below: dict[str, set[str]] = {}
     for name, others in uses.items():
         below[name] = others.union(*(below[o] for o in others))

@@ -1,8 +1,8 @@
-"""Augmentation of training clips on the device: too-fast inputs, dense colour noise, brightness.
+"""Augmentation of training clips on the device: sped-up inputs, dense colour noise, brightness.
 
-Reads `Clips` and window positions; gives (clip, target): what the network may see, what it should give. Every draw
-comes from a generator seeded by (seed, step) for the whole batch, and a process then takes its own windows: the
-result depends neither on the number of processes nor on where training was interrupted.
+Reads `Clips` and window positions; returns (clip, target): the network's input and what it should output. Every draw
+comes from a generator seeded by (seed, step) for the global batch, of which a process then takes its slice: the result
+depends neither on the number of processes nor on where training was interrupted.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from pixelplay.autoencoders.windows import Clip, Clips
 
 BANK, MARGIN = 8, 16
-"""Noise frames drawn once, and the pixels by which they are larger than a frame: a noisy frame takes one at a random
-place. Drawing fresh noise for every clip costs more than the network's forward pass on two cores."""
+"""Noise frames drawn once, and their margin over a frame, in pixels: a noisy frame takes one at a random offset. Fresh
+noise for every clip would cost more than the network's forward pass on two cores."""
 
 
 class Augment:
-    """Makes training batches.
+    """Builds augmented training batches.
 
     Args:
         clips: windows and frames.
@@ -33,11 +33,11 @@ class Augment:
         generator = torch.Generator().manual_seed(seed)
         fine = torch.randn(BANK, clips.channels, h + MARGIN, w + MARGIN, generator=generator)
         coarse = torch.randn(BANK, clips.channels, (h + MARGIN) // 2, (w + MARGIN) // 2, generator=generator)
-        # compression and resizing leave part of the noise correlated between neighbouring pixels
+        # compression and resizing correlate part of the noise between neighbouring pixels
         self.bank = ((fine + F.interpolate(coarse, size=fine.shape[-2:])) / 2 ** 0.5).to(clips.device)
 
     def batch(self, step: int, windows: np.ndarray, mine: slice = slice(None)) -> tuple[Clip, Clip]:
-        """Clip and target of the global batch's `windows`, this process's slice of it."""
+        """Clip and target for this process's slice `mine` of the global batch `windows`."""
         config, draw = self.config, np.random.default_rng([self.seed, step])
         count, length = len(windows), self.clips.windows.rows.shape[1]
         speed = np.where(draw.random(count) < config.skip_p, draw.integers(2, 6, count), 1)
@@ -66,10 +66,10 @@ class Augment:
         return clip, target
 
     def _fast_rows(self, windows: np.ndarray, speed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(b, T) rows of windows played `speed` times too fast, slowed down where their segment is too short, and the
-        (b,) factors."""
+        """(b, T) rows of windows played `speed` times too fast, less if their segment is too short, and the (b,)
+        factors."""
         line, anchors, offsets = self.clips.timeline, self.clips.windows.anchors[windows], self.clips.offsets
-        # the network is shown the past alone, so only the past needs room
+        # the network sees past frames only, so only the past needs room
         room = (line.at[anchors] - line.first[anchors]) // max(1, -int(offsets.min()))
         factor = np.clip(room, 1, speed)
         return line.look(anchors, offsets * factor[:, None])[0], factor

@@ -1,6 +1,6 @@
-"""Small layers, losses and masks that Roadmap-lite, U-Net and Joint share.
+"""Layers, losses and masks that the autoencoders share.
 
-Reads and gives tensors, nothing else: frames are (B, C, H, W) float in [0, 1], losses are means over windows.
+Tensors in, tensors out: frames are (B, C, H, W) float in [0, 1], losses are means over windows.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from pixelplay.repair.noise import GAIN, KERNEL, NORMAL_MEDIAN
 # ---- layers ---------------------------------------------------------------------------------------------------
 
 def conv(inputs: int, outputs: int, *, stride: int = 1) -> nn.Module:
-    """3x3 convolution, or 4x4 where it halves the size (every pixel then counts equally often), and SiLU."""
+    """3x3 convolution and SiLU; 4x4 where it halves the size, so that every pixel counts equally often."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, 4 if stride == 2 else 3, stride, 1), nn.SiLU())
 
 
 def even(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> the same with a row or column of zeros at the end where a side is odd, so that halving the size
-    leaves nothing out."""
+    """(B, C, H, W) -> the same, with a row or column of zeros appended where a side is odd, so that a stride of 2
+    covers everything."""
     height, width = x.shape[-2:]
     return F.pad(x, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else x
 
 
 def double_size(x: Tensor, like: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, C, H, W), nearest: its backward pass is deterministic on every device.
+    """(B, C, h, w) -> (B, C, H, W), nearest neighbour: its backward pass is deterministic on every device.
 
     Args:
-        like: (..., H, W), the level that `x` was halved from; H is 2 h, or 2 h - 1 where `even` added a row.
+        like: (..., H, W), the level that `x` was downsampled from; H is 2 h, or 2 h - 1 where `even` added a row.
     """
     height, width = like.shape[-2:]
     return x.repeat_interleave(2, -2).repeat_interleave(2, -1)[..., :height, :width]
 
 
 class PixelPyramid(nn.Module):
-    """Encoder: pixels folded into cells of `CELL` px (nothing is lost), then one level a width, each half as large.
+    """Encoder: pixels folded into cells of `CELL` px without loss, then one level per width, each half as large.
 
     (B, C, H, W) -> list of (B, widths[i], H / (CELL 2^i), W / (CELL 2^i)), rounded up; H and W are multiples of CELL.
     """
@@ -61,7 +61,7 @@ class PixelPyramid(nn.Module):
 class ConvGRUCell(nn.Module):
     """Convolutional GRU (Ballas et al., ICLR 2016): (input, state), both (B, width, H, W) -> new state, float32.
 
-    The state is float32 under mixed precision too: it is a sum over time, and halves lose small increments.
+    The state is float32 under mixed precision too: it is a sum over time, in which half precision loses small updates.
     """
 
     def __init__(self, width: int):
@@ -76,7 +76,7 @@ class ConvGRUCell(nn.Module):
 
 
 def places(x: Tensor) -> Tensor:
-    """(B, 2, H, W): row and column of every pixel of `x` in [-1, 1], so that a network can know where it looks."""
+    """(B, 2, H, W): row and column of every pixel of `x`, in [-1, 1], as position input (CoordConv)."""
     batch, _, h, w = x.shape
     row = torch.linspace(-1, 1, h, device=x.device, dtype=x.dtype).view(1, 1, h, 1).expand(batch, 1, h, w)
     column = torch.linspace(-1, 1, w, device=x.device, dtype=x.dtype).view(1, 1, 1, w).expand(batch, 1, h, w)
@@ -84,7 +84,7 @@ def places(x: Tensor) -> Tensor:
 
 
 def cell_places(x: Tensor) -> Tensor:
-    """(B, C, H, W) in cells -> (B, C, H CELL, W CELL): every pixel has its cell's value."""
+    """(B, C, H, W) in cells -> (B, C, H CELL, W CELL): every pixel gets its cell's value."""
     return x.repeat_interleave(CELL, -2).repeat_interleave(CELL, -1)
 
 
@@ -96,28 +96,28 @@ def cells(x: Tensor) -> Tensor:
 
 
 def speed_error(made: Tensor, speed: Tensor) -> Tensor:
-    """Absolute difference of squared speeds, elementwise: too fast weighs more than too slow."""
+    """Absolute difference of squared speeds, elementwise: too fast costs more than too slow."""
     return (made.float() ** 2 - speed ** 2).abs()
 
 
 def speed_loss(made: Tensor, speed: Tensor, extra: float) -> Tensor:
-    """Mean absolute error of speeds, moving cells weighing up to 1 + extra: still cells are most of the picture, and
-    unweighted "nothing moves" would be a good guess for everybody."""
+    """Mean absolute speed error, with weight up to 1 + extra on moving cells: most cells are still, so an unweighted
+    loss favours predicting no motion."""
     return ((1 + extra * speed.clamp(max=1)) * (made.float() - speed).abs()).mean()
 
 
 def charbonnier(residual: Tensor, eps: float = 1e-2) -> Tensor:
-    """sqrt(r^2 + eps^2) - eps, elementwise: |r| far from zero, smooth at zero."""
+    """Charbonnier loss sqrt(r^2 + eps^2) - eps, elementwise: |r| far from zero, smooth at zero."""
     return (residual.float() ** 2 + eps ** 2).sqrt() - eps
 
 
 def dead_zone(residual: Tensor, tolerance: Tensor | float) -> Tensor:
-    """max(|r| - tolerance, 0)^2, elementwise: noise below the tolerance costs nothing."""
+    """max(|r| - tolerance, 0)^2, elementwise: errors below the tolerance cost nothing."""
     return F.relu(residual.float().abs() - tolerance) ** 2
 
 
 def gradient_loss(made: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference of the image gradients' magnitudes (Mathieu et al., ICLR 2016): keeps edges sharp."""
+    """Mean absolute difference of gradient magnitudes (Mathieu et al., ICLR 2016): keeps edges sharp."""
     made, target = made.float(), target.float()
     return sum((made.diff(dim=d).abs() - target.diff(dim=d).abs()).abs().mean() for d in (-1, -2))
 
@@ -136,8 +136,8 @@ def ssim(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
 
 
 def moving_weight(now: Tensor, before: Tensor, tolerance: Tensor | float, extra: float) -> Tensor:
-    """(B, 1, H, W) loss weight: 1 on still pixels, up to 1 + extra where the picture changed by clearly more than
-    the tolerance. More contrast does not weigh more."""
+    """(B, 1, H, W) loss weight: 1 on still pixels, up to 1 + extra where the frame changed by clearly more than the
+    tolerance. It saturates, so that contrast does not add weight."""
     change = (now - before).abs().amax(dim=1, keepdim=True).float()
     return 1 + extra * ((change - tolerance) / 0.05).clamp(0, 1)
 
@@ -145,9 +145,11 @@ def moving_weight(now: Tensor, before: Tensor, tolerance: Tensor | float, extra:
 # ---- noise ----------------------------------------------------------------------------------------------------
 
 def noise_level(frames: Tensor) -> Tensor:
-    """(B, C, H, W) in [0, 1] -> (B, 1, 1, 1) standard deviation of the pixel noise: the estimator of
-    `pixelplay.repair.noise` for windows on the device. Apart from that one because it must not touch the host, and
-    because windows are resized frames of any depth, not camera frames whose finest noise JPEG has wiped out."""
+    """(B, C, H, W) in [0, 1] -> (B, 1, 1, 1) standard deviation of the pixel noise.
+
+    The estimator of `pixelplay.repair.noise`, without host synchronisation, for resized frames of any depth instead of
+    camera frames whose finest noise JPEG has removed.
+    """
     b, c, h, w = frames.shape
     kernel = torch.tensor(KERNEL, device=frames.device).view(1, 1, 3, 3)
     with torch.autocast(frames.device.type, enabled=False):
@@ -159,8 +161,8 @@ def noise_level(frames: Tensor) -> Tensor:
 
 def complementary_masks(size: tuple[int, int], block: int, *, shift: tuple[int, int] = (0, 0),
                         device: torch.device | str = "cpu") -> Tensor:
-    """(4, 1, H, W) float masks, 1 = hidden: every pixel is hidden in exactly one. Mask k hides every second block
-    of every second row of blocks; `shift` moves the grid by (rows, columns) pixels."""
+    """(4, 1, H, W) float masks, 1 = hidden: exactly one of them hides a given pixel. Mask k hides every second block of
+    every second row of blocks; `shift` moves the grid by (rows, columns) pixels."""
     row = (torch.arange(size[0], device=device) + shift[0]) // block % 2
     column = (torch.arange(size[1], device=device) + shift[1]) // block % 2
     number = 2 * row[:, None] + column[None, :]

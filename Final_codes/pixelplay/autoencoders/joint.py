@@ -1,16 +1,16 @@
-"""Joint appearance and motion: what moves how, learnt from normal video.
+"""Joint: correspondence of appearance and motion, learnt from normal video.
 
-Reads a frame and the frames before it; learns (i) to rebuild the frame from its own code, (ii) to foretell how fast
-every place moves from the code of the past frames, and (iii) **correspondence**: how fast a thing that looks like this
-at this place usually moves, from the appearance code alone.
+Reads a frame and the frames before it; learns (i) to reconstruct the frame from its own code, (ii) to predict the speed
+of every place from the code of the past frames, and (iii) **correspondence**: to predict the speed of every place from
+the appearance code alone.
 
 After Nguyen and Meunier, "Anomaly Detection in Video Sequence with Appearance-Motion Correspondence" (ICCV 2019): a
-frame decoder without skips, a motion decoder on the same code, errors divided by their training means, one patch
-decides; and after Chang et al., "Clustering Driven Deep
-Autoencoder for Video Anomaly Detection" (ECCV 2020): a motion code of its own.
-Ours: speed maps (flow magnitude) in units of the usual training speed, measured the same way in training and at test
-and never rescaled per frame; correspondence and past each foretell that speed, and both errors count. A density of the
-joined codes, as the clusters of Chang et al. are, does not help (Experiments/E19).
+frame decoder without skip connections, a motion decoder on the same code, errors divided by their training means, the
+maximum over patches as score; and after Chang et al., "Clustering Driven Deep Autoencoder for Video Anomaly Detection"
+(ECCV 2020): a separate motion code.
+Ours: speed maps (flow magnitude) in units of the typical training speed, measured in the same way for training and test
+and never rescaled per frame; appearance and past both predict the speed, and both errors count. A density over the
+joint codes, like the clusters of Chang et al., does not help (Experiments/E19).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from pixelplay.flow.speed import CELL
 
 @dataclasses.dataclass(frozen=True)
 class JointConfig(TrainConfig):
-    """Settings of Joint beside the shared ones.
+    """Settings of Joint in addition to the shared ones.
 
     Attributes:
-        history: frames before the judged one that the motion code sees, `step` apart.
+        history: frames before the scored one that the motion code sees, `step` apart.
         widths: channels of both encoders at 1/4, 1/8 ... of the resolution.
         motion: extra weight of a moving cell in the motion losses.
     """
@@ -75,7 +75,7 @@ class Joint(Autoencoder):
 
     @property
     def offsets(self) -> tuple[int, ...]:
-        """The past frames and the judged one."""
+        """The past frames and the scored one."""
         return tuple(-self.config.step * i for i in range(self.config.history, -1, -1))
 
     @property
@@ -94,8 +94,8 @@ class Joint(Autoencoder):
         return {"total": sum(losses.values()), **losses}
 
     def errors(self, net, clip, statistics):
-        """Of the last frame: how far the squared speed is from what this appearance usually has and from what the past
-        foretold, and how badly the appearance is rebuilt."""
+        """Maps of the last frame: deviation of its squared speed from the one predicted from appearance and from the
+        one predicted from the past, and the reconstruction error."""
         background, speed = statistics.background, clip.speed[:, -1]
         out = net(*frame_and_past(clip, background))
         motion = blocks.speed_error(out.usual_speed, speed) + blocks.speed_error(out.next_speed, speed)
@@ -108,18 +108,18 @@ class Joint(Autoencoder):
 
 
 def frame_and_past(clip: Clip, background: Tensor) -> tuple[Tensor, Tensor]:
-    """Judged frame (B, C, H, W) and gray past (B, history, H, W), relative to the background."""
+    """Scored frame (B, C, H, W) and gray past (B, history, H, W), relative to the background."""
     relative = clip.frames - background
     return relative[:, -1], relative[:, :-1].mean(2)
 
 
 class Found(NamedTuple):
-    """What `AppearanceMotion` gives; cells are h = H / 4, w = W / 4, speeds in units of the usual one.
+    """Output of `AppearanceMotion`; h = H / 4 and w = W / 4 cells, speeds in units of the typical one.
 
     Attributes:
-        frame: (B, C, H, W) rebuilt frame relative to the background, from the appearance code.
-        usual_speed: (B, 1, h, w) of such an appearance at this place, from the appearance code.
-        next_speed: (B, 1, h, w) from the motion code.
+        frame: (B, C, H, W) reconstruction relative to the background, from the appearance code.
+        usual_speed: (B, 1, h, w) predicted from the appearance code.
+        next_speed: (B, 1, h, w) predicted from the motion code.
     """
 
     frame: Tensor
@@ -147,8 +147,8 @@ class AppearanceMotion(nn.Module):
 
 
 class Decoder(nn.Module):
-    """List of levels, fine to coarse -> (B, outputs, h, w) at the finest. Without skips from the coarsest alone: they
-    would hand the input to an output that is compared with it. No appearance holds motion, so there they may stay."""
+    """List of levels, fine to coarse -> (B, outputs, h, w) at the finest level. Frames are decoded from the coarsest
+    level only, because skips would copy the input to the output; speeds are not in the input, so skips are safe."""
 
     def __init__(self, widths: tuple[int, ...], outputs: int, *, skips: bool):
         super().__init__()

@@ -1,9 +1,9 @@
-"""A batch through a network in as few parts as the device's memory allows.
+"""Runs a batch through a network in as few parts as the device's memory allows.
 
-Wraps a network whose inputs and outputs have the batch first; gives what the network gives for the whole batch. All at
-once as long as memory suffices; after an out-of-memory error half as many windows at once, down to one. While training,
-a part keeps no activations: they are computed again in the backward pass (Chen et al., "Training Deep Nets with
-Sublinear Memory Cost", 2016). Loss and gradient are those of the whole batch up to rounding, for a third more work.
+Wraps a network whose inputs and outputs have the batch first; returns its output for the whole batch. After an
+out-of-memory error it halves the number of windows per part, down to one. In training, the activations of a part are
+recomputed in the backward pass (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016): loss and gradient
+are those of the whole batch up to rounding, for a third more compute.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 
 class InParts(nn.Module):
-    """The network, a batch in parts.
+    """A network that takes its batch in parts.
 
-    Without gradients it retries by itself. With gradients most memory is taken after `forward` has returned, so whoever
-    calls `backward` catches the error, calls `halve` and starts the step again.
+    Without gradients it retries by itself. With gradients most memory is allocated after `forward` has returned, so
+    the caller of `backward` catches the error, calls `halve` and repeats the step.
 
     Attributes:
         net: the network.
-        most: windows at once; None = a whole batch.
+        most: windows per part; None = a whole batch.
     """
 
     def __init__(self, net: nn.Module, title: str = "network"):
@@ -42,11 +42,11 @@ class InParts(nn.Module):
             try:
                 return self._run(inputs)
             except torch.cuda.OutOfMemoryError:
-                pass  # only after this block are the failed call's tensors free
+                pass  # the failed call's tensors are freed only after this block
             self.halve(len(inputs[0]))
 
     def halve(self, batch: int) -> None:
-        """Take half as many windows at once as for the last batch.
+        """Halve the number of windows per part.
 
         Raises:
             PixelPlayError: it was one already.
@@ -71,7 +71,7 @@ class InParts(nn.Module):
 
 
 def _joined(parts: list[Any]) -> Any:
-    """Outputs of the parts, tensors or tuples of tensors, as of the whole batch."""
+    """Concatenate the outputs of the parts, tensors or tuples of tensors."""
     if isinstance(parts[0], Tensor):
         return torch.cat(parts)
     columns = [torch.cat(column) for column in zip(*parts)]

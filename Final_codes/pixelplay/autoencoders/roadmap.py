@@ -1,17 +1,15 @@
-"""Roadmap-lite: multi-path ConvGRU prediction of a frame, tolerant of noise.
+"""Roadmap-lite: noise-tolerant frame prediction by multi-path ConvGRUs.
 
-Reads `history` past frames; predicts the frame `horizon` later and how fast it moves; an anomaly is what cannot be
-predicted.
+Reads `history` past frames; predicts the frame `horizon` later and its speed map. The score is the prediction error.
 
-From Wang et al., "Robust Unsupervised Video Anomaly Detection by Multipath Frame Prediction" (TNNLS 2022): frame
+After Wang et al., "Robust Unsupervised Video Anomaly Detection by Multipath Frame Prediction" (TNNLS 2022): frame
 prediction by ConvGRU paths at several resolutions, and a loss that tolerates background noise. Only the abstract and
-the result tables were at hand: layers, constants, the form of the tolerance and the score are ours. Ours: paths
-at 1/4, 1/8 and 1/16 of the resolution, each rolled over the frames, fused from coarse to fine into a residual to the
-last frame and into speeds; a dead zone as wide as each pixel's own noise on the training frames, in the loss and in
-the score, wider where the frame itself is noisy; pasts played too fast with a normal future as target (Astrid et al.,
-BMVC 2021), so that a steady cyclist is not foretold from a cyclist's own past. The score asks how far the speed is from
-the foretold one, and how wrong the prediction is beyond its dead zone: a pixel error alone grows with the contrast of
-clothes.
+the result tables were available: layers, constants, the form of the tolerance and the score are ours.
+Ours: paths at 1/4, 1/8 and 1/16 of the resolution, each a recurrence over the frames, fused from coarse to fine into a
+residual to the last frame and into speeds; a dead zone in loss and score, as wide as each pixel's noise on the training
+frames and wider where the frame itself is noisy; sped-up inputs with a normal target (Astrid et al., BMVC 2021), so
+that abnormal speed is not extrapolated. The score combines the deviation from the predicted speed with the error beyond
+the dead zone, because a pixel error alone grows with the contrast of clothes.
 """
 
 from __future__ import annotations
@@ -28,16 +26,16 @@ from pixelplay.autoencoders.base import Autoencoder, TrainConfig
 from pixelplay.flow.speed import CELL
 
 TAU_LOW, TAU_HIGH = 2 / 255, 20 / 255
-"""Narrowest and widest dead zone: compression noise, swaying leaves."""
+"""Narrowest and widest dead zone: compression noise, and swaying leaves."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RoadmapConfig(TrainConfig):
-    """Settings of Roadmap-lite beside the shared ones.
+    """Settings of Roadmap-lite in addition to the shared ones.
 
     Attributes:
-        history: frames the prediction is made from, `step` apart.
-        horizon: frames from the last of them to the predicted one. Longer makes speed count more.
+        history: input frames, `step` apart.
+        horizon: frames from the last input frame to the predicted one. Longer makes speed count more.
         widths: channels of the paths, fine to coarse.
         motion: extra weight of a moving pixel in the loss.
     """
@@ -57,7 +55,7 @@ class RoadmapConfig(TrainConfig):
             "smoke": cls(height=32, widths=(4, 6, 8), history=3, steps=12, epoch_steps=6, batch=4,
                          precision="float32"),
             "lite": cls(),
-            # E18 and E12: longer training lowers the held-out error, and ranks no better
+            # E18 and E12: longer training lowers the held-out error without ranking better
             "full": cls(height=192, channels=3, widths=(64, 96, 128), steps=3000, epoch_steps=250,
                         warmup=150, ema=0.999, noise_p=0.4),
         }[name]
@@ -92,9 +90,9 @@ class Roadmap(Autoencoder):
         weight = blocks.moving_weight(goal, target.frames[:, -2], tau, self.config.motion)
         error = blocks.dead_zone(made - goal, tau)
         losses = {
-            # tenfold: squares of residuals are small beside the absolute terms
+            # squared residuals are small compared with the absolute terms
             "tolerant": 10 * (weight * error).mean(),
-            # keeps still places from drifting inside their dead zone
+            # keeps still pixels from drifting inside their dead zone
             "absolute": 0.1 * (made - goal).abs().mean(),
             "gradient": 0.1 * blocks.gradient_loss(made, goal),
             "speed": 0.05 * blocks.speed_loss(made_speed, target.speed[:, -1], self.config.motion),
@@ -102,7 +100,7 @@ class Roadmap(Autoencoder):
         return {"total": sum(losses.values()), **losses}
 
     def errors(self, net, clip, statistics):
-        """Of the last frame: the squared speed, and the tolerated error, squared."""
+        """Maps of the last frame: error of the squared speed, and squared error beyond the dead zone."""
         made, made_speed = net(clip.frames[:, :-1])
         tau = tolerance(statistics.noise, statistics.own.get("grain"), clip.frames)
         error = blocks.dead_zone(made - clip.frames[:, -1], tau)
@@ -112,8 +110,8 @@ class Roadmap(Autoencoder):
         return net(clip.frames[:, :-1])[0][:, None]
 
     def after_fit(self, net, clips, statistics):
-        """'grain': usual noise level of a training frame; 'skill': error on moving pixels over that of copying the last
-        frame (below 1 = the network predicts motion)."""
+        """'grain': typical noise level of a training frame; 'skill': error on moving pixels relative to copying the
+        last frame (below 1 = the network predicts motion)."""
         grain, model, copy = [], 0.0, 0.0
         for clip, _ in clips.batches(limit=200):
             frames = clip.frames
@@ -127,29 +125,29 @@ class Roadmap(Autoencoder):
 
     @property
     def skill(self) -> float:
-        """Error on moving pixels of normal frames over that of copying the last frame; NaN before `fit`."""
+        """Error on moving pixels of normal frames relative to copying the last frame; NaN before `fit`."""
         return float(self.statistics.own.get("skill", torch.tensor(float("nan"))) if self.statistics else float("nan"))
 
 
 def tolerance(noise: Tensor, grain: Tensor | None = None, clip: Tensor | None = None) -> Tensor:
     """Half-width of the dead zone, (1, H, W), or (B, 1, H, W) for a clip: 2.5 robust standard deviations of the
-    pixel's own frame-to-frame change, and twice the noise a clip has beyond the training frames' `grain`.
+    pixel's frame-to-frame change, plus twice the noise of the clip in excess of the training frames' `grain`.
 
     Args:
-        noise: (1, H, W) from `windows.noise_floor`. grain: () usual `noise_level`. clip: (B, T, C, H, W).
+        noise: (1, H, W) from `windows.noise_floor`. grain: () typical `noise_level`. clip: (B, T, C, H, W).
     """
     tau = (2.5 * noise).clamp(TAU_LOW, TAU_HIGH)
     if clip is None or grain is None:
         return tau
     level = blocks.noise_level(clip.flatten(0, 1)).view(len(clip), -1).amax(1).view(-1, 1, 1, 1)
-    # a tenth more than usual is a busier picture, not a noisier camera
+    # up to a tenth more than usual is texture, not camera noise
     excess = (level ** 2 - (1.1 * grain) ** 2).clamp_min(0)
     return (tau ** 2 + 4 * excess).sqrt()
 
 
 class MultiPath(nn.Module):
-    """Past (B, T, C, H, W) -> predicted frame (B, C, H, W), the last one and a change that every path had a say in, and
-    its speed (B, 1, H / 4, W / 4), float32. H and W are multiples of CELL."""
+    """Past (B, T, C, H, W) -> predicted frame (B, C, H, W), the last frame plus a residual from all paths, and its
+    speed (B, 1, H / 4, W / 4), float32. H and W are multiples of CELL."""
 
     def __init__(self, channels: int, widths: tuple[int, ...]):
         super().__init__()
@@ -162,7 +160,7 @@ class MultiPath(nn.Module):
     def forward(self, past: Tensor) -> tuple[Tensor, Tensor]:
         batch, length = past.shape[:2]
         states = []
-        # all frames are encoded in one call; only the recurrence loops
+        # all frames are encoded in one call; only the recurrence loops over time
         for path, level in zip(self.paths, self.pyramid(past.flatten(0, 1))):
             level = level.view(batch, length, *level.shape[1:])
             state = torch.zeros(level[:, 0].shape, device=past.device)

@@ -1,11 +1,14 @@
 """STAE: spatio-temporal autoencoder with a reconstruction and a prediction branch.
 
-Reads windows of 2 x `length` frames, how they look and how fast they move; reconstructs the first half from itself and
-predicts the second half from the first. After Zhao et al., "Spatio-Temporal AutoEncoder for Video Anomaly Detection"
-(ACM MM 2017): one 3-D encoder, two decoders, a prediction loss that weighs the far future less. Ours: speed as a
-channel of the volume, strided convolutions over cells of pixels instead of pooled ones at full resolution (over ten
-times less work), no normalisation layers, everything relative to the median background, moving pixels weighted,
-too-fast inputs with a normal target (Astrid et al., BMVC 2021), and a score by the frame that is predicted furthest.
+Reads windows of 2 x `length` frames and their speed maps; reconstructs the first half from itself and predicts the
+second half from the first.
+
+After Zhao et al., "Spatio-Temporal AutoEncoder for Video Anomaly Detection" (ACM MM 2017): one 3-D encoder, two
+decoders, a prediction loss that weights the far future less.
+Ours: speed as a channel of the volume; strided convolutions over cells of pixels instead of pooling at full resolution
+(over ten times less compute); no normalisation layers; frames relative to the median background; weighted moving
+pixels; sped-up inputs with a normal target (Astrid et al., BMVC 2021); a score dominated by the furthest predicted
+frame.
 """
 
 from __future__ import annotations
@@ -24,17 +27,17 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.flow.speed import CELL
 
 SCALE = 8.0
-"""Brings residuals to the background (a tenth of the grey scale or so) to the order of one."""
+"""Scales residuals to the background (about a tenth of the grey range) to order one."""
 FASTEST = 8.0
-"""Usual speeds: what is faster looks to the network as if it were so fast."""
+"""Speeds are clipped here, in units of the typical speed, before the network sees them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class STAEConfig(TrainConfig):
-    """Settings of STAE beside the shared ones.
+    """Settings of STAE in addition to the shared ones.
 
     Attributes:
-        length: frames that are reconstructed, and as many that are predicted; a multiple of 4.
+        length: frames that are reconstructed, and frames that are predicted; a multiple of 4.
         widths: channels of the encoder at 1/4 of the resolution, at 1/8 and half the frame rate, and of the code.
         motion: extra weight of a moving pixel in the loss.
     """
@@ -53,7 +56,7 @@ class STAEConfig(TrainConfig):
         return {
             "smoke": cls(height=32, widths=(4, 8, 8), steps=12, epoch_steps=6, batch=4, precision="float32"),
             "lite": cls(),
-            # E18 and E12: longer training lowers the held-out error, and ranks no better
+            # E18 and E12: longer training lowers the held-out error without ranking better
             "full": cls(height=192, channels=1, widths=(48, 96, 128), steps=3000, epoch_steps=250, batch=16,
                         lr=1e-3, warmup=150, ema=0.999, noise_p=0.4),
         }[name]
@@ -86,8 +89,8 @@ class STAE(Autoencoder):
 
     @property
     def frame_weights(self) -> tuple[float, ...]:
-        # what is unusual shows the more the further the prediction reaches; the other frames speak where the furthest
-        # one does not reach, as at a video's start, or where it stands in a window with unreliable frames
+        # anomalies show most in the furthest prediction; the other frames matter where it is missing (start of a video)
+        # or its window contains unreliable frames
         return (*(0.01,) * (2 * self.config.length - 1), 1.0)
 
     def loss(self, net, clip, target, generator, statistics):
@@ -95,10 +98,10 @@ class STAE(Autoencoder):
         length, frames = self.config.length, target.frames
         motion = (frames[:, 1:] - frames[:, :-1]).abs()
         motion = torch.cat([motion[:, :1], motion], dim=1)
-        # a tenth of the grey scale is a full step: more contrast does not make a pixel more moving
+        # saturates at a tenth of the grey range, so that contrast does not add weight
         weight = 1 + self.config.motion * (motion / 0.1).clamp(max=1)
         square = (made - frames) ** 2
-        # the absolute term alone has the bare background as its optimum wherever a walker is uncertain
+        # with the absolute term alone, the bare background is optimal wherever a walker's position is uncertain
         error = weight * (5 * square + 0.5 * ((square + 1e-4).sqrt() - 1e-2))
         moving = 1 + self.config.motion * target.speed.clamp(max=1)
         slip = 0.05 * moving * (made_speed - target.speed).abs()
@@ -108,7 +111,7 @@ class STAE(Autoencoder):
         return {"total": rebuilt + predicted, "reconstruction": rebuilt, "prediction": predicted}
 
     def errors(self, net, clip, statistics):
-        """Of every frame: the squared speed it should have, and how it should look, squared."""
+        """Maps of every frame: error of the squared speed, and squared appearance error."""
         made, made_speed = self._make(net, clip, statistics)
         appearance = blocks.cells(((made - clip.frames) ** 2).flatten(0, 1)).unflatten(0, made.shape[:2])
         return torch.cat([blocks.speed_error(made_speed, clip.speed), appearance], 2)
@@ -117,20 +120,20 @@ class STAE(Autoencoder):
         return self._make(net, clip, statistics)[0]
 
     def _make(self, net: nn.Module, clip: Clip, statistics: TrainingStatistics) -> tuple[Tensor, Tensor]:
-        """Frames (B, 2 length, C, H, W) and speeds (B, 2 length, 1, H / 4, W / 4): the reconstructed, then the
-        predicted ones, from the first half of the clip."""
+        """Frames (B, 2 length, C, H, W) and speeds (B, 2 length, 1, H / 4, W / 4): reconstructed, then predicted, from
+        the first half of the clip."""
         background, length = statistics.background, self.config.length
         frames, speed = net(clip.frames[:, :length] - background, clip.speed[:, :length])
         return frames + background, speed
 
 
 class TwoBranch(nn.Module):
-    """Frames (B, T, C, H, W) and speeds (B, T, 1, H / 4, W / 4) -> the same of 2 T frames: T rebuilt, T predicted.
-    T a multiple of 4, H and W of CELL.
+    """Frames (B, T, C, H, W) and speeds (B, T, 1, H / 4, W / 4) -> the same for 2 T frames: T reconstructed, T
+    predicted. T is a multiple of 4, H and W of CELL.
 
-    Cells of 4 x 4 pixels are folded into channels first and unfolded last: convolutions at full resolution would
-    take most of the time and see nothing a cell does not hold. The code is 1/4 as long and 1/8 as high and wide:
-    measured with a 1/16 code, a few hundred steps ended no better than the bare background.
+    Cells of 4 x 4 pixels are folded into channels first and unfolded last, because convolutions at full resolution
+    would take most of the time and add no information. The code is 1/4 as long and 1/8 as high and wide: with a 1/16
+    code, a few hundred steps ended no better than the bare background.
     """
 
     def __init__(self, widths: tuple[int, ...], channels: int):
@@ -143,10 +146,10 @@ class TwoBranch(nn.Module):
         self.reconstruct, self.predict = decoder(widths, inputs), decoder(widths, inputs)
 
     def forward(self, frames: Tensor, speed: Tensor) -> tuple[Tensor, Tensor]:
-        # residuals to the background are small: unscaled, they starve a network without normalisation layers
+        # unscaled residuals are too small for a network without normalisation layers
         volume = torch.cat([F.pixel_unshuffle(frames * SCALE, CELL), speed.clamp(max=FASTEST)], 2)
         code = self.encoder(volume.transpose(1, 2))
-        # an odd number of cells was halved upwards: what the decoders add at the end is cut off
+        # odd sizes were rounded up when halved: crop what the decoders add
         height, width = speed.shape[-2:]
         made = torch.cat([branch(code).transpose(1, 2)[..., :height, :width].float()
                           for branch in (self.reconstruct, self.predict)], 1)
@@ -154,7 +157,7 @@ class TwoBranch(nn.Module):
 
 
 def decoder(widths: tuple[int, ...], outputs: int) -> nn.Module:
-    """Mirror of the encoder: transposed convolutions, the last layer linear."""
+    """Mirror of the encoder: transposed convolutions, linear output."""
     a, b, c = widths
     return nn.Sequential(nn.ConvTranspose3d(c, b, (4, 3, 3), (2, 1, 1), 1), nn.SiLU(),
                          nn.ConvTranspose3d(b, a, 4, 2, 1), nn.SiLU(), nn.Conv3d(a, outputs, (3, 1, 1), 1, (1, 0, 0)))

@@ -1,10 +1,10 @@
-"""One trainer for the four autoencoders, on Hugging Face Accelerate.
+"""The trainer of the autoencoders, on Hugging Face Accelerate.
 
 Reads training `Clips`; writes `checkpoint.pt` (weights, averaged weights, optimiser, step; replaced each epoch) and
-`curve.csv` (step, losses, held-out normal error, clips a second); gives the averaged weights. CPU, one GPU, several
-(`accelerate launch`), fp16 or bf16 where native. Every random draw follows from (seed, step): an interrupted run
-ends in the same weights as an uninterrupted one, and two processes in those of one, up to rounding. A step that does
-not fit in the device's memory is done again in parts, and means the same.
+`curve.csv` (step, losses, held-out normal error, clips per second); returns the network with averaged weights. Runs on
+CPU, one GPU or several (`accelerate launch`), in fp16 or bf16 where native. Every random draw follows from (seed,
+step): an interrupted run ends in the same weights as an uninterrupted one, and so do several processes and one, up to
+rounding. A step that does not fit in memory is repeated in parts, with the same result.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ Loss = Callable[[nn.Module, Tensor, Tensor, torch.Generator], dict[str, Tensor]]
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 VALIDATION_WINDOWS = 128
 VALIDATION_STEP = 1 << 30
-"""Steps from here on seed the draws of validation: the same every epoch, and none that training uses."""
+"""Offset of the step numbers that seed validation draws: the same draws every epoch, and none that training uses."""
 CURVE_STEPS, CURVE_ROWS = 10, 200
-"""Steps that a row of the curve is the mean of, and about how many rows a long training may have."""
+"""Steps averaged in one row of the curve, and approximate limit on its rows."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What training gave.
+    """Result of a training.
 
     Attributes:
         net: network with the averaged (EMA) weights, in eval mode, on its device.
-        curve: one row every few steps and at each epoch's end: step, each loss, its mean since the row before. At an
-            epoch's end held_out (NaN without held-out windows) and clips_per_second, NaN elsewhere.
-        seconds: time spent, over all interruptions.
+        curve: one row every few steps and at the end of each epoch: step, and each loss averaged since the row before.
+            At the end of an epoch also held_out (NaN without held-out windows) and clips_per_second, NaN elsewhere.
+        seconds: training time, over all interruptions.
         stopped: 'finished' or 'early'.
-        windows_at_once: what the device's memory held of a batch in this process.
+        windows_at_once: windows per part of a batch that fit in this process's memory.
     """
 
     net: nn.Module
@@ -67,7 +67,7 @@ class Trained:
 
 
 def make_accelerator(precision: str) -> Accelerator:
-    """The Accelerator for this machine; 'auto' takes the fastest precision the device has natively."""
+    """The Accelerator for this machine; 'auto' = the fastest precision that the device supports natively."""
     machine = hardware()
     if precision == "auto":
         precision = machine.dtype
@@ -76,14 +76,15 @@ def make_accelerator(precision: str) -> Accelerator:
     if precision == "float16" and machine.device == "cpu":
         raise PixelPlayError("float16 training needs a GPU", expected="auto, float32 or bfloat16 on a CPU")
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != MIXED[precision]:
-        AcceleratorState._reset_state()  # it is shared by the whole process, and refuses a second precision
+        AcceleratorState._reset_state()  # process-wide, and it refuses a second precision
     return Accelerator(mixed_precision=MIXED[precision], cpu=machine.device == "cpu")
 
 
 def held_out_windows(clips: Clips) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of (training, held-out) windows: a tenth of the videos; with fewer than six videos the last tenth
-    of each. No held-out window shares a frame with a training window; the second is empty where that leaves none.
-    Windows with a frame that could not be read are in neither: they show a stand-in.
+    """Positions of (training, held-out) windows: a tenth of the videos; with fewer than six, the last tenth of each.
+
+    No held-out window shares a frame with a training window; the second array is empty if that leaves none. Windows
+    with an unreadable frame are in neither, because they contain a substitute.
     """
     videos = clips.footage.videos
     names, found = list(dict.fromkeys(videos.tolist())), clips.windows
@@ -102,18 +103,18 @@ def held_out_windows(clips: Clips) -> tuple[np.ndarray, np.ndarray]:
 
 def train(net: nn.Module, loss: Loss, clips: Clips, config: Any, folder: Path, *, steps: int, seed: int,
           key: str, title: str) -> Trained:
-    """Train `net`, or go on where an earlier call in this folder stopped.
+    """Train `net`, or resume where an earlier call in this folder stopped.
 
     Args:
         loss: (net, clip, target, generator) -> losses with 'total', each a mean over windows.
         config: a TrainConfig.
         folder: holds checkpoint.pt and curve.csv; created.
-        steps: optimiser steps in all. seed: of every draw.
-        key: hash of everything the weights follow from; a checkpoint with another key is not used.
+        steps: total optimiser steps. seed: of every draw.
+        key: hash of everything that determines the weights; a checkpoint with another key is ignored.
         title: for the progress bar.
     Raises:
-        PixelPlayError: no window to train on; a loss that is not finite (the last good checkpoint stays); memory that
-            does not hold one window, or in one of several processes not its share of a batch.
+        PixelPlayError: no window to train on; a loss that is not finite (the last good checkpoint is kept); out of
+            memory for a single window, or, with several processes, for a process's share of a batch.
     """
     accelerator = make_accelerator(config.precision)
     training, held = held_out_windows(clips)
@@ -158,7 +159,7 @@ def train(net: nn.Module, loss: Loss, clips: Clips, config: Any, folder: Path, *
 
 
 class _Order:
-    """Which windows a step uses: permutations of all windows, one after another, each from (seed, its number)."""
+    """Windows of each step: consecutive permutations of all windows, each seeded by (seed, its number)."""
 
     def __init__(self, windows: np.ndarray, batch: int, seed: int):
         self.pool, self.batch, self.seed, self.known = windows, batch, seed, {}
@@ -176,11 +177,11 @@ class _Order:
 
 
 STATE = ("step", "seconds", "stopped", "curve", "epochs")
-"""Plain values of a training that its checkpoint holds."""
+"""Plain attributes that the checkpoint stores."""
 
 
 class _Run:
-    """Weights, averaged weights, optimiser and place of one training, and their checkpoint."""
+    """State of one training: weights, averaged weights, optimiser, step; and its checkpoint."""
 
     def __init__(self, net: nn.Module, config: Any, steps: int, key: str, path: Path, accelerator: Accelerator,
                  title: str):
@@ -197,10 +198,10 @@ class _Run:
         self.step, self.seconds, self.stopped = 0, 0.0, ""
         self.curve: list[dict[str, float]] = []
         self.epochs: list[float] = []
-        """Held-out error at each epoch's end."""
+        """Held-out error at the end of each epoch."""
 
     def resume(self) -> None:
-        """Take up a checkpoint of the same run, if there is one that can be read."""
+        """Load the checkpoint of the same run, if there is a readable one."""
         if damaged([self.path]) or not self.path.exists():
             return
         try:
@@ -221,7 +222,7 @@ class _Run:
         log.info("training goes on at step %d of %d (%s)", self.step, self.steps, self.path)
 
     def descend(self, loss: Loss, clip: Tensor, target: Tensor, seed: int) -> dict[str, Tensor]:
-        """One optimiser step: warm-up, cosine, clipped gradient, averaged weights. Gives the losses, on the device."""
+        """One optimiser step: learning rate, gradient clipping, weight averaging. Returns the losses, on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * schedule(self.step, self.steps, self.config.warmup)
         losses = self._gradient(loss, clip, target, seed)
@@ -230,7 +231,7 @@ class _Run:
             losses = self._gradient(loss, clip, target, seed)
         self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
         self.optimizer.step()
-        # early averages forget the random start faster
+        # a smaller decay at first, to forget the random initialisation faster
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.averaged.parameters()), list(self.net.parameters()), 1 - decay)
@@ -240,7 +241,7 @@ class _Run:
         return losses
 
     def _gradient(self, loss: Loss, clip: Tensor, target: Tensor, seed: int) -> dict[str, Tensor] | None:
-        """Losses of a batch, their gradient left in the parameters; None where memory did not suffice."""
+        """Losses of a batch, with gradients in the parameters; None when out of memory."""
         self.optimizer.zero_grad(set_to_none=True)
         try:
             with self.accelerator.autocast():
@@ -248,7 +249,7 @@ class _Run:
             self.accelerator.backward(losses["total"])
         except torch.cuda.OutOfMemoryError as cause:
             if self.accelerator.num_processes > 1:
-                # the other processes wait in the exchange of this very gradient: it cannot be started again alone
+                # the other processes wait in the all-reduce of this gradient, so this one cannot repeat the step
                 raise PixelPlayError(f"{self.title}: out of memory in process {self.accelerator.process_index}",
                                      hint="set a smaller batch or height; one process alone takes a batch in parts"
                                      ) from cause
@@ -256,10 +257,10 @@ class _Run:
         return {name: value.detach() for name, value in losses.items()}
 
     def end_epoch(self, losses: dict[str, np.ndarray], error: float, speed: float, seconds: float) -> None:
-        """Note the epoch, decide on stopping, write the checkpoint and the curve.
+        """Record the epoch, decide on early stopping, write checkpoint and curve.
 
         Args:
-            losses: (n,) each, of the epoch's n steps.
+            losses: (n,) each, over the epoch's n steps.
         """
         begin, every = self.step - len(losses["total"]), max(CURVE_STEPS, math.ceil(self.steps / CURVE_ROWS))
         for first in range(begin, self.step, every):
@@ -281,7 +282,7 @@ class _Run:
             state = {"key": self.key, "net": self.net.state_dict(), "averaged": self.averaged.state_dict(),
                      "optimizer": self.optimizer.state_dict(), "scaler": scaler.state_dict() if scaler else {},
                      **{name: getattr(self, name) for name in STATE}}
-            # through a stream of Python's, which says what is wrong with a disk
+            # a Python stream reports disk errors clearly
             with sealed(self.path) as part, part.open("wb") as stream:
                 torch.save(state, stream)
             with atomic_path(self.path.with_name("curve.csv")) as part:
@@ -290,7 +291,7 @@ class _Run:
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:
-    """Factor on the learning rate: linear warm-up over `warmup` steps (a tenth of all at most), cosine to zero."""
+    """Learning rate factor: linear warm-up over `warmup` steps (at most a tenth of all), then cosine to zero."""
     warmup = min(warmup, steps // 10)
     if step < warmup:
         return (step + 1) / warmup
@@ -302,13 +303,13 @@ def _mix(seed: int, step: int, rank: int) -> int:
 
 
 def _over_processes(steps: list[dict[str, Tensor]], accelerator: Accelerator) -> dict[str, np.ndarray]:
-    """Losses of n steps -> (n,) each, their means over all processes; one transfer from the device for all."""
+    """Losses of n steps -> (n,) each, averaged over all processes, in a single transfer from the device."""
     table = torch.stack([torch.stack([value.float() for value in losses.values()]) for losses in steps])
     return dict(zip(steps[0], accelerator.reduce(table, "mean").double().cpu().numpy().T))
 
 
 def _check_finite(totals: np.ndarray, begin: int, order: _Order, clips: Clips, title: str) -> None:
-    """Raise where a step's loss (n,) was not finite in any process; the checkpoint before these steps stays."""
+    """Raise if the loss (n,) of a step was not finite in any process; the checkpoint before these steps is kept."""
     bad = np.flatnonzero(~np.isfinite(totals))
     if not len(bad):
         return
@@ -323,7 +324,7 @@ def _check_finite(totals: np.ndarray, begin: int, order: _Order, clips: Clips, t
 
 @torch.no_grad()
 def _held_out_error(run: _Run, loss: Loss, augment: Augment, held: np.ndarray, config: Any, seed: int) -> float:
-    """Mean total loss of the averaged weights on held-out normal windows (the same ones and draws every epoch)."""
+    """Mean total loss of the averaged weights on the held-out normal windows, with the same draws every epoch."""
     if not len(held):
         return float("nan")
     net, picks, total = InParts(run.averaged, run.title), spread(held, VALIDATION_WINDOWS), 0.0

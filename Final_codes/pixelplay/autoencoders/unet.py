@@ -1,15 +1,15 @@
-"""U-Net: a masked in-painter, so that it cannot copy what it is asked to rebuild.
+"""U-Net: masked in-painting, so that the network cannot copy its target.
 
-Reads the frames `step` before and after a frame, and the frame and its speed with a quarter of their blocks hidden;
-rebuilds the hidden blocks: how it looks there, and how fast it moves. Four complementary masks hide every pixel
-exactly once, so every pixel is judged by a network that did not see it.
+Reads the frames `step` before and after a frame, and the frame and its speed map with a quarter of their blocks hidden;
+reconstructs appearance and speed of the hidden blocks. Four complementary masks hide every pixel exactly once, so every
+pixel is scored by a network that did not see it.
 
-The papers: U-Net (Ronneberger et al., MICCAI 2015) with its shallow skips hands the input, anomalies included, to the
-output; memory-guided reconstruction (Park et al., CVPR 2020) therefore drops them, and future-frame prediction (Liu
-et al., CVPR 2018) keeps them because they carry the past alone. Ours: no skip above 1/8 of the resolution, the task
-of in-painting, everything relative to the median background, and speed beside appearance: errors of appearance
-alone grow with the contrast of clothes more than with what somebody does, so they count half. The highest patch speaks
-for the frame, as with Nguyen and Meunier (ICCV 2019).
+U-Net (Ronneberger et al., MICCAI 2015) with its shallow skips passes the input, anomalies included, to the output.
+Memory-guided reconstruction (Park et al., CVPR 2020) therefore drops the skips, and future-frame prediction (Liu et
+al., CVPR 2018) keeps them because its input is the past only. Ours: no skip above 1/8 of the resolution,
+in-painting as the task, frames relative to the median background, and speed beside appearance. Appearance errors weigh
+half, because they grow with the contrast of clothes. The score is the maximum over patches, as in Nguyen and Meunier
+(ICCV 2019).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from pixelplay.autoencoders.windows import Clip
 from pixelplay.flow.speed import CELL
 
 FASTEST = 8.0
-"""Usual speeds: what is faster looks to the network as if it were so fast."""
+"""Speeds are clipped here, in units of the typical speed, before the network sees them."""
 
 @dataclasses.dataclass(frozen=True)
 class UNetConfig(TrainConfig):
-    """Settings of U-Net beside the shared ones.
+    """Settings of U-Net in addition to the shared ones.
 
     Attributes:
         step: frames between the hidden frame and its neighbours.
-        block: side of a hidden block in pixels at height 192; about as large as a person.
+        block: side of a hidden block in pixels at height 192, about the size of a person.
         widths: channels at 1/4, 1/8, 1/16 ... of the resolution; only the levels from 1/8 on have skips.
         motion: extra weight of moving pixels in the loss.
     """
@@ -81,7 +81,7 @@ class UNet(Autoencoder):
         return (1,)
 
     def masks(self, size: tuple[int, int], shift: tuple[int, int], device: torch.device) -> Tensor:
-        """(4, 1, H, W) complementary masks; blocks keep their share of the picture at any height."""
+        """(4, 1, H, W) complementary masks; blocks scale with the height."""
         return blocks.complementary_masks(size, self._block(size), shift=shift, device=device)
 
     def _block(self, size: tuple[int, int]) -> int:
@@ -89,7 +89,7 @@ class UNet(Autoencoder):
 
     def loss(self, net, clip, target, generator, statistics):
         background, goal, size = statistics.background, target.frames[:, 1], tuple(clip.frames.shape[-2:])
-        # a new grid each step, by whole cells: no place is only ever seen at a block's border
+        # shift the grid by whole cells in each step, so that block borders move
         places = 2 * self._block(size) // CELL
         shift = (CELL * torch.randint(0, places, (2,), generator=generator)).tolist()
         choice = torch.randint(0, 4, (len(goal),), generator=generator).to(goal.device)
@@ -97,7 +97,7 @@ class UNet(Autoencoder):
         speed = target.speed[:, 1]
         made, made_speed = net(clip.frames - background, speed, hidden)
         made = made + background
-        # of each window: a picture narrower than two blocks may have nothing hidden
+        # of each window: in a frame narrower than two blocks, a mask may hide nothing
         share = hidden.mean((1, 2, 3), keepdim=True).clamp_min(1e-3)
         moving = 1 + self.config.motion * speed.clamp(max=1)
         slip = blocks.cells(hidden) * moving * (made_speed - speed).abs()
@@ -111,7 +111,7 @@ class UNet(Autoencoder):
         return {"total": sum(losses.values()), **losses}
 
     def errors(self, net, clip, statistics):
-        """Of the middle frame: the squared speed, and the appearance, squared."""
+        """Maps of the middle frame: error of the squared speed, and squared appearance error."""
         made, made_speed = self.in_paint(net, clip, statistics.background)
         motion = blocks.speed_error(made_speed, clip.speed[:, 1])
         return torch.cat([motion, blocks.cells((made - clip.frames[:, 1]) ** 2)], 1)[:, None]
@@ -120,7 +120,7 @@ class UNet(Autoencoder):
         return self.in_paint(net, clip, statistics.background)[0][:, None]
 
     def in_paint(self, net: nn.Module, clip: Clip, background: Tensor) -> tuple[Tensor, Tensor]:
-        """Middle frame (B, C, H, W) and its speed (B, 1, H / 4, W / 4), every place rebuilt by the mask that hid it."""
+        """Middle frame (B, C, H, W) and its speed (B, 1, H / 4, W / 4); each pixel comes from the pass that hid it."""
         speed = clip.speed[:, 1]
         frame, pace = torch.zeros_like(clip.frames[:, 1]), torch.zeros_like(speed)
         for hidden in self.masks(tuple(frame.shape[-2:]), (0, 0), frame.device):
@@ -133,8 +133,8 @@ class InPainter(nn.Module):
     """(clip relative to the background (B, 3, C, H, W), speed (B, 1, H / 4, W / 4), mask (B, 1, H, W) with 1 = hidden)
     -> middle frame relative to the background (B, C, H, W) and its speed (B, 1, H / 4, W / 4), float32.
 
-    The middle frame and the speed are shown where the mask is 0. The finest level the decoder is given is 1/8. H and W
-    are multiples of CELL.
+    The middle frame and its speed are visible where the mask is 0. The finest skip is at 1/8. H and W are multiples of
+    CELL.
     """
 
     def __init__(self, channels: int, widths: tuple[int, ...]):

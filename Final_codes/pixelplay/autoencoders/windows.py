@@ -1,8 +1,9 @@
-"""Windows by index over footage, and the clips they hold, made on the training device.
+"""Windows of frames by index, and the clips they hold, built on the training device.
 
-Reads `Footage` (frame numbers as time; the memory-mapped uint8 frames; speed maps); gives `Clip`s. A window never
-crosses a video's border or a hole in the frame numbers larger than `max_gap`; inside a smaller hole the nearest frame
-stands in. Only uint8 frames and float16 speeds cross to the device; resizing, conversion and augmentation happen there.
+Reads `Footage` (frame numbers as time, memory-mapped uint8 frames, speed maps); returns `Clip`s. A window never crosses
+the border of a video or a gap in the frame numbers larger than `max_gap`; in a smaller gap the nearest frame
+substitutes. Only uint8 frames and float16 speeds are transferred; resizing, conversion and augmentation run on the
+device.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ log = logging.getLogger(__name__)
 
 LUMA = (0.299, 0.587, 0.114)
 CHUNK = 64
-"""Frames read at once while frames are loaded."""
+"""Frames read at once while loading."""
 
 
 class Clip(NamedTuple):
-    """B windows of T frames, what they look like and how fast they move.
+    """B windows of T frames: appearance and speed.
 
     Attributes:
         frames: (B, T, C, H, W) float32 in [0, 1].
-        speed: (B, T, 1, H / 4, W / 4) float32 >= 0, in units of the usual speed of what moves in training.
+        speed: (B, T, 1, H / 4, W / 4) float32 >= 0, in units of the typical speed of moving things in training.
     """
 
     frames: Tensor
@@ -43,14 +44,13 @@ class Clip(NamedTuple):
 
 
 WIDEST = 8
-"""Columns a network's input may have for each of the rows that were asked for: beyond, the cost of a window would know
-no bound."""
+"""Largest aspect ratio of a network's input: bounds the cost of a window."""
 
 
 def network_size(size: tuple[int, int], height: int) -> tuple[int, int]:
-    """(H, W) of the network's input for frames of `size` (h, w): `height` rows, the same shape, multiples of 16.
+    """(H, W) of the network's input for frames of `size` (h, w): `height` rows, same aspect ratio, multiples of 16.
 
-    Frames wider than `WIDEST` to one get fewer rows. Shapes that not even 16 pixels can follow are squeezed.
+    Frames with an aspect ratio above `WIDEST` get fewer rows; a side of less than 16 pixels is stretched to 16.
     """
     h, w = size
     most = WIDEST * max(16, round(height / 16) * 16)
@@ -59,12 +59,12 @@ def network_size(size: tuple[int, int], height: int) -> tuple[int, int]:
 
 
 class Timeline:
-    """Which row stands at which time: every segment's frame numbers without holes.
+    """Row at each time: the frame numbers of every segment, with gaps filled.
 
     Attributes:
-        rows: (L,) row at each moment (inside a small hole: the nearest one, the earlier at a tie).
-        exact: (L,) bool, False where a neighbour stands in.
-        at: (N,) moment of each row; first, last: (N,) first and last moment of each row's segment.
+        rows: (L,) row at each time (in a small gap: the nearest row, the earlier on a tie).
+        exact: (L,) bool, False where a neighbour substitutes.
+        at: (N,) time of each row; first, last: (N,) first and last time of each row's segment.
     """
 
     def __init__(self, videos: np.ndarray, frames: np.ndarray, max_gap: int):
@@ -86,7 +86,7 @@ class Timeline:
         self.exact = np.concatenate(exact) if exact else np.zeros(0, bool)
 
     def look(self, anchors: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and exactness (n, T) at anchor + offset; beyond a segment's end its edge frame repeats (not exact)."""
+        """Rows and exactness (n, T) at anchor + offset; outside the segment its edge frame repeats (not exact)."""
         wanted = self.at[anchors][:, None] + offsets
         moments = np.clip(wanted, self.first[anchors][:, None], self.last[anchors][:, None])
         return self.rows[moments], self.exact[moments] & (wanted == moments)
@@ -99,8 +99,8 @@ class Windows:
     Attributes:
         anchors: (M,) row of each window's anchor frame.
         rows: (M, T) rows of its frames.
-        weight: (M,) float32 in [0, 1]: least reliability of its frames, halved where a neighbour stands in.
-        padded: (M,) bool, True where an edge frame had to be repeated (videos shorter than a window).
+        weight: (M,) float32 in [0, 1]: minimum reliability of its frames, halved where a neighbour substitutes.
+        padded: (M,) bool, True where an edge frame is repeated (videos shorter than a window).
     """
 
     anchors: np.ndarray
@@ -117,13 +117,13 @@ class Windows:
 
 
 def find_windows(footage: Footage, offsets: tuple[int, ...], max_gap: int, timeline: Timeline | None = None) -> Windows:
-    """Every window of the footage, in order of its anchor.
+    """Every window of a `Footage`, in order of its anchor.
 
-    A video without a single complete window gets one padded window per frame instead, so that every video is seen.
+    A video without a complete window gets one padded window per frame, so that every video is scored.
 
     Args:
         offsets: frame numbers of the window's frames relative to the anchor, ascending.
-        max_gap: largest hole in the frame numbers a window may bridge.
+        max_gap: largest gap in the frame numbers that a window may bridge.
     """
     timeline = timeline or Timeline(footage.videos, footage.frames, max_gap)
     steps, anchors = np.asarray(offsets, np.int64), np.arange(len(footage))
@@ -137,7 +137,7 @@ def find_windows(footage: Footage, offsets: tuple[int, ...], max_gap: int, timel
 
 
 def to_network(frames: np.ndarray | Tensor, size: tuple[int, int], channels: int, device: str = "cpu") -> Tensor:
-    """(n, h, w, 3) uint8 RGB -> (n, C, H, W) uint8 on the device, area-averaged to `size`, gray when C = 1."""
+    """(n, h, w, 3) uint8 RGB -> (n, C, H, W) uint8 on the device, area-averaged to `size`; gray if C = 1."""
     pixels = torch.as_tensor(frames).to(device, non_blocking=True)
     if channels == 1:
         weights = torch.tensor(LUMA, device=device)
@@ -151,11 +151,11 @@ def to_network(frames: np.ndarray | Tensor, size: tuple[int, int], channels: int
 
 def clip_parts(frames: np.ndarray, speeds: np.ndarray, unit: np.ndarray, size: tuple[int, int], channels: int,
                device: str = "cpu") -> tuple[Tensor, Tensor]:
-    """What clips are made of, on the device.
+    """Convert frames and speed maps to the tensors that clips are cut from, on the device.
 
     Args:
         frames: (n, h, w, 3) uint8 RGB; speeds: (n, h / 4, w / 4) float16 pixels per frame.
-        unit: (n,) float32 pixels per frame that count as a speed of 1.
+        unit: (n,) float32 pixels per frame that equal a speed of 1.
     Returns:
         (n, C, H, W) uint8 frames, (n, 1, H / 4, W / 4) float16 speeds in that unit.
     """
@@ -168,9 +168,9 @@ def clip_parts(frames: np.ndarray, speeds: np.ndarray, unit: np.ndarray, size: t
 
 
 def background_median(train: Footage, size: tuple[int, int], channels: int, most: int = 200) -> Tensor:
-    """(C, H, W) float32 in [0, 1]: per-pixel median of at most `most` training frames; rows read in chunks.
+    """(C, H, W) float32 in [0, 1]: per-pixel median of at most `most` training frames; rows are read in chunks.
 
-    Frames that could not be read count where there are no others.
+    Unreadable frames are used only if there are no others.
     """
     readable = np.flatnonzero(train.reliability > 0)
     readable = readable if len(readable) else np.arange(len(train))
@@ -180,9 +180,9 @@ def background_median(train: Footage, size: tuple[int, int], channels: int, most
 
 
 def noise_floor(train: Footage, size: tuple[int, int], max_gap: int, most: int = 200) -> Tensor:
-    """(1, H, W) float32 in [0, 1]: 1.4826 x median over time of |x_t - x_{t-1}| of the gray training frames.
+    """Noise floor, (1, H, W) float32 in [0, 1]: 1.4826 x median over time of |x_t - x_{t-1}| in gray frames.
 
-    Swaying trees and compression flicker get a large value, pavement a small one. Zeros for fewer than two frames.
+    Large for swaying trees and compression flicker, small for pavement. Zeros for fewer than two frames.
     """
     readable = train.reliability > 0
     pairs = np.flatnonzero((train.videos[1:] == train.videos[:-1]) & (np.diff(train.frames) <= max_gap)
@@ -193,31 +193,31 @@ def noise_floor(train: Footage, size: tuple[int, int], max_gap: int, most: int =
     found = []
     for i in range(0, len(pairs), CHUNK):
         now, before = (to_network(train.batch(pairs[i:i + CHUNK] + k), size, 3).float() for k in (1, 0))
-        # gray after resizing keeps fractions of a grey level that uint8 would round away
+        # converting to gray after resizing keeps fractions of a grey level
         weights = torch.tensor(LUMA).view(1, 3, 1, 1)
         found.append(((now - before) * weights).sum(1, keepdim=True).abs())
     return 1.4826 * _lower_median(found) / 255
 
 
 def _lower_median(parts: list[Tensor]) -> Tensor:
-    """Per-pixel median of parts (n, C, H, W) of a sequence, the lower of two middle values: (C, H, W)."""
+    """(C, H, W) per-pixel median over parts (n, C, H, W) of a sequence; of two middle values the lower."""
     frames = torch.cat(parts).permute(0, 2, 3, 1).numpy()
     return torch.from_numpy(pixel_median(frames, frames.dtype, lower=True)).permute(2, 0, 1).contiguous()
 
 
 class Clips:
-    """Windows of one footage as tensors on a device.
+    """Windows of a `Footage` as tensors on a device.
 
-    Holds all frames and speeds there where they fit in `budget` bytes; else reads the memory maps ahead, a batch at
-    a time, in one thread.
+    Frames and speeds stay on the device if they fit in `budget` bytes; otherwise a thread prefetches batches from the
+    memory maps.
 
     Args:
         footage: frames to cut windows from.
         offsets: see `find_windows`.
         size: (H, W) of the clips, multiples of 4. channels: 1 or 3.
-        baseline: frames between those a speed is measured on. unit: pixels per frame that count as a speed of 1. Both
-            may be (N,), each frame's own.
-        device: where clips are wanted.
+        baseline: frames between the two frames of a speed measurement. unit: pixels per frame that equal a speed of 1.
+            Both may be (N,), one per frame.
+        device: where clips are needed.
         budget: bytes the frames may take on the device; None = half of its free memory (CPU: 2 GiB).
     """
 
@@ -251,7 +251,7 @@ class Clips:
         return len(self.windows)
 
     def take(self, rows: np.ndarray) -> Clip:
-        """The clip of the frames at (B, T) rows, on the device."""
+        """The clip of the frames at rows (B, T), on the device."""
         if self.held is not None:
             index = torch.as_tensor(rows, device=self.device)
             frames, speeds = (x[index] for x in self.held)
@@ -266,8 +266,8 @@ class Clips:
         """Yield (clip, window positions (B,)) in order.
 
         Args:
-            limit: at most so many windows, evenly spread, to learn from: those with a frame that could not be read are
-                left out where there are others.
+            limit: largest number of windows, evenly spaced, for statistics; windows with an unreadable frame are
+                skipped if there are others.
         """
         picks = np.arange(len(self)) if picks is None else np.asarray(picks)
         if limit:
@@ -278,7 +278,7 @@ class Clips:
         yield from zip(self.ahead(self.take, [self.windows.rows[p] for p in parts]), parts)
 
     def ahead(self, make, inputs: list) -> Iterator:
-        """Map `make` over inputs; where frames are read from disk, the next one is made while this one is used."""
+        """Map `make` over inputs; when frames come from disk, prefetch the next item in a thread."""
         if self.held is not None:
             yield from map(make, inputs)
             return

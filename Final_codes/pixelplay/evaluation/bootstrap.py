@@ -1,7 +1,7 @@
-"""How sure a number is: 95 % intervals by drawing whole videos with replacement.
+"""Confidence intervals: 95 % percentile bootstrap over whole videos.
 
-Reads labels, scores and videos of N frames; makes intervals. Frames of one video are not independent, so videos
-are drawn, not frames (Efron & Tibshirani 1993, chapter 8). Few videos give wide intervals, as they should.
+Reads labels, scores and videos of N frames; makes intervals. Frames of one video are not independent, so videos are
+resampled, not frames (Efron & Tibshirani 1993, chapter 8). Few videos give wide intervals.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ LEVEL = 0.95
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A number with its percentile interval.
+    """A metric with its percentile interval.
 
     Attributes:
         value: the metric on all videos.
-        low, high: NaN where there is no interval (one video, or no valid draw).
-        draws: draws on which the metric was defined.
+        low, high: NaN without an interval (one video, or no valid resample).
+        draws: number of resamples on which the metric was defined.
     """
 
     value: float
@@ -34,13 +34,13 @@ class Interval:
 
 
 def draw_videos(count: int, draws: int, seed: int = 0) -> np.ndarray:
-    """(draws, count) how often each of `count` videos is drawn; rows sum to `count`."""
+    """(draws, count): how often each resample contains each of `count` videos; rows sum to `count`."""
     generator = np.random.default_rng(seed)
     return generator.multinomial(count, np.full(count, 1.0 / count), size=draws)
 
 
 def interval(value: float, drawn: np.ndarray, level: float = LEVEL) -> Interval:
-    """Percentile interval of the finite ones among (B,) bootstrap values."""
+    """Percentile interval of the finite values among (B,) resamples."""
     drawn = drawn[np.isfinite(drawn)]
     if len(drawn) < 2:
         return Interval(value, float("nan"), float("nan"), len(drawn))
@@ -52,8 +52,8 @@ def frame_intervals(labels: np.ndarray, scores: np.ndarray, videos: np.ndarray, 
                     draws: int = DRAWS, seed: int = 0) -> dict[str, Interval]:
     """Every frame-level metric with its interval: ap, micro_auc, macro_auc, eer.
 
-    The draws depend on the number of videos and the seed alone, so models scored on the same videos share them
-    and their intervals can be compared.
+    Resamples depend only on the number of videos and the seed, so models scored on the same videos share them and
+    their intervals are comparable.
     """
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     groups = list(by_video(videos).values())
@@ -83,7 +83,7 @@ def _append(into: dict[str, list[float]], counts: tuple[np.ndarray, np.ndarray],
 
 def intervals_of(count: int, metric: Callable[[np.ndarray], dict[str, float]], *, draws: int = DRAWS,
                  seed: int = 0) -> dict[str, Interval]:
-    """Intervals of any metrics that are functions of (count,) video weights, e.g. of summed counts."""
+    """Intervals of metrics that are functions of (count,) video weights, e.g. of summed counts."""
     now = metric(np.ones(count))
     drawn = [metric(row) for row in draw_videos(count, draws if count > 1 else 0, seed)]
     return {m: interval(v, np.array([d[m] for d in drawn])) for m, v in now.items()}

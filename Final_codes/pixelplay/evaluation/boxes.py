@@ -1,12 +1,12 @@
-"""Boxes in files: scored detections, and ground-truth regions with tracks.
+"""Boxes in CSV files: scored detections, and ground-truth regions with tracks.
 
-Reads a CSV with one row a box; makes a `BoxTable`. Its header names the columns, in any order:
+Reads a CSV with one row per box; makes a `BoxTable`. The header names the columns, in any order:
 
     Id,x0,y0,x1,y1,score               detections; higher = more anomalous
-    video,frame,x0,y0,x1,y1,track      ground truth; a track is one anomaly through its frames
+    video,frame,x0,y0,x1,y1,track      ground truth; a track is one anomaly over its frames
 
-Either form may say `Id` or `video,frame`; other columns are not looked at. Corners are pixels of the original frame,
-x to the right, y down, a box of one pixel being 3,5,4,6. Frames carry their own numbers, as in an Id.
+Both forms accept `Id` or `video,frame`; other columns are ignored. Corners are pixels of the original frame, x to the
+right, y down; a box of one pixel is 3,5,4,6. Frame numbers are those of the Ids.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class BoxTable:
         videos: (B,) object, unpadded names.
         frames: (B,) int64 frame numbers.
         xyxy: (B, 4) float64 corners in pixels of the original frame.
-        values: (B,) float64 scores, or int64 numbers of tracks (one number a track of one video).
-        source: where they came from.
+        values: (B,) float64 scores, or int64 track numbers (unique within a video).
+        source: origin, for error messages.
     """
 
     videos: np.ndarray
@@ -58,7 +58,7 @@ def read_boxes(path: Path, value: str = "score") -> BoxTable:
     """Read a CSV of boxes (see the module).
 
     Args:
-        value: 'score' or 'track', the column that is wanted beside the corners.
+        value: 'score' or 'track', the column to read besides the corners.
     Raises:
         PixelPlayError: a missing column, or a malformed row; names the line.
     """
@@ -105,7 +105,7 @@ def _numbers(column: pd.Series, name: str, path: Path) -> np.ndarray:
 
 
 def rasterise(box: Sequence[float], frame: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """(h, w) bool: cells of a map that a box covers by at least half, or as much as any where none is.
+    """(h, w) bool: map cells that a box covers by at least half; if there are none, those it covers most.
 
     Args:
         box: corners xyxy in pixels of the frame.
@@ -125,6 +125,6 @@ def rasterise(box: Sequence[float], frame: tuple[int, int], size: tuple[int, int
 
 
 def bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Corners xyxy of the smallest box around a mask (H, W) that is not empty."""
+    """Corners xyxy of the bounding box of a non-empty mask (H, W)."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -24,7 +24,7 @@ from pixelplay.fusion.recipe import Frames
 from pixelplay.paths import RunPaths
 
 AT_LABELS = Path("the labels' place")
-"""--regions without a value: the regions lie at the labels."""
+"""Value of a bare --regions: use the regions at the labels."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Known:
-    """What is known of the test frames: the scored ones, all of the manifest, and their size (H, W) in pixels."""
+    """Known test frames: the scored ones, all in the manifest, and the frame size (H, W) in pixels."""
 
     scored: list[Scored]
     ids: list[str] | None
@@ -63,7 +63,7 @@ class _Known:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate and print. Returns the exit status; raises PixelPlayError for a user's mistake."""
+    """Evaluate and print. Returns the exit status; raises PixelPlayError for invalid input."""
     if args.bootstrap < 0:
         raise PixelPlayError(f"--bootstrap {args.bootstrap}", expected="a number of draws, 0 for no intervals")
     if not args.scores and not args.detections:
@@ -111,7 +111,7 @@ def _regions(args: argparse.Namespace, paths: Sequence[Path], test: _Known
         if path.stem in rows:
             raise PixelPlayError(f"two detections are called {path.stem}", hint="rename one of them")
         found = read_detections(path)
-        # maps hold every test frame of their run; of boxes the frames cannot be counted
+        # maps contain every test frame of their run; boxes do not tell how many frames there are
         ids = (scored or test.ids) if isinstance(found, BoxTable) else (test.ids or scored)
         if ids is None and isinstance(truth, BoxTable):
             raise PixelPlayError(f"{path}: which frames were scored is not known, and false positives are counted per "
@@ -124,7 +124,7 @@ def _regions(args: argparse.Namespace, paths: Sequence[Path], test: _Known
 
 
 def _frame_size(given: str | None, folder: Path | None) -> tuple[int, int] | None:
-    """(H, W) of the original frames: as given, else of the run, else None."""
+    """(H, W) of the original frames: the given size, else the run's, else None."""
     if given is not None:
         found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", given)
         if not found:

@@ -1,6 +1,6 @@
 """Figures of an evaluation: ROC, precision-recall, per-video bars.
 
-Reads an `Evaluation`; makes matplotlib `Figure`s without global state. Colours are Okabe and Ito's (2008).
+Reads an `Evaluation`; makes matplotlib `Figure`s without global state. Colours of Okabe and Ito (2008).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GRID = np.linspace(0.0, 1.0, 201)
 
 
 def roc_figure(found: Evaluation, names: list[str] | None = None) -> Figure:
-    """Pooled ROC curves; the band of the first is its 95 % interval over drawn videos."""
+    """Pooled ROC curves; the band of the first is its 95 % bootstrap interval."""
     figure, axes = _axes("false alarms / normal frames", "detected / anomalous frames",
                          "ROC, all frames pooled (micro)")
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance: 50")
@@ -39,7 +39,7 @@ def roc_figure(found: Evaluation, names: list[str] | None = None) -> Figure:
 
 
 def pr_figure(found: Evaluation, names: list[str] | None = None) -> Figure:
-    """Pooled precision-recall curves with the base rate, the AP of a constant score."""
+    """Pooled precision-recall curves, with the base rate: the AP of a constant score."""
     figure, axes = _axes("recall: detected / anomalous frames", "precision: anomalous / alarmed frames",
                          "Precision and recall, all frames pooled")
     rate = found.labels["base_rate"]
@@ -56,7 +56,7 @@ def pr_figure(found: Evaluation, names: list[str] | None = None) -> Figure:
 
 
 def videos_figure(found: Evaluation, names: list[str] | None = None) -> Figure:
-    """AUC of each video as bars; where a video holds one class only, its share of anomalous frames in words."""
+    """AUC of each video as bars; for a video of one class, its share of anomalous frames as text."""
     names = names or list(found.values)
     first = found.videos[names[0]]
     figure = Figure(figsize=(max(6.0, 0.32 * len(first) * (1 + 0.35 * len(names)) + 2), 3.6), dpi=110,
@@ -85,7 +85,7 @@ def write_figures(found: Evaluation, folder: Path) -> list[Path]:
     paths = []
     for name, draw in (("roc", roc_figure), ("pr", pr_figure), ("videos", videos_figure)):
         with atomic_path(Path(folder) / f"{name}.png") as part:
-            # without the library's version in it, equal figures are equal files
+            # no software version in the metadata: equal figures are equal files
             draw(found).savefig(part, format="png", metadata={"Software": None})
         paths.append(Path(folder) / f"{name}.png")
     return paths
@@ -118,7 +118,7 @@ def _legend(found: Evaluation, name: str, metric: str) -> str:
 
 
 def whole(interval: Interval | None) -> str:
-    """'77 [50, 97]': what fits beside a curve, and no finer than a handful of videos can tell."""
+    """'77 [50, 97]': short enough for a legend; more digits mean nothing with few videos."""
     return cell(interval, 0)
 
 
@@ -140,7 +140,7 @@ def _pr_on_grid(false: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 
 def _band(axes: Axes, found: Evaluation, name: str, curve) -> None:
-    """Shade where 95 % of the curves of drawn videos lie."""
+    """Shade the pointwise 95 % band of the bootstrap curves."""
     groups = list(by_video(found.video_names).values())
     if len(groups) < 2 or found.draws == 0:
         return

@@ -1,8 +1,8 @@
-"""Ground truth by named version: which frames of a test set are anomalous, and who says so.
+"""Ground truth: the anomalous frames of a test set, with the version of the labels.
 
 Reads mask folders, UCSD `.m` lists, Avenue's `N_label.mat`, ShanghaiTech's `.npy`, interval `.mat` files, a CSV
-`Id,label`, or a dataset's folder that holds one of them; makes `Labels`, and from them the label of each scored
-Id. Labels only evaluate: no other subpackage opens them.
+`Id,label`, or a dataset folder that contains one of them; makes `Labels`, and from them the label of each scored Id.
+Labels serve evaluation only: no other subpackage reads them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pixelplay.fusion.formats import read_strings
 
 FORMS = "a CSV Id,label; a folder of mask folders; N_label.mat, .npy or .m files; a .mat of intervals"
 MOST_FRAMES = 10_000_000
-"""Frames of a video that a list of intervals may name: four and a half days at 25 a second."""
+"""Largest frame number in an interval list: four and a half days at 25 frames a second."""
 PLACES = ("frame_labels.csv", "testing_label_mask", "ground_truth_demo/testing_label_mask", "testing/test_frame_mask",
           "test_frame_mask", "testing/masks", "Test", "test/masks", "masks", "ground_truth")
 
@@ -33,7 +33,7 @@ class Track:
     """Labels of one video.
 
     Attributes:
-        frames: (M,) int64 frame numbers, rising.
+        frames: (M,) int64 ascending frame numbers.
         values: (M,) uint8, 1 = anomalous.
     """
 
@@ -59,12 +59,12 @@ class Labels:
     """All labels of a test set.
 
     Attributes:
-        version: which labels these are, in words.
-        source: the path they came from.
-        videos: name -> `Track`; where `ordered`, the names are just 1, 2, 3 ...
-        indexed: frames are positions in the original video, from 0; otherwise the files' own numbers.
-        open_ended: what is not listed is normal (interval lists know no length).
-        ordered: videos are known by their order only.
+        version: name of these labels.
+        source: path they were read from.
+        videos: name -> `Track`; if `ordered`, the names are 1, 2, 3 ...
+        indexed: frames are positions in the original video, from 0; otherwise they are file numbers.
+        open_ended: unlisted frames are normal (interval lists do not give the length of a video).
+        ordered: videos are identified by their order only.
     """
 
     version: str
@@ -84,9 +84,9 @@ class Labels:
 
         Args:
             ids: the scored Ids.
-            known_ids: every test Id of the manifest. Labelled frames that are no such Id are missing from the data
-                (the competition drops frames) and are not asked for.
-            partial: evaluate the scored frames, whatever else is labelled.
+            known_ids: every test Id of the manifest. Labelled frames outside it are missing from the data (the
+                competition drops frames) and need no score.
+            partial: evaluate the scored frames even if others are labelled.
         Raises:
             PixelPlayError: scored frames without a label, or labelled frames without a score; names three.
         """
@@ -115,7 +115,7 @@ class Labels:
         return Aligned(values, self._about(values, match, base, self._unscored(unscored, known_ids, partial)))
 
     def match(self, known: list[str], scored: list[str]) -> dict[str, str]:
-        """scored video -> name of its labels: by name, else by number, else (ordered lists) by order.
+        """Scored video -> name of its labels: by name, else by number, else (ordered lists) by order.
 
         Raises:
             PixelPlayError: a scored video without labels; names three.
@@ -146,7 +146,7 @@ class Labels:
         return match
 
     def _unscored(self, unscored: list[str], known_ids: Sequence[str] | None, partial: bool) -> list[str]:
-        """Check the labelled frames without a score; return those that the data itself lacks."""
+        """Check the labelled frames without a score; return those that are missing from the data."""
         if not unscored or partial:
             return unscored
         wanted = set(known_ids) if known_ids is not None else None
@@ -173,16 +173,16 @@ class Labels:
 
 
 def first_number(videos: Sequence[str], frames: Sequence[int]) -> int:
-    """The number of a video's first frame: 1 where every video starts at 1 (as UCSD's do), else 0."""
+    """Number of the first frame of a video: 1 if every video starts at 1 (as in UCSD), else 0."""
     least = pd.Series(np.asarray(frames)).groupby(np.asarray(videos, dtype=object)).min()
     return 1 if len(least) and (least == 1).all() else 0
 
 
 def read_labels(path: Path | str) -> Labels:
-    """Read ground truth of any known form (see the module).
+    """Read ground truth in any supported form (see the module).
 
     Raises:
-        PixelPlayError: nothing that could be labels; says where was looked.
+        PixelPlayError: no labels found; says where it looked.
     """
     path = Path(path)
     if not path.exists():
@@ -206,7 +206,7 @@ def read_labels(path: Path | str) -> Labels:
 
 
 def _folder(path: Path) -> Labels | None:
-    """Labels of a folder that holds them directly; None where it does not."""
+    """Labels that a folder contains directly; None if there are none."""
     mats = sorted(path.glob("*.mat"), key=lambda p: natural_key(p.name))
     if mats and all(re.fullmatch(r"\d+_label", p.stem) for p in mats):
         tracks = {video_name(p.stem.removesuffix("_label")): _counted(_any(cells_of(p))) for p in mats}
@@ -259,7 +259,7 @@ def _npy_file(path: Path) -> Labels:
 
 
 def _mat_file(path: Path) -> Labels:
-    """Avenue's `volLabel`, or ano_pred's `gt`: a cell a video, each (2, K) first and last frame, counted from 1."""
+    """Avenue's `volLabel`, or ano_pred's `gt`: one cell per video, each (2, K) first and last frame, counted from 1."""
     if is_mask_mat(path):
         return Labels("pixel masks in a .mat file (frame anomalous where any pixel is)", str(path),
                       {video_name(path.stem.removesuffix("_label")): _counted(_any(cells_of(path)))}, indexed=True)
@@ -279,20 +279,20 @@ def _mat_file(path: Path) -> Labels:
 
 
 def _ucsd_list(path: Path) -> Labels:
-    """UCSD's MATLAB list: a line `TestVideoFile{end+1}.gt_frame = [61:180, 190:200];` a video, counted from 1."""
+    """UCSD's MATLAB list: one line `TestVideoFile{end+1}.gt_frame = [61:180, 190:200];` per video, counted from 1."""
     lines = re.findall(r"gt_frame\s*=\s*\[?([^\];]*)\]?", path.read_text(encoding="utf-8", errors="replace"))
     if not lines:
         raise PixelPlayError(f"{path} lists no gt_frame", expected="lines like TestVideoFile{1}.gt_frame = [61:180];")
     videos = {}
     for k, line in enumerate(lines, start=1):
-        # 18 digits at most: what follows then makes the interval fail its check
+        # at most 18 digits, to fit int64; a longer number then fails the interval check
         pairs = [(int(a), int(b or a)) for a, b in re.findall(r"([0-9]{1,18})(?:\s*:\s*([0-9]{1,18}))?", line)]
         videos[str(k)] = _intervals(pairs, f"{path}, video {k}")
     return Labels(f"intervals ({path.name})", str(path), videos, indexed=True, open_ended=True, ordered=True)
 
 
 def _intervals(pairs: Sequence[tuple[int, int]], where: str) -> Track:
-    """First and last anomalous frames, counted from 1, both included -> positions from 0."""
+    """First and last anomalous frames, counted from 1, inclusive -> positions from 0."""
     for a, b in pairs:
         if not 1 <= a <= b <= MOST_FRAMES:
             raise PixelPlayError(f"{where}: interval {a} to {b}", expected=f"1 <= first <= last <= {MOST_FRAMES}")

@@ -1,9 +1,9 @@
-"""Where a model sees the anomaly: RBDC and TBDC of score maps or scored boxes against ground-truth regions.
+"""Localisation: RBDC and TBDC of score maps or scored boxes against ground-truth regions.
 
-Reads (N, h, w) maps in manifest order or a table of boxes, and a folder of pixel masks or a table of boxes with
-tracks; makes the two criteria with intervals. Masks know no tracks: components are linked from frame to frame by
-overlap, and such numbers compare only with numbers made so. Maps meet regions as sets of cells, boxes meet them as
-boxes: a mask then counts as the smallest box around each component, a box as the cells it covers by half.
+Reads (N, h, w) maps in manifest order or a table of boxes, and a folder of pixel masks or a table of boxes with tracks;
+makes both criteria with intervals. Masks have no tracks: components are linked between frames by overlap, so results
+are comparable only with results on tracks made in this way. Maps are compared with regions as sets of cells (a box is
+the cells it covers by half), boxes as boxes (a mask becomes the bounding box of each component).
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from pixelplay.evaluation.regions import (
 log = logging.getLogger(__name__)
 
 SAMPLED = 2_000_000
-"""Map cells the thresholds are taken from, evenly spread."""
+"""Evenly spaced map cells from which thresholds are computed."""
 MOST_THRESHOLDS = 1000
-"""Of boxes: with fewer distinct scores the curve is exact."""
+"""For boxes; with fewer distinct scores the curve is exact."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Video:
-    """Scored frames of one video: their rows in the whole, and frame number -> position among them."""
+    """Scored frames of one video: their rows, and frame number -> position among them."""
 
     name: str
     rows: np.ndarray
@@ -54,7 +54,7 @@ def read_regions(path: Path) -> Path | BoxTable:
     """Ground-truth regions: a CSV of boxes with tracks, or the folder of pixel masks at, below or beside a path.
 
     Raises:
-        PixelPlayError: neither is there.
+        PixelPlayError: there are neither.
     """
     path = Path(path)
     if path.is_file() and path.suffix.lower() == ".csv" and "track" in path.open(encoding="utf-8").readline().lower():
@@ -81,7 +81,7 @@ def read_detections(path: Path) -> np.ndarray | BoxTable:
 
 
 def frames_of_masks(masks: Path) -> list[str]:
-    """Ids of all frames of a folder of masks, in manifest order; where the files name no frames, counted from 0."""
+    """Ids of all frames in a folder of masks, in manifest order; counted from 0 if the files have no frame numbers."""
     found = {name: [n for n, _ in images] for name, images, _ in iterate_masks(masks)}
     return [frame_id(v, n) for v in sorted(found, key=natural_key) for n in sorted(found[v])]
 
@@ -101,18 +101,18 @@ def region_intervals(found: np.ndarray | BoxTable, ids: Sequence[str], truth: Pa
 def region_counts(found: np.ndarray | BoxTable, ids: Sequence[str], truth: Path | BoxTable, *,
                   size: tuple[int, int] | None = None, known: Sequence[str] | None = None, partial: bool = False,
                   source: str = "maps") -> list[Counts]:
-    """One `Counts` a video, in the order of the Ids.
+    """One `Counts` per video, in the order of the Ids.
 
     Args:
         found: (N, h, w) raw score maps in the order of `ids`, or scored boxes; higher = more anomalous.
-        ids: the scored frames, each video's together; false positives are counted per frame of these.
+        ids: the scored frames, contiguous by video; false positives are counted per scored frame.
         truth: folder of pixel masks (see `masks.iterate_masks`), or boxes with tracks; a frame without a box is normal.
-        size: (H, W) of the original frames, needed for maps against boxes.
-        known: every test Id of the manifest; regions at frames the data lacks are then left out.
-        partial: evaluate the scored frames, whatever else is labelled or detected.
+        size: (H, W) of the original frames; required for maps against boxes.
+        known: every test Id of the manifest; regions at frames outside it are ignored.
+        partial: evaluate the scored frames even if others have labels or detections.
     Raises:
-        PixelPlayError: another number of maps than of frames, non-finite maps, frames without a mask, boxes at frames
-            that are not scored, or an unknown frame size.
+        PixelPlayError: a different number of maps and frames, non-finite maps, frames without a mask, boxes at frames
+            without a score, or an unknown frame size.
     """
     videos = _videos(ids)
     if isinstance(found, BoxTable):
@@ -139,7 +139,7 @@ def _videos(ids: Sequence[str]) -> list[_Video]:
 
 def _inside(table: BoxTable, videos: Sequence[_Video], known: Sequence[str] | None, partial: bool,
             what: str) -> BoxTable:
-    """The boxes at scored frames. Raises PixelPlayError naming three of the others, unless they may be left out."""
+    """The boxes at scored frames. Raises PixelPlayError naming three of the others, unless they may be ignored."""
     lookup = {v.name: v.at for v in videos}
     keep = np.array([f in lookup.get(v, ()) for v, f in zip(table.videos, table.frames)], dtype=bool)
     outside = [frame_id(v, f) for v, f in zip(table.videos[~keep], table.frames[~keep])]
@@ -160,7 +160,7 @@ def _boxes(table: BoxTable, video: _Video) -> Boxes:
 
 
 def _box_thresholds(scores: np.ndarray) -> np.ndarray:
-    """Falling thresholds: every distinct score, or as many ranks of them as `MOST_THRESHOLDS`."""
+    """Descending thresholds: every distinct score, or `MOST_THRESHOLDS` ranks of them."""
     values = np.unique(scores)[::-1]
     if not len(values):
         return np.zeros(1)

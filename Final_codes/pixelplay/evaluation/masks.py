@@ -1,6 +1,6 @@
-"""Pixel-level ground truth: where in a frame the anomaly is.
+"""Pixel-level ground truth.
 
-Reads folders of mask images (one a frame), Avenue's `N_label.mat` and ShanghaiTech's pixel `.npy`; makes boolean
+Reads folders of mask images (one per frame), Avenue's `N_label.mat` and ShanghaiTech's pixel `.npy`; makes boolean
 masks (H, W), True = anomalous.
 """
 
@@ -24,18 +24,18 @@ PLACES = ("testing_label_mask", "ground_truth_demo/testing_label_mask", "testing
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """(H, W) bool of a mask image: True where it is brighter than half. Raises PixelPlayError if unreadable."""
+    """(H, W) bool of a mask image: True above half brightness. Raises PixelPlayError if unreadable."""
     image = _values(path)
     if image is None:
         raise PixelPlayError(f"mask {path} cannot be read", hint="copy it again")
     if image.ndim == 3:
         image = image[..., :3].max(axis=2)
-    # masks come as 0/1, 0/255 and as JPEGs with ringing around 0
+    # masks are stored as 0/1, as 0/255, and as JPEGs with ringing around 0
     return image > (127 if image.max() > 1 else 0)
 
 
 def _values(path: Path) -> np.ndarray | None:
-    """An image's values as they are stored; None where it is no regular file, too large or damaged."""
+    """Values of an image as stored; None if it is not a regular file, too large or damaged."""
     if image_size(path) is None:
         return None
     try:
@@ -45,9 +45,9 @@ def _values(path: Path) -> np.ndarray | None:
 
 
 def mask_folders(path: Path) -> dict[str, Path]:
-    """video name -> folder of its mask images; where some end in `_gt` (UCSD), only those count.
+    """Video name -> folder of its mask images; if some end in `_gt` (UCSD), only those count.
 
-    Folders whose first image is no mask (frames, say) are left out.
+    Folders whose first image is not a mask (frames, for example) are skipped.
     """
     folders = [p for p in path.iterdir() if p.is_dir()]
     truth = [p for p in folders if p.name.lower().endswith("_gt")]
@@ -60,7 +60,7 @@ def mask_folders(path: Path) -> dict[str, Path]:
 
 
 def looks_like_mask(path: Path) -> bool:
-    """True where an image holds two values, but for the ringing of JPEG."""
+    """True if an image holds two values, apart from JPEG ringing."""
     image = _values(path)
     if image is None or image.max() <= 1:
         return image is not None
@@ -68,7 +68,7 @@ def looks_like_mask(path: Path) -> bool:
 
 
 def is_mask_mat(path: Path) -> bool:
-    """True for Avenue's files: a variable volLabel, a cell of masks."""
+    """True for Avenue's files: a variable volLabel that is a cell array of masks."""
     return "volLabel" in read_mat(path)
 
 
@@ -86,7 +86,7 @@ def cells_of(path: Path) -> Sequence[np.ndarray]:
 
 
 def one_mask(cell: np.ndarray, where: str) -> np.ndarray:
-    """A cell of numbers as it is. Raises PixelPlayError for anything else."""
+    """A cell that must be a numeric mask, unchanged. Raises PixelPlayError otherwise."""
     cell = np.asarray(cell)
     if cell.dtype.kind not in "buif" or cell.ndim > 2:
         raise PixelPlayError(f"{where}: an array {cell.shape} of {cell.dtype}", expected="a mask (H, W) of numbers")
@@ -94,16 +94,16 @@ def one_mask(cell: np.ndarray, where: str) -> np.ndarray:
 
 
 def read_npy(path: Path) -> np.ndarray:
-    """An .npy file of numbers, memory-mapped. Raises PixelPlayError where it is none, or damaged."""
+    """A numeric .npy file, memory-mapped. Raises PixelPlayError if it is damaged or another kind of file."""
     if not path.is_file():
         raise PixelPlayError(f"{path} is no file", expected="an .npy file of numbers")
     try:
         with path.open("rb") as stream:
             if stream.read(6) != b"\x93NUMPY":
                 raise ValueError("it does not begin like one")
-        # a header that promises more than the file holds is noticed by the map, without asking for that much memory
+        # memory mapping detects a header that promises more than the file holds, without allocating memory
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    # a damaged header makes NumPy raise whatever comes, tokenize.TokenError for one
+    # NumPy raises many exception types for a damaged header, tokenize.TokenError among them
     except Exception as cause:
         raise PixelPlayError(f"{path} cannot be read: {cause}", expected="an .npy file of numbers",
                              hint="copy or write it again") from cause
@@ -113,7 +113,7 @@ def read_npy(path: Path) -> np.ndarray:
 
 
 def find_masks(path: Path) -> Path | None:
-    """The folder of pixel masks at or below a dataset's folder, or beside a label file; None without one."""
+    """The folder of pixel masks at or below a dataset folder, or beside a label file; None if there is none."""
     path = Path(path)
     for root in [path] if path.is_dir() else [path.parent]:
         for folder in [root, *(root / p for p in PLACES)]:
@@ -123,16 +123,16 @@ def find_masks(path: Path) -> Path | None:
 
 
 def iterate_masks(path: Path) -> Iterator[tuple[str, list[tuple[int, np.ndarray]], bool]]:
-    """Yield (video name, [(frame, mask (H, W) bool), ...], indexed) of a folder of masks, a video at a time.
+    """Yield (video name, [(frame, mask (H, W) bool), ...], indexed) for a folder of masks, one video at a time.
 
-    `indexed` frames count positions from 0, others are the files' own numbers.
+    If `indexed`, frames are positions from 0; otherwise they are file numbers.
     """
     for name, place in mask_videos(path).items():
         yield (name, *_read(place))
 
 
 def mask_videos(path: Path) -> dict[str, Path]:
-    """video name -> its `N_label.mat`, its `.npy` or its folder of images, in order."""
+    """Video name -> its `N_label.mat`, its `.npy` or its folder of images, in order."""
     if _mats(path):
         return {video_name(p.stem.removesuffix("_label")): p for p in _mats(path)}
     if _pixel_arrays(path):

@@ -1,7 +1,7 @@
-"""MATLAB files, strictly: numeric arrays and cells of them, as labels and masks are stored.
+"""Strict reader of MATLAB files with numeric arrays and cell arrays of them, the form of labels and masks.
 
-Reads version 5 to 7 files (MathWorks, "MAT-File Format"); makes arrays. Written here because every size is checked
-before it is believed: SciPy's reader takes the whole process down on some damaged files.
+Reads version 5 to 7 files (MathWorks, "MAT-File Format"); makes arrays. Every size is checked before it is used:
+SciPy's reader crashes the process on some damaged files.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import numpy as np
 from pixelplay.errors import PixelPlayError
 
 MOST_BYTES = 4 << 30
-"""Of one variable, unpacked: a label file of an hour's masks at full size is smaller."""
+"""Bytes of one variable, unpacked: more than the label file of an hour's full-size masks needs."""
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _MATRIX, _COMPRESSED = 14, 15
 _CELL, _CLASSES = 1, {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 
 
 def read_mat(path: Path) -> dict[str, np.ndarray]:
-    """name -> array of every numeric variable and every cell array (object) of numeric ones; others are left out.
+    """Name -> array, for every numeric variable and every cell array (object) of numeric ones; others are skipped.
 
     Raises:
-        PixelPlayError: no MATLAB file of version 5 to 7, or a damaged one.
+        PixelPlayError: not a MATLAB file of version 5 to 7, or a damaged one.
     """
     expected = "a MATLAB file of version 5 to 7 (save -v7)"
     if not path.is_file():
@@ -58,9 +58,9 @@ def _variables(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _element(data: bytes, at: int, order: str, *, padded: bool = True) -> tuple[int, bytes, int]:
-    """(type, content, where the next one starts) of the element at a place."""
+    """(type, content, offset of the next element) of the element at an offset."""
     kind, size = struct.unpack_from(f"{order}II", data, at)
-    if kind >> 16:  # up to four bytes may stand in the tag itself
+    if kind >> 16:  # small data element: up to four bytes are stored in the tag itself
         kind, size, start, end = kind & 0xFFFF, kind >> 16, at + 4, at + 8
     else:
         start = at + 8
@@ -71,7 +71,7 @@ def _element(data: bytes, at: int, order: str, *, padded: bool = True) -> tuple[
 
 
 def _matrix(data: bytes, order: str) -> tuple[str, np.ndarray | None]:
-    """(name, value) of a matrix; the value is None for classes that are not read."""
+    """(name, value) of a matrix; the value is None for unsupported classes."""
     _, flags, at = _element(data, 0, order)
     _, sizes, at = _element(data, at, order)
     _, name, at = _element(data, at, order)
@@ -99,5 +99,5 @@ def _matrix(data: bytes, order: str) -> tuple[str, np.ndarray | None]:
     values = np.frombuffer(body, f"{order}{_TYPES[kind]}")
     if len(values) != count:
         raise ValueError(f"{label} holds {len(values)} numbers instead of {count}")
-    # small whole numbers are stored in fewer bytes than their class has
+    # small integers are stored in fewer bytes than their class has
     return label, values.astype(_CLASSES[word & 0xFF]).reshape(shape, order="F")

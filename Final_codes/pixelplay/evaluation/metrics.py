@@ -1,7 +1,7 @@
 """Frame-level metrics: average precision, micro and macro ROC-AUC, equal error rate, per-video table.
 
-Reads (N,) binary labels (1 = anomalous, always the positive class) and (N,) scores (higher = more anomalous);
-makes floats. Ties count as one threshold. Frame weights let the bootstrap reuse one sorting.
+Reads (N,) binary labels (1 = anomalous, the positive class) and (N,) scores (higher = more anomalous); makes floats.
+Ties count as one threshold. Frame weights let the bootstrap sort only once.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ PADDING_RULES = {
     "exclude": "videos that hold one class only are left out of the mean",
     "pad": "one normal frame below and one anomalous frame above all scores are added to every video",
 }
-"""How macro AUC treats videos of one class; 'pad' is what most published code does, and lifts the mean."""
+"""How macro AUC treats videos of one class; 'pad', usual in published code, raises the mean."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """Frames sorted by falling score.
+    """Frames sorted by descending score.
 
     Attributes:
         order: (N,) positions, highest score first.
-        last: (K,) index in `order` of the last frame of each of the K distinct scores.
-        positive: (N,) float64, 1 where the frame at that place of `order` is anomalous.
-        thresholds: (K,) the distinct scores, falling.
+        last: (K,) index in `order` of the last frame with each of the K distinct scores.
+        positive: (N,) float64, 1 where the frame at that index of `order` is anomalous.
+        thresholds: (K,) distinct scores, descending.
     """
 
     order: np.ndarray
@@ -51,7 +51,7 @@ class Ranking:
         return cls(order, last, labels[order].astype(np.float64), falling[last])
 
     def counts(self, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """(false positives, true positives), each (K + 1,), cumulative over falling thresholds, from 0."""
+        """(false positives, true positives), each (K + 1,), cumulative over descending thresholds, from 0."""
         w = np.ones(len(self.order)) if weights is None else np.asarray(weights, dtype=np.float64)[self.order]
         true = np.cumsum(w * self.positive)[self.last]
         false = np.cumsum(w)[self.last] - true
@@ -59,17 +59,17 @@ class Ranking:
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Area under precision over recall by steps (scikit-learn's definition); NaN without an anomalous frame."""
+    """Step-wise area under the precision-recall curve (scikit-learn's definition); NaN without an anomalous frame."""
     return ap_of(*Ranking.of(labels, scores).counts())
 
 
 def roc_auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC curve, ties counted half; NaN where one class is missing."""
+    """Area under the ROC curve, ties count half; NaN if one class is missing."""
     return auc_of(*Ranking.of(labels, scores).counts())
 
 
 def equal_error_rate(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The rate at which false alarms (of normal frames) equal misses (of anomalous ones), interpolated."""
+    """Rate at which false positive rate and false negative rate are equal, interpolated."""
     return eer_of(*Ranking.of(labels, scores).counts())
 
 
@@ -91,7 +91,7 @@ def auc_of(false: np.ndarray, true: np.ndarray) -> float:
 
 
 def eer_of(false: np.ndarray, true: np.ndarray) -> float:
-    """Equal error rate from cumulative counts: where the ROC polygon crosses false rate = 1 - true rate."""
+    """Equal error rate from cumulative counts: where the ROC polygon crosses FPR = 1 - TPR."""
     if true[-1] <= 0 or false[-1] <= 0:
         return float("nan")
     fpr, miss = false / false[-1], 1 - true / true[-1]
@@ -104,7 +104,7 @@ def eer_of(false: np.ndarray, true: np.ndarray) -> float:
 
 
 def video_auc(labels: np.ndarray, scores: np.ndarray, padding: str = "exclude") -> float:
-    """One video's ROC-AUC under a padding rule (see `PADDING_RULES`); NaN where it is undefined."""
+    """ROC-AUC of one video under a padding rule (see `PADDING_RULES`); NaN if undefined."""
     if padding not in PADDINGS:
         raise ValueError(f"padding must be one of {', '.join(PADDINGS)}")
     if padding == "pad":
@@ -114,13 +114,13 @@ def video_auc(labels: np.ndarray, scores: np.ndarray, padding: str = "exclude") 
 
 
 def macro_auc(labels: np.ndarray, scores: np.ndarray, videos: np.ndarray, padding: str = "exclude") -> float:
-    """Mean of the videos' own ROC-AUCs; NaN where every video is undefined."""
+    """Mean of the per-video ROC-AUCs; NaN if all are undefined."""
     found = np.array([video_auc(labels[v], scores[v], padding) for v in by_video(videos).values()])
     return float(np.nanmean(found)) if np.isfinite(found).any() else float("nan")
 
 
 def by_video(videos: np.ndarray) -> dict[str, np.ndarray]:
-    """video -> positions of its frames, in order of first appearance."""
+    """Video -> positions of its frames, in order of first appearance."""
     codes, names = pd.factorize(np.asarray(videos, dtype=object))
     order = np.argsort(codes, kind="stable")
     edges = np.searchsorted(codes[order], np.arange(len(names) + 1))
@@ -128,7 +128,7 @@ def by_video(videos: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def per_video(labels: np.ndarray, scores: np.ndarray, videos: np.ndarray) -> pd.DataFrame:
-    """One row a video: frames, positives, AUC, AP (NaN where undefined), mean score of either class."""
+    """One row per video: frames, positives, AUC, AP (NaN if undefined), mean score of each class."""
     rows = []
     for name, at in by_video(videos).items():
         y, s = labels[at], scores[at]
@@ -148,7 +148,7 @@ def frame_metrics(labels: np.ndarray, scores: np.ndarray, videos: np.ndarray,
 
 
 def quality_of(labels: Any) -> Callable[[Sequence[str], np.ndarray], Mapping[str, float]]:
-    """(ids, scores) -> {'AP', 'AUC'} against `Labels`, for the ensemble's table."""
+    """Function (ids, scores) -> {'AP', 'AUC'} against `Labels`, for the ensemble's table."""
     def quality(ids: Sequence[str], scores: np.ndarray) -> Mapping[str, float]:
         counts = Ranking.of(labels.align(ids, partial=True).values, scores).counts()
         return {"AP": ap_of(*counts), "AUC": auc_of(*counts)}

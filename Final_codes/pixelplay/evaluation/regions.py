@@ -1,12 +1,12 @@
-"""Region- and track-based detection criteria (RBDC, TBDC).
+"""Region-based and track-based detection criteria (RBDC, TBDC).
 
-Ramachandra & Jones, "Street Scene", WACV 2020: a ground-truth region is detected where a detected region overlaps it
-with IoU >= 0.1; a track is detected where at least a tenth of its regions are; a detected region that overlaps no
-ground-truth region of its frame that much is a false positive. The criteria are the areas under detection rate
-against false-positive regions per frame, from 0 to 1 of them.
+Ramachandra & Jones, "Street Scene", WACV 2020. A ground-truth region is detected if a detected region overlaps it with
+IoU >= 0.1; a track is detected if at least a tenth of its regions are; a detected region without such an overlap in its
+frame is a false positive. Each criterion is the area under detection rate against false positives per frame, from 0 to
+1.
 
-Reads ground-truth regions with track numbers, and score maps or scored boxes; makes `Counts` by video, and from them
-the two areas. Counts add up over videos, so that intervals come from drawing videos.
+Reads ground-truth regions with track numbers, and score maps or scored boxes; makes `Counts` per video, and from them
+both areas. Counts add up over videos, as the bootstrap over videos requires.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ MAX_FPR = 1.0
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """What one video's detections come to at each of T thresholds, the strictest first.
+    """Counts of one video at each of T thresholds, the strictest first.
 
     Attributes:
         false: (T,) false-positive regions.
         regions, tracks: (T,) detected ground-truth regions and tracks.
-        frames, all_regions, all_tracks: how many there are.
+        frames, all_regions, all_tracks: totals.
     """
 
     false: np.ndarray
@@ -47,7 +47,7 @@ class Truth:
     """Ground truth of one video.
 
     Attributes:
-        masks: frame position -> [(track, (h, w) bool region), ...]; frames without an anomaly may be absent.
+        masks: frame position -> [(track, (h, w) bool region), ...]; normal frames may be absent.
         frames: number of scored frames.
     """
 
@@ -59,9 +59,9 @@ def count_maps(maps: np.ndarray, truth: Truth, thresholds: np.ndarray) -> Counts
     """Counts from (F, h, w) score maps: detected regions are the 8-connected components at or above a threshold.
 
     Args:
-        thresholds: (T,) falling.
+        thresholds: (T,) descending.
     Raises:
-        ValueError: maps and masks of different sizes or lengths.
+        ValueError: maps and masks differ in size or number.
     """
     if len(maps) != truth.frames:
         raise ValueError(f"{len(maps)} maps for {truth.frames} frames")
@@ -90,7 +90,7 @@ def count_maps(maps: np.ndarray, truth: Truth, thresholds: np.ndarray) -> Counts
 
 
 def _components(above: np.ndarray, wanted: Sequence[np.ndarray]) -> tuple[int, np.ndarray]:
-    """(false-positive components, which wanted regions are hit) of one thresholded map."""
+    """(number of false-positive components, which wanted regions are hit) in one thresholded map."""
     number, label, stats, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8), connectivity=8)
     good = np.zeros(number, dtype=bool)
     hit = np.zeros(len(wanted), dtype=bool)
@@ -124,10 +124,10 @@ def count_boxes(found: Boxes, truth: Boxes, tracks: np.ndarray, frames: int, thr
 
     Args:
         found: detections of the video.
-        truth: ground-truth boxes of the video; their scores are not used.
+        truth: ground-truth boxes of the video; their scores are ignored.
         tracks: (G,) track number of each ground-truth box.
         frames: number of scored frames of the video.
-        thresholds: (T,) falling; a detection counts at thresholds up to its score.
+        thresholds: (T,) descending; a detection counts at thresholds up to its score.
     """
     false = np.zeros(len(thresholds))
     hits: dict[int, list[np.ndarray]] = {}
@@ -148,13 +148,13 @@ def _counts(false: np.ndarray, hits: Mapping[int, Sequence[np.ndarray]], frames:
     for found in hits.values():
         detected = np.sum(found, axis=0)
         regions += detected
-        # one region at least: a tenth of a short track is less than one
+        # at least one region, because a tenth of a short track is less than one
         tracks += detected >= max(1.0, TRACK_SHARE * len(found))
     return Counts(false, regions, tracks, frames, sum(map(len, hits.values())), len(hits))
 
 
 def criteria(counts: Sequence[Counts], weights: np.ndarray | None = None) -> dict[str, float]:
-    """{'rbdc', 'tbdc'} of videos, each counted `weights` times; NaN where no region is anomalous."""
+    """{'rbdc', 'tbdc'} over videos, each with its weight; NaN if no region is anomalous."""
     w = np.ones(len(counts)) if weights is None else np.asarray(weights, dtype=np.float64)
     frames = sum(k * c.frames for k, c in zip(w, counts))
     if not frames:
@@ -169,10 +169,10 @@ def criteria(counts: Sequence[Counts], weights: np.ndarray | None = None) -> dic
 
 
 def area(fpr: np.ndarray, rate: np.ndarray, limit: float = MAX_FPR) -> float:
-    """Area under the best rate reached at each false-positive rate up to `limit`, as a share of `limit`.
+    """Area under the best detection rate at each false-positive rate up to `limit`, as a share of `limit`.
 
-    Components of maps merge when the threshold falls, so neither column need rise; the curve joins the best rate so
-    far. Between points it is linear; before the first it rises from (0, 0), and after the last one it stays level.
+    Components of maps merge as the threshold falls, so neither rate is monotone: the curve is the running maximum. It
+    is linear between points, starts at (0, 0), and is constant after the last point.
     """
     order = np.lexsort((rate, fpr))
     x, y = fpr[order], np.maximum.accumulate(rate[order])
@@ -187,9 +187,10 @@ def area(fpr: np.ndarray, rate: np.ndarray, limit: float = MAX_FPR) -> float:
 
 
 def thresholds_of(values: np.ndarray, count: int = 100) -> np.ndarray:
-    """Up to `count` falling thresholds that spread evenly over the ranks of the scores, denser at the top.
+    """Up to `count` descending thresholds, at evenly spaced ranks of the scores, denser at the top.
 
-    False positives per frame pass 1 while few pixels are alarmed, so half of the thresholds lie in the top percent.
+    One false positive per frame is reached while few pixels are above the threshold, so half of the thresholds lie in
+    the top percent.
     """
     values = np.asarray(values, dtype=np.float32).ravel()
     top = 1 - np.geomspace(1e-6, 1e-2, count // 2)
@@ -199,14 +200,14 @@ def thresholds_of(values: np.ndarray, count: int = 100) -> np.ndarray:
 
 def link_masks(masks: Sequence[tuple[int, np.ndarray]], size: tuple[int, int] | None = None,
                first_track: int = 0) -> tuple[dict[int, list[tuple[int, np.ndarray]]], int]:
-    """Regions and tracks from the mask images of one video, which know no tracks.
+    """Regions and tracks from the mask images of one video, which have no track numbers.
 
-    A region is an 8-connected component; it joins the track of the component of the previous frame it shares most
-    pixels with (each track continues once), else it begins a new one.
+    A region is an 8-connected component. It continues the track of the component in the previous frame with which it
+    shares most pixels (each track continues once), or starts a new track.
 
     Args:
-        masks: [(frame position, (H, W) bool), ...] in time order.
-        size: (h, w) to bring the masks to, e.g. that of the score maps; a region keeps at least one pixel.
+        masks: [(frame position, (H, W) bool), ...] in temporal order.
+        size: (h, w) to resize the masks to, e.g. that of the score maps; a region keeps at least one pixel.
     Returns:
         (position -> [(track, (h, w) bool), ...], next free track number).
     """
@@ -226,7 +227,7 @@ def link_masks(masks: Sequence[tuple[int, np.ndarray]], size: tuple[int, int] | 
 
 
 def _continue(now: Sequence[np.ndarray], before: Sequence[tuple[int, np.ndarray]]) -> list[int | None]:
-    """Track of each present region: most shared pixels first, each track once."""
+    """Track of each current region, by most shared pixels; each track is used once."""
     pairs = sorted(((int((m & old).sum()), i, name) for i, m in enumerate(now) for name, old in before),
                    key=lambda p: (-p[0], p[1], p[2]))
     names: list[int | None] = [None] * len(now)
@@ -242,5 +243,5 @@ def _resized(mask: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
     if size is None or mask.shape == tuple(size):
         return mask
     share = cv2.resize(mask.astype(np.float32), (size[1], size[0]), interpolation=cv2.INTER_AREA)
-    # a region smaller than a cell of the map would vanish at one half
+    # a threshold of 0.5 would remove a region smaller than a cell
     return share >= min(0.5, float(share.max()))

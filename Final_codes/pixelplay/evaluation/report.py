@@ -1,7 +1,7 @@
-"""Evaluation of score files: a row a file, every metric with its interval, on one named version of the labels.
+"""Evaluation of score files: one row per file, every metric with its interval, on one named version of the labels.
 
-Reads score files (raw, or submissions) and labels; makes an `Evaluation` that prints as a table, goes into JSON and
-feeds the figures. Scores are taken as they are: nothing is smoothed or normalised here.
+Reads score files (raw, or submissions) and labels; makes an `Evaluation`: a table, JSON, and the data of the figures.
+Scores are neither smoothed nor normalised here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ METRICS = {"ap": "AP", "micro_auc": "micro AUC", "macro_auc": "macro AUC", "eer"
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """Scores of N frames under a name; `ids` unpadded."""
+    """Named scores of N frames; `ids` unpadded."""
 
     name: str
     ids: np.ndarray
@@ -36,14 +36,14 @@ class Scored:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What was found.
+    """Result of an evaluation.
 
     Attributes:
         rows: name -> metric -> `Interval`.
         videos: name -> per-video table (see `metrics.per_video`).
-        labels: the version of the labels, frames, positives, base rate, notes.
+        labels: version of the labels, frames, positives, base rate, notes.
         values, truth, video_names: name -> (N,) scores; (N,) labels; (N,) videos, for figures.
-        regions: the ground truth of RBDC and TBDC in words, '' without them.
+        regions: ground truth of RBDC and TBDC in words, '' without them.
     """
 
     rows: dict[str, dict[str, Interval]]
@@ -65,7 +65,7 @@ class Evaluation:
                       "interval": f"95 %, {self.draws} draws of videos with replacement"})
 
     def table(self) -> str:
-        """The table for people, in percent."""
+        """The table as text, in percent."""
         lines, about = table_lines(self.rows), self.labels
         lines += ["", f"labels: {about['version']}, {about['source']}: {about['positives']} anomalous of "
                       f"{about['frames']} frames ({100 * about['base_rate']:.1f} %, the AP of a constant score), "
@@ -77,21 +77,21 @@ class Evaluation:
 
 
 def table_lines(rows: Mapping[str, Mapping[str, Interval]]) -> list[str]:
-    """Header and one line a row, in percent, of the metrics that occur."""
+    """Header and one line per row, in percent, for the metrics that occur."""
     metrics = [m for m in METRICS if any(m in r for r in rows.values())]
     return text_table(["scores", *(f"{METRICS[m]} [95 %]" for m in metrics)],
                       [[name, *(cell(row.get(m)) for m in metrics)] for name, row in rows.items()])
 
 
 def rows_as_json(rows: Mapping[str, Mapping[str, Interval]]) -> dict[str, dict[str, float]]:
-    """name -> metric, metric_low, metric_high -> number."""
+    """Name -> metric, metric_low, metric_high -> number."""
     return {name: {f"{metric}{end}": value for metric, i in metrics.items()
                    for end, value in (("", i.value), ("_low", i.low), ("_high", i.high))}
             for name, metrics in rows.items()}
 
 
 def cell(i: Interval | None, digits: int = 2) -> str:
-    """'98.50 [97.10, 99.20]' in percent; a dash where the metric is undefined."""
+    """'98.50 [97.10, 99.20]' in percent; a dash if the metric is undefined."""
     if i is None or not np.isfinite(i.value):
         return "-"
     around = f" [{100 * i.low:.{digits}f}, {100 * i.high:.{digits}f}]" if np.isfinite(i.low) else ""
@@ -99,7 +99,7 @@ def cell(i: Interval | None, digits: int = 2) -> str:
 
 
 def interval_of(row: Mapping[str, Any], metric: str) -> Interval | None:
-    """A metric of a row of `rows_as_json`, as it was; None where the row has none."""
+    """A metric of a row of `rows_as_json` as an `Interval`; None if the row lacks it."""
     if row.get(metric) is None:
         return None
     low, high = (row.get(f"{metric}{end}") for end in ("_low", "_high"))
@@ -107,7 +107,7 @@ def interval_of(row: Mapping[str, Any], metric: str) -> Interval | None:
 
 
 def read_scored(path: Path) -> Scored:
-    """Read a score file or submission for evaluation; padded Ids are understood."""
+    """Read a score file or submission for evaluation; padded Ids are accepted."""
     ids, values = read_table(Path(path))
     check(values, ids, None, str(path))
     try:
@@ -123,12 +123,12 @@ def evaluate(scored: Sequence[Scored], labels: Labels, *, known_ids: Sequence[st
     """Evaluate score files on the same labels.
 
     Args:
-        scored: at least one; all on the same Ids (in any order), so that their numbers can be compared.
+        scored: at least one; all on the same Ids (in any order), so that metrics are comparable.
         known_ids, partial: see `Labels.align`.
         padding: rule of macro AUC for videos of one class, see `metrics.PADDING_RULES`.
-        draws: bootstrap draws; 0 = no intervals.
-        extra: further metrics by name of the score file (RBDC, TBDC); a name without one gets a row of its own.
-        regions: what the further metrics were measured against, in words.
+        draws: bootstrap resamples; 0 = no intervals.
+        extra: score file name -> further metrics (RBDC, TBDC); a name without scores gets its own row.
+        regions: ground truth of the further metrics, in words.
     Raises:
         PixelPlayError: files on different Ids, or labels that do not fit them.
     """
@@ -153,7 +153,7 @@ def evaluate(scored: Sequence[Scored], labels: Labels, *, known_ids: Sequence[st
 
 
 def _same_ids(first: Scored, other: Scored) -> np.ndarray:
-    """The other's scores in the first one's order. Raises PixelPlayError naming the first three differences."""
+    """The scores of `other` in the order of `first`. Raises PixelPlayError naming the first three differences."""
     index = pd.Index(other.ids)
     if index.has_duplicates:
         raise PixelPlayError(f"{other.name}: Id {index[index.duplicated()][0]} appears more than once",
@@ -172,7 +172,7 @@ def _same_ids(first: Scored, other: Scored) -> np.ndarray:
 
 
 def plain(value: Any) -> Any:
-    """JSON knows no NaN: None instead, recursively; numpy numbers become Python's."""
+    """Replace NaN by None, which JSON requires, and numpy numbers by Python's, recursively."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -1,8 +1,8 @@
-"""Evaluation as a stage: a finished run's models and submissions against labels.
+"""Evaluation stage: the models and submissions of a finished run against labels.
 
-Reads `scores/*.csv`, `submission*.csv`, the manifest and the labels; writes `metrics.json`. A model's row is its
-score alone through the default recipe (calibrated, smoothed), as it would be submitted; its raw score is listed
-under `raw_rows`. The baseline is smoothed like them.
+Reads `scores/*.csv`, `submission*.csv`, the manifest and the labels; writes `metrics.json`. A model's row is its score
+alone through the default recipe (calibrated, smoothed), as it would be submitted; its raw score is under `raw_rows`.
+The baseline is smoothed in the same way.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def evaluate_run(output: Path, labels: Path | Labels, *, padding: str = "exclude
     """Evaluate a run's output folder.
 
     Returns:
-        what `metrics.json` holds: `rows` (models, frame_difference, submissions), `raw_rows`, `videos`, `labels`.
+        The content of `metrics.json`: `rows` (models, frame_difference, submissions), `raw_rows`, `videos`, `labels`.
     Raises:
         PixelPlayError: labels that do not fit the test frames.
     """
@@ -54,14 +54,14 @@ def evaluate_run(output: Path, labels: Path | Labels, *, padding: str = "exclude
 
 
 def evaluation_of_run(output: Path, labels: Path | Labels, *, draws: int = DRAWS) -> Evaluation:
-    """The same as an `Evaluation`, for figures; nothing is written."""
+    """The same as an `Evaluation`, for figures; writes nothing."""
     truth = labels if isinstance(labels, Labels) else read_labels(labels)
     known = Manifest.load(RunPaths(Path(output)).extraction).split("test")["Id"].tolist()
     return evaluate(scored_of_run(Path(output))[0], truth, known_ids=known, draws=draws)
 
 
 def scored_of_run(output: Path) -> tuple[list[Scored], list[Scored]]:
-    """(models alone through the default recipe, the baseline and the submissions; the models' raw scores)."""
+    """(single models through the default recipe, the baseline and the submissions; raw scores of the models)."""
     from pixelplay.repair.stage import open_footage
 
     test = open_footage(RunPaths(output).extraction, "test")
@@ -84,7 +84,7 @@ def scored_of_run(output: Path) -> tuple[list[Scored], list[Scored]]:
 
 def regions_of_run(output: Path, labels: Labels, *, draws: int = DRAWS,
                    seed: int = 0) -> tuple[dict[str, dict[str, Interval]], str]:
-    """(model -> RBDC and TBDC of its maps, the ground truth in words) where pixel masks lie at or beside the labels."""
+    """(model -> RBDC and TBDC of its maps, ground truth in words), if there are pixel masks at or beside the labels."""
     scored = output / "scores"
     maps = [p for p in sorted((scored / "maps").glob("*.npy")) if (scored / f"{p.stem}.csv").exists()]
     masks = find_masks(Path(labels.source)) if maps else None
@@ -98,5 +98,5 @@ def regions_of_run(output: Path, labels: Labels, *, draws: int = DRAWS,
 
 
 def alone(file: ScoreFile, frames: Frames) -> np.ndarray:
-    """(N,) a single model's score through the default recipe."""
+    """(N,) score of a single model through the default recipe."""
     return load_recipe("default").fuse({file.name: file}, frames, None).values

@@ -1,8 +1,8 @@
-"""Raw scores of a score file -> rarity, the unit in which models can be added, and how that was done in words.
+"""Calibration of a score file: raw scores -> rarities, the unit in which models are added, with a description in words.
 
-A rarity of 1 stands for one normal frame in ten, 3 for one in a thousand (see `pixelplay.calibration.Rarity`). Errors
-and distances are taken by their logarithm: their tail then falls off as a power, and a model whose errors explode
-cannot drown the others.
+A rarity of r corresponds to a tail probability of 10^-r under normal frames (see `pixelplay.calibration.Rarity`).
+Errors and distances are calibrated in the logarithm: their tails follow power laws, and a model with exploding errors
+cannot dominate the sum.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pixelplay.fusion.scores import KINDS, ScoreFile
 
 
 def calibrated(file: ScoreFile) -> tuple[np.ndarray, str]:
-    """(N,) rarities of a file's scores and the way in words.
+    """(N,) rarities of a file's scores, and the calibration in words.
 
-    Without training scores the test frames stand in for them, the only place where other test frames count.
+    Without training scores the test scores are used instead: the only case in which other test frames matter.
     """
     kind = file.about.get("kind", "other")
     if kind not in KINDS:
@@ -32,7 +32,7 @@ def calibrated(file: ScoreFile) -> tuple[np.ndarray, str]:
 
 
 def unit(file: ScoreFile) -> Callable[[np.ndarray], np.ndarray]:
-    """(...) raw scores -> (...) rarities among the file's training scores."""
+    """Function from raw scores (...) to their rarities (...) under the file's training scores."""
     log = file.about.get("kind") in ("error", "distance")
     least = 1e-3 * float(np.median(np.abs(file.train_values))) or 1e-12
     known = Rarity.fit(transform(file.train_values, log, least))

@@ -1,4 +1,4 @@
-"""`pixelplay ensemble` (and `Final_codes/ensemble.py`): arguments in, submissions and a table out."""
+"""`pixelplay ensemble` (and `Final_codes/ensemble.py`): writes the submissions and prints the table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pixelplay.tables import number, text_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `merge_files`."""
+    """Declare the options."""
     output = default_output()
     parser.add_argument("--scores", type=Path, nargs="+", metavar="PATH", default=[output / "scores"],
                         help=f"folders of score files, or score files (default: {output / 'scores'})")
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, quality: Quality | None = None) -> int:
-    """Merge and print the table, or mend one file. Returns the exit status; raises PixelPlayError."""
+    """Merge and print the table, or convert one file. Returns the exit status; raises PixelPlayError."""
     manifest = args.manifest or _manifest_beside(args.scores)
     if args.mend:
         return _mend(args, manifest)
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace, quality: Quality | None = None) -> int:
 
 
 def table_text(name: str, merged: Merged) -> str:
-    """The table of one submission for people."""
+    """The table of one submission as text."""
     metrics = list(merged.rows[0].alone) if merged.rows else []
     header = [name, "weight", "corr.", "without it: corr.", "shift %"]
     header += [title for m in metrics for title in (m, "w/o")]
@@ -77,7 +77,7 @@ def _alone_and_without(row: Row, metrics: Sequence[str]) -> list[str]:
 
 
 def _manifest_beside(places: Sequence[Path]) -> Path | None:
-    """The manifest of the run that a scores folder (or a file in it) belongs to."""
+    """The manifest of the run that a scores folder, or a file in it, belongs to."""
     runs = [run for run in map(RunPaths.around, places) if run is not None]
     return runs[0].extraction if runs else None
 

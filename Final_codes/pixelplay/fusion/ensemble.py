@@ -1,7 +1,7 @@
-"""Merging: score files of several models -> final scores and the table that explains them.
+"""Fusion: score files of several models -> final scores, and the table that explains them.
 
-Reads the score files of a folder (or those named) and the test frames; makes `Merged`. Nothing is written here;
-see `stage.py`. Every file is checked before anything is merged.
+Reads the score files of a folder (or the given ones) and the test frames; makes `Merged`. All files are checked before
+any is merged; `stage.py` writes the result.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from pixelplay.fusion.scores import ScoreFile, read_scores
 log = logging.getLogger(__name__)
 
 FAMILIES = {"two_stream": "_two_stream", "quad": "_quad_ensemble"}
-"""family -> what its submission's name ends in; the submission of all models has no ending."""
+"""Family -> suffix of its submission's name; the submission of all models has none."""
 
 Quality = Callable[[Sequence[str], np.ndarray], Mapping[str, float]]
-"""(ids, scores) -> metric name -> value, where labels are known."""
+"""(ids, scores) -> metric name -> value, if labels are known."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One line of the ensemble's table.
+    """One row of the ensemble's table.
 
     Attributes:
         correlation: mean Spearman correlation with the other members; None for a single member.
-        without_correlation: Spearman correlation of the final score with the one made without this member.
-        without_shift: mean absolute change of a frame's rank when this member is left out, in % of the frames.
-        alone, without: metrics of this member alone and of the ensemble without it, where labels are known.
+        without_correlation: Spearman correlation of the final scores with and without this member.
+        without_shift: mean absolute rank change of a frame without this member, in % of the frames.
+        alone, without: metrics of this member and of the ensemble without it, if labels are known.
     """
 
     model: str
@@ -54,7 +54,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Merged:
-    """One final score: its file's ending ('' for all models), (N,) values in `Frames` order, and its table."""
+    """A final score: the suffix of its file ('' = all models), (N,) values in `Frames` order, and its table."""
 
     ending: str
     values: np.ndarray
@@ -62,13 +62,13 @@ class Merged:
 
 
 def find_files(places: Sequence[Path], *, parts: bool = False, leave_out: Sequence[Path] = ()) -> list[Path]:
-    """The score CSVs of folders and files, sorted by name within each place.
+    """The score CSVs in folders, and files, sorted by name within each place.
 
     Args:
-        parts: look into a folder's sub-folder parts/ as well.
+        parts: also search the sub-folder parts/ of each folder.
         leave_out: paths that are not members (the sample, the outputs).
     Raises:
-        PixelPlayError: a place that does not exist, no CSV at all, or two files of one name.
+        PixelPlayError: a place that does not exist, no CSV at all, or two files with the same name.
     """
     skip = {Path(p).resolve() for p in leave_out}
     found: list[Path] = []
@@ -95,7 +95,7 @@ def find_files(places: Sequence[Path], *, parts: bool = False, leave_out: Sequen
 
 
 def keep_models(files: Sequence[Path], names: Sequence[str] | None) -> list[Path]:
-    """The files of some models, all when None. Raises PixelPlayError for a name without a file."""
+    """Keep the files of the named models; None = all. Raises PixelPlayError for a name without a file."""
     if not names:
         return list(files)
     stems = {p.stem: p for p in files}
@@ -106,10 +106,10 @@ def keep_models(files: Sequence[Path], names: Sequence[str] | None) -> list[Path
 
 
 def read_members(chosen: Mapping[str, Path], frames: Frames, *, allow_smoke: bool = False) -> dict[str, ScoreFile]:
-    """Read and check every member; scores in `frames` order.
+    """Read and check every member; scores are in the order of `frames`.
 
     Raises:
-        PixelPlayError: any file that breaks the contract, or a smoke run's file where that is not allowed.
+        PixelPlayError: a file that breaks the contract, or one of a smoke run unless `allow_smoke`.
     """
     members = {}
     for name, path in chosen.items():
@@ -129,15 +129,15 @@ def read_members(chosen: Mapping[str, Path], frames: Frames, *, allow_smoke: boo
 def merge_all(members: Mapping[str, ScoreFile], frames: Frames, recipe: Recipe, *,
               weights: Callable[[Mapping[str, ScoreFile]], Mapping[str, float]] | None = None,
               quality: Quality | None = None) -> list[Merged]:
-    """Apply a recipe to each family of models and, last, to all of them.
+    """Apply a recipe to each family of models and then to all of them.
 
     Args:
-        weights: members -> weights, for recipes that let them be chosen; the recipe's own when None.
-        quality: metrics where labels are known; for the table alone, never for a score.
+        weights: members -> weights, for recipes without fixed weights; None = the recipe's own.
+        quality: metrics if labels are known; they enter the table only, never a score.
     Returns:
-        the final scores; the last one is that of all models.
+        The final scores; the last one is that of all models.
     Raises:
-        PixelPlayError: weights given to a recipe that fixes them, or a final score that is constant.
+        PixelPlayError: weights for a recipe with fixed weights, or a final score that is constant.
     """
     if weights is not None and recipe.fixed:
         raise PixelPlayError(f"recipe {recipe.name} has weights of its own", hint="leave --weights out")
@@ -181,7 +181,7 @@ def table(fused: Fused, members: Mapping[str, ScoreFile], frames: Frames, qualit
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Correlation of two (N,) rank columns; 0 where one is constant."""
+    """Pearson correlation of two (N,) rank columns; 0 if one is constant."""
     a, b = a - a.mean(), b - b.mean()
     size = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum() / size) if size > 0 else 0.0

@@ -1,7 +1,7 @@
-"""Events: stretches of frames whose final score stands out, each with a peak and a reason in words.
+"""Events: intervals of frames with a high final score, each with a peak and a reason in words.
 
 Reads arrays of one or many videos; makes a list of `Event`. The threshold is a quantile of the final scores of
-held-out training frames, so it says how often normal footage would raise an alarm, and no test frame sets it.
+held-out training frames: it fixes the alarm rate on normal footage and does not depend on the test frames.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pixelplay.registry import model_explain, model_title
 
 @dataclasses.dataclass(frozen=True)
 class Threshold:
-    """When an event begins and ends.
+    """Hysteresis thresholds of an event.
 
     Attributes:
-        high: an event needs at least one frame at or above this score.
-        low: it lasts while the score stays at or above this one (hysteresis: no flicker around one line).
-        words: where the numbers come from, for the reader.
+        high: an event contains at least one frame at or above this score.
+        low: it lasts while the score stays at or above this one.
+        words: origin of the numbers, for the report.
     """
 
     high: float
@@ -33,7 +33,7 @@ class Threshold:
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """One alarm. Frame numbers are the video's own; `peak_row` is the row in the arrays the event was found in."""
+    """One event. Frame numbers are the video's own; `peak_row` indexes the arrays that were searched."""
 
     video: str
     first_frame: int
@@ -51,7 +51,7 @@ class Event:
 
 
 def threshold_from_training(train_scores: np.ndarray, *, high: float = 0.995, low: float = 0.97) -> Threshold:
-    """Threshold at two quantiles of (N,) final scores of held-out training frames.
+    """Thresholds at two quantiles of the final scores (N,) of held-out training frames.
 
     Raises:
         ValueError: no scores, non-finite scores, or low > high.
@@ -75,10 +75,10 @@ def find_events(videos: np.ndarray, frames: np.ndarray, scores: np.ndarray, thre
     Args:
         videos, frames: (N,) video names and frame numbers in manifest order.
         scores: (N,) final scores.
-        min_frames: an alarm shorter than this (in frame numbers) is dropped: no real action lasts 0.2 s.
-        join: alarms at most this many frame numbers apart become one.
-        max_gap: largest hole in the frame numbers an event may span.
-        reason: row of the peak -> words; no words when None.
+        min_frames: events shorter than this (in frame numbers) are dropped: no action of interest lasts 0.2 s.
+        join: events at most this many frame numbers apart are merged.
+        max_gap: largest gap in the frame numbers that an event may span.
+        reason: row of the peak -> reason in words; None = no reasons.
     Raises:
         ValueError: arrays of different lengths.
     """
@@ -99,14 +99,14 @@ def find_events(videos: np.ndarray, frames: np.ndarray, scores: np.ndarray, thre
 
 @dataclasses.dataclass(frozen=True)
 class _Stretch:
-    """An event so far and the rows it spans."""
+    """An event so far, and the rows it spans."""
 
     event: Event
     first_row: int
     last_row: int
 
     def joined(self, later: _Stretch) -> _Stretch:
-        """Both and what lies between them as one, with the higher peak (the earlier at a tie)."""
+        """The union with a later one, gap included; the higher peak is kept (the earlier on a tie)."""
         peak = later.event if later.event.peak_score > self.event.peak_score else self.event
         whole = dataclasses.replace(peak, first_frame=self.event.first_frame, last_frame=later.event.last_frame,
                                     frames=later.last_row - self.first_row + 1)
@@ -114,34 +114,34 @@ class _Stretch:
 
 
 class EventStream:
-    """`find_events` for one video that has no end yet: frames in order, each event out once it is over.
+    """`find_events` for one endless video: frames in order; each event is returned once it is over.
 
-    Nothing is remembered but the alarm that is open. Arguments as in `find_events`; `peak_row` counts pushed frames.
+    Keeps only the open event. Arguments as in `find_events`; `peak_row` counts pushed frames.
     """
 
     def __init__(self, video: str, threshold: Threshold, *, min_frames: int = 5, join: int = 12, max_gap: int = 12):
         self.video, self.threshold = video, threshold
         self.min_frames, self.join, self.max_gap = min_frames, join, max_gap
-        self._run: _Stretch | None = None  # above the lower line now
-        self._alarm: _Stretch | None = None  # an alarm that may still be joined by the next one
+        self._run: _Stretch | None = None  # the current interval above `low`
+        self._alarm: _Stretch | None = None  # an event that may still be merged with the next one
         self._last: int | None = None
         self._row = 0
 
     @property
     def alarm(self) -> bool:
-        """Whether the last frame belongs to an event that has crossed the upper line."""
+        """Whether the current interval above `low` has reached `high`."""
         return self._run is not None and self._run.event.peak_score >= self.threshold.high
 
     @property
     def current(self) -> Event | None:
-        """The event so far that has begun and is not over, once it is long enough to be one."""
+        """The open event so far, once it is long enough; None without one."""
         found = self._alarm
         if self.alarm:
             found = self._run if found is None else found.joined(self._run)
         return found.event if self._long(found) else None
 
     def push(self, frame: int, score: float, reason: str = "") -> list[Event]:
-        """One more frame (frame number, final score, why); returns the events that are over by now."""
+        """Add a frame (frame number, final score, reason); returns the events that are now over."""
         over = self.finish() if self._last is not None and frame - self._last > self.max_gap else []
         if score >= self.threshold.low:
             if self._run is None and self._alarm is not None and frame - self._alarm.event.last_frame > self.join:
@@ -156,7 +156,7 @@ class EventStream:
         return over
 
     def finish(self) -> list[Event]:
-        """The event that is still open, at the end of the stream or of a stretch of it."""
+        """Close and return the open event, at the end of the stream or before a gap."""
         self._close()
         return self._end()
 
@@ -174,11 +174,11 @@ class EventStream:
 
 
 def reason_from_models(z: Mapping[str, np.ndarray], row: int) -> str:
-    """Say which model stood out most at a row, and what that means.
+    """The model that stands out most at a row, in words.
 
     Args:
         z: model name -> (N,) calibrated scores (rarities).
-        row: the frame.
+        row: row of the frame.
     """
     if not z:
         return ""

@@ -1,8 +1,8 @@
-"""Tables of strings and their numbers; what is wrong with a CSV that is no score file, and how to mend it.
+"""CSV parsing: tables of strings and their numbers, diagnosis of malformed score files, and their conversion.
 
-Reads any CSV, strictly: what is no table or no number is an error that names the file. With the expected Ids it gives
-a `Diagnosis` in words, and for the mendable kinds the (ids, values) of a good score file. Mending is never silent: it
-happens only where `mend` is called.
+Parsing is strict: anything that is not a table, or not a number, is an error that names the file. Given the expected
+Ids, `diagnose` describes the problem and, for convertible files, gives the (ids, values) of a valid score file. Files
+are converted only by `mend`, never silently.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GOOD_HEADERS = (["Id", "Predicted"], ["ID", "Predicted"])
 VALUE_NAMES = ("predicted", "prediction", "predictions", "anomaly_score", "anomalyscore", "score", "scores")
 VIDEO_NAMES, FRAME_NAMES = ("video_id", "video", "clip", "folder"), ("frame_id", "frame", "frame_number")
 LARGEST = 1e30
-"""Magnitude up to which a number is believed: squares of larger ones do not fit, and no model scores like that."""
+"""Largest valid magnitude: squares of larger numbers overflow, and no model gives such scores."""
 ROWS_AT_ONCE = 1 << 17
 """Rows of a large table that are parsed together."""
 COMMAND = "python Final_codes/ensemble.py --mend {path} --output MENDED.csv"
@@ -31,12 +31,12 @@ COMMAND = "python Final_codes/ensemble.py --mend {path} --output MENDED.csv"
 
 @dataclasses.dataclass(frozen=True)
 class Diagnosis:
-    """What was found in a file.
+    """Diagnosis of a file.
 
     Attributes:
-        problem, mend: in words, for the error.
-        way: 'none' (nothing to mend), 'convert' (exact, by name), 'order' (row by row, only if asked) or 'never'.
-        ids, values: what a conversion gives; None where none is possible.
+        problem, hint: in words, for the error message.
+        way: 'none' (valid), 'convert' (exact, by name), 'order' (by row order, only on request) or 'never'.
+        ids, values: the converted file; None if it cannot be converted.
     """
 
     problem: str
@@ -47,7 +47,7 @@ class Diagnosis:
 
 
 def diagnose(table: pd.DataFrame, expected_ids: Ids | None, path: object = "this file") -> Diagnosis:
-    """Say what keeps a table of strings from being a score file on `expected_ids` (None: any well-formed Ids)."""
+    """Describe why a table of strings is not a score file on `expected_ids` (None: any well-formed Ids)."""
     ids, values, faults = _columns(table)
     if ids is None:
         return Diagnosis(faults[0], "the columns cannot be told apart by name: write a header Id,Predicted", "never")
@@ -79,13 +79,13 @@ def diagnose(table: pd.DataFrame, expected_ids: Ids | None, path: object = "this
 
 def mend(table: pd.DataFrame, expected_ids: Sequence[str] | None, path: object, *,
          by_order: bool = False) -> tuple[np.ndarray, np.ndarray, str]:
-    """Convert a table to (ids, values (N,) float64, what was done in words).
+    """Convert a table to (ids, values (N,) float64, description of the conversion).
 
     Args:
-        by_order: trust the order of the rows within each video where the Ids are renumbered but each video has
-            exactly its number of rows.
+        by_order: trust the order of the rows within each video if the Ids are renumbered but each video has exactly its
+            number of rows.
     Raises:
-        PixelPlayError: the file cannot be mended, or only by order and `by_order` is not set.
+        PixelPlayError: the file cannot be converted, or only by order and `by_order` is not set.
     """
     found = diagnose(table, expected_ids, path)
     if found.way == "never" or (found.way == "order" and not by_order):
@@ -101,7 +101,7 @@ def mend(table: pd.DataFrame, expected_ids: Sequence[str] | None, path: object, 
 
 
 def read_strings(path: Path) -> pd.DataFrame:
-    """Any CSV as a table of strings. Raises PixelPlayError where it is none."""
+    """Any CSV as a table of strings. Raises PixelPlayError if it is not a CSV."""
     path, expected = Path(path), "a CSV file in UTF-8 with a header, e.g. Id,Predicted"
     if not path.is_file():
         raise PixelPlayError(f"{path} is missing or no file", expected=expected)
@@ -121,10 +121,10 @@ def read_strings(path: Path) -> pd.DataFrame:
 
 
 def read_plain(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """A score file without a fault -> (ids (N,) object, values (N,) float64), the same as `read_strings` and
-    `as_numbers` give; None where anything is unusual, so that those find the words for it.
+    """Fast path for valid score files -> (ids (N,) object, values (N,) float64), equal to `read_strings` and
+    `as_numbers`; None if anything is unusual, so that those report it.
 
-    The cells are turned into numbers a few rows at a time: the Ids are the only strings that stay in memory.
+    Cells are converted a few rows at a time: only the Ids stay in memory as strings.
     """
     ids, values = [], []
     try:
@@ -147,8 +147,8 @@ def as_numbers(texts: np.ndarray, ids: np.ndarray, source: str) -> np.ndarray:
     """(N,) strings -> (N,) float64, exactly.
 
     Raises:
-        PixelPlayError: a cell is no number in ASCII digits without separators, or beyond `LARGEST`; names the first.
-            Infinity and NaN are numbers here.
+        PixelPlayError: a cell that is not a number in ASCII digits without separators, or beyond `LARGEST`; names the
+            first. Infinity and NaN are accepted here.
     """
     values = parse_numbers(texts)
     if values is None:
@@ -163,9 +163,9 @@ def as_numbers(texts: np.ndarray, ids: np.ndarray, source: str) -> np.ndarray:
 
 
 def parse_numbers(texts: Sequence[str]) -> np.ndarray | None:
-    """(N,) strings -> (N,) float64, exactly; None where one is no number.
+    """(N,) strings -> (N,) float64, exactly; None if one is not a number.
 
-    Python also takes 1_000 and the digits of other alphabets for numbers; whoever wrote those meant something else.
+    Rejects 1_000 and digits of other alphabets, which Python would accept.
     """
     joined = "".join(map(str, texts))
     if not joined.isascii() or "_" in joined:
@@ -177,7 +177,7 @@ def parse_numbers(texts: Sequence[str]) -> np.ndarray | None:
 
 
 def _columns(table: pd.DataFrame) -> tuple[np.ndarray | None, np.ndarray | None, list[str]]:
-    """(ids, values, faults) of any table whose columns can be told by name."""
+    """(ids, values, faults) of a table, columns identified by name."""
     names = list(table.columns)
     if names in GOOD_HEADERS:
         return table.iloc[:, 0].to_numpy(object), table.iloc[:, 1].to_numpy(object), []
@@ -205,7 +205,7 @@ def _columns(table: pd.DataFrame) -> tuple[np.ndarray | None, np.ndarray | None,
 
 
 def _by_name(ids: np.ndarray, known: frozenset[str]) -> tuple[np.ndarray, str]:
-    """Ids brought to the form video_frame, and what was unusual about them ('' for nothing)."""
+    """Ids in the form video_frame, and what was unusual about them ('' = nothing)."""
     out, fault = [], ""
     for text in map(str, ids):
         if text in known:
@@ -254,7 +254,7 @@ def _no_mend(missing: int, repeated: int, unknown: int) -> str:
 
 
 def _split(index: pd.Index) -> pd.DataFrame | None:
-    """Columns video, frame; None where an Id has no frame number."""
+    """Columns video, frame; None if an Id has no frame number."""
     try:
         pairs = [split_id(i) for i in index]
     except ValueError:
@@ -270,14 +270,14 @@ def _same_counts(index: pd.Index, expected: pd.Index) -> bool:
 
 
 def _renumbered(index: pd.Index, expected: pd.Index) -> list[tuple[str, str]]:
-    """(first found Id, first expected Id) of the videos whose numbers run without holes where they should not."""
+    """(first found Id, first expected Id) of the videos with consecutive numbers where the expected ones have gaps."""
     a, b = _split(index), _split(expected)
     if a is None or b is None:
         return []
     out = []
     for video, rows in b.groupby("video", sort=False)["frame"]:
         found = a.loc[a["video"] == video, "frame"]
-        # numbers that are all expected ones were not renumbered: some rows are missing
+        # if all numbers are expected ones, rows are missing and nothing was renumbered
         if len(found) and (np.diff(found) == 1).all() and not set(found) <= set(rows):
             at = next((i for i, (x, y) in enumerate(zip(found, rows)) if x != y), 0)
             out.append((frame_id(video, found.iloc[at]), frame_id(video, rows.iloc[at])))
@@ -285,7 +285,7 @@ def _renumbered(index: pd.Index, expected: pd.Index) -> list[tuple[str, str]]:
 
 
 def _ids_by_order(index: pd.Index, expected_ids: Sequence[str]) -> np.ndarray:
-    """The k-th row of a video gets the video's k-th expected Id."""
+    """Give the k-th row of a video the video's k-th expected Id."""
     found, expected = _split(index), _split(pd.Index(expected_ids))
     wanted = {v: iter(rows.sort_values()) for v, rows in expected.groupby("video")["frame"]}
     order = np.lexsort((found["frame"].to_numpy(), found["video"].to_numpy()))

@@ -1,7 +1,7 @@
-"""The default recipe for a stream: what `recipes.default.fuse(causal=True)` gives, a frame at a time.
+"""The default recipe on a stream: equals `recipes.default.fuse(causal=True)`, one frame at a time.
 
-Reads raw scores of one frame after the other; makes calibrated and smoothed ones. What training says is looked up once:
-fusing the last frames anew for every frame would take longer than scoring them, after a day of training footage.
+Reads raw scores frame by frame; makes calibrated and smoothed ones. Calibration is fitted once: fusing the last frames
+again for every frame would take longer than scoring them if the training set is long.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pixelplay.fusion.smoothing import MAX_GAP, gaussian_kernel
 
 
 class LiveMember:
-    """One model's scores of one camera.
+    """One model's scores on one camera.
 
     Args:
         file: its held-out training scores, as from `Detector.members`.
@@ -26,11 +26,11 @@ class LiveMember:
     def __init__(self, file: ScoreFile):
         self.unit = unit(file)
         kernel = gaussian_kernel(float(file.about.get("sigma", SIGMA)), causal=True)
-        self.kernel = kernel[len(kernel) // 2::-1]  # by the age of a frame
+        self.kernel = kernel[len(kernel) // 2::-1]  # indexed by the age of a frame
         self._past: deque[tuple[int, float]] = deque()
 
     def push(self, number: int, raw: float) -> float:
-        """The rarity of the frame's score, smoothed with those before."""
+        """Smoothed rarity of the frame's score."""
         if self._past and number - self._past[-1][0] > MAX_GAP:
             self._past.clear()
         self._past.append((number, float(self.unit(np.array([raw]))[0])))

@@ -1,11 +1,11 @@
 """The ensemble's weights, fixed before the scores of a run are seen.
 
-Reads the sidecars of score files; makes weights. Families weigh by `FAMILY`, the models of one by the `weight` that
-each states of itself. On Ped2, the embedded sample and Avenue every share of the two-stream family from 0.2 to 0.5
-ranks within half a point of the best (mean of AP, micro and macro AUC), recorded and live, with each set left out in
-turn (Experiments/E16). Within the quad the weights are those of the reference entry, half of them STAE's, which alone
-ranks as well as the quad. The global stream has next to no weight: a pooled whole frame hardly sees a small actor, it
-tells encoders apart instead, and on all three sets every larger share ranks worse.
+Reads the sidecars of score files; makes weights: `FAMILY` for each family, and the models' own `weight` within it. On
+Ped2, the embedded sample and Avenue every weight of the two-stream family from 0.2 to 0.5 ranks within half a point of
+the best (mean of AP, micro and macro AUC), recorded and live, with each dataset left out in turn (Experiments/E16). The
+weights within the quad are those of the reference entry, half of them STAE's, which alone ranks as well as the quad.
+The global stream has almost no weight: global pooling hides a small actor, and on all three datasets a larger weight
+ranks worse.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pixelplay.fusion.scores import ScoreFile
 
 FAMILY = {"two_stream": 0.3, "quad": 0.7}
 FOREIGN = 0.2
-"""Weight of a model of no family, or of one whose scores state no weight, beside both families' sum of 1."""
+"""Weight of a model without a family or without a weight, relative to the sum 1 of both families."""
 
 
 def prior_weights(members: Mapping[str, ScoreFile]) -> dict[str, float]:
-    """Families weigh by `FAMILY`, their models by their own `weight`; sums to 1."""
+    """Weights by `FAMILY` and, within a family, by the models' own `weight`; they sum to 1."""
     families: dict[str, dict[str, float]] = {}
     for name, file in members.items():
         family, weight = file.about.get("family", "other"), float(file.about.get("weight", 0.0))
@@ -35,5 +35,5 @@ def prior_weights(members: Mapping[str, ScoreFile]) -> dict[str, float]:
 
 
 def equal_weights(members: Mapping[str, ScoreFile]) -> dict[str, float]:
-    """1 / K each."""
+    """1 / K for each of K members."""
     return dict.fromkeys(members, 1.0 / len(members))

@@ -1,7 +1,6 @@
-"""What a recipe is: a named rule that merges the scores of several models into one.
+"""Recipes: named rules that fuse the scores of several models.
 
-Reads score files on one set of frames; makes `Fused`. The recipes themselves are small files in `recipes/`; a new
-one is a file there and a line in `RECIPES`.
+Reads score files on the same frames; makes `Fused`. A new recipe is one file in `recipes/` and a line in `RECIPES`.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ RECIPES = {
 
 @dataclasses.dataclass(frozen=True)
 class Frames:
-    """The test frames in manifest order: natural order of videos, frame numbers ascending.
+    """Test frames in manifest order: natural order of videos, ascending frame numbers.
 
     Attributes:
         ids, videos: (N,) object arrays.
         frames: (N,) int64 frame numbers.
-        reliability: (N,) float64 in [0, 1], from the manifest; 1 where there is none.
+        reliability: (N,) float64 in [0, 1], from the manifest; 1 without one.
     """
 
     ids: np.ndarray
@@ -44,10 +43,10 @@ class Frames:
 
     @classmethod
     def of_ids(cls, ids: Sequence[str], reliability: Mapping[str, float] | None = None) -> Frames:
-        """Take unpadded Ids apart and bring them into manifest order.
+        """Parse unpadded Ids and sort them into manifest order.
 
         Raises:
-            PixelPlayError: a malformed Id, or one that appears twice.
+            PixelPlayError: a malformed or repeated Id.
         """
         rows = []
         for i in ids:
@@ -66,7 +65,7 @@ class Frames:
 
     @classmethod
     def of_stage(cls, folder: Path, ids: Sequence[str] | None = None) -> Frames:
-        """The test frames of a finished stage 1 with what repair found of them; `ids` where they are known already."""
+        """The test frames of a finished stage 1, with their reliability; `ids` if they are already known."""
         test = Manifest.load(folder).split("test")
         own = test["Id"].tolist()
         return cls.of_ids(own if ids is None else ids, dict(zip(own, test["reliability"].astype(float))))
@@ -77,14 +76,14 @@ class Frames:
 
 @dataclasses.dataclass(frozen=True)
 class Fused:
-    """What a recipe made of K members.
+    """Result of a recipe for K members.
 
     Attributes:
-        values: (N,) the final score, in `Frames` order.
+        values: (N,) final score, in `Frames` order.
         weights: member -> weight.
-        calibration: member -> how its raw score became comparable, in words.
-        processed: member -> (N,) what entered the weighted sum.
-        merge: {member -> weight} -> (N,) final score; lets a table leave one member out.
+        calibration: member -> its calibration in words.
+        processed: member -> (N,) terms of the weighted sum.
+        merge: {member -> weight} -> (N,) final score; used to leave a member out.
     """
 
     values: np.ndarray
@@ -96,17 +95,17 @@ class Fused:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A named rule.
+    """A named fusion rule.
 
     Attributes:
         name: as given on the command line.
         about: one sentence for the table.
-        choose: the CSV files found -> member name -> path of those that take part. Raises PixelPlayError where
-            one it needs is missing.
-        fuse: members, frames, {member -> weight} or None for the recipe's own -> Fused.
-        families: True where it is applied to each family of models and to all of them; False = one result.
-        fixed: True where the weights belong to the rule and cannot be chosen.
-        parts: True where it takes partial scores (the sub-folder parts/) rather than models.
+        choose: score CSVs found -> member name -> path, for the members it uses. Raises PixelPlayError if one is
+            missing.
+        fuse: members, frames, {member -> weight} (None = the recipe's own) -> Fused.
+        families: True = applied to each family of models and to all of them; False = one result.
+        fixed: True if the weights are part of the rule.
+        parts: True if it reads partial scores (the sub-folder parts/) instead of models.
     """
 
     name: str
@@ -119,7 +118,7 @@ class Recipe:
 
 
 def load_recipe(name: str) -> Recipe:
-    """The recipe called `name`. Raises PixelPlayError for an unknown name."""
+    """The recipe with this name. Raises PixelPlayError for an unknown name."""
     if name not in RECIPES:
         raise PixelPlayError(f"there is no recipe '{name}'", expected="one of " + ", ".join(RECIPES),
                              hint=did_you_mean(name, RECIPES))
@@ -127,10 +126,10 @@ def load_recipe(name: str) -> Recipe:
 
 
 def pick(files: Sequence[Path], wanted: Mapping[str, Sequence[str]], recipe: str) -> dict[str, Path]:
-    """For each member the first of its possible stems that is among `files`.
+    """For each member, the first of its possible stems that is among `files`.
 
     Raises:
-        PixelPlayError: names every member without a file and the stems it may have.
+        PixelPlayError: members without a file; names them and their possible stems.
     """
     by_stem = {p.stem: p for p in reversed(list(files))}
     found = {m: next((by_stem[s] for s in stems if s in by_stem), None) for m, stems in wanted.items()}

@@ -1,7 +1,7 @@
-"""The reference entries' post-processing, for comparison on the same scores.
+"""Post-processing of the reference entries, for comparison on the same scores.
 
-Reads (N,) columns in manifest order; makes (N,) columns. These rules use statistics of the test set, work on rows
-instead of frame numbers and smooth across video borders; they serve the `reference-*` recipes alone.
+Reads (N,) columns in manifest order; makes (N,) columns. These rules use statistics of the test set, count rows instead
+of frame numbers and smooth across video borders; only the `reference-*` recipes use them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pixelplay.data.footage import segments
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """mean_M(max_W(sigmoid(slope * (x - centre)))) over the rows of a video, after a min-max of the raw score.
+    """mean_M(max_W(sigmoid(slope * (x - centre)))) over the rows of a video, after min-max scaling of the raw score.
 
     Attributes:
-        minmax: 'video' or 'global': over which rows the raw score is brought to [0, 1].
+        minmax: 'video' or 'global': rows over which the raw score is scaled to [0, 1].
         maximum, mean: widths W and M of the centred rolling windows, in rows.
     """
 
@@ -31,7 +31,7 @@ class Chain:
     minmax: str = "video"
 
     def __call__(self, raw: np.ndarray, videos: np.ndarray) -> np.ndarray:
-        """(N,) raw scores, (N,) video names (equal ones contiguous) -> (N,) post-processed scores in [0, 1]."""
+        """(N,) raw scores, (N,) video names (contiguous) -> (N,) post-processed scores in [0, 1]."""
         raw, videos = np.asarray(raw, dtype=np.float64), np.asarray(videos)
         pieces = segments(videos, np.zeros(len(raw), dtype=np.int64))
         out = minmax(raw)
@@ -46,12 +46,12 @@ class Chain:
 
 
 def minmax(values: np.ndarray) -> np.ndarray:
-    """Values brought to [0, 1]; zeros where they are all equal."""
+    """Scale values to [0, 1]; zeros if they are all equal."""
     values = np.asarray(values, dtype=np.float64)
     span = values.max() - values.min()
     return (values - values.min()) / span if span > 0 else np.zeros(len(values))
 
 
 def smooth_column(values: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian over the whole column, across video borders, as the reference entries do (mode reflect)."""
+    """Gaussian smoothing of the whole column, across video borders, as in the reference entries (mode reflect)."""
     return gaussian_filter1d(np.asarray(values, dtype=np.float64), sigma)

@@ -1,8 +1,8 @@
-"""Score files: the contract every model keeps.
+"""Score files: the interface between models and fusion.
 
-Reads and writes `<model>.csv` (exactly `Id,Predicted`; one row per Id in manifest order; raw finite floats,
-higher = more anomalous), `<model>.train.csv` (the same for held-out training frames) and `<model>.json`
-(provenance). Writing validates, then replaces in one step; reading validates again. There is no inner join.
+Reads and writes `<model>.csv` (exactly `Id,Predicted`; one row per Id in manifest order; raw finite floats, higher =
+more anomalous), `<model>.train.csv` (the same for held-out training frames) and `<model>.json` (provenance). Files are
+validated on writing and again on reading, and written atomically. Frames are never dropped by a join.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pixelplay.files import read_json, sealed, write_json
 from pixelplay.fusion.formats import GOOD_HEADERS, as_numbers, diagnose, read_plain, read_strings
 
 KINDS = ("error", "distance", "zscore", "other")
-"""What a raw score is: 'error' and 'distance' are logged before calibration, 'zscore' and 'other' are not."""
+"""Kind of raw score: 'error' and 'distance' are calibrated in the logarithm, 'zscore' and 'other' are not."""
 LARGEST_SIGMA = 10_000
-"""Frames: the kernel's length, and the memory it takes, follow sigma."""
+"""Largest sigma, in frames: it bounds the kernel and its memory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +35,9 @@ class ScoreFile:
         name: model name (the file's stem).
         ids: (N,) object array of Ids, in manifest order.
         values: (N,) float64, raw.
-        train_ids, train_values: the same for training frames, each scored by a model that did not train on
-            its video; None where there is no such file.
-        about: the sidecar JSON ({} where there is none). Keys the ensemble reads: kind, family, weight, smoke, sigma.
+        train_ids, train_values: the same for training frames, each scored by a model that did not train on its video;
+            None without such a file.
+        about: the sidecar JSON ({} without one). Keys used by the ensemble: kind, family, weight, smoke, sigma.
     """
 
     name: str
@@ -86,11 +86,11 @@ def check_ids(ids: Ids, expected_ids: Ids, source: str) -> None:
 
 
 def same_ids(ids: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether (N,) Ids, all different, are the expected ones in their order. False may also mean that this could not
-    be told cheaply: `check_ids` then decides, and finds the words."""
+    """Fast check that (N,) distinct Ids are the expected ones in order. False may also mean undecided: `check_ids`
+    then decides, and words the error."""
     if len(ids) != len(expected) or not (ids == expected).all():
         return False
-    # a table of all Ids would take more memory than their hashes, of which strings keep their own
+    # compares hashes, which strings cache, because a table of all Ids would take more memory
     hashes = np.fromiter(map(hash, ids), np.int64, len(ids))
     hashes.sort()
     return not (hashes[1:] == hashes[:-1]).any()
@@ -101,7 +101,7 @@ def write_scores(folder: Path, name: str, ids: Ids, values: np.ndarray, *,
     """Validate and write one model's score files; returns the path of `<name>.csv`, written last.
 
     Raises:
-        PixelPlayError: non-finite or constant scores (see `check`); nothing is written then.
+        PixelPlayError: non-finite or constant scores (see `check`); then nothing is written.
     """
     folder = Path(folder)
     check(values, ids, None, f"{name}.csv")
@@ -114,9 +114,9 @@ def write_scores(folder: Path, name: str, ids: Ids, values: np.ndarray, *,
 
 
 def write_table(path: Path, ids: Ids, values: np.ndarray) -> None:
-    """Write an `Id,Predicted` table in one step; nothing is checked here (see `write_scores`)."""
+    """Write an `Id,Predicted` table atomically, unchecked (see `write_scores`)."""
     with sealed(path) as part:
-        # repr of a float64 survives the round trip exactly
+        # repr of a float64 round-trips exactly
         pd.DataFrame({"Id": list(ids), "Predicted": np.asarray(values, dtype=np.float64)}).to_csv(
             part, index=False, lineterminator="\n")
 
@@ -125,8 +125,8 @@ def read_table(path: Path, expected_ids: Ids | None = None) -> tuple[np.ndarray,
     """Read `Id,Predicted` (or `ID,Predicted`) -> (ids (N,) object, values (N,) float64).
 
     Raises:
-        PixelPlayError: wrong header, extra column, padded or malformed Ids, text where a number should be; and,
-            where `expected_ids` are given, any Id too many or too few. The order of the rows is not checked here.
+        PixelPlayError: wrong header, extra column, padded or malformed Ids, text instead of a number; and, if
+            `expected_ids` are given, a missing or unknown Id. The order of the rows is not checked.
     """
     path = Path(path)
     check_content(path)
@@ -148,8 +148,8 @@ def read_scores(path: Path, expected_ids: Ids | None = None, *, any_order: bool 
     """Read and validate one model's files (see `ScoreFile`).
 
     Args:
-        expected_ids: the test Ids there must be, in this order.
-        any_order: the rows may come in another order; they are brought into that of `expected_ids`.
+        expected_ids: required test Ids, in this order.
+        any_order: accept rows in another order and sort them like `expected_ids`.
     """
     path = Path(path)
     ids, values = read_table(path, expected_ids)
@@ -167,7 +167,7 @@ def read_scores(path: Path, expected_ids: Ids | None = None, *, any_order: bool 
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """A score file's sidecar. Raises PixelPlayError where a key that the ensemble reads has an impossible value."""
+    """Sidecar of a score file. Raises PixelPlayError if a key that the ensemble reads has an invalid value."""
     about = read_json(path)
     if not isinstance(about, dict):
         raise PixelPlayError(f"{path} holds no object", expected='{"model": ..., "kind": ..., ...}')
@@ -180,7 +180,7 @@ def read_about(path: Path) -> dict[str, Any]:
         raise PixelPlayError(f"{path}: smoke is {about['smoke']!r}", expected="true or false")
     for key, most, words in (("sigma", LARGEST_SIGMA, "frames to smooth over"), ("weight", 1, "a share of its family")):
         value = about.get(key, 0)
-        # bool is a number to Python; NaN fails the comparison
+        # bool is a number in Python; NaN fails the comparison
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
             raise PixelPlayError(f"{path}: {key} is {value!r}", expected=f"{words}, from 0 to {most}")
     return about

@@ -1,8 +1,8 @@
-"""Smoothing in frame time, weighted by reliability.
+"""Temporal smoothing in frame time, weighted by frame reliability.
 
-Reads (N,) scores with their videos, frame numbers and reliabilities; makes (N,) smoothed scores. A row's result
-depends on its own video alone. This is normalised convolution (Knutsson & Westin 1993): a frame that tells
-nothing leans on its neighbours, a video's end or a gap in the numbers is no data rather than zeros.
+Reads (N,) scores with their videos, frame numbers and reliabilities; makes (N,) smoothed scores. Videos are smoothed
+separately. Normalised convolution (Knutsson & Westin 1993): an unreliable frame takes the scores of its neighbours, and
+the end of a video or a gap in the frame numbers counts as missing data, not as zero.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pixelplay.data.footage import segments
 TRUNCATE = 4.0
 MAX_GAP = 25
 TRUST = 0.1
-"""Below this share of reliable weight under the kernel, a score is drawn towards its video's median."""
+"""Share of reliable kernel weight below which a score is shrunk towards the median of its video."""
 
 
 def smooth(values: np.ndarray, videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray | None = None, *,
@@ -23,12 +23,12 @@ def smooth(values: np.ndarray, videos: np.ndarray, frames: np.ndarray, reliabili
     """Gaussian smoothing within each video.
 
     Args:
-        values: (N,) finite scores, calibrated (the median they may be drawn to is an average of scores).
+        values: (N,) finite calibrated scores (averages and medians of them must make sense).
         videos, frames: (N,) names and frame numbers in manifest order.
-        reliability: (N,) in [0, 1]; all 1 when None.
-        sigma: standard deviation in frames; 0 = leave reliable frames as they are.
-        causal: use no later frame (for live use).
-        max_gap: largest step of the frame number inside a piece; nothing is smoothed over a longer one.
+        reliability: (N,) in [0, 1]; None = all 1.
+        sigma: standard deviation in frames; 0 leaves reliable frames unchanged.
+        causal: use no later frame (live).
+        max_gap: largest step of the frame number within a segment; segments are smoothed separately.
     Returns:
         (N,) float64, finite.
     Raises:
@@ -51,7 +51,7 @@ def smooth(values: np.ndarray, videos: np.ndarray, frames: np.ndarray, reliabili
 
 
 def gaussian_kernel(sigma: float, causal: bool = False) -> np.ndarray:
-    """(2 radius + 1,) weights that sum to 1 over frame distance; the later half is zero where `causal`."""
+    """(2 radius + 1,) weights over frame distance that sum to 1; zero for later frames if `causal`."""
     radius = int(TRUNCATE * sigma + 0.5)
     steps = np.arange(-radius, radius + 1)
     kernel = np.exp(-0.5 * (steps / sigma) ** 2) if sigma > 0 else np.ones(1)
@@ -62,10 +62,10 @@ def gaussian_kernel(sigma: float, causal: bool = False) -> np.ndarray:
 
 def _piece(values: np.ndarray, frames: np.ndarray, trust: np.ndarray, rows: slice, video: slice, kernel: np.ndarray,
            causal: bool) -> np.ndarray:
-    """Smooth one piece without long gaps, on a grid with one cell a frame number."""
+    """Smooth one segment, on a grid with one cell per frame number."""
     at = frames[rows] - frames[rows.start]
     present, weight, weighted = np.zeros((3, int(at[-1]) + 1))
-    # relative to a score of the piece, so that equal scores come out equal to the last bit
+    # relative to a score of the segment, so that equal scores stay equal to the last bit
     base = values[rows.start]
     present[at], weight[at], weighted[at] = 1.0, trust[rows], trust[rows] * (values[rows] - base)
     seen, known, total = (correlate1d(x, kernel, mode="constant")[at] for x in (present, weight, weighted))
@@ -82,7 +82,7 @@ def _piece(values: np.ndarray, frames: np.ndarray, trust: np.ndarray, rows: slic
 
 
 def reliable_median(values: np.ndarray, trust: np.ndarray) -> float:
-    """Median weighted by reliability; the plain median where nothing is reliable."""
+    """Median weighted by reliability; the plain median if no frame is reliable."""
     if not trust.any():
         return float(np.median(values))
     order = np.argsort(values, kind="stable")

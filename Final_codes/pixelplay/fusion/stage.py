@@ -1,8 +1,8 @@
-"""The ensemble as a stage: score files and a sample submission in, checked submission files out.
+"""The ensemble stage: score files and a sample submission in, checked submission files out.
 
-Reads `scores/*.csv` and the sample submission (or the manifest's Ids); writes `submission_two_stream.csv`,
-`submission_quad_ensemble.csv`, `submission.csv` (as far as there are models for them) and `ensemble.json`, the
-table behind them. Everything is computed and checked before the first file is written.
+Reads `scores/*.csv` and the sample submission (or the Ids of the manifest); writes `submission_two_stream.csv`,
+`submission_quad_ensemble.csv`, `submission.csv` (those for which there are models) and `ensemble.json`, the table
+behind them. Everything is computed and checked before the first file is written.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WEIGHTINGS = {"prior": prior_weights, "equal": equal_weights}
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """What a submission must look like: its two columns and its Ids, as written there and unpadded, in its order."""
+    """Format of a submission: its two columns, and its Ids as written and unpadded, in order."""
 
     columns: tuple[str, str]
     written: tuple[str, ...]
@@ -61,16 +61,16 @@ def merge_files(places: Sequence[Path], target: Path, *, recipe: str = "default"
 
     Args:
         places: folders of score files, or score files.
-        target: path of the submission of all models; the others lie beside it.
-        sample: sample submission; found beside the data, else the manifest's Ids, when None.
-        manifest: folder of manifest.csv, for Ids and reliabilities; reliabilities are 1 without it.
-        models: names of the models to merge; all that are found when None.
+        target: path of the submission of all models; the others are written beside it.
+        sample: sample submission; None = the one beside the data, else the Ids of the manifest.
+        manifest: folder of manifest.csv, for Ids and reliabilities; without it reliabilities are 1.
+        models: names of the models to merge; None = all.
         weights: '' (the recipe's own), 'prior' or 'equal'.
-        allow_smoke: let scores of smoke runs in.
+        allow_smoke: accept scores of smoke runs.
     Returns:
         (submission name -> path, the merged scores with their tables).
     Raises:
-        PixelPlayError: any check that fails; nothing is written then.
+        PixelPlayError: any check that fails; then nothing is written.
     """
     rule, target = load_recipe(recipe), Path(target)
     ends = {end: target.with_name(f"{target.stem}{end}{target.suffix}") for end in (*FAMILIES.values(), "")}
@@ -96,7 +96,7 @@ def merge_files(places: Sequence[Path], target: Path, *, recipe: str = "default"
 
 
 def _remove_stale(about: Path, made: dict[str, Path]) -> None:
-    """Remove submissions the last merge wrote here and this one did not: their models or recipe are gone."""
+    """Remove submissions that the last merge wrote here and this one did not: their models or recipe are gone."""
     before = read_json(about).get("submissions", {}) if about.exists() else {}
     for name in before:
         path = about.with_name(f"{name}.csv")
@@ -106,7 +106,7 @@ def _remove_stale(about: Path, made: dict[str, Path]) -> None:
 
 
 def weighting(name: str) -> Callable[[Mapping[str, ScoreFile]], Mapping[str, float]] | None:
-    """The rule behind a --weights value; None = the recipe's own. Raises PixelPlayError for an unknown name."""
+    """The weighting rule of a --weights value; None = the recipe's own. Raises PixelPlayError for an unknown name."""
     if not name:
         return None
     if name not in WEIGHTINGS:
@@ -129,7 +129,7 @@ def read_sample(path: Path) -> Sample:
 
 
 def find_sample(manifest: Manifest | None) -> Sample:
-    """The sample submission beside a dataset; where there is none, the manifest's own test Ids.
+    """The sample submission beside a dataset, or else the manifest's own test Ids.
 
     Raises:
         PixelPlayError: no manifest either.
@@ -150,7 +150,7 @@ def find_sample(manifest: Manifest | None) -> Sample:
 
 
 def check_same_frames(sample: Sample, manifest_ids: np.ndarray, path: Path) -> None:
-    """Raise PixelPlayError where the sample and the manifest do not hold the same Ids (in any order)."""
+    """Raise PixelPlayError unless the sample and the manifest hold the same Ids (in any order)."""
     mine = pd.Index(sample.ids)
     if mine.has_duplicates:
         raise PixelPlayError(f"{sample.source}: Id {mine[mine.duplicated()][0]} appears more than once")
@@ -168,7 +168,7 @@ def _first(ids: pd.Index) -> str:
 
 
 def write_submission(path: Path, sample: Sample, frames: Frames, values: np.ndarray) -> None:
-    """Write scores under the sample's columns, Ids and order; read the file back and check it before it counts.
+    """Write scores with the columns, Ids and order of the sample; read the file back and check it.
 
     Raises:
         PixelPlayError: the file does not hold exactly the sample's Ids with finite scores.

@@ -1,6 +1,6 @@
-"""Before and after: pairs of raw and repaired frames for figures.
+"""Pairs of raw and repaired frames for figures.
 
-Reads a finished stage 1; returns arrays. The figure itself belongs to `visual`.
+Reads a finished stage 1; returns arrays. `visual` draws them.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pixelplay.repair.stage import open_footage
 
 
 def before_after(folder: Path, k: int = 8, seed: int = 0) -> list[tuple[str, str, np.ndarray, np.ndarray]]:
-    """Up to `k` test frames that something was wrong with, every combination of flags before any is repeated.
+    """Up to `k` flagged test frames, covering every combination of flags before repeating any.
 
     Args:
         folder: of stage 1.
-        k: most pairs.
-        seed: of the draw among frames with the same flags.
+        k: maximum number of pairs.
+        seed: for the choice among frames with the same flags.
     Returns:
         (Id, flags, raw, repaired) in manifest order; both pictures (H, W, 3) uint8 RGB at full size.
     """

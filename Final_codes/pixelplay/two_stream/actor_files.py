@@ -1,7 +1,4 @@
-"""What the local stream found out about every actor, for the report, the annotated video and localisation.
-
-Makes, writes and reads one table of arrays.
-"""
+"""Per-actor results of the local stream: one table of arrays for the report, the annotated video and localisation."""
 
 from __future__ import annotations
 
@@ -18,18 +15,21 @@ from pixelplay.two_stream.scoring import reason
 
 def actor_arrays(footage: Footage, table: ActorTable, z: Mapping[str, np.ndarray], words: Mapping[str, str],
                  nearest: np.ndarray, train_ids: np.ndarray, train_boxes: np.ndarray) -> dict[str, np.ndarray]:
-    """The M actors of a footage.
+    """Per-actor results of one split.
 
     Args:
-        z: channel -> (M,) deviations above normal, NaN = not measured; words: channel -> what it says of an actor.
-        nearest: (M,) row of the most similar of T training crops; train_ids, train_boxes: theirs.
+        footage, table: the frames and their M actors.
+        z: channel -> (M,) z-score of each actor, NaN = not measured.
+        words: channel -> its phrase in `reason`.
+        nearest: (M,) row of the nearest of T training crops, -1 = none.
+        train_ids, train_boxes: (T,) frame Ids and (T, 4) boxes of the training crops.
     Returns:
-        M actors in frame order: Id (M,) str; boxes (M, 4) xyxy, original pixels; classes (M,) COCO number, -1 =
-        foreground; detector_score (M,); <channel>_z (M,) for every channel, appearance_z among them, NaN where the
-        crop was not embedded (see `stride`); motion_z (M,) the largest of those that speak of motion, NaN where no flow
-        could be measured; speed (M,) mean, original pixels per frame; reason (M,) words, '' where nothing stands out;
-        nearest (M,) row of the most similar training crop in train_Id (T,) and train_boxes (T, 4), -1 where there is
-        none.
+        Arrays over the M actors, in frame order:
+        Id (M,) str; boxes (M, 4) xyxy, original pixels; classes (M,) COCO number, -1 = foreground;
+        detector_score (M,); speed (M,) mean, original pixels per frame;
+        <channel>_z (M,) for every channel, NaN = not measured (appearance_z also where the crop was not embedded);
+        motion_z (M,) largest z-score of the motion channels, NaN = no flow; reason (M,) str, '' = nothing stands out;
+        nearest (M,), and train_Id (T,), train_boxes (T, 4) that it indexes.
     """
     names = list(z)
     reasons = [reason(dict(zip(names, values)), words, kind) for *values, kind in zip(*z.values(), table.classes)]
@@ -41,10 +41,10 @@ def actor_arrays(footage: Footage, table: ActorTable, z: Mapping[str, np.ndarray
 
 
 def write_actors(path: Path, actors: Mapping[str, np.ndarray]) -> None:
-    """Write what `actor_arrays` made."""
+    """Write the arrays of `actor_arrays`."""
     write_arrays(path, **actors)
 
 
 def read_actors(path: Path) -> dict[str, np.ndarray]:
-    """Read what `write_actors` wrote. Raises PixelPlayError where it is missing or damaged."""
+    """Read the arrays of `write_actors`. Raises PixelPlayError if the file is missing or damaged."""
     return read_arrays(path, hint="run stage 02_two_stream_memory with model local_memory")

@@ -1,6 +1,6 @@
-"""Raw scores of actors, and the distances of their crops to banks of training crops.
+"""Raw actor scores: motion channels, and nearest neighbour distances of crops to the memory banks.
 
-Reads an actor table's embedded crops and the banks; makes `ActorScores`, which frame scores are taken from.
+Reads the embedded crops of an actor table and the banks; makes `ActorScores`, from which frame scores are computed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pixelplay.two_stream.memory import folds, nearest
 
 
 class Crops(NamedTuple):
-    """The n actors of a table whose crops are embedded.
+    """The n actors of a table that have an embedded crop.
 
     Attributes:
         rows: (n,) int64 rows of the table.
@@ -31,12 +31,12 @@ class Crops(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ActorScores:
-    """Raw scores of M actors, n of them with an embedded crop.
+    """Raw scores of M actors, n of which have an embedded crop.
 
     Attributes:
-        channels: channel of motion -> (M,) score, NaN = not measured.
-        rows: (n,) int64, the actors with an embedded crop.
-        distances: (seeds, n) to each bank, NaN = nothing to compare with.
+        channels: motion channel -> (M,) scores, NaN = not measured.
+        rows: (n,) int64 rows of the actors with an embedded crop.
+        distances: (seeds, n) distance to each bank, NaN = empty bank.
     """
 
     channels: dict[str, np.ndarray]
@@ -44,23 +44,23 @@ class ActorScores:
     distances: np.ndarray
 
     def parts(self) -> dict[str, np.ndarray]:
-        """Channel -> (M,) scores, NaN where an actor has none; appearance is the mean distance to the banks."""
+        """Channel -> (M,) scores, NaN = not measured; 'appearance' is the mean distance over the banks."""
         return {**self.channels, "appearance": self.of_all(self.distances.mean(0), np.nan)}
 
     def of_all(self, values: np.ndarray, missing: float) -> np.ndarray:
-        """(M,) from (n,) values of the embedded actors; the others get `missing`."""
+        """Scatter (n,) values of the embedded actors to (M,); the other actors get `missing`."""
         out = np.full(len(next(iter(self.channels.values()))), missing, np.result_type(values, type(missing)))
         out[self.rows] = values
         return out
 
 
 def bank_distances(features: np.ndarray, banks: Sequence[np.ndarray], device: str) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of n crops to the nearest of each bank.
+    """Nearest neighbour distance of n crops in each bank.
 
     Args:
         features: (n, dim); banks: (K, dim) each.
     Returns:
-        (seeds, n) float64, NaN where a bank is empty; (n,) int64 row of the first bank that is nearest, -1 there.
+        (seeds, n) float64 distances, NaN for an empty bank; (n,) int64 nearest row in the first bank, -1 if empty.
     """
     distances, places = np.full((len(banks), len(features)), np.nan), np.full((len(banks), len(features)), -1)
     for b, bank in enumerate(banks):
@@ -71,12 +71,12 @@ def bank_distances(features: np.ndarray, banks: Sequence[np.ndarray], device: st
 
 
 def held_out_distances(crops: Crops, picks: Sequence[np.ndarray], device: str) -> np.ndarray:
-    """Distances of the training crops to each bank without the picks of their own video (fold, see `folds`).
+    """Held-out distances: each training crop against every bank without the picks of its own fold (see `folds`).
 
     Args:
-        picks: rows of `crops` that each bank holds.
+        picks: for each bank, its rows of `crops`.
     Returns:
-        (seeds, n) float64, NaN where nothing is left to compare with.
+        (seeds, n) float64, NaN where no pick of another fold is left.
     """
     fold = folds(crops.videos)
     distances = np.full((len(picks), len(fold)), np.nan)

@@ -1,8 +1,8 @@
-"""The actor table: every actor of a footage with its box and motion, computed once, video by video.
+"""Actor table: boxes and motion of every actor, computed once per video.
 
-Reads `Footage` (full-size repaired frames); writes `<split>-actors-<key>/<number>.npz`, one file a video, each in one
-step: a killed run goes on with the videos that are missing, videos are shared out among processes (`engine`; under
-torchrun `distributed`), and memory does not grow with the number of videos being read.
+Reads `Footage` (repaired frames at full size); writes `<split>-actors-<key>/<number>.npz`, one file per video, each
+written atomically. An interrupted run continues with the missing videos, videos are distributed over processes
+(`engine`, or `distributed` under torchrun), and memory does not grow with the number of videos.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ from pixelplay.versions import ARTEFACTS
 log = logging.getLogger(__name__)
 
 UNKNOWN_SCENE = 25.0
-"""Grey levels between a frame and the nearest training background above which only motion makes foreground."""
+"""Median difference to the nearest background, in grey levels, above which only motion counts as foreground."""
 WANTED_SHIFT = 3.0
-"""Pixels a typical actor should move between the two frames of a flow: enough to stand out of sub-pixel noise, little
-enough to be followed."""
+"""Displacement of a typical actor between the two frames of a flow, in pixels: well above sub-pixel noise, and small
+enough to match."""
 VERSION = ARTEFACTS["actors"].number
 
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """What has to be known of the training footage before actors can be measured.
+    """What actor measurement needs from the training footage.
 
     Attributes:
         background: see `foreground.py`.
         baseline: frames between the two frames of a flow.
-        dead_zone: analysis pixels per frame; 99 % of the empty scene flows slower.
-        tolerance: largest step of the frame number that is not a gap.
-        directions: 1 = flow to the past only, 2 = to the future as well.
+        dead_zone: 99th percentile of the flow in the empty scene, analysis pixels per frame.
+        tolerance: largest step of the frame number within a segment.
+        directions: 1 = flow to a past frame, 2 = also to a future frame.
     """
 
     background: Background
@@ -69,15 +69,15 @@ class Scene:
 
 @dataclasses.dataclass(frozen=True)
 class ActorTable:
-    """M actors of a footage of N frames, in frame order.
+    """M actors of a split, in frame order.
 
     Attributes:
-        position: (M,) int64 row of the actor's frame in the footage.
+        position: (M,) int64 row of the actor's frame in the `Footage`.
         boxes: (M, 4) float32 xyxy, pixels of the original frame.
         scores: (M,) float32 detector confidence, 0 for foreground.
         classes: (M,) int16 COCO class, -1 for foreground.
         speed, upper_speed, velocity, articulation: (M,), (M,), (M, 2), (M,) float32, see `motion.Motion`.
-        measured: (M,) bool, False where the frame has no reference frame to measure motion against.
+        measured: (M,) bool, False where the frame has no reference frame for optical flow.
     """
 
     position: np.ndarray
@@ -94,7 +94,7 @@ class ActorTable:
         return len(self.position)
 
     def actors(self, full_size: tuple[int, int]) -> Actors:
-        """The actors as channels want them; full_size: (H, W) of the original frames."""
+        """The actors in units of the image height, for the channels; full_size: (H, W) of the original frames."""
         high = float(full_size[0])
         top, bottom = self.boxes[:, 1].astype(np.float64), self.boxes[:, 3].astype(np.float64)
         return Actors(bottom / high, np.maximum(bottom - top, 1.0) / high, self.velocity.astype(np.float64) / high,
@@ -105,7 +105,7 @@ FIELDS = tuple(f.name for f in dataclasses.fields(ActorTable))
 
 
 def probe_scene(train: Footage, background: Background, *, tolerance: int, directions: int, pairs: int = 24) -> Scene:
-    """Choose the flow's baseline and measure the empty scene's flow on a few pairs of training frames."""
+    """Choose the flow baseline and measure the flow of the empty scene on a few pairs of training frames."""
     rows = neighbouring_pairs(train, tolerance, pairs)
     if not len(rows):
         return Scene(background, 1, 0.1, tolerance, directions)
@@ -128,14 +128,14 @@ def probe_scene(train: Footage, background: Background, *, tolerance: int, direc
     typical = float(np.median(moving)) if len(moving) >= 50 else WANTED_SHIFT
     resting = np.concatenate(empty)
     baseline = flow_step(typical, WANTED_SHIFT)
-    # a match errs by so many pixels, whatever the time between the frames: the longer it is, the less speed that makes
+    # the matching error in pixels does not depend on the baseline, so its error in speed shrinks with it
     dead_zone = float(np.percentile(resting, 99)) / baseline if len(resting) else 0.1
     return Scene(background, baseline, float(np.clip(dead_zone, 0.05, 2.0)), tolerance, directions)
 
 
 def actor_table(footage: Footage, folder: Path, scene: Scene, detectors: Sequence[Detector], use_foreground: bool,
                 rules: ActorRules) -> ActorTable:
-    """Find and measure every actor of a footage, once (see the module)."""
+    """Find and measure every actor of a `Footage`; results are cached on disk (see the module)."""
     key = config_hash(VERSION, footage.fingerprint, footage.name, footage.full_size, scene.baseline, scene.dead_zone,
                       scene.tolerance, scene.directions, rules, use_foreground, [d.about() for d in detectors],
                       [hashlib.sha256(np.ascontiguousarray(a).data).hexdigest()
@@ -145,7 +145,7 @@ def actor_table(footage: Footage, folder: Path, scene: Scene, detectors: Sequenc
     mine = [i for i in distributed.share(len(names))
             if damaged([home / f"{i}.npz"]) or not (home / f"{i}.npz").exists()]
     jobs = [(footage.apart(names[i]), home / f"{i}.npz") for i in mine]
-    # a detector lives in one process, pictures in memory are not sent, torchrun's processes have their shares already
+    # detectors cannot be pickled, in-memory frames should not be, and torchrun has already shared out the videos
     here = bool(detectors) or not isinstance(footage.pixels, ClipArray) or distributed.world()[1] > 1
     measure = functools.partial(_keep_video, scene=scene, detectors=detectors, use_foreground=use_foreground,
                                 rules=rules)
@@ -164,13 +164,13 @@ def actor_table(footage: Footage, folder: Path, scene: Scene, detectors: Sequenc
 
 
 def _keep_video(job: tuple[Footage, Path], **rules: Any) -> None:
-    """Measure one video and write down what was found."""
+    """Measure one video and write its table."""
     video, path = job
     write_arrays(path, **_one_video(video, **rules))
 
 
 class View(NamedTuple):
-    """A frame at analysis size and the picture its flow is measured on."""
+    """A frame at analysis size, and the image its optical flow is computed on."""
 
     image: np.ndarray
     grey: np.ndarray
@@ -182,7 +182,7 @@ def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], us
     reference = reference_frames(footage.videos, footage.frames, footage.reliability, scene.baseline, scene.tolerance)
     later = (later_reference_frames(footage.videos, footage.frames, footage.reliability, reference, scene.baseline,
                             scene.tolerance) if scene.directions > 1 else np.full(len(reference), -1, np.int64))
-    own = threading.local()  # a flow keeps pyramids of its own, so every thread has one
+    own = threading.local()  # a flow object caches its pyramids, so each thread needs one
 
     def work(item: tuple) -> tuple:
         position, found, view, others = item
@@ -196,7 +196,7 @@ def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], us
         images = ((p, frame, shrink(frame, size)) for p, frame in footage.full_frames())
         views = ((p, frame, View(image, matchable(image))) for p, frame, image in images)
         for position, frame, view, others in with_references(views, [reference, later]):
-            yield position, detect(detectors, frame), view, others  # not every detector may be shared by threads
+            yield position, detect(detectors, frame), view, others  # here, because not every detector is thread-safe
 
     with _one_thread_inside(), contextlib.closing(bounded_map(work, seen(), environment.cpu_count())) as looks:
         found = list(zip(*looks)) or [()] * 4
@@ -206,12 +206,13 @@ def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], us
 def look(scene: Scene, flow: DenseFlow, found: Detections, view: View, others: Sequence[tuple[View, int]],
          full_size: tuple[int, int], use_foreground: bool, rules: ActorRules
          ) -> tuple[Detections, Motion, np.ndarray]:
-    """The n actors of one frame.
+    """Measure the n actors of one frame.
 
     Args:
-        found: what the detectors saw; others: its reference frames, with their frame numbers less that of the frame.
+        found: output of the detectors.
+        others: reference frames, each with its frame number relative to this frame.
     Returns:
-        boxes, motion, (n,) bool whether motion was measured.
+        The actors, their motion, and (n,) bool: whether motion was measured.
     """
     velocities = [flow(view.grey, other.grey, step) for other, step in others]
     mode, distance = scene.background.mode_of(view.image)
@@ -226,7 +227,7 @@ def look(scene: Scene, flow: DenseFlow, found: Detections, view: View, others: S
 
 @contextlib.contextmanager
 def _one_thread_inside() -> Iterator[None]:
-    """OpenCV without threads of its own: here every processor has a frame to itself, which wastes less."""
+    """Turn off OpenCV's own threads: frames are already processed in parallel, one thread each."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -237,7 +238,7 @@ def _one_thread_inside() -> Iterator[None]:
 
 def _foreground(scene: Scene, image: np.ndarray, mode: int, distance: float, velocities: list[np.ndarray]
                 ) -> np.ndarray:
-    """Foreground of a frame; where the background cannot tell (busy places, an unknown scene) what moves clearly."""
+    """(h, w) bool foreground. In busy places and unknown scenes the background is no evidence: motion decides."""
     unknown = distance > UNKNOWN_SCENE
     doubtful = np.ones(image.shape[:2], bool) if unknown else scene.background.thresholds[mode] >= BUSY
     moving = np.zeros(image.shape[:2], bool)
@@ -247,7 +248,7 @@ def _foreground(scene: Scene, image: np.ndarray, mode: int, distance: float, vel
 
 
 def _faster(velocity: np.ndarray, limit: float) -> np.ndarray:
-    """(h, w) bool: where hypot(x, y) > limit; hypot is slow, and few pixels need it to tell."""
+    """(h, w) bool: hypot(x, y) > limit. Tests |x| and |y| first, because hypot is slow."""
     sides = np.abs(velocity)
     x, y = sides[..., 0], sides[..., 1]
     above = np.maximum(x, y) > limit
@@ -277,10 +278,10 @@ def columns(positions: Sequence, objects: Sequence[Detections], motions: Sequenc
 
 
 def embedded_frames(footage: Footage, stride: int, tolerance: int) -> np.ndarray:
-    """(N,) bool: where crops are embedded, one frame of every `stride` and a segment's last one.
+    """(N,) bool: frames whose crops are embedded, one in every `stride` frames and the last of each segment.
 
-    Of those frames the most reliable, the first of equals: people look the same a moment later, a denoised crop does
-    not look like a clean one.
+    Of each `stride` frames the most reliable is taken, the first on a tie: appearance changes slowly, while denoising
+    changes the features of a crop.
     """
     keep = np.zeros(len(footage), bool)
     for part in segments(footage.videos, footage.frames, tolerance):

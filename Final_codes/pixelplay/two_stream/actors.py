@@ -1,7 +1,7 @@
-"""Actors: what could do something in a frame - detected people joined with moving foreground - and their crops.
+"""Actors: detected objects joined with moving foreground, and their crops.
 
-Reads one frame's detections and foreground mask; makes `Actors` (boxes in pixels of the original frame) and square,
-undistorted crops. A frame without actors is a fact, not a zero score: see `local_memory.py` for its floor.
+Reads the detections and the foreground mask of one frame; makes actor boxes in pixels of the original frame, and
+square crops that keep the aspect ratio. A frame without actors has no score of its own: `local_memory.py` sets it.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from pixelplay.two_stream.detectors import Detections
 from pixelplay.two_stream.foreground import components
 
 FOREGROUND = -1
-"""Class number of an actor that only the foreground mask found."""
+"""Class number of an actor found by the foreground mask only."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ActorRules:
-    """What counts as an actor; lengths are relative, so that 240 and 1080 lines behave alike.
+    """What counts as an actor. Lengths are relative to the frame, so the rules hold at any resolution.
 
     Attributes:
-        min_side: shortest side, as a share of the frame's height.
-        min_area: smallest foreground area, as a share of the frame's area.
-        max_area: largest box, as a share of the frame's area: above it the light changed, nobody grew.
+        min_side: shortest side, as a share of the frame height.
+        min_area: smallest foreground area, as a share of the frame area.
+        max_area: largest box, as a share of the frame area; larger ones are illumination changes.
         max_aspect: longest side over shortest side.
         pad: margin around an actor in its crop, as a share of its longer side.
     """
@@ -39,18 +39,18 @@ class ActorRules:
 
 
 def join_actors(found: Detections, mask: np.ndarray, size: tuple[int, int], rules: ActorRules) -> Detections:
-    """Union of detections and foreground of one frame.
+    """Union of the detections and the foreground of one frame.
 
-    A foreground part that holds one detection and little else extends its box (a rider and the bicycle); one that
-    holds several detections leaves them apart and gives only what lies outside them; one that holds none is an actor
-    of its own.
+    A foreground component that contains one detection and little else extends its box (a rider and the bicycle). One
+    that contains several detections leaves their boxes alone and adds only the parts outside them. One that contains
+    none becomes an actor.
 
     Args:
         found: detections, boxes in pixels of the original frame.
         mask: (h, w) bool foreground at analysis size.
         size: (H, W) of the original frame.
     Returns:
-        Detections within the rules; foreground has class -1 and score 0.
+        Detections that satisfy the rules; foreground has class -1 and score 0.
     """
     scale = np.array([size[1] / mask.shape[1], size[0] / mask.shape[0]] * 2, np.float32)
     least = max(4.0, rules.min_area * mask.size)
@@ -78,7 +78,7 @@ def join_actors(found: Detections, mask: np.ndarray, size: tuple[int, int], rule
 
 
 def _remains(mask: np.ndarray, boxes: np.ndarray, least: float) -> np.ndarray:
-    """Foreground parts left when the boxes (in mask pixels) are blanked out."""
+    """Boxes of the foreground components left after blanking out `boxes` (mask pixels)."""
     rest = mask.copy()
     for x0, y0, x1, y1 in np.round(boxes).astype(int):
         rest[max(y0 - 2, 0):y1 + 2, max(x0 - 2, 0):x1 + 2] = False
@@ -86,7 +86,7 @@ def _remains(mask: np.ndarray, boxes: np.ndarray, least: float) -> np.ndarray:
 
 
 def within_rules(boxes: np.ndarray, size: tuple[int, int], rules: ActorRules) -> np.ndarray:
-    """(n,) bool: boxes large enough, small enough and not slivers."""
+    """(n,) bool: boxes that satisfy the limits on area, side and aspect ratio."""
     sides = np.stack([boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]], 1)
     short, long = sides.min(1, initial=np.inf), sides.max(1, initial=0)
     return ((short >= rules.min_side * size[0]) & (long <= rules.max_aspect * np.maximum(short, 1e-6))
@@ -94,7 +94,7 @@ def within_rules(boxes: np.ndarray, size: tuple[int, int], rules: ActorRules) ->
 
 
 def crop(frame: np.ndarray, box: np.ndarray, pad: float, side: int = 224) -> np.ndarray:
-    """Square crop around a box, never distorted; what lies outside the frame repeats the frame's edge.
+    """Square crop around a box that keeps the aspect ratio; the frame's edge pixels are repeated outside the frame.
 
     Args:
         frame: (H, W, 3) uint8 RGB.

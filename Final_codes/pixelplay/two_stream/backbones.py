@@ -1,10 +1,10 @@
 """Frozen feature backbones behind one interface.
 
-Reads uint8 RGB images and a weights file; makes (N, dim) float32 embeddings: the spatial mean of a few layers, each
+Reads uint8 RGB images and a weights file; makes (N, dim) float32 embeddings: the spatial means of some layers, each
 L2-normalised, concatenated. The networks are timm's (`features_only`). A new backbone is one function with `@register`.
 
-Preprocessing is CLIP's own (bicubic with antialiasing in PIL, then mean/std). CLIP itself cuts out the centre
-square; a camera's edges matter, so the default `fit` squashes the whole picture into the square instead.
+Preprocessing follows CLIP (bicubic with antialiasing in PIL, then mean and standard deviation), except that CLIP
+crops the centre square: the default `fit` squashes the whole frame instead, to keep its borders.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from pixelplay.tensor_files import read_tensors
 log = logging.getLogger(__name__)
 
 FITS = ("squash", "centre", "letterbox")
-"""squash: whole picture, aspect lost; centre: CLIP's own (short side to 224, centre square); letterbox: long side to
-224, padded with the network's mean colour, so that the padding is zero after normalisation."""
+"""squash: whole image, aspect ratio lost; centre: CLIP's own (short side to 224, centre crop); letterbox: long side to
+224, padded with the network's mean colour, which normalises to zero."""
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 RN101_PARTS = (("layer2", 512), ("layer3", 1024))
@@ -38,14 +38,14 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Backbone:
-    """A frozen network that turns pictures into vectors.
+    """A frozen network that maps images to vectors.
 
     Attributes:
         name: registry name.
-        parts: (layer name, width) of the layers whose spatial means make the embedding.
+        parts: (layer name, width) of the layers whose spatial means make up the embedding.
         dim: sum of the widths.
-        weights_hash: 16 hex digits over the network's tensors, the same for every file format they came in.
-        source: where the weights came from, in words.
+        weights_hash: 16 hex digits over the network's tensors, independent of the file format.
+        source: origin of the weights, in words.
         input_size: side of the square input, in pixels.
     """
 
@@ -76,26 +76,26 @@ class Backbone:
         def place(number: int) -> None:
             out[number] = _square(images[number], self.input_size, fit, self.mean_colour)
 
-        # PIL lets other threads run while it resizes
+        # PIL releases the GIL while it resizes
         list(self._resizers.map(place, range(len(images))))
         return torch.from_numpy(out).permute(0, 3, 1, 2)
 
     @torch.inference_mode()
     def maps(self, batch: Tensor) -> list[Tensor]:
-        """(N, 3, 224, 224) uint8 (see `prepare`) -> one (N, C, h, w) float32 map a part, on the device."""
+        """(N, 3, 224, 224) uint8 (see `prepare`) -> one (N, C, h, w) float32 map per part, on the device."""
         return [m.float() for m in self._run(batch)]
 
     @torch.inference_mode()
     def embed(self, images: Sequence[np.ndarray] | np.ndarray, *, batch_size: int = 16, fit: str = "squash",
               normalise: bool = True) -> np.ndarray:
-        """Embed pictures.
+        """Embed images.
 
         Args:
-            images: uint8 RGB, a list of (h, w, 3) of any sizes or one (N, h, w, 3) array, or anything with a length
-                whose slices are such; slices are asked for once each, in order, from another thread.
-            batch_size: pictures the network sees at once.
+            images: uint8 RGB, a list of (h, w, 3) of any sizes, an (N, h, w, 3) array, or an object with a length whose
+                slices are such; each slice is read once, in order, from another thread.
+            batch_size: images per forward pass.
             fit: see `FITS`.
-            normalise: L2-normalise each part before joining; False gives the plain pooled means.
+            normalise: L2-normalise each part before concatenation; False gives the plain pooled means.
         Returns:
             (N, dim) float32.
         """
@@ -108,7 +108,7 @@ class Backbone:
         return out
 
     def network_input(self, batch: Tensor) -> Tensor:
-        """(N, 3, 224, 224) uint8 (see `prepare`) -> the network's own input: normalised by its mean and std."""
+        """(N, 3, 224, 224) uint8 (see `prepare`) -> the network's input, normalised by its mean and std."""
         x = batch.to(self.hardware.device, non_blocking=True).float()
         return ((x - self._mean) / self._std).to(self.hardware.torch_dtype, memory_format=torch.channels_last)
 
@@ -116,12 +116,12 @@ class Backbone:
         return self._module(self.network_input(batch))
 
     def _batches(self, images: Sequence[np.ndarray], size: int, fit: str) -> Iterator[tuple[int, Tensor]]:
-        """Prepare one batch ahead of the network, in a second thread."""
+        """Prepare batches one ahead of the network, in a second thread."""
         def prepare(start: int) -> Tensor:
             return self.prepare(images[start:start + size], fit)
 
         starts = range(0, len(images), size)
-        # one thread, so that pictures are asked for in order: they may come from a stream
+        # a single thread reads the images in order: they may come from a stream
         with ThreadPoolExecutor(1) as pool:
             ahead = [pool.submit(prepare, s) for s in starts[:2]]
             for number, start in enumerate(starts):
@@ -132,8 +132,8 @@ class Backbone:
 
 
 class _OneDNNConvolution(nn.Conv2d):
-    """A convolution through oneDNN. With one thread and a few pictures PyTorch takes a slower way of its own, whose
-    bits differ from those of several threads."""
+    """A convolution through oneDNN. With one thread and few images PyTorch picks another kernel, whose results
+    differ in the last bits from those with several threads."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.mkldnn_convolution(x, self.weight, self.bias, self.padding, self.stride, self.dilation,
@@ -150,7 +150,7 @@ def _square(image: np.ndarray, side: int, fit: str, colour: tuple[int, ...]) -> 
     if fit == "squash":
         return np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))
     fitting = min(h, w) if fit == "centre" else max(h, w)
-    # rounded down, as torchvision's Resize does it
+    # rounded down, as in torchvision's Resize
     size = [max(1, int(side * n / fitting)) for n in (w, h)]
     resized = np.asarray(picture.resize(tuple(size), Image.Resampling.BICUBIC))
     top, left = (round(abs(side - n) / 2) for n in resized.shape[:2])
@@ -176,7 +176,7 @@ _NEEDS: dict[str, Needs] = {}
 
 
 def register(name: str, needs: Needs) -> Callable[[Builder], Builder]:
-    """Decorator: make a builder known under `name`, with what must be there for it."""
+    """Decorator: register a builder under `name` with the packages and weights it needs."""
     def note(builder: Builder) -> Builder:
         BACKBONES[name], _NEEDS[name] = builder, needs
         return builder
@@ -184,7 +184,7 @@ def register(name: str, needs: Needs) -> Callable[[Builder], Builder]:
 
 
 def backbone_needs(name: str, *, weights: str | Path | None = None) -> Needs:
-    """Packages and weights a backbone needs; no weights where a file of the user's own is given."""
+    """Packages and weights a backbone needs; no weights if the user gives a file."""
     _known(name)
     return dataclasses.replace(_NEEDS[name], weights=()) if weights else _NEEDS[name]
 
@@ -200,11 +200,11 @@ def load_backbone(name: str, *, weights: Path | str | None = None, sha256: str |
 
     Args:
         name: one of `BACKBONES`.
-        weights: local weights file; None takes the one of `pretrained.TABLE`: found, shipped or downloaded.
+        weights: local weights file; None = the one in `pretrained.TABLE`: cached, shipped or downloaded.
         sha256: expected hex digest of that file.
         hardware: device and precision; this machine's when None.
     Raises:
-        PixelPlayError: unknown name, weights that cannot be had (says how to get them) or that do not fit.
+        PixelPlayError: unknown name, or weights that are not available or do not fit.
     """
     if hardware is None:
         from pixelplay.distributed import local_hardware
@@ -223,9 +223,9 @@ def load_backbone(name: str, *, weights: Path | str | None = None, sha256: str |
 
 @register("clip-rn101", Needs(("timm",), ("clip-rn101",)))
 def clip_rn101(weights: Path | None, hardware: Hardware) -> Backbone:
-    """OpenAI's CLIP RN101 (Radford et al. 2021), layer2 (512) and layer3 (1024); nothing past layer3 is computed.
+    """OpenAI's CLIP RN101 (Radford et al. 2021), layer2 (512) and layer3 (1024); later layers are not computed.
 
-    Weights: OpenAI's RN101.pt, a state dict, or safetensors named like open_clip's or timm's resnet101_clip.
+    Weights: OpenAI's RN101.pt, a state dict, or safetensors with the names of open_clip or of timm's resnet101_clip.
     """
     path = weights or obtain("clip-rn101")
     return Backbone("clip-rn101", _trunk("resnet101_clip", (2, 3), _timm_names(read_tensors(path)), path),
@@ -234,7 +234,7 @@ def clip_rn101(weights: Path | None, hardware: Hardware) -> Backbone:
 
 @register("efficientnet-lite0", Needs(("timm",), ("efficientnet-lite0",)))
 def efficientnet_lite0(weights: Path | None, hardware: Hardware) -> Backbone:
-    """ImageNet EfficientNet-Lite0 (Tan and Le 2019), ends of strides 8, 16, 32; its weights come with this package."""
+    """ImageNet EfficientNet-Lite0 (Tan and Le 2019), last layers at strides 8, 16, 32; weights are shipped."""
     path = weights or obtain("efficientnet-lite0")
     parts = (("stride8", 40), ("stride16", 112), ("stride32", 320))
     return Backbone("efficientnet-lite0", _trunk("tf_efficientnet_lite0", (2, 3, 4), read_tensors(path), path), parts,
@@ -244,7 +244,7 @@ def efficientnet_lite0(weights: Path | None, hardware: Hardware) -> Backbone:
 
 @register("random-rn101", Needs(("timm",)))
 def random_rn101(weights: Path | None, hardware: Hardware) -> Backbone:
-    """RN101's trunk with random weights: for tests and timing alone, its features mean nothing."""
+    """RN101's trunk with random weights, for tests and timings only."""
     if weights:
         raise PixelPlayError(f"backbone random-rn101 takes no weights, {weights} given", hint="use clip-rn101")
     with torch.random.fork_rng(devices=[]):
@@ -255,23 +255,23 @@ def random_rn101(weights: Path | None, hardware: Hardware) -> Backbone:
 
 
 def _network(architecture: str, layers: tuple[int, ...]) -> nn.Module:
-    """timm's network up to the last of these layers; gives their maps."""
+    """timm's network up to the last of these layers; returns their maps."""
     timm = require_package("timm", by=f"the network {architecture}")
     return timm.create_model(architecture, pretrained=False, features_only=True, out_indices=layers)
 
 
 def _trunk(architecture: str, layers: tuple[int, ...], tensors: dict[str, Tensor], path: Path) -> nn.Module:
-    """The network with weights of timm's names, in float32, batch norm folded; tensors of later layers are not used."""
-    with torch.device("meta"):  # every tensor comes from the file: nothing to initialise
+    """The network with weights under timm's names, float32, batch norm folded; tensors of later layers are ignored."""
+    with torch.device("meta"):  # every tensor comes from the file, so initialisation would be wasted
         network = _network(architecture, layers)
     wanted, found = network.state_dict(), {}
     for name, tensor in tensors.items():
-        # a feature network joins the first two steps of a name: stages.1 becomes stages_1
+        # features_only joins the first two parts of a name: stages.1 becomes stages_1
         for key in (name, name.replace(".", "_", 1)):
             if key in wanted:
                 found[key] = tensor.float()
     for key, slot in wanted.items():
-        if key.endswith("num_batches_tracked"):  # counts training steps: not in every file, and not used
+        if key.endswith("num_batches_tracked"):  # a training counter that some files lack and inference ignores
             found[key] = torch.zeros(())
         elif key not in found:
             raise PixelPlayError(f"{path} holds no tensor for {key}", expected=f"the weights of {architecture}",
@@ -285,19 +285,19 @@ def _trunk(architecture: str, layers: tuple[int, ...], tensors: dict[str, Tensor
 
 
 def _timm_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of CLIP's picture side under timm's names, from OpenAI's, open_clip's or timm's own."""
+    """Rename tensors of CLIP's image tower from OpenAI's, open_clip's or timm's names to timm's."""
     byobnet = require_package("timm.models.byobnet", by="backbone clip-rn101")
     tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
-    if "conv1.weight" in tensors:  # the picture side alone
+    if "conv1.weight" in tensors:  # the image tower alone
         tensors = {f"visual.{name}": tensor for name, tensor in tensors.items()}
-    # timm asks the network only whether it has CLIP's attention pool, which a trunk has not
+    # timm reads only `head` of the network, to decide about CLIP's attention pool, which the trunk does not have
     return byobnet.checkpoint_filter_fn(tensors, types.SimpleNamespace(head=None))
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
-    """Fold every batch norm that follows a convolution into it, in float64; returns the network, in float32.
+    """Fold each batch norm that follows a convolution into it, in float64; returns the network, in float32.
 
-    timm's batch norms carry the activation that follows them: it stays.
+    timm's batch norms include the activation, which is kept.
     """
     network.double()
     for parent in network.modules():

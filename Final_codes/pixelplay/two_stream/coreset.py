@@ -1,9 +1,8 @@
 """Greedy k-center coreset.
 
-Reads a feature matrix (N, D), in memory or memory-mapped; returns the rows of M picks such that the largest distance
-from any row to its nearest pick (the covering radius) is within twice the optimum (Gonzalez 1985, "Clustering to
-minimize the maximum intercluster distance"). Cost: at most one pass over the matrix a pick, a few floats a row beside
-it, never N x N.
+Reads a feature matrix (N, D), in memory or memory-mapped; returns M picked rows such that the largest distance from any
+row to its nearest pick (the covering radius) is at most twice the optimum (Gonzalez 1985, "Clustering to minimize the
+maximum intercluster distance"). Cost: at most one pass over the matrix per pick, and a few floats per row.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ class Coreset:
     """Picked rows.
 
     Attributes:
-        indices: (M,) int64 rows in order of picking, all different.
-        radius: largest distance from any row to its nearest pick, in feature units, always in the original space.
+        indices: (M,) int64 distinct rows in order of picking.
+        radius: covering radius in feature units, always in the original space.
     """
 
     indices: np.ndarray
@@ -33,17 +32,17 @@ class Coreset:
 
 
 def coreset_size(count: int, ratio: float, floor: int = 1) -> int:
-    """Picks out of `count` rows: `ratio` of them, at least `floor`, never more than there are."""
+    """Number of picks out of `count` rows: the given ratio, at least `floor`, at most `count`."""
     return min(count, max(floor, 1, math.ceil(ratio * count)))
 
 
 def greedy_coreset(features: np.ndarray | Tensor | greedy.Chosen, size: int, *, start: int | None = None,
                    generator: torch.Generator | None = None, projection: int = 0,
                    device: str | None = None, memory: int = 4 << 30) -> Coreset:
-    """Pick `size` rows that cover `features`, each the farthest from those picked before.
+    """Pick `size` rows that cover `features`, each the farthest from all previous picks.
 
-    Rows that equal a pick are never picked while others remain, and no row is picked twice: where fewer than `size`
-    rows differ, the rest are the first rows left over and the radius is 0.
+    No row is picked twice, and no copy of a pick is picked while other rows remain. With fewer than `size` distinct
+    rows, the remaining picks are the first unpicked rows and the radius is 0.
 
     Args:
         features: (N, D) float16/32/64 array, memory map, tensor, or `greedy.Chosen` rows of one; not changed.
@@ -52,9 +51,9 @@ def greedy_coreset(features: np.ndarray | Tensor | greedy.Chosen, size: int, *, 
         generator: torch CPU generator for the start and the projection; seed 0 when None.
         projection: pick in a random linear projection of this many dimensions (Johnson-Lindenstrauss), 0 = exact.
         device: where to compute; the tensor's own, or the CPU.
-        memory: bytes the matrix may take on the CPU; a larger one is streamed from where it is, block by block.
+        memory: bytes the matrix may take on the CPU; a larger one is streamed in blocks.
     Returns:
-        `Coreset`. The same arguments give the same picks; streaming and device do not matter beyond rounding.
+        `Coreset`. The same arguments give the same picks; streaming and device change them by rounding at most.
     Raises:
         ValueError: size out of range, or features not finite (names the first bad row).
     """
@@ -73,13 +72,13 @@ def greedy_coreset(features: np.ndarray | Tensor | greedy.Chosen, size: int, *, 
     picks = picked.picks.cpu().numpy()
     if matrix is not None:
         return Coreset(picks, covering_radius(features, picks, device=device))
-    # the farthest rows are known: measured again, because the running distances are rounded
+    # running distances are rounded: measure the farthest rows again
     farthest = picked.squared.topk(min(16, count)).indices.cpu().numpy()
     return Coreset(picks, _radius(features[np.sort(farthest)], _numpy(features[picks]), device))
 
 
 def covering_radius(features: np.ndarray | Tensor, picks: np.ndarray, *, device: str | None = None) -> float:
-    """Largest Euclidean distance from a row of (N, D) features to its nearest picked row."""
+    """Covering radius: largest Euclidean distance from a row of (N, D) features to its nearest pick."""
     return _radius(features, _numpy(features[picks]), device)
 
 
@@ -91,12 +90,12 @@ def _radius(features: np.ndarray | Tensor, centres: np.ndarray, device: str | No
 
 def without_outliers(features: np.ndarray | greedy.Chosen, videos: np.ndarray, fraction: float = 0.01, *,
                      sample: int = 20_000, device: str | None = None) -> np.ndarray:
-    """Rows to keep when the strangest are dropped first: k-center picks outliers before anything else.
+    """Drop the most outlying rows before coreset selection: k-center picks outliers first.
 
     Args:
-        features: (N, D); videos: (N,) names. Strangeness is the distance to the nearest row of another video.
+        features: (N, D); videos: (N,) names. A row's outlier distance is that to the nearest row of another video.
         fraction: share of the rows to drop, 0 <= fraction < 1.
-        sample: rows of other videos to compare with at most, evenly spaced: without it the cost grows with N^2.
+        sample: at most this many rows of other videos to compare with, evenly spaced; otherwise cost grows with N^2.
     Returns:
         (N,) bool, True = keep. At least one row is kept.
     """

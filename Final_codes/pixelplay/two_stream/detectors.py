@@ -1,9 +1,9 @@
-"""Detectors: frames -> boxes of objects, behind one small interface.
+"""Object detectors behind one interface: frames -> boxes.
 
-Reads uint8 RGB frames and a weights file; makes `Detections` in pixels of the frame it was given. Four detectors
-share the interface: `yolov5s` (ultralytics, AGPL-3.0), `faster-rcnn` (torchvision, BSD-3-Clause), `yolox-nano` (ONNX
-Runtime, Apache-2.0) and `foreground` (no weights, see `foreground.py`). A detector whose package or weights are not
-there says so and how to get them; none is ever replaced by another.
+Reads uint8 RGB frames and a weights file; makes `Detections` in pixels of the given frame. Three networks share the
+interface: `yolov5s` (ultralytics, AGPL-3.0), `faster-rcnn` (torchvision, BSD-3-Clause) and `yolox-nano` (ONNX Runtime,
+Apache-2.0); `foreground` needs no weights, see `foreground.py`. If the package or the weights of a detector are
+missing, the error says how to get them; no detector silently replaces another.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pixelplay.pretrained import TABLE, Needs, check_sha256, obtain, require_pac
 from pixelplay.tensor_files import read_tensors
 
 PERSON = 0
-"""COCO's class number of a person; 1 bicycle, 2 car, 3 motorcycle, 7 truck, 24 backpack, 36 skateboard."""
+"""COCO class number of a person; others: 1 bicycle, 2 car, 3 motorcycle, 7 truck, 24 backpack, 36 skateboard."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Detections:
     Attributes:
         boxes: (n, 4) float32 xyxy in pixels of the original frame.
         scores: (n,) float32 confidence in [0, 1].
-        classes: (n,) int16 COCO class number; -1 = moving foreground of no known class.
+        classes: (n,) int16 COCO class number; -1 = moving foreground of unknown class.
     """
 
     boxes: np.ndarray
@@ -48,23 +48,23 @@ class Detections:
 
     @classmethod
     def none(cls) -> Detections:
-        """No object."""
+        """An empty result."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int16))
 
 
 class Detector(abc.ABC):
-    """Finds objects in single frames. `about()` goes into the model card."""
+    """Finds objects in single frames. `about()` is written to the model card."""
 
     name: ClassVar[str]
     needs: ClassVar[Needs]
 
     @abc.abstractmethod
     def __call__(self, frames: Sequence[np.ndarray]) -> list[Detections]:
-        """uint8 RGB frames (H, W, 3), sizes may differ -> their detections, in order."""
+        """Detect objects in uint8 RGB frames (H, W, 3), whose sizes may differ -> detections, in the same order."""
 
     def _open(self, weights: str | Path | None, sha256: str | None, classes: tuple[int, ...],
               confidence: float) -> Path:
-        """Find the weights file and check its digest, before anything reads it; note the settings."""
+        """Find the weights file, check its digest before anything reads it, and store the settings."""
         path = Path(weights) if weights else obtain(self.name)
         if not path.is_file():
             raise PixelPlayError(f"detector {self.name}: {path} is not there", expected=TABLE[self.name].title,
@@ -75,7 +75,7 @@ class Detector(abc.ABC):
         return path
 
     def about(self) -> dict[str, Any]:
-        """What was used: name, weights, sha256, classes, confidence, licence."""
+        """Name, weights, sha256, classes, confidence, licence."""
         return {"name": self.name, "weights": self.path.name, "sha256": self.sha256, "classes": list(self.classes),
                 "confidence": self.confidence, "licence": TABLE[self.name].licence}
 
@@ -86,19 +86,19 @@ def load_detector(name: str, *, weights: str | Path | None = None, sha256: str |
 
     Args:
         name: one of `DETECTORS` ('foreground' is fitted to training footage: `foreground.fit_background`).
-        weights: local file; None = the usual one (`pretrained.TABLE`), found on this machine or downloaded.
-        sha256: expected hash of the weights; None = the known one, where there is one.
+        weights: local file; None = the one in `pretrained.TABLE`, cached or downloaded.
+        sha256: expected hash of the weights; None = the known hash, if there is one.
         classes: COCO class numbers to keep.
         confidence: lowest score to keep.
     Raises:
-        PixelPlayError: unknown name, a package or weights that are not there, or weights with another hash.
+        PixelPlayError: unknown name, missing package or weights, or weights with another hash.
     """
     _known(name)
     return DETECTORS[name](weights, sha256, tuple(int(c) for c in classes), float(confidence))
 
 
 def detector_needs(name: str, *, weights: str | Path | None = None) -> Needs:
-    """Packages and weights a detector needs; no weights where a file of the user's own is given."""
+    """Packages and weights a detector needs; no weights if the user gives a file."""
     if name == "foreground":
         return Needs()
     _known(name)
@@ -131,7 +131,7 @@ class YoloxNano(Detector):
         found = []
         for frame in frames:
             image, ratio = letterbox(frame, self.side)
-            # the authors train on BGR in [0, 255] without normalisation
+            # YOLOX is trained on BGR in [0, 255] without normalisation
             tensor = np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)[None], dtype=np.float32)
             raw = self.session.run(None, {self.input: tensor})[0][0]
             found.append(self._select(decode_yolox(raw, self.side), ratio, frame.shape[:2]))
@@ -154,8 +154,8 @@ class YoloxNano(Detector):
 class Yolov5s(Detector):
     """YOLOv5s through ultralytics, which maintains the YOLOv5 line (AGPL-3.0).
 
-    Weights: ultralytics' `yolov5su.pt`, a pickle of the whole network. Only its tensors are taken (`read_tensors`),
-    into a network that ultralytics builds from its own `yolov5s.yaml`: nothing in the file is run.
+    Weights: ultralytics' `yolov5su.pt`, a pickle of the whole network. Only its tensors are read (`read_tensors`) and
+    loaded into a network built from ultralytics' `yolov5s.yaml`: no code in the file is executed.
     """
 
     name = "yolov5s"
@@ -171,7 +171,7 @@ class Yolov5s(Detector):
     def __call__(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         found = []
         for frame in frames:
-            # ultralytics takes arrays as BGR and gives boxes in pixels of the array
+            # ultralytics takes arrays as BGR and returns boxes in pixels of the array
             result = self.net.predict(np.ascontiguousarray(frame[:, :, ::-1]), conf=self.confidence, iou=0.45,
                                       classes=list(self.classes), imgsz=640, verbose=False)[0].boxes
             boxes = clip_boxes(result.xyxy.cpu().numpy().reshape(-1, 4), frame.shape[:2])
@@ -182,7 +182,7 @@ class Yolov5s(Detector):
 
 class FasterRCNN(Detector):
     """Faster R-CNN with a ResNet-50 feature pyramid, version 2 (Ren et al. 2015; Li et al., arXiv 2111.11429), through
-    torchvision: no licence that reaches further than BSD, and made for a GPU."""
+    torchvision (BSD-3-Clause). Practical on a GPU only."""
 
     name = "faster-rcnn"
     needs = Needs(("torchvision",), ("faster-rcnn",))
@@ -196,7 +196,7 @@ class FasterRCNN(Detector):
                                                         box_score_thresh=confidence)
         _load(self.net, tensors, path, "torchvision's fasterrcnn_resnet50_fpn_v2")
         self.net.eval().requires_grad_(False).to(self.device)
-        # torchvision keeps the 91 numbers of COCO's categories, eleven of which were never used
+        # torchvision numbers COCO's 91 original categories, 11 of which are unused
         names = detection.FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1.meta["categories"]
         used = np.array([name not in ("__background__", "N/A") for name in names])
         self.number = np.where(used, np.cumsum(used) - 1, -1).astype(np.int16)
@@ -215,7 +215,7 @@ class FasterRCNN(Detector):
 
 
 def _load(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path, expected: str) -> None:
-    """Take every tensor, or raise PixelPlayError naming the first that does not fit."""
+    """Load every tensor, or raise PixelPlayError naming the first that does not fit."""
     try:
         network.load_state_dict(tensors)
     except RuntimeError as cause:
@@ -227,7 +227,7 @@ DETECTORS: dict[str, type[Detector]] = {d.name: d for d in (Yolov5s, FasterRCNN,
 
 
 def letterbox(frame: np.ndarray, side: int, fill: int = 114) -> tuple[np.ndarray, float]:
-    """Scale a frame (H, W, 3) into the upper left of a (side, side, 3) square, undistorted -> (image, ratio)."""
+    """Scale a frame (H, W, 3) into the upper left of a (side, side, 3) square, aspect ratio kept -> (image, ratio)."""
     ratio = min(side / frame.shape[0], side / frame.shape[1])
     size = (max(1, round(frame.shape[1] * ratio)), max(1, round(frame.shape[0] * ratio)))
     image = np.full((side, side, 3), fill, np.uint8)
@@ -236,14 +236,14 @@ def letterbox(frame: np.ndarray, side: int, fill: int = 114) -> tuple[np.ndarray
 
 
 def decode_yolox(raw: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """YOLOX's raw output -> boxes and class scores.
+    """Decode YOLOX's raw output.
 
     Args:
-        raw: (A, 5 + C): box centre as an offset to its cell and log size, both in strides, objectness, classes;
-            A = cells of the grids of stride 8, 16 and 32, row by row.
+        raw: (A, 5 + C): box centre as an offset from its cell and log size, both in strides; objectness; class scores.
+            A = cells of the grids at strides 8, 16 and 32, row by row.
         side: input side in pixels.
     Returns:
-        boxes (A, 4) float32 xyxy in pixels of the input, scores (A, C) float32 = objectness * class.
+        boxes (A, 4) float32 xyxy in pixels of the input, scores (A, C) float32 = objectness * class score.
     """
     cells, strides = [], []
     for stride in (8, 16, 32):

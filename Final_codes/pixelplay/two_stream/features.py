@@ -1,9 +1,9 @@
-"""Features are computed once and kept: a memory-mapped table on disk, one row a frame or crop.
+"""Feature tables: embeddings computed once and kept on disk, one row per frame or crop.
 
-Reads `Footage` and a `Backbone`; writes `<name>-<key>.npy` (N, dim) and its card `<name>-<key>.json` in a folder. The
-key covers the backbone, its weights, the footage's fingerprint (and so the repair settings) and every parameter that
-changes a row, so that all seeds and experiments share one table. Work is done in chunks, each written in one step: a
-killed run goes on with the first chunk that is missing, and several processes (`distributed`) take a share each.
+Reads `Footage` and a `Backbone`; writes `<name>-<key>.npy` (N, dim) and its card `<name>-<key>.json`. The key covers
+the backbone, its weights, the fingerprint of the footage (and so the repair settings) and every parameter that changes
+a row, so seeds and experiments share tables. Chunks are written atomically: an interrupted run continues with the first
+missing chunk, and several processes (`distributed`) share the chunks.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ from pixelplay.versions import ARTEFACTS
 log = logging.getLogger(__name__)
 
 CHUNK = 256
-"""Rows computed and written together. Part of the contract of equal results: batches never cross a chunk."""
+"""Rows computed and written together. Batches never cross a chunk, so results do not depend on who computes which."""
 
 SOURCES = ("full_size", "working")
-"""Which frames a feature is taken from: the repaired original ones, or the smaller working-size cache."""
+"""Frames to embed: repaired frames at full size, or those of the working-size cache."""
 
 Produce = Callable[[int, int], np.ndarray]
-"""Rows [start, stop) of a table: -> (stop - start, width) float."""
+"""(start, stop) -> rows [start, stop) of a table, (stop - start, width) float."""
 
 Crop = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""A frame (H, W, 3) and a box xyxy (4,) in its pixels -> uint8 RGB picture of the actor, undistorted."""
+"""Frame (H, W, 3) and box (4,) xyxy in its pixels -> uint8 RGB crop that keeps the aspect ratio."""
 
 
 def cached_table(folder: Path, name: str, key: str, count: int, width: int, produce: Produce, *,
                  chunk: int | None = None, dtype: str = "float16") -> np.ndarray:
-    """A table of `count` rows that is computed once, in chunks, by all processes together.
+    """A table of `count` rows, computed once, in chunks, by all processes together.
 
     Args:
-        folder: where tables live. Every process must see the same folder.
+        folder: where tables are kept; all processes must see the same folder.
         name, key: the file is `<name>-<key>.npy`; the key must change whenever a row would.
-        produce: computes rows [start, stop), at most `chunk` of them, aligned to multiples of `chunk`. Called in
-            ascending order within a process, so it may read a stream.
+        produce: computes rows [start, stop), at most `chunk` of them, aligned to multiples of `chunk`. Each process
+            calls it in ascending order, so it may read a stream.
         chunk: rows computed and written together; `CHUNK` when None.
-        dtype: kept precision.
+        dtype: precision on disk.
     Returns:
         (count, width) read-only memory map.
     Raises:
-        PixelPlayError: `produce` gives rows that are not finite in `dtype` (names the first), or the disk is full.
+        PixelPlayError: `produce` returns rows that are not finite in `dtype` (names the first), or the disk is full.
     """
     chunk = chunk or CHUNK
     path, parts = Path(folder) / f"{name}-{key}.npy", Path(folder) / f".{name}-{key}.chunks{chunk}"
@@ -68,7 +68,7 @@ def cached_table(folder: Path, name: str, key: str, count: int, width: int, prod
             rows = np.asarray(produce(start, stop))
             if rows.shape != (stop - start, width):
                 raise ValueError(f"{name}: rows {start} to {stop} came as {rows.shape}, expected width {width}")
-            with np.errstate(over="ignore"):  # reported below, with the row
+            with np.errstate(over="ignore"):  # the check below names the row
                 rows = rows.astype(dtype)
             if not np.isfinite(rows).all():
                 bad = start + int(np.argmin(np.isfinite(rows).all(axis=1)))
@@ -80,7 +80,7 @@ def cached_table(folder: Path, name: str, key: str, count: int, width: int, prod
             _join(path, parts, count, width, dtype, pieces)
         distributed.barrier()
     elif distributed.is_main():
-        shutil.rmtree(parts, ignore_errors=True)  # left by a run that was killed just after it had joined them
+        shutil.rmtree(parts, ignore_errors=True)  # left by a run that was killed after joining them
     table = read_array(path, mapped=True)
     if table.shape != (count, width):
         raise PixelPlayError(f"{path} holds {table.shape}", expected=f"{(count, width)}",
@@ -99,7 +99,7 @@ def _join(path: Path, parts: Path, count: int, width: int, dtype: str, pieces: i
 
 
 def features_key(footage: Footage, backbone: Backbone, **parameters: object) -> str:
-    """16 hex digits over all that decides a table's content. Precision counts: bfloat16 rows differ from float32."""
+    """16 hex digits over everything that determines a table, precision included: bfloat16 rows differ from float32."""
     rows = footage.rows
     return config_hash(ARTEFACTS["features"].number, footage.fingerprint, footage.name, footage.size, footage.full_size,
                        [len(rows), *digest(rows)], backbone.name, backbone.weights_hash, backbone.hardware.dtype,
@@ -107,20 +107,20 @@ def features_key(footage: Footage, backbone: Backbone, **parameters: object) -> 
 
 
 def digest(numbers: np.ndarray) -> list[str]:
-    """A hash of an array, for a table's key."""
+    """A hash of an array, as part of a table's key."""
     return [hashlib.sha256(np.ascontiguousarray(numbers).data).hexdigest()[:16]]
 
 
 def frame_features(footage: Footage, backbone: Backbone, folder: Path, *, source: str = "full_size",
                    fit: str = "squash", normalise: bool = True, batch_size: int = 16,
                    dtype: str = "float16") -> np.ndarray:
-    """Embed every frame of a footage, once.
+    """Embed every frame of a `Footage`; the table is cached on disk.
 
     Args:
         source: see `SOURCES`.
         fit, normalise, batch_size: see `Backbone.embed`.
         dtype: precision on disk.
-    Returns:
+        (N, dim) read-only memory map in the order of the frames.
         (N, dim) read-only memory map in the footage's order.
     """
     if source not in SOURCES:
@@ -144,13 +144,13 @@ def frame_features(footage: Footage, backbone: Backbone, folder: Path, *, source
 def crop_features(footage: Footage, frame_of: np.ndarray, boxes: np.ndarray, crop: Crop, backbone: Backbone,
                   folder: Path, *, name: str = "crops", parameters: object = None, fit: str = "squash",
                   normalise: bool = True, batch_size: int = 64, dtype: str = "float16") -> np.ndarray:
-    """Embed every actor of a footage, once.
+    """Embed the crop of every actor; the table is cached on disk.
 
     Args:
-        frame_of: (M,) position of each actor's frame in the footage, ascending.
+        frame_of: (M,) position of each actor's frame in the `Footage`, ascending.
         boxes: (M, 4) xyxy in pixels of the full-size frames.
         crop: cuts one actor out of its frame.
-        parameters: anything that changes what `crop` does; part of the key, as are the boxes.
+        parameters: everything that changes the output of `crop`; part of the key, as are the boxes.
     Returns:
         (M, dim) read-only memory map in the order of the boxes.
     """
@@ -183,7 +183,7 @@ def _card(folder: Path, stem: str, backbone: Backbone, table: np.ndarray) -> Non
 
 
 class _Pictures:
-    """Pictures that are made when a batch asks for them, in the backbone's preparing thread, and not kept."""
+    """Images read lazily, slice by slice, in the thread that prepares batches; none is kept."""
 
     def __init__(self, rows: range, take: Callable[[range], Sequence[np.ndarray]]):
         self.rows, self.take = rows, take
@@ -196,7 +196,7 @@ class _Pictures:
 
 
 class _Frames:
-    """Full-size frames at ascending positions, from one stream over those positions that are wanted at all."""
+    """Full-size frames at ascending positions, read from one stream over the wanted positions."""
 
     def __init__(self, footage: Footage, wanted: np.ndarray):
         self.footage, self.wanted, self.position = footage, wanted, -1
@@ -204,9 +204,9 @@ class _Frames:
         self.stream: Iterator[tuple[int, np.ndarray]] | None = None
 
     def take(self, position: int) -> np.ndarray:
-        """The frame (H, W, 3) at one of the wanted positions, never before the last one taken."""
+        """The frame (H, W, 3) at a wanted position, not before the last one taken."""
         if self.stream is None:
-            # the first chunk may lie anywhere: a resumed run or another process starts in the middle
+            # the first chunk may start anywhere: after a resume, or in another process
             self.stream = self.footage.full_frames(self.wanted[np.searchsorted(self.wanted, position):])
         while self.position < position:
             self.position, self.frame = next(self.stream)

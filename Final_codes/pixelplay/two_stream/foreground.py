@@ -1,8 +1,7 @@
-"""Moving foreground against the training background: actors that need no detector and no weights.
+"""Foreground mask by background subtraction: actors without a detector or weights.
 
-Reads frames of a fixed camera; makes a background model (one per lighting or camera the training videos show) and,
-for every frame, a mask of what does not belong to it. A thrown bag, a bicycle or a cart is foreground although no
-person detector knows it.
+Reads frames of a fixed camera; makes a background model (one mode per camera or lighting in the training videos) and
+the foreground mask of each frame. It also finds objects no person detector knows: a thrown bag, a bicycle, a cart.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ from pixelplay.scenes.lighting import by_lighting, distances, light_gain, over_c
 from pixelplay.scenes.medians import pixel_median, row_blocks
 
 BUSY = 45.0
-"""Grey levels: the highest threshold of a pixel. Places that reach it are busy or flicker most of the time."""
+"""Highest threshold of a pixel, in grey levels. Pixels that reach it are occupied or flicker most of the time."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Background:
-    """What the empty scene looks like.
+    """Background model of the empty scene.
 
     Attributes:
         medians: (K, h, w, 3) uint8 RGB, one per mode (camera or lighting), at analysis size.
-        thresholds: (K, h, w) float32 grey levels a pixel must differ by to be foreground.
+        thresholds: (K, h, w) float32 difference in grey levels above which a pixel is foreground.
         thumbs: (K, 27, 48, 3) float32 thumbnails of the medians.
     """
 
@@ -41,7 +40,7 @@ class Background:
         return self.medians.shape[1], self.medians.shape[2]
 
     def mode_of(self, image: np.ndarray) -> tuple[int, float]:
-        """The mode an analysis frame belongs to and how far it is from it (median grey levels, light removed)."""
+        """Nearest mode of an analysis frame, and its distance (median grey levels after gain compensation)."""
         far = distances(thumbnail(image), self.thumbs)
         return int(far.argmin()), float(far.min())
 
@@ -52,7 +51,7 @@ class Background:
         gain = light_gain(blurred, median)
         lit = np.minimum(median * gain, 255)
         difference = over_channels(np.maximum, cv2.absdiff(blurred, lit))
-        # most of a frame is background: its median difference is this frame's own noise, which must not look alive
+        # most of a frame is background, so the median difference estimates its noise: raise the threshold to it
         own = 4.5 * 1.4826 * float(np.median(difference[::4, ::4]))
         mask = difference > np.maximum(self.thresholds[mode], own)
         mask[mask] = ~_shadow(blurred[mask], lit[mask])
@@ -60,12 +59,12 @@ class Background:
 
 
 def fit_background(train: Footage, size: tuple[int, int], *, samples: int = 80) -> Background:
-    """Median background and noise floor of every camera or lighting in the training videos.
+    """Fit a median background and noise thresholds for every camera or lighting in the training videos.
 
     Args:
         train: anomaly-free footage.
         size: (h, w) analysis size.
-        samples: frames each median is taken over; memory is samples * h * w * 3 bytes, whatever the video count.
+        samples: frames per median; memory is samples * h * w * 3 bytes, independent of the number of videos.
     """
     medians, thresholds = [], []
     for names in by_lighting(train):
@@ -83,28 +82,28 @@ def _median_and_threshold(stack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     middle, threshold = pixel_median(stack), np.empty(stack.shape[1:3], np.float32)
     for rows in row_blocks(stack.shape[1]):
         noise = 1.4826 * np.median(np.abs(stack[:, rows] - middle[None, rows]).max(-1), axis=0)
-        # the floor covers JPEG noise; the ceiling keeps places that are busy most of the time sensitive
+        # the floor covers JPEG noise; the ceiling keeps busy places sensitive
         threshold[rows] = np.clip(4.5 * noise, 15.0, BUSY)
     return np.round(middle).astype(np.uint8), threshold
 
 
 def analysis_size(full_size: tuple[int, int], longest: int) -> tuple[int, int]:
-    """(h, w) a frame of `full_size` is analysed at: longest side at most `longest` pixels, never enlarged."""
+    """(h, w) analysis size for frames of `full_size`: longest side at most `longest` pixels, never enlarged."""
     ratio = min(1.0, longest / max(full_size))
     return max(8, round(full_size[0] * ratio)), max(8, round(full_size[1] * ratio))
 
 
 def shrink(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a frame to (h, w) by area averaging, which also averages pixel noise away."""
+    """Resize a frame to (h, w) by area averaging, which also reduces pixel noise."""
     if frame.shape[:2] == tuple(size):
         return frame
     return cv2.resize(frame, (size[1], size[0]), interpolation=cv2.INTER_AREA)
 
 
 def _shadow(image: np.ndarray, lit: np.ndarray) -> np.ndarray:
-    """(n, 3) pixels that are an evenly darkened background (n, 3): same colour, less light -> (n,) bool.
+    """(n,) bool: pixels (n, 3) that have the colour of the background (n, 3) with less light.
 
-    Grey footage has no colour to tell a shadow from a dark coat by, so nothing is called a shadow there.
+    In grey footage a shadow cannot be told from a dark coat, so no pixel counts as shadow.
     """
     if np.array_equal(image[:, 0], image[:, 1]) and np.array_equal(image[:, 1], image[:, 2]):
         return np.zeros(len(image), bool)
@@ -114,7 +113,7 @@ def _shadow(image: np.ndarray, lit: np.ndarray) -> np.ndarray:
 
 
 def components(mask: np.ndarray, min_area: float, *, close: int = 3) -> np.ndarray:
-    """Boxes (n, 4) float32 xyxy, in mask pixels, of the connected parts of a mask with at least `min_area` pixels."""
+    """Boxes (n, 4) float32 xyxy, in mask pixels, of the connected components with at least `min_area` pixels."""
     solid = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     solid = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (close, close)))
     count, _, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)

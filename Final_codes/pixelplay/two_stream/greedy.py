@@ -1,7 +1,7 @@
-"""The loop behind the coreset: pick the farthest row, update every row's distance to its nearest pick, again.
+"""The greedy k-center loop: pick the farthest row, update every row's distance to its nearest pick, repeat.
 
-Reads a matrix (N, D) wherever it lies; gives picks and each row's distance. Every pick is one matrix-vector product
-over the matrix; on a GPU the host does not wait for it.
+Reads a matrix (N, D) in memory, on disk or on a device; returns the picks and each row's distance. A pick costs one
+matrix-vector product; on a GPU the loop runs without host synchronisation.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import torch
 from torch import Tensor
 
 BLOCK_BYTES = 64 << 20
-"""Float32 bytes of a streamed block."""
+"""Float32 bytes per streamed block."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Picked:
-    """Result of `pick`: picks (M,) int64, and squared (N,) float32 distances to the nearest of them (device)."""
+    """Result of `pick`: picks (M,) int64, and squared (N,) float32 distances to the nearest pick, on the device."""
 
     picks: Tensor
     squared: Tensor
 
 
 class Chosen:
-    """Some rows of a larger matrix, seen as a matrix of their own; read only when asked for.
+    """A lazy row selection of a larger matrix; rows are read only when indexed.
 
     Args:
         features: (N, D) array or memory map; rows: (n,) int64.
@@ -46,7 +46,7 @@ class Chosen:
 
 
 class Rows:
-    """A matrix as centred float32 rows on a device, kept there where it fits `memory` bytes.
+    """A matrix as centred float32 rows; resident on the device if it fits `memory` bytes, otherwise streamed.
 
     Raises:
         ValueError: a row is not finite (names the first).
@@ -59,7 +59,7 @@ class Rows:
         self.width = features.shape[1] if projection is None else projection.shape[1]
         self.block = max(1, BLOCK_BYTES // (4 * max(self.width, features.shape[1])))
         self.kept: Tensor | None = None
-        # taken away everywhere: distances stay, small numbers keep more digits
+        # centring leaves distances alone and reduces rounding error
         self.mean = self._mean()
         if device != "cpu" or 4 * self.count * self.width <= memory:
             kept = torch.empty(self.count, self.width, device=device)
@@ -103,7 +103,7 @@ class Rows:
 
 @torch.inference_mode()
 def pick(rows: Rows, size: int, start: int) -> Picked:
-    """`size` rows, each the farthest from those before; the lowest number wins a tie."""
+    """Pick `size` rows, each the farthest from all previous picks; the lowest row wins a tie."""
     norms = torch.empty(rows.count, device=rows.device)
     for part, block in rows.blocks():
         torch.linalg.vecdot(block, block, out=norms[part])
@@ -113,7 +113,7 @@ def pick(rows: Rows, size: int, start: int) -> Picked:
     index = torch.tensor([start], device=rows.device)
     for number in range(size):
         picks[number:number + 1] = index
-        # a picked row leaves the race for good, so that equal rows cannot be picked twice
+        # mark as taken, so that duplicates of a pick are not picked either
         squared.index_fill_(0, index, -1.0)
         centre, centre_norm = rows.take(index)[0], norms.index_select(0, index)
         for part, block in rows.blocks():

@@ -11,21 +11,21 @@ class LocalMemoryConfig:
 
     Attributes:
         detectors: any of 'yolov5s', 'faster-rcnn', 'yolox-nano', 'foreground' (`detectors.py`, `foreground.py`).
-        detector_weights: weights file of the first detector that needs one; '' takes its default.
-        detector_sha256: expected digest of that file; '' does not check.
-        classes: COCO classes a detector reports; 0 = person.
+        detector_weights: weights file of the first detector that needs one; '' = its default.
+        detector_sha256: expected digest of that file; '' = no check.
+        classes: COCO classes to detect; 0 = person.
         confidence: lowest detector score.
         backbone, weights, sha256, batch: see `GlobalMemoryConfig`.
-        longest: longest side of the frames motion and foreground are measured on, in pixels.
-        directions: optical flow towards the past only (1) or the future as well (2).
-        stride: crops are embedded in every n-th frame and interpolated between; motion is measured in every frame.
+        longest: longest side of the frames that motion and foreground are measured on, in pixels.
+        directions: optical flow to a past frame only (1), or also to a future frame (2).
+        stride: crops are embedded in every n-th frame and their scores interpolated; motion is measured in every frame.
         ratio: share of the training crops that a bank keeps.
-        floor: least crops in a bank, where there are as many: of a short training set the whole subsample.
+        floor: smallest number of crops in a bank; a shorter training set keeps its whole subsample.
         seeds, outliers: see `GlobalMemoryConfig`.
-        appearance: weight of looks in the sum over the channels. Clothes and groups differ from day to day, and the
-            network that comes with the package tells people apart less well than CLIP.
-        thumbnails: keep small pictures of the crops with the model, so that a report can show what an actor was
-            compared with; off where training footage must not be shown.
+        appearance: weight of the appearance channel. Clothes and groups differ from day to day, and the shipped
+            backbone separates people less well than CLIP.
+        thumbnails: keep small pictures of the crops with the model, for the report's nearest training crops; switch
+            off if training footage must not be shown.
     """
 
     detectors: tuple[str, ...] = ("foreground",)
@@ -49,7 +49,7 @@ class LocalMemoryConfig:
 
     @classmethod
     def profile(cls, name: str) -> LocalMemoryConfig:
-        """smoke: a wiring test; lite: two CPU cores, no weights but those shipped; full: a GPU, YOLOv5s and CLIP."""
+        """smoke: a wiring test; lite: two CPU cores, shipped weights only; full: a GPU, YOLOv5s and CLIP."""
         return {
             "smoke": cls(longest=160, directions=1, floor=64, ratio=0.02, outliers=0.0),
             "lite": cls(),

@@ -1,8 +1,7 @@
-"""What the local memory learns, and the files it is kept in.
+"""State of the local memory, and its files.
 
-Reads and writes `weights.safetensors` (crops, background, channels) and, last, `card.json` (settings,
-calibrations, where backbone and detectors came from). A crop that several banks hold is kept once, as precise as its
-features were computed.
+Reads and writes `weights.safetensors` (crops, background, channels) and then `card.json` (settings, calibrations,
+origin of backbone and detectors). A crop in several banks is stored once, in the precision of its features.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ from pixelplay.two_stream.foreground import Background
 
 @dataclasses.dataclass(frozen=True)
 class LocalFit:
-    """Everything a local memory learns; T training crops are in one bank or more.
+    """State of a fitted local memory; T training crops are in at least one bank.
 
     Attributes:
         scene: background and settings of the flow.
-        channels: what is normal, by name; empty where no motion could be measured.
+        channels: motion channel by name; empty if no motion could be measured.
         crops: (T, dim) float16 features.
-        members: sorted rows of `crops` that each seed's bank holds.
-        calibrations, rarities: by channel, 'appearance' among them.
+        members: for each seed, sorted rows of `crops` in its bank.
+        calibrations, rarities: by channel, including 'appearance'.
         train_ids, train_boxes: (T,) frame and (T, 4) box of each crop, for the report.
     """
 
@@ -46,12 +45,12 @@ class LocalFit:
 
     @functools.cached_property
     def banks(self) -> list[np.ndarray]:
-        """(K, dim) float32 crops of each seed."""
+        """For each seed, its bank (K, dim) float32."""
         return [np.asarray(self.crops[m], np.float32) for m in self.members]
 
 
 def write_memory(folder: Path, fit: LocalFit, card: dict[str, Any]) -> None:
-    """Write both files; `card` holds what else is to be known of the model."""
+    """Write both files; `card` holds further entries of the model card."""
     background = fit.scene.background
     tensors = {"background.medians": background.medians, "background.thresholds": background.thresholds,
                "background.thumbs": background.thumbs, "train_boxes": fit.train_boxes, "crops": fit.crops}
@@ -64,7 +63,7 @@ def write_memory(folder: Path, fit: LocalFit, card: dict[str, Any]) -> None:
 
 
 def read_memory(folder: Path, name: str, version: int) -> tuple[LocalFit, dict[str, Any]]:
-    """What `write_memory` was given. Raises PixelPlayError for another model or version, or a damaged file."""
+    """Read the files of `write_memory`. Raises PixelPlayError for another model or version, or a damaged file."""
     card = read_card(folder, model=name, version=version)
     with well_formed(folder):
         own = {k: card.pop(k) for k in ("banks", "train_ids", "calibrations", "rarities")}
@@ -81,5 +80,5 @@ def read_memory(folder: Path, name: str, version: int) -> tuple[LocalFit, dict[s
 
 
 def _under(name: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors `name.*`, without that prefix."""
+    """The tensors named `name.*`, without that prefix."""
     return {k[len(name) + 1:]: v for k, v in tensors.items() if k.startswith(f"{name}.")}

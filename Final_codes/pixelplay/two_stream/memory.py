@@ -1,10 +1,8 @@
 """Memory banks: exact nearest neighbours among feature vectors.
 
-Reads (M, D) vectors of normal footage; gives the distance of (N, D) queries to their nearest ones, by blocked matrix
-products (never N x M at once for large M). Also scores the training rows themselves, each against a bank built without
-its video, which is what calibration needs.
-
-Re-weighting: Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection", equation 7.
+Reads (M, D) vectors of normal footage; returns nearest neighbour distances of (N, D) queries, by blocked matrix
+products (the N x M matrix is never held at once). Also gives held-out scores of the training rows, each against a bank
+built without its video, for calibration.
 """
 
 from __future__ import annotations
@@ -17,19 +15,19 @@ import torch
 from torch import Tensor
 
 _BLOCK_ELEMENTS = 1 << 24
-"""Distances held at once: 64 MB."""
+"""Entries of the distance matrix held at once: 64 MB."""
 _SPARE = 4
-"""Candidates beyond k that are measured directly, in case rounding put them in the wrong order."""
+"""Extra candidates beyond k that are measured exactly, in case rounding swapped their order."""
 
 
 @torch.inference_mode()
 def nearest(queries: np.ndarray | Tensor, bank: np.ndarray | Tensor, k: int = 1, *,
             device: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest rows of a bank for every query, exact.
+    """Exact k nearest neighbours of every query.
 
     Args:
         queries: (N, D) float; bank: (M, D) float; both finite.
-        k: neighbours, cut down to M.
+        k: neighbours, at most M.
     Returns:
         distances (N, k) float32, Euclidean, ascending; indices (N, k) int64. A query that equals its neighbour has
         distance exactly 0.
@@ -40,7 +38,7 @@ def nearest(queries: np.ndarray | Tensor, bank: np.ndarray | Tensor, k: int = 1,
         raise ValueError(f"cannot search {tuple(queries.shape)} queries in a {tuple(bank.shape)} bank")
     device = device or (str(bank.device) if isinstance(bank, Tensor) else "cpu")
     bank = _float(bank, device)
-    # distances do not change when the bank's mean is taken away, but the expanded square keeps more digits
+    # centring leaves distances alone; the expanded square then loses fewer digits
     mean = bank.mean(0)
     bank = bank - mean
     k, width = min(k, len(bank)), bank.shape[1]
@@ -51,9 +49,9 @@ def nearest(queries: np.ndarray | Tensor, bank: np.ndarray | Tensor, k: int = 1,
     for begin in range(0, len(queries), block):
         part = _float(queries[begin:begin + block], device) - mean
         squared = torch.addmm(norms, part, bank.T, alpha=-2.0)
-        # in order of the bank, so that of equal distances the first row wins
+        # in bank order, so that the first row wins a tie
         found = squared.topk(spare, dim=1, largest=False).indices.sort(dim=1).values
-        # the expanded square is still rough for near neighbours: measure the candidates again, directly
+        # the expanded square is inaccurate for near neighbours: compute the candidates' distances directly
         exact = torch.linalg.vector_norm(bank[found] - part[:, None], dim=2)
         exact, order = exact.sort(dim=1, stable=True)
         distances[begin:begin + block] = exact[:, :k].cpu().numpy()
@@ -81,13 +79,13 @@ def to_cover(queries: np.ndarray, distance: np.ndarray, limit: float) -> np.ndar
 
 
 class MemoryBank:
-    """Vectors of normal footage that score queries by their distance.
+    """Vectors of normal footage; the score of a query is its nearest neighbour distance.
 
     Args:
         vectors: (M, D) float, M >= 1; kept as float32.
         k: neighbours whose mean distance is the score.
-        reweight: PatchCore's re-weighting over this many neighbours of the nearest vector; 0 = off.
-        about: anything worth keeping on the card (plain values).
+        reweight: neighbours of the nearest vector in PatchCore's re-weighting; 0 = off.
+        about: plain values for the model card.
         device: where distances are computed.
     """
 
@@ -110,7 +108,7 @@ class MemoryBank:
         return nearest(queries, self._on_device, k)
 
     def score(self, queries: np.ndarray) -> np.ndarray:
-        """(N, D) queries -> (N,) float64 anomaly scores: mean distance of the k nearest, re-weighted where asked."""
+        """(N, D) queries -> (N,) float64 anomaly scores: mean distance of the k nearest, re-weighted if set."""
         if len(queries) == 0:
             return np.zeros(0)
         distances, found = self.nearest(queries, self.k)
@@ -123,20 +121,19 @@ class MemoryBank:
         weights = np.empty(len(queries))
         for row in range(len(queries)):
             around = np.linalg.norm(self.vectors[support[row]] - np.asarray(queries[row], np.float32), axis=1)
-            # with duplicates in the bank the nearest vector itself may be missing from its own support
+            # with duplicates in the bank, the nearest vector may be missing from its own support
             around = np.append(around[support[row] != found[row]], distance[row])
             weights[row] = 1.0 - np.exp(-np.logaddexp.reduce(around.astype(np.float64) - float(distance[row])))
         return weights
 
 
 def folds(videos: np.ndarray, limit: int = 16) -> np.ndarray:
-    """Groups to hold out together: one a video, or `limit` groups of whole videos where there are more.
+    """Groups of rows to hold out together: one per video, or `limit` groups of whole videos if there are more.
 
     Args:
         videos: (N,) names; limit: most groups, 0 = no limit.
     Returns:
-        (N,) int64 group numbers. One video alone has nothing else to be scored by: its rows make five groups in
-        order (as many as there are rows, where fewer).
+        (N,) int64 group numbers. A single video is split into five consecutive groups (fewer if it has fewer rows).
     """
     names = list(dict.fromkeys(np.asarray(videos).tolist()))
     if len(names) == 1:
@@ -148,16 +145,16 @@ def folds(videos: np.ndarray, limit: int = 16) -> np.ndarray:
 
 def leave_one_video_out(features: np.ndarray, videos: np.ndarray, build: Callable[[np.ndarray], MemoryBank], *,
                         limit: int = 16, groups: np.ndarray | None = None, device: str | None = None) -> np.ndarray:
-    """Score every row against a bank built without its video.
+    """Held-out scores: every row against a bank built without its video.
 
     Args:
-        features: (N, D), memory maps welcome; videos: (N,) names.
+        features: (N, D), may be a memory map; videos: (N,) names.
         build: allowed rows (n,) int64, sorted -> `MemoryBank`.
-        limit: most banks to build (see `folds`); with more videos than that, a bank leaves several out.
-        groups: (N,) rows to leave out together, instead of `folds`.
+        limit: most banks to build (see `folds`).
+        groups: (N,) groups to hold out together, instead of `folds`.
         device: where the banks compute; their own when None.
     Returns:
-        (N,) float64 scores. A single row has no other to be compared with and scores 0.
+        (N,) float64 scores; 0 for a row that has no others to compare with.
     """
     groups, scores = folds(videos, limit) if groups is None else groups, np.zeros(len(videos))
     for group in np.unique(groups):

@@ -1,7 +1,7 @@
-"""Motion of actors, measured on dense flow: how fast each one moves, where to, and how it moves in itself.
+"""Motion of actors from dense optical flow: speed, velocity and articulation.
 
-Reads velocity fields, foreground masks and boxes; makes per-actor numbers in pixels of the original frame per frame.
-`channels.py` judges them.
+Reads velocity fields, foreground masks and boxes; makes per-actor values in original pixels per frame, which
+`channels.py` scores.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import NamedTuple
 import numpy as np
 
 CELLS = 3
-"""Cells of a box across and down."""
+"""Cells per side of a box."""
 
 
 class Motion(NamedTuple):
-    """How n actors of one frame move; zeros where nothing could be measured.
+    """Motion of the n actors of one frame; zeros where it could not be measured.
 
     Attributes:
-        speed: (n,) float32 mean over its pixels, original pixels per frame.
-        upper_speed: (n,) float32 90th percentile over its pixels of the slower of its two flow directions.
+        speed: (n,) float32 mean over the actor's pixels, original pixels per frame.
+        upper_speed: (n,) float32 90th percentile over its pixels; per pixel, the slower of both flow directions.
         velocity: (n, 2) float32 mean x and y velocity, original pixels per frame.
-        articulation: (n,) float32 how fast the liveliest of 3 x 3 cells of the box moves relative to the whole: the
-            largest of the cells' mean speeds after the box's median velocity is taken away.
+        articulation: (n,) float32 motion relative to the whole body: the largest mean speed of the box's 3 x 3 cells
+            after subtraction of the median velocity.
     """
 
     speed: np.ndarray
@@ -33,7 +33,7 @@ class Motion(NamedTuple):
 
     @classmethod
     def none(cls, count: int) -> Motion:
-        """Of actors nothing was measured of."""
+        """Motion of `count` actors that could not be measured."""
         return cls(*(np.zeros(shape, np.float32) for shape in (count, count, (count, 2), count)))
 
 
@@ -45,7 +45,7 @@ def actor_motion(velocities: Sequence[np.ndarray], mask: np.ndarray, boxes: np.n
         velocities: one or two (h, w, 2) fields, pixels per frame forward in time, from the past and the future frame.
         mask: (h, w) bool foreground.
         boxes: (n, 4) xyxy in pixels of the fields.
-        scale: width and height of such a pixel in original ones.
+        scale: width and height of a field pixel in original pixels.
     """
     out, scale = Motion.none(len(boxes)), np.asarray(scale, np.float32)
     height, width = mask.shape
@@ -53,13 +53,13 @@ def actor_motion(velocities: Sequence[np.ndarray], mask: np.ndarray, boxes: np.n
         part = (slice(max(int(y0), 0), min(max(int(np.ceil(y1)), int(y0) + 1), height)),
                 slice(max(int(x0), 0), min(max(int(np.ceil(x1)), int(x0) + 1), width)))
         inside = mask[part]
-        if inside.sum() < 0.1 * inside.size:  # a detection the background hides: measure the whole box
+        if inside.sum() < 0.1 * inside.size:  # a detection without foreground: measure the whole box
             inside = np.ones_like(inside)
         if not inside.any():
             continue
         flows = [v[part][inside] * scale for v in velocities]
         speeds = [np.hypot(f[:, 0], f[:, 1]) for f in flows]
-        # a false match or an occlusion seldom happens towards both sides: the slower direction is the safer one
+        # false matches and occlusions rarely affect both directions: the slower one is more reliable
         slower = speeds[0] if len(speeds) == 1 else np.minimum(speeds[0], speeds[1])
         out.speed[i], out.upper_speed[i] = speeds[0].mean(), np.percentile(slower, 90)
         out.velocity[i], out.articulation[i] = flows[0].mean(0), _articulation(flows[0], inside)

@@ -1,6 +1,6 @@
-"""From actors to frames: maxima, floors, gaps between evaluated frames, and the words a report shows.
+"""From actor scores to frame scores: maxima, interpolation between evaluated frames, and the reason in words.
 
-Reads per-actor scores; makes one finite score a frame.
+Reads per-actor scores; makes one finite score per frame.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pixelplay.data.footage import segments
 
 
 def frame_maxima(values: np.ndarray, position: np.ndarray, count: int) -> np.ndarray:
-    """Highest score among the actors of each frame.
+    """Highest actor score of each frame.
 
     Args:
-        values: (M,) actor scores, NaN = not measured; position: (M,) frame of each; count: frames.
+        values: (M,) actor scores, NaN = not measured; position: (M,) frame of each actor; count: number of frames.
     Returns:
         (count,) float64, NaN for a frame without a measured actor.
     """
@@ -29,7 +29,7 @@ def frame_maxima(values: np.ndarray, position: np.ndarray, count: int) -> np.nda
 
 def fill_between(values: np.ndarray, evaluated: np.ndarray, videos: np.ndarray, frames: np.ndarray, tolerance: int
                  ) -> np.ndarray:
-    """Scores of frames between evaluated ones, linear in the frame number, never across a gap or a video's border.
+    """Interpolate linearly in the frame number between evaluated frames, within a segment.
 
     Args:
         values: (N,) finite where `evaluated`.
@@ -44,7 +44,7 @@ def fill_between(values: np.ndarray, evaluated: np.ndarray, videos: np.ndarray, 
 
 def fill_missing(values: np.ndarray, missing: np.ndarray, videos: np.ndarray, frames: np.ndarray, default: float
                  ) -> np.ndarray:
-    """Scores with the `missing` ones replaced by the nearest valid one of their video, or `default` where it has none.
+    """Replace `missing` scores by the nearest valid score of their video, or by `default` if it has none.
 
     Args:
         values: (N,) finite where not `missing`; missing: (N,) bool; frames: (N,) frame numbers.
@@ -58,10 +58,10 @@ def fill_missing(values: np.ndarray, missing: np.ndarray, videos: np.ndarray, fr
 
 
 def reason(deviations: Mapping[str, float], words: Mapping[str, str], actor_class: int) -> str:
-    """Why an actor stands out, in words: what is furthest above normal, from 3 deviations on; '' below.
+    """The channel furthest above normal, in words, from a z-score of 3; '' below.
 
     Args:
-        deviations: channel -> deviations above normal, NaN = not measured; words: channel -> what it says.
+        deviations: channel -> z-score, NaN = not measured; words: channel -> its phrase.
         actor_class: COCO number, -1 = foreground.
     """
     what = "object" if actor_class < 0 else "person" if actor_class == 0 else f"COCO class {actor_class}"

@@ -1,7 +1,7 @@
-"""Small pictures of the training crops that a memory holds, so that a report can show what an actor was compared with.
+"""Thumbnails of the training crops in a memory, so that a report can show an actor's nearest training crop.
 
-Reads full-size training frames once, after the memory was filled; writes `crops.npz` beside the memory. A detector
-that is copied elsewhere shows them without a frame of its training footage.
+Reads full-size training frames once, after fitting; writes `crops.npz` beside the memory. A detector copied to another
+machine needs no training frames to show them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pixelplay.two_stream.actors import crop
 
 FILE = "crops.npz"
 SIDE = 96
-"""Pixels: enough to recognise a person, some three kilobytes each."""
+"""Pixels: enough to recognise a person, about 3 kB each."""
 CONTEXT = 0.35
 """Margin around the actor, as a share of its longer side."""
 QUALITY = 85
@@ -26,11 +26,11 @@ QUALITY = 85
 
 @dataclasses.dataclass(frozen=True)
 class Thumbnails:
-    """JPEG pictures by the Id of their frame and their box.
+    """JPEG thumbnails, indexed by the Id of the frame and the box.
 
     Attributes:
         ids: (C,) str; boxes: (C, 4) float32 xyxy in original pixels.
-        ends: (C,) int64, where each picture ends in `content` (B,) uint8.
+        ends: (C,) int64 end of each JPEG in `content` (B,) uint8.
     """
 
     ids: np.ndarray
@@ -40,7 +40,7 @@ class Thumbnails:
 
     @classmethod
     def cut(cls, train: Footage, positions: np.ndarray, boxes: np.ndarray) -> Thumbnails:
-        """Cut (C,) actors out of their frames, in order of `positions`."""
+        """Cut C actors out of the frames at `positions` (C,); boxes: (C, 4) xyxy."""
         order, made = np.argsort(positions, kind="stable"), [np.zeros(0, np.uint8)] * len(positions)
         wanted = np.unique(positions)
         by_frame = [*np.searchsorted(positions[order], wanted).tolist(), len(order)]
@@ -52,7 +52,7 @@ class Thumbnails:
                    np.cumsum([len(m) for m in made], dtype=np.int64), np.concatenate([np.zeros(0, np.uint8), *made]))
 
     def find(self, identifier: str, box: np.ndarray) -> np.ndarray | None:
-        """(96, 96, 3) uint8 RGB picture of the actor with that box in that frame; None where there is none."""
+        """(96, 96, 3) uint8 RGB thumbnail of the actor with this box in this frame; None if there is none."""
         rows = np.flatnonzero((self.ids == identifier) & (np.abs(self.boxes - box) < 0.5).all(axis=1))
         if not len(rows):
             return None
@@ -65,7 +65,7 @@ class Thumbnails:
 
     @classmethod
     def load(cls, folder: Path) -> Thumbnails | None:
-        """Read what `save` wrote; None where nothing was kept. Raises PixelPlayError for a damaged file."""
+        """Read `crops.npz`; None if the model keeps no thumbnails. Raises PixelPlayError for a damaged file."""
         path = Path(folder) / FILE
         if not path.exists():
             return None

@@ -1,8 +1,7 @@
-"""Short tracks: the same actor in neighbouring frames, and scores made steady along them.
+"""Short tracks: links between the boxes of an actor in neighbouring frames, and score averages along them.
 
-Reads an actor table; makes links to the next and the previous frame, never across a gap or a video's border. A flow
-is wrong now and then, and hardly new from one frame to the next: its two frames lie several apart. An actor that is
-fast stays fast.
+Reads an actor table; makes links to the next and the previous frame, within a segment. Flow errors are intermittent
+and correlated between neighbouring frames, while a fast actor stays fast: the mean along the track keeps the latter.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ from pixelplay.two_stream.actor_table import ActorTable
 
 LEAST_IOU = 0.3
 TRACK = 2
-"""Steps of the flow (its baseline) to either side over which an actor's scores are the mean along its track."""
+"""Half length of a track for averaging, in flow baselines."""
 
 
 def link_actors(table: ActorTable, footage: Footage, tolerance: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same actor one frame earlier and one frame later.
+    """Link each actor to itself one frame earlier and one frame later.
 
-    A box, moved on by its own velocity, and the box it overlaps most are linked where each is the other's best.
+    A box shifted by its velocity is linked to the box it overlaps most, if each is the other's best match.
 
     Args:
-        table: M actors of `footage`; tolerance: largest step of the frame number that is not a gap.
+        table: M actors of `footage`; tolerance: largest step of the frame number within a segment.
     Returns:
-        earlier, later: (M,) int64 rows of the table, -1 where there is none.
+        earlier, later: (M,) int64 rows of the table, -1 = no link.
     """
     earlier, later = np.full(len(table), -1, np.int64), np.full(len(table), -1, np.int64)
     start = np.searchsorted(table.position, np.arange(len(footage) + 1))
@@ -46,12 +45,12 @@ def link_actors(table: ActorTable, footage: Footage, tolerance: int) -> tuple[np
 
 
 def track_mean(values: np.ndarray, earlier: np.ndarray, later: np.ndarray, reach: int) -> np.ndarray:
-    """Mean of each actor's score over up to `reach` frames to either side of its track.
+    """Mean score of each actor over up to `reach` frames to either side along its track.
 
     Args:
         values: (M,) scores, NaN = not measured; earlier, later: from `link_actors`.
     Returns:
-        (M,) float64; NaN only where no actor of the stretch was measured.
+        (M,) float64; NaN if no actor on the track was measured.
     """
     known = np.isfinite(values)
     total, count = np.where(known, values, 0.0), known.astype(np.int64)

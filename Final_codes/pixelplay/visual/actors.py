@@ -1,4 +1,4 @@
-"""Actors: who in a frame is unusual, why, and what they were compared with.
+"""Figures of actors: the unusual actors of a frame, the reason, and their nearest training crops.
 
 Reads a frame, boxes with calibrated scores and reasons, and crops; makes Figures.
 """
@@ -19,11 +19,11 @@ from pixelplay.visual.people import Box
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """One actor beside the training actor most like it.
+    """An actor beside its nearest training crop.
 
     Attributes:
-        crop, nearest: RGB images; `nearest` None where no crop of it was kept.
-        words: score and reason; nearest_words: where the training crop comes from.
+        crop, nearest: RGB images; `nearest` is None if no picture of it was kept.
+        words: score and reason; nearest_words: origin of the training crop.
     """
 
     crop: np.ndarray
@@ -34,9 +34,9 @@ class Comparison:
 
 def actors_figure(frame: np.ndarray, boxes: Sequence[Box], comparisons: Sequence[Comparison], *,
                   title: str = "") -> Figure:
-    """The frame with its boxes coloured by score, and beside it the highest actors with their nearest training crop."""
+    """The frame, boxes coloured by score, and beside it the top-scoring actors with their nearest training crops."""
     drawn, shown = np.ascontiguousarray(frame).copy(), list(comparisons)[:3]
-    draw_boxes(drawn, boxes, words=False)  # they stand beside it
+    draw_boxes(drawn, boxes, words=False)  # the words are beside the frame
     figure = style.new_figure(11 if shown else 6.5, 4.2, photo=True)
     left, right = figure.subfigures(1, 2, width_ratios=[2.1, 1]) if shown else (figure, None)
     style.picture(left.subplots(), drawn, title or "actors by score")
@@ -46,7 +46,7 @@ def actors_figure(frame: np.ndarray, boxes: Sequence[Box], comparisons: Sequence
 
 
 def compare(figure: Figure | SubFigure, shown: Sequence[Comparison]) -> None:
-    """Fill a figure with pairs, a row each: the actor with its reason, and the training actor most like it."""
+    """Fill a figure with one row per pair: the actor with its reason, and its nearest training crop."""
     grid = figure.subplots(len(shown), 2, squeeze=False)
     for (a, b), comparison in zip(grid, shown):
         style.picture(a, square(comparison.crop))
@@ -61,7 +61,7 @@ def compare(figure: Figure | SubFigure, shown: Sequence[Comparison]) -> None:
 
 
 def nearest_figure(shown: Sequence[Comparison], *, title: str = "") -> Figure:
-    """Actors in a row with the training actor most like each below: why they are odd is what they were compared with.
+    """Actors in a row, each above its nearest training crop.
 
     Raises:
         ValueError: no actors.
@@ -86,7 +86,7 @@ def nearest_figure(shown: Sequence[Comparison], *, title: str = "") -> Figure:
 
 
 def square(image: np.ndarray) -> np.ndarray:
-    """A crop (H, W, 3) centred on white, so that crops of any shape stand side by side."""
+    """A crop (H, W, 3) centred on a white square, so that crops of any shape align."""
     side = max(image.shape[:2])
     out = np.full((side, side, 3), 255, np.uint8)
     top, left = (side - image.shape[0]) // 2, (side - image.shape[1]) // 2
@@ -95,10 +95,10 @@ def square(image: np.ndarray) -> np.ndarray:
 
 
 def crop(frame: np.ndarray, xyxy: Sequence[float], *, context: float = 2.0, least: int = 96) -> np.ndarray:
-    """The part of a frame (H, W, 3) around a box, so much larger that one sees where it is; never outside the frame.
+    """Square part of a frame (H, W, 3) around a box, with context; never outside the frame.
 
     Args:
-        context: side of the square over the longer side of the box; least: of the square, in pixels of the frame.
+        context: side of the square over the longer side of the box; least: its smallest side, in pixels of the frame.
     """
     x0, y0, x1, y1 = (float(v) for v in xyxy)
     height, width = frame.shape[:2]

@@ -1,9 +1,9 @@
-"""Annotated video: what is unusual in each frame, where the scores stand, and when an event lasts.
+"""Annotated video: unusual actors and places in each frame, the score curve, and the events.
 
-Reads an iterator of RGB frames and arrays of the same length; writes one H.264 MP4 that plays in any browser
-(yuv420p, index at the front), at the frames' own size and rate. One frame is held at a time, so memory does not grow
-with the video. A hole in the frame numbers stays a hole in time: the last picture stands still, with a note in its
-corner, for as long, so frame n of the output always lies (n - first number) / fps seconds from its start.
+Reads an iterator of RGB frames and arrays of the same length; writes one H.264 MP4 that plays in any browser (yuv420p,
+index at the front), at the size and rate of the frames. One frame is held at a time, so memory does not grow with the
+video. In a gap of the frame numbers the last picture is held, with a note, so that frame n of the output is always
+(n - first number) / fps seconds from its start.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from pixelplay.visual.people import ACTOR_ALARM, ACTOR_NOTE, Box
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 ALARM_GROUND = (150, 66, 0)  # vermillion, dark enough for a white curve on it
 CONTOUR = 0.5
-"""Heat from which a place is inside the contour."""
+"""Heat at the contour line."""
 TINT = 0.3
-"""Most of a pixel's colour that the tint of the heat takes."""
+"""Largest opacity of the heat map."""
 
 
 def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: Path | str, *, fps: float,
@@ -45,17 +45,17 @@ def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: P
     """Write the annotated video of one video.
 
     Args:
-        frames: N uint8 RGB frames (H, W, 3) in order; odd sizes gain one repeated row or column.
+        frames: N uint8 RGB frames (H, W, 3) in order; an odd side is padded by repeating its last row or column.
         scores: (N,) final scores.
-        fps: frames a second of the source.
-        numbers: (N,) increasing frame numbers; 0 .. N-1 when None.
+        fps: frames per second of the source.
+        numbers: (N,) increasing frame numbers; None = 0 .. N-1.
         threshold: of the final score, drawn on the strip.
-        boxes: row -> the boxes of that frame.
-        heat: row -> (h, w) float in [0, 1] of any size, 0 = nothing to see; or None.
-        notes: row -> what was done to that frame, shown in its corner; '' = nothing.
-        events: those of this video, for the banner and the marks on the strip.
-        labels: (N,) bool ground truth, drawn as a yellow line on the strip where known.
-        strip: draw the curve of the scores over the bottom of the picture.
+        boxes: row -> boxes of that frame.
+        heat: row -> (h, w) float in [0, 1] of any size, 0 = not drawn; or None.
+        notes: row -> repairs of that frame, shown in its corner; '' = none.
+        events: events of this video, for the banner and the strip.
+        labels: (N,) bool ground truth, a yellow line on the strip.
+        strip: draw the score curve over the bottom of the picture.
         quality: x264's constant rate factor; lower is better and larger.
     Raises:
         PixelPlayError: no frames, fewer or more frames than scores, or frames of different sizes.
@@ -77,7 +77,7 @@ def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: P
         stream = container.add_stream("libx264", rate=rate, options={"crf": str(quality), "preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         stream.codec_context.time_base = 1 / rate
-        # one key frame a second: a click on the timeline then shows its frame at once
+        # one key frame a second, so that seeking is fast
         stream.codec_context.gop_size = max(1, round(fps))
         count, frame_before = 0, first
         for row, frame in enumerate(itertools.chain((first,), stream_in)):
@@ -96,7 +96,7 @@ def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: P
                 curve.draw(drawn, numbers, scores, int(numbers[row]), span, events=events, labels=labels)
             draw_state(drawn, f"frame {numbers[row]}   {(numbers[row] - numbers[0]) / fps:.1f} s   score "
                               f"{scores[row]:.1f}", None if event is None else event_words(event))
-            # what is held while frames are missing carries no note of another frame
+            # a held picture must not keep the note of its frame
             frame_before = drawn
             note = notes(row) if notes else ""
             shown = draw_note(drawn.copy(), note) if note else drawn
@@ -110,17 +110,17 @@ def annotate_video(frames: Iterable[np.ndarray], scores: np.ndarray, out_path: P
 
 
 def event_at(events: Sequence[Event], number: int) -> Event | None:
-    """The event a frame number lies in, or None."""
+    """The event that contains a frame number, or None."""
     return next((e for e in events if e.first_frame <= number <= e.last_frame), None)
 
 
 def event_words(event: Event) -> str:
-    """What an event is called in a picture: its reason without the model that gave it."""
+    """Caption of an event: its reason without the name of the model."""
     return event.reason.split(" (")[0]
 
 
 def yuv_picture(image: np.ndarray, place: int, rate: Fraction) -> Any:
-    """An (H, W, 3) image as frame number `place`, grown to even sides as yuv420p wants."""
+    """An (H, W, 3) image as frame number `place`, padded to even sides as yuv420p requires."""
     height, width = image.shape[:2]
     if width % 2 or height % 2:
         image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -131,7 +131,7 @@ def yuv_picture(image: np.ndarray, place: int, rate: Fraction) -> Any:
 
 def draw_frame(frame: np.ndarray, boxes: Sequence[Box] = (), heat: np.ndarray | None = None, *,
                words: bool = True) -> np.ndarray:
-    """One annotated frame: a new (H, W, 3) uint8 array. `words`: say why the highest actor is unusual."""
+    """One annotated frame: a new (H, W, 3) uint8 array. `words`: print the reason of the top-scoring actor."""
     drawn = np.ascontiguousarray(frame).copy()
     if heat is not None:
         drawn = overlay_heat(drawn, heat)
@@ -140,10 +140,10 @@ def draw_frame(frame: np.ndarray, boxes: Sequence[Box] = (), heat: np.ndarray | 
 
 
 def draw_state(frame: np.ndarray, text: str, event: str | None) -> np.ndarray:
-    """Write where the video is; in an event, its words below and a frame around the picture; in place.
+    """Print the current time; during an event, also its caption and a border; in place.
 
     Args:
-        event: the event's words ('' = it has none); None outside of events.
+        event: caption of the event ('' = no reason); None outside events.
     """
     size = text_size(frame.shape[0])
     if event is not None:
@@ -157,7 +157,7 @@ def draw_state(frame: np.ndarray, text: str, event: str | None) -> np.ndarray:
 
 
 def draw_note(frame: np.ndarray, text: str) -> np.ndarray:
-    """Write a note on a frame into its upper right corner; in place."""
+    """Print a note into the upper right corner of a frame; in place."""
     size = text_size(frame.shape[0])
     put_text(frame, text, (frame.shape[1] - text_width(text, size) - 6, 6), size, BLACK, (235, 235, 235))
     return frame
@@ -165,11 +165,11 @@ def draw_note(frame: np.ndarray, text: str) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Strip:
-    """The curve of the scores over the bottom of a picture, of a whole video or of the last seconds of a stream.
+    """The score curve over the bottom of a picture, for a whole video or the last seconds of a stream.
 
     Attributes:
         low, top: scores at the lower and the upper edge; fixed, so that the curve does not jump.
-        threshold: both its lines are drawn, the one where events begin and the one where they end.
+        threshold: both its lines are drawn, where events begin and where they end.
     """
 
     low: float
@@ -178,7 +178,7 @@ class Strip:
 
     @classmethod
     def of_video(cls, scores: np.ndarray, threshold: Threshold | None) -> Strip:
-        """For a video whose (N,) scores are all known."""
+        """Scaled to the scores (N,) of a whole video."""
         if len(scores) == 0:
             return cls(0.0, 1.0, threshold)
         low = min(float(scores.min()), 0.0)
@@ -186,7 +186,7 @@ class Strip:
 
     @classmethod
     def of_stream(cls, threshold: Threshold) -> Strip:
-        """For a stream: what it will bring is not known, the threshold is."""
+        """Scaled to the threshold, because the scores of a stream are not known in advance."""
         return cls(min(0.0, threshold.low), 4.0 * max(threshold.high, 1e-6), threshold)
 
     def draw(self, frame: np.ndarray, numbers: np.ndarray, scores: np.ndarray, now: int, span: tuple[int, int], *,
@@ -194,7 +194,7 @@ class Strip:
         """Draw into the bottom of a frame; in place.
 
         Args:
-            numbers, scores: (N,) frame numbers, increasing, and their scores; what comes after `now` is dimmed.
+            numbers, scores: (N,) increasing frame numbers and their scores; those after `now` are dimmed.
             span: frame numbers at the left and the right edge.
             events: shaded; labels: (N,) bool, a yellow line.
         """
@@ -234,7 +234,7 @@ class Strip:
 
 
 def overlay_heat(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Show a heat map (h, w) in [0, 1] as a light tint and a contour around what is hot: nothing is hidden."""
+    """Draw a heat map (h, w) in [0, 1] as a light tint and a contour that hide nothing."""
     full = cv2.resize(np.clip(np.nan_to_num(heat), 0, 1).astype(np.float32), (frame.shape[1], frame.shape[0]),
                       interpolation=cv2.INTER_CUBIC)
     if full.max() <= 0.02:
@@ -248,11 +248,11 @@ def overlay_heat(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def draw_boxes(frame: np.ndarray, boxes: Sequence[Box], *, words: bool = True) -> None:
-    """Draw the unusual actors with their number and the way they came; in place. `words`: say why, for the highest
-    alone. No label covers another one."""
+    """Draw the unusual actors with number and trace; in place. `words`: print the reason of the top-scoring one.
+    Labels do not overlap."""
     size, taken = text_size(frame.shape[0]), []
     shown = sorted((b for b in boxes if b.score >= ACTOR_NOTE), key=lambda b: b.score)
-    # the highest last, so that it is never hidden under the others
+    # the top-scoring one last, so that no other box covers it
     for box in shown:
         colour, thick = _box_colour(box), max(2, frame.shape[0] // 240)
         if len(box.trace) > 1:
@@ -275,7 +275,7 @@ def _box_colour(box: Box) -> tuple[int, int, int]:
 
 
 def label(frame: np.ndarray, text: str, box: Box, size: int, ground, taken: list[tuple[int, int, int, int]]) -> None:
-    """Write a label above a box, below it or further up, where no other label is; in place. `taken` grows by it."""
+    """Print a label above a box, below it or further up, where it overlaps no other; in place. `taken` is extended."""
     width, height = text_width(text, size), line_height(size)
     x0, y0, _, y1 = (round(float(v)) for v in box.xyxy)
     x = int(np.clip(x0, 0, max(0, frame.shape[1] - width)))
@@ -296,35 +296,35 @@ def label(frame: np.ndarray, text: str, box: Box, size: int, ground, taken: list
 
 @functools.lru_cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    # comes with matplotlib, so it is the same everywhere, and it knows more letters than OpenCV's strokes
+    # shipped with matplotlib, so it is the same everywhere; OpenCV's fonts lack non-ASCII letters
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"), size)
 
 
 def text_size(height: int) -> int:
-    """Height of a letter's body in pixels, for a frame of `height` pixels."""
+    """Font size in pixels for a frame of `height` pixels."""
     return int(np.clip(round(height / 26), 11, 34))
 
 
 def line_height(size: int) -> int:
-    """Pixels one line of text takes."""
+    """Height of a line of text in pixels."""
     return round(1.5 * size)
 
 
 def text_width(text: str, size: int) -> int:
-    """Pixels a line of text takes with its ground."""
+    """Width of a line of text in pixels, with its background."""
     return int(np.ceil(_font(size).getlength(text))) + size
 
 
 @functools.lru_cache(maxsize=512)
 def _letters(text: str, size: int) -> np.ndarray:
-    """(line height, width) float32 in [0, 1]: how much ink each pixel of a line of text takes."""
+    """(line height, width) float32 in [0, 1]: coverage of each pixel by a line of text."""
     image = Image.new("L", (text_width(text, size), line_height(size)))
     ImageDraw.Draw(image).text((size // 2, line_height(size) // 2), text, font=_font(size), fill=255, anchor="lm")
     return np.asarray(image, np.float32) / 255
 
 
 def put_text(frame: np.ndarray, text: str, corner: tuple[int, int], size: int, ink, ground) -> None:
-    """Write a line of text on a filled ground, moved and shortened so that it stays inside the frame; in place."""
+    """Print a line of text on a filled background, shifted and shortened to stay inside the frame; in place."""
     while text_width(text, size) > frame.shape[1] and len(text) > 2:
         text = text[:-2].rstrip(" .\u2026") + "\u2026"
     share = _letters(text, size)[:frame.shape[0], :frame.shape[1], None]

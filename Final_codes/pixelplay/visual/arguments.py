@@ -1,4 +1,4 @@
-"""Arguments of `pixelplay report` and `watch-file`: declared and checked before anything heavy is imported."""
+"""Arguments of `pixelplay report` and `watch-file`: parsed and checked before slow imports."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`pixelplay watch-file`: the annotated video of one test video of a finished run.
 
-Reads a run's output folder (scores, error maps, actors, and the repaired frames of stage 1); writes an MP4 and, beside
-it, a CSV of its events.
+Reads a run's output folder (scores, error maps, actors, and the repaired frames of stage 1); writes an MP4 and a CSV of
+its events.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the video; list its events. Returns the exit status; raises PixelPlayError for a user's mistake."""
+    """Write the video and list its events. Returns the exit status; raises PixelPlayError for invalid input."""
     if args.output.suffix.lower() != ".mp4":
         raise PixelPlayError(f"--output {args.output} is not an .mp4", expected="a name that ends in .mp4")
     folder = run_folder_of(args.scores)
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_folder_of(place: Path) -> Path:
-    """The run's output folder from itself, its scores folder or a score file. Raises PixelPlayError otherwise."""
+    """The run's output folder, from itself, its scores folder or a score file. Raises PixelPlayError otherwise."""
     run = RunPaths.around(place)
     if run is not None:
         return run.root
@@ -56,11 +56,12 @@ def run_folder_of(place: Path) -> Path:
 
 
 def find_video(finished: RunFolder, wanted: Path) -> tuple[str, slice]:
-    """Name and test rows of the video a path or a name stands for.
+    """Name and test rows of the video with a path or a name.
 
-    A path counts by what it is (the very files the run read) and, where it lies elsewhere now, by its name.
+    A path is matched by the files that the run read or, if it has moved, by name.
+
     Raises:
-        PixelPlayError: unknown to the run, a training video, or its frames are gone.
+        PixelPlayError: unknown to the run, a training video, or its frames are missing.
     """
     videos = dict(finished.videos())
     by_path = {split: _sources(finished, split) for split in ("test", "train")}

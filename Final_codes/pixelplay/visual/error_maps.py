@@ -1,7 +1,7 @@
-"""Error maps: what a model expected, what it saw, and where the two differ.
+"""Figures of error maps: what a model predicted, what it saw, and the error.
 
-Reads images and error maps (arrays); makes Figures. All maps of a figure share one colour scale, so a dark row means a
-calm frame and not a rescaled one.
+Reads images and error maps (arrays); makes Figures. All maps of a figure share one colour scale, so that rows are
+comparable.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pixelplay.visual import style
 
 @dataclasses.dataclass(frozen=True)
 class ErrorRow:
-    """One frame seen by one model.
+    """One frame with the output of one model.
 
     Attributes:
         title: the Id and whether the frame is normal.
         image: (H, W, 3) uint8 RGB.
         error: (h, w) float, any size, higher = less expected.
-        prediction: (H', W'[, 3]) uint8, what the model expected; None where it was not kept.
+        prediction: (H', W'[, 3]) uint8; None if it was not kept.
     """
 
     title: str
@@ -36,7 +36,7 @@ class ErrorRow:
 
 
 def error_maps(rows: Sequence[ErrorRow], *, title: str = "", unit: str = "error") -> Figure:
-    """Input | prediction | error | overlay, a row a frame; without the prediction column where no row has one.
+    """Input | prediction | error | overlay, one row per frame; no prediction column if no row has one.
 
     The scale runs from 0 to the 99.8th percentile of all maps shown.
     Raises:
@@ -54,17 +54,17 @@ def error_maps(rows: Sequence[ErrorRow], *, title: str = "", unit: str = "error"
     for line, row in zip(grid, rows):
         cells = dict(zip(columns, line))
         style.picture(cells["input"], row.image)
-        # left-aligned over the first picture: a row reads as one sentence
+        # left-aligned over the first picture, as the title of the row
         cells["input"].set_title(row.title, fontsize=9, loc="left")
         if predicted:
             if row.prediction is None:
                 cells["prediction"].set_visible(False)
             else:
-                # some networks see a slightly other shape: side by side, all pictures are the frame's
+                # some networks have a slightly different aspect ratio: resize to that of the frame
                 guess = cv2.resize(row.prediction, row.image.shape[1::-1], interpolation=cv2.INTER_AREA)
                 style.picture(cells["prediction"], guess,
                               **({"cmap": "gray", "vmin": 0, "vmax": 255} if guess.ndim == 2 else {}))
-        # brought to the picture's size: map and picture then lie side by side at the same places
+        # resized to the picture, so that both show the same places side by side
         error = cv2.resize(np.asarray(row.error, dtype=np.float32), row.image.shape[1::-1],
                            interpolation=cv2.INTER_NEAREST)
         style.picture(cells["error"], error, cmap="inferno", norm=scale)
@@ -80,11 +80,11 @@ def error_maps(rows: Sequence[ErrorRow], *, title: str = "", unit: str = "error"
 
 
 def error_grid(images: Sequence[np.ndarray], names: Sequence[str], maps: Mapping[str, Sequence[np.ndarray]]) -> Figure:
-    """The same frames for every model: the frames above, then a row a model with its error over the grey frame.
+    """Errors of every model on the same frames: the frames, then one row per model with its error over the grey frame.
 
     Args:
-        images: n frames (H, W, 3) uint8; names: n words above them.
-        maps: row title -> n error maps (h, w), each model on its own scale up to its highest map shown.
+        images: n frames (H, W, 3) uint8; names: n titles above them.
+        maps: row title -> n error maps (h, w); each model has its own scale, up to its highest map shown.
     """
     aspect = images[0].shape[0] / images[0].shape[1]
     figure = style.new_figure(3.1 * len(images) + 0.9, (3.1 * aspect + 0.06) * (len(maps) + 1) + 0.6, photo=True)
@@ -102,7 +102,7 @@ def error_grid(images: Sequence[np.ndarray], names: Sequence[str], maps: Mapping
 
 
 def overlay(image: np.ndarray, heat: np.ndarray, floor: float = 0.4) -> np.ndarray:
-    """The image in grey with a heat map in [0, 1] over it; below `floor` nothing is tinted, so that colour is heat."""
+    """The image in grey with a heat map in [0, 1] as colour; heat below `floor` is not drawn."""
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
     share = cv2.resize(np.clip((np.nan_to_num(heat) - floor) / (1 - floor), 0, 1).astype(np.float32), grey.shape[::-1])
     colour = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]

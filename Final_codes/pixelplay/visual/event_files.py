@@ -1,7 +1,7 @@
 """Events as tables for other programs.
 
-Reads events and the tracks they belong to; writes `events.csv` (a row an event) and `events.json` (the same, with the
-verdict, the threshold and the anomalies that were missed).
+Reads events and the tracks they belong to; writes `events.csv` (one row per event) and `events.json` (the same, with
+the verdict, the threshold and the missed anomalies).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ COLUMNS = ("event", "video", "first_frame", "last_frame", "peak_frame", "peak_sc
 
 def event_rows(events: Sequence[Event], first_frames: dict[str, int], fps: float, verdict: Verdict | None = None
                ) -> list[dict[str, Any]]:
-    """One dict an event with `COLUMNS`, in the order given.
+    """One dict per event with `COLUMNS`, in the given order.
 
     Args:
-        first_frames: video -> its first frame number, from which seconds count.
-        verdict: says 'found' or 'false alarm' where labels are known.
+        first_frames: video -> its first frame number, the origin of its time axis.
+        verdict: gives 'found' or 'false alarm' if labels are known.
     """
     rows = []
     for number, e in enumerate(events, start=1):
@@ -39,7 +39,7 @@ def event_rows(events: Sequence[Event], first_frames: dict[str, int], fps: float
 
 
 def write_events_csv(rows: Sequence[dict[str, Any]], path: Path) -> Path:
-    """Write what `event_rows` gave."""
+    """Write the rows of `event_rows`."""
     with atomic_path(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
         table = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         table.writeheader()
@@ -49,7 +49,7 @@ def write_events_csv(rows: Sequence[dict[str, Any]], path: Path) -> Path:
 
 def write_events_json(rows: Sequence[dict[str, Any]], verdict: Verdict, threshold: Threshold | None, path: Path
                       ) -> Path:
-    """Write the same with what it rests on; `threshold` None where no model has scored yet."""
+    """Write the rows with verdict and threshold; `threshold` is None before any model has scored."""
     missed = [{"video": a.video, "kind": a.kind, "first_frame": a.first_frame, "last_frame": a.last_frame,
                "peak_frame": a.peak_frame, "peak_score": round(a.peak_score, 4)} for a in verdict.missed]
     lines = threshold and {"begins": threshold.high, "ends": threshold.low, "words": threshold.words}

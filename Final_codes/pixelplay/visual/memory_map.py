@@ -1,4 +1,4 @@
-"""What a memory bank covers: its map in two dimensions, and the covering radius against its size.
+"""Figures of a memory bank: its coverage in two dimensions, and covering radius against size.
 
 Reads feature matrices (N, D) and coreset picks; makes Figures.
 """
@@ -12,17 +12,17 @@ from pixelplay.visual import style
 
 
 def project(train: np.ndarray, *others: np.ndarray, dimensions: int = 2) -> list[np.ndarray]:
-    """Principal components of the training features, applied to all matrices; test features shape nothing.
+    """PCA of the training features, applied to all matrices.
 
     Returns:
-        one (n, 2) float array for `train` and for each of `others`.
+        One (n, 2) float array for `train` and for each of `others`.
     """
     train = np.asarray(train, dtype=np.float64)
     centre = train.mean(axis=0)
-    # (D, D) instead of (N, N): a long video has more frames than a feature has numbers
+    # a (D, D) matrix instead of (N, N): a long video has more frames than a feature has dimensions
     _, axes = np.linalg.eigh((train - centre).T @ (train - centre))
     axes = axes.T[::-1]
-    # a component's sign is arbitrary: fix it, so that the same data draw the same map
+    # the sign of a component is arbitrary: fix it, so that figures are reproducible
     axes = axes * np.where(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)] < 0, -1.0, 1.0)[:, None]
     basis = np.zeros((dimensions, train.shape[1]))
     basis[:min(dimensions, len(axes))] = axes[:dimensions]
@@ -30,12 +30,12 @@ def project(train: np.ndarray, *others: np.ndarray, dimensions: int = 2) -> list
 
 
 MOST_POINTS = 5000
-"""Grey dots drawn; more would only thicken the cloud."""
+"""Largest number of grey dots; more would not change the figure."""
 
 
 def memory_map(train: np.ndarray, picks: np.ndarray, test: np.ndarray, *, test_scores: np.ndarray | None = None,
                title: str = "Memory bank") -> Figure:
-    """Training features, the picks among them, and test features on the training set's first two components.
+    """Training features, picks and test features on the first two principal components of the training set.
 
     Args:
         train: (N, D); picks: (M,) indices into it; test: (K, D).
@@ -66,7 +66,7 @@ def memory_map(train: np.ndarray, picks: np.ndarray, test: np.ndarray, *, test_s
 
 
 def covering_radii(features: np.ndarray, picks: np.ndarray) -> np.ndarray:
-    """Largest distance from any row to its nearest pick after each pick.
+    """Covering radius after each pick.
 
     Args:
         features: (N, D); picks: (M,) indices in order of picking.
@@ -85,7 +85,7 @@ def covering_radii(features: np.ndarray, picks: np.ndarray) -> np.ndarray:
 
 
 def radius_curve(radii: np.ndarray, *, chosen: int | None = None, title: str = "Covering radius") -> Figure:
-    """Covering radius against the number of picks; `chosen` marks the size in use."""
+    """Covering radius against the number of picks; `chosen` marks the current size."""
     figure = style.new_figure(5.6, 3.4)
     axes = figure.subplots()
     axes.plot(np.arange(1, len(radii) + 1), radii, color=style.BLUE, lw=1.8)

@@ -1,4 +1,4 @@
-"""One crop's way through the local memory: actor, features, nearest training crops, distance, rarity.
+"""Figure of the local memory's computation for one crop: actor, features, nearest training crops, distance, rarity.
 
 Reads a run's actors, its fitted local memory and its frames; embeds one crop again; makes a Figure.
 """
@@ -24,16 +24,16 @@ NEAREST = 3
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """What happened to one crop.
+    """Intermediate results for one crop.
 
     Attributes:
         title: Id of its frame.
-        frame: (H, W, 3) uint8; box: (4,) xyxy in its pixels; crop: (224, 224, 3) uint8, what the network sees.
-        features: (dim,) float32 of the crop; neighbours: (k, dim) of the training crops nearest to it.
-        pictures: (h, w, 3) uint8 of the neighbours, None where the detector keeps none.
-        distances: (k,) to them, ascending. bank: number of crops in the bank.
-        deviations: robust z of the distance among what is usual where the actor stands.
-        rarity: of such deviations among held-out training frames.
+        frame: (H, W, 3) uint8; box: (4,) xyxy in its pixels; crop: (224, 224, 3) uint8, the network's input.
+        features: (dim,) float32 of the crop; neighbours: (k, dim) of the nearest training crops.
+        pictures: (h, w, 3) uint8 of the neighbours, None if the detector keeps none.
+        distances: (k,) to the neighbours, ascending. bank: number of crops in the bank.
+        deviations: robust z-score of the distance.
+        rarity: of that z-score among held-out training frames.
     """
 
     title: str
@@ -50,7 +50,7 @@ class Way:
 
 
 def way_of(run: RunFolder) -> Way | None:
-    """The way of the actor of the test frames whose look deviates most; None where no crop was embedded."""
+    """The computation for the test actor with the most unusual appearance; None if no crop was embedded."""
     if run.actor_model is None:
         return None
     actors = read_actors(run.paths.actors(run.actor_model))
@@ -72,7 +72,7 @@ def way_of(run: RunFolder) -> Way | None:
 
 
 def crop_way(way: Way) -> Figure:
-    """Five columns, in the order in which the numbers are made."""
+    """Five columns, in the order of the computation."""
     figure = style.new_figure(14, 3.6, photo=True)
     parts = figure.subfigures(1, 5, width_ratios=[2.2, 1.2, 1.5, 1.6, 2])
     drawn = np.ascontiguousarray(way.frame).copy()
@@ -81,7 +81,7 @@ def crop_way(way: Way) -> Figure:
     style.picture(parts[0].subplots(), drawn, f"1. actor, frame {way.title}")
     style.picture(parts[1].subplots(), way.crop, "2. its crop")
     axes = parts[2].subplots()
-    # the components that differ most, largest first: all of them would be a grey band
+    # the components that differ most, largest first, because all of them are too many to see
     order = np.argsort(-np.abs(way.features - way.neighbours[0]), kind="stable")[:60]
     axes.plot(way.features[order], color=style.VERMILLION, lw=1.2, label="this crop")
     axes.plot(way.neighbours[0][order], color=style.BLUE, lw=1.2, label="nearest")

@@ -1,7 +1,7 @@
-"""Heat of the error maps, for a run's pictures.
+"""Heat maps from a run's error maps.
 
-Reads a `RunFolder`; makes a function of a row. The autoencoders' maps are in units of the usual score of a
-training frame, which is that of its worst place, so the same heat means the same in every frame and every video.
+Reads a `RunFolder`; makes a function of a row. Error maps are in units of the typical score of a training frame, the
+maximum over its places, so the same heat means the same in every frame and video.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 from pixelplay.visual.run_folder import RunFolder
 
 COLD, HOT = 1.5, 8.0
-"""Times the usual score of a training frame from which a place glows, and at which it glows fully."""
+"""Error at which heat begins and at which it saturates, in typical scores of a training frame."""
 
 
 def heat_function(run: RunFolder) -> Callable[[int], np.ndarray | None] | None:
-    """row -> (h, w) heat in [0, 1], the mean over the models with error maps; None where no model has any."""
+    """Row -> (h, w) heat in [0, 1], the mean over the models with error maps; None if no model has any."""
     maps = [m for m in (run.maps(n) for n, f in run.members.items() if f.about.get("kind") == "error") if m is not None]
     if not maps:
         return None

@@ -1,8 +1,8 @@
-"""Actors as boxes: whom the local memory found in each test frame, one box a person, followed through time.
+"""Actors as boxes: those that the local memory found in each test frame, one box per person, linked over time.
 
-Reads the actors that a model found (`two_stream.actor_files`); makes boxes by row, with their reasons, their short
-tracks and the training actor each was compared with. A foreground model finds heads, feet and wheels on their own:
-what stands in one column of a person's height is one actor here. Nothing here changes a score file.
+Reads a model's actors (`two_stream.actor_files`); makes boxes by row, with reasons, short tracks and nearest training
+actors. Background subtraction often finds heads, feet and wheels separately: parts in one column within the height of a
+person are merged. For display only; scores are not affected.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from pixelplay.fusion.scores import ScoreFile
 from pixelplay.model import Model
 
 OVERLAP = 0.4
-"""Least intersection over union of the same actor in two neighbouring frames."""
+"""Smallest IoU of the same actor in neighbouring frames."""
 REACH = 12
-"""Frame numbers over which an appearance is carried on and a lost actor is waited for."""
+"""Frame numbers over which an appearance score is kept and a lost actor is waited for."""
 HOLD = 5
-"""Frames to either side whose highest score an actor shows, so that its box does not blink."""
+"""Frames to either side over which the maximum score of an actor is shown, so that its box does not blink."""
 TRACE = 25
-"""Frames of a track that are drawn behind an actor."""
+"""Length of the trace drawn behind an actor, in frames."""
 ACTOR_NOTE, ACTOR_ALARM = 2.0, 3.0
-"""Rarity from which an actor is drawn, and from which its reason is said: one normal frame in 100, one in 1000."""
+"""Rarities from which an actor is drawn, and from which its reason is printed: one normal frame in 100, one in 1000."""
 BINS = 12
-"""Bands of the picture's height in which the height of a person is looked up."""
+"""Bands of image rows for the height of a person."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """One actor of one frame.
+    """One actor in one frame.
 
     Attributes:
         xyxy: in pixels of the frame.
         score: rarity, see `actor_rarity`.
-        words: why, or ''.
+        words: reason, or ''.
         track: number of the actor within its video, from 1; 0 = never unusual.
-        trace: where its middle was, oldest first, in pixels.
+        trace: past positions of its centre, oldest first, in pixels.
     """
 
     xyxy: tuple[float, float, float, float]
@@ -54,8 +54,10 @@ ActorRarity = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
 def actor_rarity(model: Model, scores: ScoreFile) -> ActorRarity:
-    """(part -> (M,) partial scores of M actors) -> (M,) rarities: how many held-out training frames score as high as a
-    frame would in which there is that actor alone. The unit is that of the final score; 2 = one normal frame in 100.
+    """Rarity of actors: function from part -> (M,) partial scores to (M,) rarities.
+
+    An actor's rarity is that of a frame with this actor alone, among held-out training frames; 2 = one normal frame in
+    100. The unit is that of the final score.
 
     Raises:
         ValueError: the score file has no held-out training scores.
@@ -68,7 +70,7 @@ class People:
     """Actors of the test frames.
 
     Args:
-        found: what `actor_arrays` describes.
+        found: arrays of `actor_arrays`.
         rarity: of actors, from their partial scores.
         ids, videos, frames: (N,) of the test frames, in manifest order.
     """
@@ -98,12 +100,12 @@ class People:
                     self._trace(a)) for a in self._of(row)]
 
     def nearest(self, row: int, box: int) -> tuple[str, np.ndarray] | None:
-        """(Id of its frame, (4,) xyxy) of the training actor most like a box of a frame; None where none is known."""
+        """(Id of its frame, (4,) xyxy) of the nearest training actor of a box; None if unknown."""
         entry = self._nearest[self._of(row)[box]]
         return (self._train_ids[entry], self._train_boxes[entry]) if entry >= 0 else None
 
     def words_near(self, row: int, reach: int = 5) -> str:
-        """Reason of the highest actor within `reach` rows; '' where none has one."""
+        """Reason of the top-scoring actor within `reach` rows; '' if there is none."""
         actors = [a for a in range(self.starts[max(0, row - reach)], self.starts[min(row + reach + 1,
                   len(self.starts) - 1)]) if self.words[a]]
         return self.words[max(actors, key=lambda a: self.scores[a])] if actors else ""
@@ -114,8 +116,8 @@ class People:
         return range(self.starts[row], self.starts[row + 1])
 
     def _carry(self, part: np.ndarray, videos: np.ndarray, frames: np.ndarray) -> np.ndarray:
-        """Some parts are measured every few frames only (NaN between): there a box keeps the value of the one it
-        overlaps in the frame before."""
+        """Fill the frames between measurements (NaN): a box keeps the value of the box it overlaps in the previous
+        frame."""
         out, age = part.copy(), np.zeros(len(part), dtype=np.int64)
         for row in range(1, len(self.starts) - 1):
             step = int(frames[row] - frames[row - 1])
@@ -132,7 +134,7 @@ class People:
         return out
 
     def _merge(self) -> None:
-        """Make one actor of the parts of a person: the union of their boxes, with the highest part's score."""
+        """Merge the parts of a person: union of the boxes, score of the top-scoring part."""
         height = person_heights(self.boxes_xyxy)
         boxes, scores, words, nearest, rows = [], [], [], [], []
         for row in range(len(self.starts) - 1):
@@ -150,8 +152,8 @@ class People:
         self.words, self._nearest = words, np.array(nearest, dtype=np.int64)
 
     def _follow(self, videos: np.ndarray, frames: np.ndarray) -> None:
-        """Number the actors of each video, hold their highest score a moment, and give each one reason: the one of its
-        highest moment, so that one actor has one speed."""
+        """Number the actors of each video, hold their highest score for a moment, and give each track the reason of
+        its peak, so that one actor shows one speed."""
         self.tracks, members = [0] * len(self.rows), []
         self._earlier = np.full(len(self.rows), -1, dtype=np.int64)
         open_tracks: list[list[int]] = []
@@ -176,7 +178,7 @@ class People:
             told = [a for a in track if self.words[a]]
             best = max(told, key=lambda a: own[a]) if told else None
             video = videos[self.rows[track[0]]]
-            drawn = max(own[a] for a in track) >= ACTOR_NOTE  # the others need no number
+            drawn = max(own[a] for a in track) >= ACTOR_NOTE  # only actors that are drawn get a number
             number[video] = number.get(video, 0) + drawn
             for place, a in enumerate(track):
                 self.scores[a] = max(own[b] for b in track[max(0, place - HOLD):place + HOLD + 1])
@@ -189,14 +191,14 @@ class People:
             x0, y0, x1, y1 = self.boxes_xyxy[actor]
             points.append((float(x0 + x1) / 2, float(y0 + y1) / 2))
             actor = int(self._earlier[actor])
-        # a box trembles from frame to frame, its way does not
+        # smooth the jitter of the boxes
         return tuple(tuple(np.mean(points[max(0, i - HOLD):i + HOLD + 1], axis=0).tolist())
                      for i in range(len(points) - 1, -1, -1))
 
 
 def person_heights(boxes: np.ndarray) -> np.ndarray:
-    """(BINS, 2) bottom edge in pixels and the height of a person whose feet are there: the 80th percentile of the
-    heights of all boxes (M, 4) near it."""
+    """(BINS, 2): bottom edge in pixels, and height of a person standing there, the 80th percentile of the heights of
+    the boxes (M, 4) near it."""
     if len(boxes) == 0:
         return np.zeros((0, 2))
     bottom, tall = boxes[:, 3], boxes[:, 3] - boxes[:, 1]
@@ -206,9 +208,9 @@ def person_heights(boxes: np.ndarray) -> np.ndarray:
 
 
 def persons(boxes: np.ndarray, height: np.ndarray) -> list[np.ndarray]:
-    """Groups of boxes (k, 4) of one frame that are parts of one actor, as positions; every box is in one group.
+    """Groups of boxes (k, 4) in one frame that are parts of one actor, as positions; every box is in one group.
 
-    Two groups are joined where one lies in the other, or above it in the same column within a person's height.
+    Two groups are merged if one contains the other, or if they are in the same column within the height of a person.
     """
     groups = [np.array([i]) for i in range(len(boxes))]
     joined = True
@@ -234,19 +236,19 @@ def _one_person(a: np.ndarray, b: np.ndarray, height: np.ndarray) -> bool:
         return True
     both = union(np.stack([a, b]))
     person = float(np.interp(both[3], height[:, 0], height[:, 1]))
-    # what touches may be taller than a walker: somebody on a bicycle is
+    # a rider is taller than a walker: allow more height if the parts touch
     most = (1.7 if tall > 0 else 1.25) * person
     return -tall <= 0.3 * person and both[3] - both[1] <= most and both[2] - both[0] <= 1.4 * wide
 
 
 def union(boxes: np.ndarray) -> np.ndarray:
-    """(4,) smallest xyxy box around (k, 4) ones."""
+    """(4,) bounding box xyxy of (k, 4) boxes."""
     return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> float:
-    """How well two boxes of different frames fit as one actor: 1 for the same box, 0 where they are more than half a
-    box apart. Fast actors leave their own box between two frames, so overlap alone would lose them."""
+    """Similarity of two boxes in different frames: 1 for equal boxes, 0 if they are more than half a box apart. IoU
+    alone would lose actors that move further than their own size."""
     away = np.hypot((a[0] + a[2] - b[0] - b[2]) / 2, (a[3] - b[3] + a[1] - b[1]) / 2)
     size = np.sqrt(max((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]), 1.0))
     return float(max(0.0, 1.0 - away / size))

@@ -1,7 +1,7 @@
-"""The figures of a run, by the folder it lies in: what the notebooks show and the gallery saves.
+"""The figures of a run, as shown in notebooks and saved by the gallery.
 
-Reads a run's output folder (or an opened `RunFolder`); makes one Figure a function, or None where the run has no
-material for it (nothing was repaired, no labels are known), which is logged in words.
+Reads a run's output folder (or an open `RunFolder`); each function makes one Figure, or logs a reason and returns None
+if the run lacks the data (nothing was repaired, no labels).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Folder = RunFolder | Path | str
 
 
 def opened(run: Folder) -> RunFolder:
-    """The run itself, or the one in a folder."""
+    """The run itself, or the run in a folder."""
     return run if isinstance(run, RunFolder) else RunFolder(run)
 
 
@@ -53,7 +53,7 @@ def _nothing(what: str) -> None:
 
 
 def repairs(run: Folder, *, count: int = 8) -> Figure | None:
-    """Contact sheet of damaged test frames before and after repair; None where nothing was wrong with any."""
+    """Contact sheet of damaged test frames before and after repair; None if none was damaged."""
     run = opened(run)
     if not (run.test["flags"] != "").any():
         return _nothing("nothing was wrong with any test frame")
@@ -63,7 +63,7 @@ def repairs(run: Folder, *, count: int = 8) -> Figure | None:
 
 
 def frames(run: Folder, *, count: int = 8) -> Figure:
-    """Frames of the training and the test split, evenly spread: what the models see."""
+    """Evenly spaced frames of the training and the test split, as the models see them."""
     run = opened(run)
     figure = style.new_figure(2.2 * count / 2, 3.4, photo=True)
     grid = figure.subplots(2, count // 2, squeeze=False)
@@ -77,7 +77,7 @@ def frames(run: Folder, *, count: int = 8) -> Figure:
 
 
 def speeds(run: Folder) -> Figure | None:
-    """A training frame, and test frames of usual, high and highest speed, with their speed maps."""
+    """Speed maps of a training frame and of test frames with median, high and highest speed."""
     run, rows = opened(run), []
     for split, shares in (("train", (0.5,)), ("test", (0.5, 0.95, 1.0))):
         footage = run.footage(split)
@@ -94,7 +94,7 @@ def speeds(run: Folder) -> Figure | None:
 
 
 def timelines(run: Folder) -> Figure | None:
-    """All test videos on one page."""
+    """Score timelines of all test videos on one page."""
     run = opened(run)
     if not run.tracks:
         return _nothing("no model has scored the test frames yet")
@@ -103,10 +103,10 @@ def timelines(run: Folder) -> Figure | None:
 
 def timeline(run: Folder, models: Sequence[str] | None = None, video: str | None = None, *,
              thumbnails: int = 4) -> Figure | None:
-    """One video in full with pictures of its peaks; the highest-scoring video where none is named.
+    """Score timeline of one video with pictures at its peaks; by default the highest-scoring video.
 
     Args:
-        models: show only these; a single model is shown by its raw scores, as its score file holds them.
+        models: show only these; a single model is shown with its raw scores.
     """
     run = opened(run)
     if not run.tracks:
@@ -131,8 +131,8 @@ def timeline(run: Folder, models: Sequence[str] | None = None, video: str | None
 
 
 def story(run: Folder) -> Figure | None:
-    """One event in three pictures, before, in the middle and after, above the final score of its video: of the events
-    that are no false alarm the highest one with normal frames on both sides, else the highest."""
+    """One event in three pictures (before, during, after) above the final score of its video: the top-scoring event
+    that is not a false alarm and has normal frames on both sides, else the top-scoring one."""
     run = opened(run)
     wrong = judge(run).false_alarms
     events = [e for e in run.events if e not in wrong] or run.events
@@ -146,7 +146,7 @@ def story(run: Folder) -> Figure | None:
     track, rows = run.tracks[index], run.videos()[index][1]
     wanted = (event.first_frame - second, event.peak_frame, event.last_frame + second)
     damaged = run.test["flags"].to_numpy(object)[rows] != ""
-    # a clean frame nearby tells more than a noisy one at the very moment
+    # prefer an undamaged frame nearby to a damaged one at the exact time
     moments = [rows.start + int(np.argmin(np.abs(track.frames - number) + 10 * damaged)) for number in wanted]
     filmed = dict(frames_as_filmed(run).full_frames(sorted(set(moments))))
     boxes = [run.people.boxes(r) if run.people is not None else [] for r in moments]
@@ -158,7 +158,7 @@ def story(run: Folder) -> Figure | None:
 
 
 def _peaks(values: np.ndarray, frames: np.ndarray, apart: int, count: int) -> np.ndarray:
-    """Rows that are the highest within `apart` frame numbers on both sides, highest first, at most `count`."""
+    """Rows of the local maxima within `apart` frame numbers to both sides, highest first, at most `count`."""
     found: list[int] = []
     for row in np.argsort(-values, kind="stable").tolist():
         near = np.abs(frames - frames[row]) <= apart
@@ -179,13 +179,13 @@ def histograms(run: Folder, models: Sequence[str] | None = None) -> Figure | Non
 
 
 def correlation(run: Folder) -> Figure | None:
-    """Rank correlation between the models."""
+    """Rank correlation between models."""
     run = opened(run)
     return scores.correlation_matrix(run.z) if len(run.z) > 1 else _nothing("one model alone agrees with itself")
 
 
 def training(run: Folder, model: str | None = None) -> Figure | None:
-    """Loss curves of one model or of all that trained; None where released weights came without curves."""
+    """Loss curves of one model or of all trained ones; None for shipped weights without curves."""
     run = opened(run)
     curves = {}
     for name in [model] if model else list(run.members):
@@ -196,8 +196,8 @@ def training(run: Folder, model: str | None = None) -> Figure | None:
 
 
 def compare(run: Folder, scores: Mapping[str, np.ndarray]) -> Figure:
-    """Scores (N,) of the test frames under two names, as ranks, so that their units do not matter; AP and AUC of each
-    stand in the legend where labels are known. Shaded: true anomalies."""
+    """Two named scores (N,) of the test frames, as ranks, because their units may differ; with labels, anomalies are
+    shaded and the legend gives AP and AUC."""
     run = opened(run)
     figure = style.new_figure(10, 2.8)
     axes, count = figure.subplots(), len(run.test)
@@ -219,16 +219,16 @@ def compare(run: Folder, scores: Mapping[str, np.ndarray]) -> Figure:
 
 
 def _told_apart(run: RunFolder, values: np.ndarray, seen: np.ndarray) -> dict[int, str]:
-    """Rows worth a look -> what each shows: the highest anomaly, the peak of the anomalous video whose peak is lowest,
-    and the highest normal frame; without labels the highest frame and a usual one.
+    """Rows to show -> caption: the highest anomalous frame, the peak of the anomalous video with the lowest peak, and
+    the highest normal frame; without labels the highest and a median frame.
 
     Args:
-        seen: rows to choose from, by ascending score.
+        seen: candidate rows, by ascending score.
     """
     if run.labels is None or not run.labels[seen].any() or run.labels[seen].all():
         return {int(seen[-1]): "highest", int(seen[len(seen) // 4]): "usual"}
     videos, odd = run.test["video"].to_numpy(object), seen[run.labels[seen]]
-    peaks = {videos[row]: int(row) for row in odd}  # ascending: the last of a video is its peak
+    peaks = {videos[row]: int(row) for row in odd}  # ascending, so the last row of a video is its peak
     found = {int(odd[-1]): "highest anomaly"}
     missed = min(peaks.values(), key=lambda row: values[row])
     found.setdefault(missed, "anomalous video with the lowest peak")
@@ -236,7 +236,7 @@ def _told_apart(run: RunFolder, values: np.ndarray, seen: np.ndarray) -> dict[in
 
 
 def error_grid(run: Folder) -> Figure | None:
-    """Error maps of every model that keeps some at the same frames: a success, a miss and a normal frame."""
+    """Error maps of every model on the same frames: a hit, a miss and a normal frame."""
     run = opened(run)
     maps = {n: m for n in run.members if (m := run.maps(n)) is not None}
     if not maps or run.final is None:
@@ -250,13 +250,13 @@ def error_grid(run: Folder) -> Figure | None:
 
 
 def errors(run: Folder, model: str) -> Figure | None:
-    """Error maps of one model at a success and at failures, with its prediction where it can be had."""
+    """Error maps of one model on a hit and on failures, with its prediction if available."""
     run = opened(run)
     maps = run.maps(model)
     if maps is None or model not in run.z:
         return _nothing(f"{model} has kept no error maps")
     values = run.members[model].values
-    # a frame no window reached borrowed its score: there is no prediction of it to show
+    # a frame that no window covers has another frame's score, and no prediction
     filled = set(run.members[model].about.get("filled", {}).get("ids", []))
     own = np.array([i not in filled for i in run.test["Id"]], dtype=bool)
     seen = np.flatnonzero(own if own.any() else ~own)
@@ -274,7 +274,7 @@ def errors(run: Folder, model: str) -> Figure | None:
 
 
 def actors(run: Folder, *, count: int = 3) -> Figure | None:
-    """The frame that shows an unusual actor best: its unusual actors, beside their nearest training actors."""
+    """The frame that best shows an unusual actor: its unusual actors beside their nearest training actors."""
     run = opened(run)
     people = run.people
     if people is None:
@@ -292,7 +292,7 @@ def actors(run: Folder, *, count: int = 3) -> Figure | None:
 
 
 def nearest(run: Folder, *, count: int = 5) -> Figure | None:
-    """An unusual actor of each video, highest events first, with the training actor that its crop was nearest to."""
+    """One unusual actor per video, top-scoring events first, with its nearest training crop."""
     run = opened(run)
     people = run.people
     if people is None:
@@ -310,14 +310,14 @@ def nearest(run: Folder, *, count: int = 5) -> Figure | None:
 
 
 def one_crop(run: Folder) -> Figure | None:
-    """How one actor of a test frame got its appearance score: the one that looks least like training."""
+    """Computation of the appearance score for the test actor with the most unusual appearance."""
     run = opened(run)
     way = way_of(run)
     return crop_way(way) if way is not None else _nothing("the local memory has embedded no actor of a test frame yet")
 
 
 def _comparisons(run: RunFolder, wanted: Sequence[tuple[int, int]], *, where: bool = False) -> list[Comparison]:
-    """Crops of (test row, box) actors beside their nearest training actors; `where` names their frames."""
+    """Crops of (test row, box) actors beside their nearest training crops; `where` names their frames."""
     frames = dict(run.footage("test").full_frames(sorted({r for r, _ in wanted})))
     out = []
     for row, b in wanted:
@@ -330,7 +330,7 @@ def _comparisons(run: RunFolder, wanted: Sequence[tuple[int, int]], *, where: bo
 
 
 def memory(run: Folder, model: str = "global_memory") -> Figure | None:
-    """Bank, picks and test features of a memory model on two axes."""
+    """Bank, picks and test features of a memory model in two dimensions."""
     run, found = opened(run), _remembered(run, model)
     if found is None:
         return None
@@ -349,7 +349,7 @@ def radius(run: Folder, model: str = "global_memory") -> Figure | None:
 
 
 def _remembered(run: Folder, model: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """See `Model.remembered`; None where the run has no training frames or no such model."""
+    """See `Model.remembered`; None if the run has no training frames or no such model."""
     run = opened(run)
     place = run.paths.trained(model)
     if not run.has_training or model not in MODELS or not (place / "card.json").exists():
@@ -359,7 +359,7 @@ def _remembered(run: Folder, model: str) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def metrics_table(run: Folder) -> pd.DataFrame | None:
-    """Metrics of every model and submission, in percent with intervals; None where no labels are known."""
+    """Metrics of every model and submission, in percent with intervals; None without labels."""
     run = opened(run)
     if not run.metrics:
         return _nothing("no labels are known, so there are no metrics")
@@ -368,18 +368,18 @@ def metrics_table(run: Folder) -> pd.DataFrame | None:
 
 
 def curves(run: Folder) -> Figure | None:
-    """ROC and precision-recall curves of the submissions and the baseline; None where no labels are known."""
+    """ROC and precision-recall curves of the submissions and the baseline; None without labels."""
     run = opened(run)
     found = evaluation(run)
     if found is None:
         return _nothing("no labels are known, so there are no curves")
-    # the models' numbers are a figure of their own: eleven curves in one are a thicket
+    # single models have their own figure: eleven curves in one cannot be read
     names = [n for n in SUBMISSIONS if n in found.rows]
     return style.side_by_side([_legend_below(draw(found, names)) for draw in (figures.roc_figure, figures.pr_figure)])
 
 
 def videos(run: Folder) -> Figure | None:
-    """AUC of each video for the final submission; None where no labels are known."""
+    """AUC of each video for the final submission; None without labels."""
     run = opened(run)
     found = evaluation(run)
     if found is None or "submission" not in found.rows:
@@ -402,7 +402,7 @@ def models(run: Folder) -> Figure | None:
 
 
 def _legend_below(figure: Figure) -> Figure:
-    """Move a figure's legend under its axes, where it hides no curve, and name the submissions in words."""
+    """Move the legend below the axes, where it hides no curve, and spell out the names of the submissions."""
     old = figure.axes[0].get_legend() or figure.legends[0]
     title = old.get_title().get_text()
     handles, names = figure.axes[0].get_legend_handles_labels()
@@ -414,6 +414,6 @@ def _legend_below(figure: Figure) -> Figure:
 
 
 def evaluation(run: Folder) -> Evaluation | None:
-    """The run's evaluation; None where no labels are known."""
+    """The run's evaluation; None without labels."""
     run = opened(run)
     return evaluation_of_run(run.folder, run.label_path) if run.label_path else None

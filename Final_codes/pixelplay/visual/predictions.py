@@ -1,6 +1,6 @@
-"""What a model expected to see at a test frame, as a picture.
+"""Predictions of a model for test frames, as pictures.
 
-Reads the weights a run saved and its footage; makes uint8 images (see `Model.expected_picture`).
+Reads the weights of a run and its footage; makes uint8 images (see `Model.expected_picture`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pixelplay.visual.run_folder import RunFolder
 
 
 def predictions(run: RunFolder, name: str, rows: Sequence[int]) -> list[np.ndarray | None]:
-    """Expected pictures of some test rows, (h, w[, 3]) uint8; None each where the run kept no weights of this model,
-    the model expects no picture, or no window reaches the frame."""
+    """Predictions for test rows, (h, w[, 3]) uint8. None if the run kept no weights of this model, the model predicts
+    no picture, or no window covers the frame."""
     trained = run.paths.trained(name)
     if not (trained / "card.json").exists():
         return [None] * len(rows)

@@ -1,4 +1,4 @@
-"""Contact sheet of repair: frames as they came and as the models see them.
+"""Contact sheet of repair: frames as recorded, and as the models see them.
 
 Reads pairs of images; makes a Figure.
 """
@@ -16,7 +16,7 @@ from pixelplay.visual import style
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """One frame before and after repair (RGB), its Id and what was wrong with it."""
+    """One frame before and after repair (RGB), its Id and its flags."""
 
     title: str
     before: np.ndarray
@@ -25,7 +25,7 @@ class Pair:
 
 
 def repair_sheet(pairs: Sequence[Pair], *, columns: int = 4, title: str = "Before and after repair") -> Figure:
-    """Each pair one above the other, the flags in words. Raises ValueError where there is no pair."""
+    """Each pair one above the other, with its flags in words. Raises ValueError for an empty list."""
     if not pairs:
         raise ValueError("a contact sheet needs at least one pair")
     columns = min(columns, len(pairs))

@@ -1,8 +1,8 @@
-"""The report: one folder a run, to be opened from disk or from any web server.
+"""The report: one self-contained folder per run, opened from disk or from a web server.
 
 Reads a run's output folder; writes `report/index.html` with `events.csv`, `events.json` and the annotated videos beside
-it. What the run has no material for (labels, maps, actors, frames) is left out and said so. Videos are rendered again
-only where their scores, frames or threshold changed.
+it. Sections without data (labels, maps, actors, frames) are omitted with a note. Videos are rendered again only if
+their scores, frames or threshold changed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 CARDS = 24
 VIDEO_FRAMES = 16_000
-"""Frames rendered as annotated video, highest-scoring videos first; the others are one `watch-file` away."""
+"""Frames rendered as annotated video, highest-scoring videos first; `watch-file` renders the others."""
 
 
 def write_report(output_folder: Path | str, *, footage: dict[str, Footage] | None = None, cards: int = CARDS,
@@ -41,15 +41,15 @@ def write_report(output_folder: Path | str, *, footage: dict[str, Footage] | Non
     """Write the report of a run.
 
     Args:
-        output_folder: what `pixelplay run --output` wrote.
+        output_folder: the folder of `pixelplay run --output`.
         footage: split -> Footage to use instead of the cache of stage 1.
-        cards: events that get pictures.
-        video_frames: most frames to render as annotated video.
-        folder: where it goes; `report` in the output folder when None.
+        cards: number of events with pictures.
+        video_frames: largest number of frames rendered as annotated video.
+        folder: target; None = `report` in the output folder.
     Returns:
-        path of index.html.
+        Path of index.html.
     Raises:
-        PixelPlayError: no run in the folder, or one whose files are broken.
+        PixelPlayError: no run in the folder, or damaged files.
     """
     run = RunFolder(output_folder, footage=footage)
     folder = folder or run.folder / "report"
@@ -68,7 +68,7 @@ def write_report(output_folder: Path | str, *, footage: dict[str, Footage] | Non
 
 
 def slug(name: str) -> str:
-    """A file name that every system and browser takes, still recognisable; different names stay different."""
+    """A recognisable file name that is valid on every system; different names stay different."""
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")
     return plain if plain == name else f"{plain or 'video'}-{config_hash(name)[:6]}"
 
@@ -89,7 +89,7 @@ def _notes(run: RunFolder) -> list[str]:
 
 
 def _videos(run: RunFolder, folder: Path, heat: Heat | None, budget: int, notes: list[str]) -> dict[str, str]:
-    """Render the highest-scoring videos first, as far as the budget goes; name -> relative path."""
+    """Render videos, highest-scoring first, within the budget of frames; name -> relative path."""
     videos, left_out, chosen = {}, [], []
     if not installed("av"):
         notes.append("annotated videos: writing them needs PyAV (pip install av)")
@@ -105,7 +105,7 @@ def _videos(run: RunFolder, folder: Path, heat: Heat | None, budget: int, notes:
     for i in tqdm(sorted(chosen), desc="annotated videos", unit="video", disable=not chosen):
         name = run.tracks[i].video
         path = folder / "videos" / f"{slug(name)}.mp4"
-        # the page draws the curve below the picture
+        # without strip: the page draws the curve below the video
         render_video(run, name, rows_of[i], path, heat, run.people, strip=False, keep=True)
         videos[name] = "videos/" + quote(path.name)
     if left_out:
@@ -115,7 +115,7 @@ def _videos(run: RunFolder, folder: Path, heat: Heat | None, budget: int, notes:
 
 
 def _sheet(run: RunFolder, folder: Path) -> Picture | None:
-    """The before/after contact sheet; None where no frame was repaired."""
+    """The before/after contact sheet; None if no frame was repaired."""
     figure = plots.repairs(run)
     if figure is None:
         return None

@@ -1,7 +1,7 @@
-"""The report's cards: each event, and each anomaly that was missed, with pictures of what was scored.
+"""Cards of the report: one per event and per missed anomaly, with pictures.
 
-Reads a `RunFolder` and its verdict; makes `Card`s. Pictures are JPEG inside the page, so that it can be read alone.
-Every picture shows its actor with what stands around it.
+Reads a `RunFolder` and its verdict; makes `Card`s. Pictures are JPEGs embedded in the page. Actors are shown with their
+surroundings.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from pixelplay.visual.verdict import Anomaly, Verdict
 
 SHOWN_MODELS = 3
 NEAR = 5
-"""Rows around a peak in which the frame that shows it best is looked for."""
+"""Rows around a peak that are searched for the frame that shows it best."""
 SCENE = 0.45
-"""Least width of a scene's picture, as a share of the frame's."""
+"""Smallest width of a scene's picture, as a share of the frame width."""
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """What is shown of a card: a test row, and where known the box of its actor, and a picture of the training actor
-    most like it with where that is from. `whole`: the whole frame, without heat."""
+    """Content of a card's pictures: a test row and, if known, the actor's box, the picture of its nearest training
+    actor and the origin of that. `whole`: show the whole frame, without heat."""
 
     row: int
     box: Box | None = None
@@ -44,8 +44,8 @@ class View:
 
 
 def make_cards(run: RunFolder, verdict: Verdict, heat: Heat | None, most_pictures: int) -> list[Card]:
-    """Cards of the events, highest first, then of the missed anomalies; of each video's highest moment where there is
-    no event at all. The first `most_pictures` and all the missed have pictures."""
+    """Cards of the events, highest first, then of the missed anomalies; without any event, of each video's highest
+    frame. The first `most_pictures` and all missed anomalies have pictures."""
     cards, peaks = [], []
     for number, event in enumerate(run.events, start=1):
         kind, detail = _judged(event, verdict, run.fps)
@@ -65,7 +65,7 @@ def make_cards(run: RunFolder, verdict: Verdict, heat: Heat | None, most_picture
             cards.append(_card(run, moment, f"moment-{number}", "moment", f"Video {moment.video}", ""))
             peaks.append(moment.peak_row)
     wanted = [i for i, c in enumerate(cards) if i < most_pictures or c.kind == "missed"]
-    # which place of a missed anomaly's frame it is in is not known: the whole frame is shown
+    # the position of a missed anomaly in the frame is unknown, so the whole frame is shown
     views = [View(peaks[i], whole=True) if cards[i].kind == "missed" else _view(run, peaks[i], heat) for i in wanted]
     pictures = _pictures(run, views, heat) if wanted else []
     for i, shown in zip(wanted, pictures):
@@ -80,7 +80,7 @@ def _card(run: RunFolder, event: Event, key: str, kind: str, name: str, detail: 
 
 
 def _judged(event: Event, verdict: Verdict, fps: float) -> tuple[str, str]:
-    """(kind, how it fits the labels) of an event."""
+    """(kind, agreement with the labels) of an event."""
     if verdict.anomalies is None:
         return "event", ""
     anomaly = verdict.anomaly_of(event)
@@ -92,7 +92,7 @@ def _judged(event: Event, verdict: Verdict, fps: float) -> tuple[str, str]:
 
 
 def _rare(run: RunFolder, score: float) -> str:
-    """How many held-out normal frames score as high, in words; '' where that is unknown."""
+    """Share of held-out normal frames that score as high, in words; '' if unknown."""
     if run.final_train is None:
         return ""
     reach, frames = int((run.final_train >= score).sum()), len(run.final_train)
@@ -130,7 +130,7 @@ def _pictures(run: RunFolder, views: Sequence[View], heat: Heat | None) -> list[
 
 
 def _view(run: RunFolder, peak: int, heat: Heat | None) -> View:
-    """The row near a peak that shows its actor best; where no actor is unusual, an undamaged frame."""
+    """The row near a peak that shows its actor best; without an unusual actor, an undamaged frame."""
     video, flags = run.test["video"].to_numpy(object), run.test["flags"].to_numpy(object)
     rows = [r for r in range(max(0, peak - NEAR), min(len(video), peak + NEAR + 1)) if video[r] == video[peak]]
     found = best_actor(run, rows, heat, peak=peak)
@@ -141,14 +141,14 @@ def _view(run: RunFolder, peak: int, heat: Heat | None) -> View:
 
 
 def _hottest(heat: np.ndarray, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
-    """The cell of a heat map (h, w) that is hottest, as a box in pixels of a frame."""
+    """The hottest cell of a heat map (h, w), as a box in pixels of the frame."""
     y, x = np.unravel_index(int(np.nanargmax(heat)), heat.shape)
     tall, wide = shape[0] / heat.shape[0], shape[1] / heat.shape[1]
     return x * wide, y * tall, (x + 1) * wide, (y + 1) * tall
 
 
 def scene(frame: np.ndarray, xyxy: Sequence[float]) -> np.ndarray:
-    """The part of a frame (H, W, 3) around a box in which one sees what happens: 4:3, three boxes wide or more."""
+    """The part of a frame (H, W, 3) around a box that shows the action: 4:3, at least three boxes wide."""
     height, width = frame.shape[:2]
     x0, y0, x1, y1 = (float(v) for v in xyxy)
     wide = max(SCENE * width, 3 * (x1 - x0), 4 / 3 * 1.6 * (y1 - y0))
@@ -160,7 +160,7 @@ def scene(frame: np.ndarray, xyxy: Sequence[float]) -> np.ndarray:
 
 
 def picture(image: np.ndarray, words: str, width: int) -> Picture:
-    """An RGB image (H, W, 3) as a JPEG inside the page, brought to a width in pixels."""
+    """An RGB image (H, W, 3) as an embedded JPEG, resized to a width in pixels."""
     size = width, max(1, round(image.shape[0] * width / image.shape[1]))
     larger = size[0] > image.shape[1]
     image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if larger else cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""`pixelplay report`: write the report of a finished run anew, and open it.
+"""`pixelplay report`: writes the report of a finished run again, and opens it.
 
 Reads a run's output folder; writes its `report` folder.
 """
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write it; returns the exit status. Raises PixelPlayError where there is no run."""
+    """Write the report. Returns the exit status; raises PixelPlayError if there is no run."""
     index = write_report(run_folder_of(args.run or default_output()))
     log.info("%s", index)
     if args.open and not webbrowser.open(index.resolve().as_uri()):

@@ -1,8 +1,8 @@
-"""The report's page: data in, HTML text out.
+"""HTML page of the report.
 
-Reads `Page` (arrays, words, pictures as data addresses, relative paths of videos) and the template in `assets`; makes
-one HTML document. Style, script, data and pictures are inside it, so it can be opened from disk, from any web server,
-or on its own; the videos lie beside it. Every value is escaped by the template.
+Reads `Page` (arrays, texts, pictures as data URIs, relative paths of videos) and the template in `assets`; makes one
+HTML document. Style, script, data and pictures are embedded, so it opens from disk, from any web server, or on its own;
+the videos are separate files. The template escapes every value.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pixelplay.visual.verdict import Verdict, clock, count, seconds_of
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table of words and numbers: `rows` of the same length as `header`; rows in `strong` are set bold."""
+    """A table of texts: every row is as long as `header`; rows in `strong` are bold."""
 
     caption: str
     header: Sequence[str]
@@ -37,7 +37,7 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A picture: `address` (a data address or a relative path), what it shows in words, and (W, H) in pixels."""
+    """A picture: `address` (a data URI or a relative path), alternative text, and (W, H) in pixels."""
 
     address: str
     words: str
@@ -46,15 +46,15 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """One thing to look at.
+    """One item of the list of events.
 
     Attributes:
-        key: 'event-3'; its address on the page, and what marks are kept under.
+        key: 'event-3'; its anchor on the page, and the key of the user's marks.
         kind: 'event', 'found', 'false alarm', 'missed' or 'moment' (the highest frame of a video without events).
         name: 'Event 3'.
-        peak_score: the score to show; reason, detail: why, and how well it fits the labels, in words.
+        peak_score: score as shown; reason: in words; detail: agreement with the labels, in words.
         models: title -> calibrated score at the peak, highest first.
-        picture: the place; actor: what was scored, nearest: the training example most like it; None where unknown.
+        picture: the place; actor: the scored crop; nearest: its nearest training crop; None if unknown.
     """
 
     key: str
@@ -75,15 +75,15 @@ class Card:
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """Everything the report shows.
+    """Content of the report.
 
     Attributes:
-        key: what this run's marks are kept under.
-        tracks: one a test video; events: all of them; cards: what is listed, highest first, missed anomalies last.
+        key: key of the user's marks for this run.
+        tracks: one per test video; events: all; cards: as listed, highest first, missed anomalies last.
         videos: video name -> relative path of its annotated video.
         tables: metrics, with `terms`, name -> explanation; quality: shown under 'Frames', with `sheet`.
         config: section name -> {setting: value}.
-        notes: what this run has no material for, in words.
+        notes: what the run has no data for, in words.
     """
 
     title: str
@@ -136,7 +136,7 @@ def _asset(name: str) -> str:
 
 
 def _data(page: Page) -> dict[str, Any]:
-    """What the script works with."""
+    """Data for the page's script."""
     return {"key": page.key, "fps": page.fps,
             "videos": [{"name": t.video, "first": int(t.frames[0]), "last": int(t.frames[-1]), "runs": _runs(t.frames),
                         "final": [round(float(v), 3) for v in t.final], "src": page.videos.get(t.video, "")}

@@ -1,7 +1,6 @@
-"""The report's words and tables.
+"""Texts and tables of the report.
 
-Reads a `RunFolder`; makes sentences and `Table`s. Numbers come from the run's own files; nothing is computed here
-but counts.
+Reads a `RunFolder`; makes sentences and `Table`s from the numbers in the run's files.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ TERMS = {
                      "intervals.",
     "weight": "The model's share in the score of all together.",
 }
-"""What the tables' words mean."""
+"""Explanations of the terms in the tables."""
 
 
 def metric_tables(run: RunFolder) -> list[Table]:
-    """Models and submissions: weight, seconds and, where labels are known, metrics with their intervals."""
+    """Models and submissions: weight, seconds and, with labels, metrics with their intervals."""
     rows_of = run.metrics.get("rows", {})
     names = [n for n in ("submission", "submission_two_stream", "submission_quad_ensemble", *run.members,
                          "frame_difference") if n in rows_of or n in run.members]
@@ -65,7 +64,7 @@ def metric_tables(run: RunFolder) -> list[Table]:
 
 
 def quality_tables(run: RunFolder) -> list[Table]:
-    """Flags of both splits, and of each test video with its missing numbers and unreliable frames."""
+    """Flags of both splits, and of each test video with missing numbers and unreliable frames."""
     table = run.manifest.table
     flags = sorted({f for cell in table["flags"].unique() for f in cell.split("|") if f})
     counts = {s: run.manifest.split(s) for s in ("train", "test")}
@@ -89,7 +88,7 @@ def quality_tables(run: RunFolder) -> list[Table]:
 
 
 def config_sections(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """Settings, hashes, versions and hardware of the run and of each model, as the run recorded them."""
+    """Settings, hashes, versions and hardware of the run and of each model, as recorded by the run."""
     sections: dict[str, dict[str, Any]] = {}
     receipt = run.receipt
     if receipt:

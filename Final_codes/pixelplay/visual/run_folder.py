@@ -1,8 +1,7 @@
-"""A run's output folder, opened for looking: scores, events, labels, maps, frames, as far as they are there.
+"""Read access to a run's output folder: scores, events, labels, maps and frames, as far as they exist.
 
-Reads what the stages wrote (manifest, score files, submission, error maps, actors, receipts); writes nothing. A run
-that has not come to its end, has no labels or no maps is a legitimate state: what is missing is None or empty. What is
-there but broken is an error.
+Reads the files of the stages (manifest, score files, submission, error maps, actors, receipts); writes nothing. A run
+may be unfinished or lack labels or maps: missing data is None or empty. Damaged files are errors.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ NO_TRAINING = Threshold(3.0, 2.0, "begins in the highest thousandth of the test 
 
 
 class Kind(NamedTuple):
-    """What one labelled anomaly is: its video, its first and last frame number, and a word for it."""
+    """A labelled anomaly: its video, first and last frame number, and a word for what happens."""
 
     video: str
     first: int
@@ -51,11 +50,11 @@ class Kind(NamedTuple):
 
 
 class RunFolder:
-    """One output folder. Every property is read once, when first asked for.
+    """One output folder. Every property is read lazily, and once.
 
     Args:
-        folder: the output folder (the one that holds 01_frame_extraction and scores).
-        footage: split -> Footage to use instead of the cache of stage 1 (tests, footage made elsewhere).
+        folder: the output folder (which contains 01_frame_extraction and scores).
+        footage: split -> Footage to use instead of the cache of stage 1 (for tests, or footage made elsewhere).
     """
 
     def __init__(self, folder: Path | str, *, footage: Mapping[str, Footage] | None = None):
@@ -80,12 +79,12 @@ class RunFolder:
 
     @property
     def fps(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         return float(self.manifest.fps) or 25.0
 
     @property
     def has_training(self) -> bool:
-        """Whether the run holds frames of the training footage; one that only scored does not."""
+        """Whether the run contains training frames; a run that only scored does not."""
         return bool((self.manifest.table["split"] == "train").any())
 
     def footage(self, split: str) -> Footage:
@@ -106,7 +105,7 @@ class RunFolder:
 
     @functools.cached_property
     def members(self) -> dict[str, ScoreFile]:
-        """Score files by model, registered models first; empty where no model has run."""
+        """Score files by model, registered models first; empty if no model has run."""
         folder = self.paths.scores
         if not folder.is_dir() or not any(p for p in folder.glob("*.csv") if not p.name.endswith(".train.csv")):
             return {}
@@ -116,12 +115,12 @@ class RunFolder:
 
     @functools.cached_property
     def z(self) -> dict[str, np.ndarray]:
-        """model -> (N,) calibrated and smoothed scores: rarities."""
+        """Model -> (N,) calibrated and smoothed scores (rarities)."""
         return fuse(self.members, Frames.of_stage(self.paths.extraction)).processed if self.members else {}
 
     @functools.cached_property
     def train_z(self) -> dict[str, np.ndarray]:
-        """model -> (M,) the same for held-out training frames; only models that have them."""
+        """Model -> (M,) the same for held-out training frames, for the models that have them."""
         if self.training is None:
             return {}
         as_test = {n: dataclasses.replace(f, ids=f.train_ids, values=f.train_values) for n, f in self.members.items()
@@ -130,18 +129,18 @@ class RunFolder:
 
     @functools.cached_property
     def training(self) -> Frames | None:
-        """Training frames of the run's detector: names, numbers and reliabilities; None where there is none yet."""
+        """Training frames of the run's detector: names, numbers and reliabilities; None if there is none yet."""
         path = self.paths.detector / TRAINING
         return read_training(self.paths.detector) if path.exists() else None
 
     @functools.cached_property
     def crops(self) -> Thumbnails | None:
-        """Pictures of the training crops that actors were compared with; None where the detector keeps none."""
+        """Thumbnails of the training crops; None if the detector keeps none."""
         return Thumbnails.load(self.paths.trained(self.actor_model)) if self.actor_model is not None else None
 
     @functools.cached_property
     def weights(self) -> dict[str, float]:
-        """model -> its weight in the submission of all models; prior weights where the merge kept no table."""
+        """Model -> weight in the submission of all models; prior weights if the merge left no table."""
         path = self.folder / "ensemble.json"
         rows = read_json(path).get("submissions", {}).get("submission", []) if path.exists() else []
         found = {r["model"]: float(r["weight"]) for r in rows if r["model"] in self.members}
@@ -151,18 +150,18 @@ class RunFolder:
     def final(self) -> np.ndarray | None:
         """(N,) weighted mean of the calibrated scores; None before any model has run.
 
-        The default recipe's submission ranks the frames in the same order; another recipe's need not.
+        The submission of the default recipe has the same ranking; that of another recipe may differ.
         """
         return self._mean(self.z)
 
     @functools.cached_property
     def final_train(self) -> np.ndarray | None:
-        """(M,) the same for held-out training frames; None where a model has no training scores."""
+        """(M,) the same for held-out training frames; None if a model has no training scores."""
         return self._mean(self.train_z) if set(self.weights) <= set(self.train_z) else None
 
     @functools.cached_property
     def threshold(self) -> Threshold:
-        """When an event begins and ends, from held-out training scores where they are known."""
+        """Thresholds of events, from held-out training scores if they exist."""
         return threshold_from_training(self.final_train) if self.final_train is not None else NO_TRAINING
 
     @functools.cached_property
@@ -176,8 +175,8 @@ class RunFolder:
 
     @property
     def moments(self) -> list[Event]:
-        """The highest frame of each video as an `Event` of one frame, highest first: what to look at where nothing
-        crossed the threshold."""
+        """The highest frame of each video as an `Event` of one frame, highest first: what to show if nothing crossed
+        the threshold."""
         if self.final is None:
             return []
         numbers, out = self.test["frame"].to_numpy(), []
@@ -188,14 +187,14 @@ class RunFolder:
         return sorted(out, key=lambda e: (-e.peak_score, e.peak_row))
 
     def reason(self, row: int) -> str:
-        """Why a test frame's score is what it is, in words: the highest actor's reason, and the highest model."""
+        """Reason of a test frame's score, in words: that of the top-scoring actor, and the top-scoring model."""
         strongest = reason_from_models({n: self.z[n] for n in self.weights}, row)
         words = self.people.words_near(row) if self.people is not None else ""
         return f"{words} ({strongest.rpartition('(')[2]}" if words else strongest
 
     @functools.cached_property
     def tracks(self) -> list[Track]:
-        """One `Track` a test video; empty before any model has run."""
+        """One `Track` per test video; empty before any model has run."""
         if self.final is None:
             return []
         return [Track(video, self.test["frame"].to_numpy()[rows], self.final[rows],
@@ -208,23 +207,23 @@ class RunFolder:
 
     @functools.cached_property
     def receipt(self) -> dict[str, Any]:
-        """run.json; {} where the run has not come to its end."""
+        """run.json; {} if the run is unfinished."""
         return self._json("run.json")
 
     @functools.cached_property
     def metrics(self) -> dict[str, Any]:
-        """metrics.json; {} where no labels are known."""
+        """metrics.json; {} without labels."""
         return self._json("metrics.json")
 
     @functools.cached_property
     def label_path(self) -> Path | None:
-        """Where the ground truth lies; None where none is known (any more)."""
+        """Path of the ground truth; None if there is none, or it no longer exists."""
         named = self.receipt.get("options", {}).get("labels") or self.manifest.labels
         return Path(named) if named and Path(named).exists() else None
 
     @functools.cached_property
     def labels(self) -> np.ndarray | None:
-        """(N,) bool ground truth of the test frames, for shading alone; None where none is known (any more)."""
+        """(N,) bool ground truth of the test frames, for display only; None if unavailable."""
         if self.label_path is None:
             return None
         ids = self.test["Id"].tolist()
@@ -232,7 +231,7 @@ class RunFolder:
 
     @functools.cached_property
     def kinds(self) -> list[Kind]:
-        """What the labelled anomalies are, from `event_kinds.csv` beside the ground truth; none where there is none."""
+        """The labelled anomalies, from `event_kinds.csv` beside the ground truth; [] without that file."""
         path = self.label_path.parent / "event_kinds.csv" if self.label_path is not None else None
         if path is None or not path.exists():
             return []
@@ -243,19 +242,19 @@ class RunFolder:
         return [Kind(*row) for row in table[list(Kind._fields)].itertuples(index=False)]
 
     def kind_at(self, row: int) -> str:
-        """What happens in a test frame, where the ground truth names it; '' elsewhere."""
+        """What happens in a test frame, if the ground truth names it; else ''."""
         video, number = self.test["video"].iloc[row], int(self.test["frame"].iloc[row])
         names = [k.kind for k in self.kinds if k.video == video and k.first <= number <= k.last]
         return ", ".join(names).replace("_", " ")
 
     @functools.cached_property
     def actor_model(self) -> str | None:
-        """The first model that kept the actors it found in the test frames; None where none did."""
+        """The first model that kept its actors of the test frames; None if no model did."""
         return next((n for n in self.members if self.paths.actors(n).exists()), None)
 
     @functools.cached_property
     def people(self) -> People | None:
-        """Actors of the test frames; None where no model that finds them has scored."""
+        """Actors of the test frames; None if no model that finds them has scored."""
         name = self.actor_model
         if name is None:
             return None
@@ -264,8 +263,8 @@ class RunFolder:
                       self.test["video"].to_numpy(object), self.test["frame"].to_numpy())
 
     def nearest_normal(self, row: int, box: int) -> tuple[np.ndarray, str] | None:
-        """(picture (h, w, 3) uint8, 'video V, frame F') of the training actor most like an actor of a test frame; None
-        where none is known or the detector keeps no pictures."""
+        """(picture (h, w, 3) uint8, 'video V, frame F') of an actor's nearest training actor; None if it is unknown or
+        the detector keeps no pictures."""
         found = self.people.nearest(row, box) if self.people is not None else None
         picture = self.crops.find(*found) if found is not None and self.crops is not None else None
         if picture is None:

@@ -1,7 +1,7 @@
 """The annotated video of one test video of a run.
 
-Reads a `RunFolder` (scores, events, error maps, actors, and the frames of stage 1); writes an MP4. People are shown
-what was filmed; what repair did to a frame before the models saw it is said in its corner.
+Reads a `RunFolder` (scores, events, error maps, actors, and the frames of stage 1); writes an MP4. It shows frames as
+recorded; repairs made before scoring are noted in the corner.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from pixelplay.visual.people import People
 from pixelplay.visual.run_folder import RunFolder
 
 LOOK = 2
-"""Part of every video's key: raise it when videos are drawn in another way."""
+"""Part of every video's key: raise it when the drawing changes."""
 NOTES = {"vflip": "turned upright", "hflip": "turned upright", "rot180": "turned upright", "shift": "moved back",
          "noise": "noise: denoised for the models", "impulse": "noise: denoised for the models",
          "exposure": "exposure: corrected for the models", "duplicate": "same picture as before",
          "frozen": "same picture as before", "blank": "blank", "blur": "blurred", "unreadable": "unreadable"}
-"""What is said of a frame with a flag where the picture shown is the one that was filmed."""
+"""Notes for flags, when frames are shown as recorded."""
 REPAIRED_NOTES = {**NOTES, "noise": "denoised", "impulse": "denoised", "exposure": "exposure corrected"}
 
 
 def frames_as_filmed(run: RunFolder) -> Footage:
-    """The test frames for people: turned and moved back where that was needed, and otherwise as they were filmed."""
+    """The test frames for display: orientation and shift repaired, otherwise as recorded."""
     from pixelplay.repair.stage import open_footage
 
     place = run.paths.extraction
-    # footage that was handed in instead of stage 1's is what it is
+    # footage given by the caller is shown unchanged
     return open_footage(place, "test", as_filmed=True) if (place / "repair.csv").exists() else run.footage("test")
 
 
 def note(flags: str, *, repaired: bool = False) -> str:
-    """What is said of a frame with '|'-separated flags; '' where nothing was wrong."""
+    """The note for '|'-separated flags; '' without any."""
     words = REPAIRED_NOTES if repaired else NOTES
     return ", ".join(dict.fromkeys(words.get(f, f) for f in flags.split("|") if f))
 
@@ -52,8 +52,8 @@ def render_video(run: RunFolder, name: str, rows: slice, path: Path,
     Args:
         rows: of the video in the test split; heat: row -> its heat map.
         repaired: show the frames as the models saw them.
-        strip: draw the curve of the scores into the picture.
-        keep: leave a key (.json) beside the video, and the video alone where it would come out the same.
+        strip: draw the score curve into the picture.
+        keep: write a key (.json) beside the video, and skip rendering if the key is unchanged.
         quality: x264's constant rate factor; lower is better and larger.
     """
     track = next(t for t in run.tracks if t.video == name)

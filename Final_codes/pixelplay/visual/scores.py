@@ -1,4 +1,4 @@
-"""How scores are distributed, and how far the models agree.
+"""Figures of score distributions, metrics and the agreement of models.
 
 Reads calibrated scores of several models (arrays in the same order); makes Figures.
 """
@@ -19,7 +19,7 @@ from pixelplay.visual import style
 
 def score_histograms(test: Mapping[str, np.ndarray], *, train: Mapping[str, np.ndarray] | None = None,
                      labels: np.ndarray | None = None, columns: int = 3) -> Figure:
-    """One histogram a model: held-out training frames against test frames, split by label where it is known.
+    """One histogram per model: held-out training frames against test frames, split by label if known.
 
     Args:
         test: name -> (N,) calibrated scores; train: name -> (M,) the same for held-out training frames.
@@ -56,7 +56,7 @@ def score_histograms(test: Mapping[str, np.ndarray], *, train: Mapping[str, np.n
 
 def metric_intervals(rows: Mapping[str, Mapping[str, Any]], metrics: Sequence[tuple[str, str]], *,
                      base_rate: float | None = None) -> Figure:
-    """Points with 95 % intervals, a panel a metric and a line a row.
+    """Points with 95 % intervals, one panel per metric and one line per row.
 
     Args:
         rows: name -> {metric, metric_low, metric_high: values in [0, 1]}, drawn from top to bottom.
@@ -88,13 +88,13 @@ def metric_intervals(rows: Mapping[str, Mapping[str, Any]], metrics: Sequence[tu
 
 
 def rank_correlation(scores: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Spearman's rank correlation of every pair: (K, K); 0 where a model's scores are all equal (no ranking)."""
+    """Spearman's rank correlation of every pair: (K, K); 0 if the scores of a model are all equal."""
     ranks = [rankdata(v) for v in scores.values()]
     return np.array([[spearman(a, b) for b in ranks] for a in ranks]).reshape(len(ranks), len(ranks))
 
 
 def correlation_matrix(scores: Mapping[str, np.ndarray]) -> Figure:
-    """Rank correlation between models: an ensemble gains from members that are good and disagree."""
+    """Rank correlation between models: an ensemble gains from good members that disagree."""
     names = list(scores)
     values = rank_correlation(scores)
     figure = style.new_figure(1.6 + 0.75 * max(len(names), 2), 1.2 + 0.65 * max(len(names), 2))

@@ -1,8 +1,8 @@
-"""The actor that shows best what an event is about.
+"""Selection of the actor that shows an event best.
 
-Reads a `RunFolder`; makes a test row and the number of a box in it. The highest actor of an event is often a foot, or a
-walker whom something fast passes: of the actors that score nearly as high, one is taken that the autoencoders did not
-expect either, and a large one.
+Reads a `RunFolder`; makes a test row and the number of a box in it. The top-scoring actor of an event is often a part
+of the body, or a walker beside a fast object: among the actors that score nearly as high, prefer a large one in which
+the autoencoders also have a high error.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pixelplay.visual.run_folder import RunFolder
 
 Heat = Callable[[int], np.ndarray | None]
 SCORES_AS_HIGH = 0.8
-"""Share of the highest actor's score."""
+"""Smallest score of a candidate, as a share of the top score."""
 
 
 def best_actor(run: RunFolder, rows: Sequence[int], heat: Heat | None, *, peak: int | None = None,
@@ -24,11 +24,11 @@ def best_actor(run: RunFolder, rows: Sequence[int], heat: Heat | None, *, peak: 
     """(test row, number of the box) of the actor to show.
 
     Args:
-        rows: test rows to choose from; peak: the row that others should be near to.
+        rows: candidate test rows; peak: row that the actor should be near to.
         heat: row -> heat map, as from `overlays.heat_function`.
-        compared: take only actors whose nearest training actor has a picture.
+        compared: only actors whose nearest training actor has a picture.
     Returns:
-        None where no actor is unusual.
+        None if no actor is unusual.
     """
     people = run.people
     if people is None:

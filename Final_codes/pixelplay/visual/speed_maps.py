@@ -1,6 +1,6 @@
-"""Speed maps beside their frames: how fast every place moves, on one scale.
+"""Figure of frames and their speed maps, on one scale.
 
-Reads images and speed maps (arrays); makes Figures.
+Reads images and speed maps (arrays); makes a Figure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class SpeedRow:
     """One frame.
 
     Attributes:
-        title: what it is. image: (H, W, 3) uint8 RGB. speed: (h, w) float, pixels per frame.
+        title: caption. image: (H, W, 3) uint8 RGB. speed: (h, w) float, pixels per frame.
     """
 
     title: str
@@ -30,7 +30,7 @@ class SpeedRow:
 
 
 def speed_maps(rows: Sequence[SpeedRow]) -> Figure:
-    """Frames above, their speeds below, a column a frame; one colour scale from 0 to the 99.9th percentile of all.
+    """Frames above their speed maps, one column per frame; one colour scale from 0 to the 99.9th percentile.
 
     Raises:
         ValueError: no rows.

@@ -1,8 +1,8 @@
-"""How every figure looks: palette, figure factory, saving, runs of rows that belong together.
+"""House style of figures: palette, figure factory, saving, and gaps in time axes.
 
-Reads nothing; makes matplotlib `Figure`s that belong to no global state (no pyplot), so they can be drawn in a
-notebook, a thread or a headless run alike. Colours are Okabe and Ito's (2008), which people with any colour vision
-can tell apart; ground truth is always yellow, the final score always black.
+Makes matplotlib `Figure`s without pyplot's global state, so they can be drawn in a notebook, a thread or a headless
+run. Colours of Okabe and Ito (2008), distinguishable with any colour vision; ground truth is always yellow, the final
+score always black.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE, GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#767676"
 
 SPARE_COLOURS = (GREY, "#A6611A", "#35978F", "#9970AB")
-"""For models that name no colour. Like those of the six, at least 3:1 on white and on near-black."""
+"""For models without a colour. As for the six models, contrast is at least 3:1 on white and on near-black."""
 
 
 def model_colour(name: str, names: Iterable[str] = ()) -> str:
-    """The colour a model names, or else a spare one by its place among the others of `names`."""
+    """The colour of a model, or else a spare one by its position among the others in `names`."""
     if named := registered(name, "colour"):
         return named
     others = sorted(n for n in {*names, name} if not registered(n, "colour"))
@@ -37,7 +37,7 @@ def model_colour(name: str, names: Iterable[str] = ()) -> str:
 
 
 def alarm_colour(score: float, low: float, high: float) -> str:
-    """Vermillion at or above the alarm threshold, orange from where an alarm would last, else sky blue."""
+    """Vermillion at or above the upper threshold, orange at or above the lower one, else sky blue."""
     return VERMILLION if score >= high else ORANGE if score >= low else SKY
 
 
@@ -47,7 +47,7 @@ def rgb(colour: str) -> tuple[int, int, int]:
 
 
 def contrast(a: str, b: str) -> float:
-    """Contrast ratio of two colours ('#rrggbb') by WCAG 2.2, from 1 to 21."""
+    """Contrast ratio of two colours ('#rrggbb') according to WCAG 2.2, from 1 to 21."""
     lights = []
     for colour in (a, b):
         parts = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (c / 255 for c in rgb(colour))]
@@ -56,10 +56,10 @@ def contrast(a: str, b: str) -> float:
 
 
 class HouseFigure(Figure):
-    """A Figure that shows itself in a notebook without pyplot, small enough to be kept in it.
+    """A Figure that a notebook displays without pyplot, compressed to keep notebooks small.
 
     Attributes:
-        photo: holds camera pictures: shown and saved as JPEG rather than as PNG of 256 colours.
+        photo: contains camera images: encoded as JPEG instead of PNG with 256 colours.
     """
 
     photo = False
@@ -72,15 +72,15 @@ class HouseFigure(Figure):
 
 
 def new_figure(width: float, height: float, *, photo: bool = False) -> HouseFigure:
-    """An empty figure of the house style; width and height in inches, laid out without overlaps."""
+    """An empty figure in house style, with constrained layout; width and height in inches."""
     figure = HouseFigure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
     figure.photo = photo
     return figure
 
 
 def _encode(figure: Figure, form: str, quality: int = 85) -> bytes:
-    """PNG of 256 colours (line art stays exact and small) or JPEG; no creation date, so the same figure gives the
-    same bytes."""
+    """PNG with 256 colours (line art stays sharp and small) or JPEG, without a creation date, so that equal figures
+    give equal bytes."""
     drawn, out = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", metadata={"Software": None})
     image = Image.open(drawn).convert("RGB")
@@ -92,7 +92,7 @@ def _encode(figure: Figure, form: str, quality: int = 85) -> bytes:
 
 
 def tidy(axes: Axes, x: str = "", y: str = "", title: str = "") -> Axes:
-    """Name the axes (with units), set the title, take the box away on top and right."""
+    """Label the axes (with units), set the title, remove the top and right spines."""
     axes.set_xlabel(x, fontsize=9)
     axes.set_ylabel(y, fontsize=9)
     if title:
@@ -113,9 +113,10 @@ def picture(axes: Axes, image: np.ndarray, title: str = "", **kwargs) -> Axes:
 
 
 def in_runs(frames: np.ndarray, values: np.ndarray, max_gap: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Frames and values of one video with a NaN between rows more than `max_gap` frame numbers apart.
+    """Frames and values of one video with a NaN inserted at each gap of more than `max_gap` frame numbers.
 
-    A line drawn through the result breaks at every gap in time: nothing was seen there, so nothing is drawn.
+    A line drawn through the result breaks at the gaps.
+
     Returns:
         (x, y), each (N + gaps,) float64.
     """
@@ -130,7 +131,7 @@ def in_runs(frames: np.ndarray, values: np.ndarray, max_gap: int = 3) -> tuple[n
 
 
 def spans(frames: np.ndarray, mask: np.ndarray, max_gap: int = 3) -> list[tuple[float, float]]:
-    """Intervals (first - 0.5, last + 0.5) in frame numbers where `mask` (N,) is true; none crosses a gap."""
+    """Intervals (first - 0.5, last + 0.5) in frame numbers where `mask` (N,) is true, split at gaps."""
     out = []
     for part in segments(np.asarray(mask, dtype=np.int8), np.asarray(frames), max_gap):
         if mask[part.start]:
@@ -139,10 +140,12 @@ def spans(frames: np.ndarray, mask: np.ndarray, max_gap: int = 3) -> list[tuple[
 
 
 def highest_a_column(numbers: np.ndarray, scores: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Frame numbers and scores of the highest frame of each column of a drawing, where several frames share one.
+    """Reduce a curve to the maximum of each pixel column, where several frames share a column.
 
     Args:
-        numbers: (N,) frame numbers, increasing; scale: columns a frame number.
+        numbers: (N,) increasing frame numbers; scores: (N,); scale: columns per frame number.
+    Returns:
+        Frame numbers and scores of the maxima.
     """
     if scale >= 1 or len(numbers) < 2:
         return numbers, scores
@@ -153,7 +156,7 @@ def highest_a_column(numbers: np.ndarray, scores: np.ndarray, scale: float) -> t
 
 
 def side_by_side(figures: Sequence[Figure]) -> HouseFigure:
-    """Several finished figures next to each other in one, pixel by pixel."""
+    """Several finished figures side by side in one."""
     drawn = []
     for figure in figures:
         buffer = io.BytesIO()
@@ -168,7 +171,7 @@ def side_by_side(figures: Sequence[Figure]) -> HouseFigure:
 
 
 def save_figure(figure: Figure, path: Path | str) -> Path:
-    """Write a figure as PNG or JPEG, by the suffix; atomic, the same bytes for the same figure."""
+    """Write a figure as PNG or JPEG, according to the suffix; atomic, equal figures give equal bytes."""
     path = Path(path)
     with atomic_path(path) as part:
         part.write_bytes(_encode(figure, "JPEG" if path.suffix.lower() in (".jpg", ".jpeg") else "PNG"))
@@ -176,7 +179,7 @@ def save_figure(figure: Figure, path: Path | str) -> Path:
 
 
 def save_picture(image: np.ndarray, path: Path | str, *, quality: int = 82, width: int | None = None) -> Path:
-    """Write an RGB uint8 image (H, W, 3) as JPEG, made smaller to `width` pixels where it is wider; atomic."""
+    """Write an RGB uint8 image (H, W, 3) as JPEG, reduced to `width` pixels if it is wider; atomic."""
     if width and image.shape[1] > width:
         height = max(1, round(image.shape[0] * width / image.shape[1]))
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)

@@ -1,7 +1,7 @@
-"""Score timelines: what each model said over time, and what became of it.
+"""Score timelines.
 
-Reads arrays of one video (`Track`) and, if wanted, thumbnails of its peaks; makes Figures. The x axis is the video's
-own frame number (seconds above): a gap in the numbers is a gap in every line.
+Reads arrays of one video (`Track`) and optional thumbnails of its peaks; makes Figures. The x axis is the video's frame
+number (seconds above); gaps in the numbers are gaps in every line.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pixelplay.registry import model_title
 from pixelplay.visual import style
 
 REPAIRED = frozenset({"vflip", "hflip", "rot180", "noise", "impulse", "exposure", "shift"})
-"""Flags of damage that repair undoes; the others only make a frame less reliable."""
+"""Flags of damage that repair corrects; the others only reduce a frame's reliability."""
 
 
 BEGINS, ENDS = (0, (4, 3)), (0, (1, 2))
-"""Dashes of the two lines of a threshold."""
+"""Dash patterns of the two threshold lines."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Track:
         frames: (n,) frame numbers, increasing.
         final: (n,) final score.
         models: model name -> (n,) calibrated score (rarity).
-        labels: (n,) bool, True = anomalous; None where no ground truth is known.
+        labels: (n,) bool, True = anomalous; None without ground truth.
         reliability: (n,) in [0, 1]; None = all reliable.
         flags: (n,) '|'-separated flags of the manifest; None = none.
         fps: frames a second.
@@ -61,7 +61,7 @@ class Track:
 
     @property
     def unreliable(self) -> np.ndarray:
-        """(n,) bool: frames whose picture tells less than half of what a good one does."""
+        """(n,) bool: frames with a reliability below one half."""
         if self.reliability is None:
             return np.zeros(len(self.frames), dtype=bool)
         return np.asarray(self.reliability) < 0.5
@@ -70,12 +70,13 @@ class Track:
 def score_timeline(track: Track, *, threshold: Threshold | None = None,
                    thumbnails: Sequence[tuple[int, np.ndarray]] = (),
                    unit: str = "score") -> Figure:
-    """One video in full: models thin, final bold, ground truth shaded, quality strip below, pictures of the peaks.
+    """One video in full: models thin, final score bold, ground truth shaded, quality strip below, pictures of the
+    peaks.
 
     Args:
-        threshold: both its lines are drawn, the one where an event begins and the one where it ends.
-        thumbnails: (frame number, RGB image) of the peaks to show above the lines, at most about six.
-        unit: what the score is, for the axis.
+        threshold: both lines are drawn, where an event begins and where it ends.
+        thumbnails: (frame number, RGB image) of peaks to show above the lines, up to about six.
+        unit: label of the score axis.
     """
     figure = style.new_figure(11, 4.6 if len(thumbnails) else 3.7, photo=len(thumbnails) > 0)
     axes, strip = figure.subplots(2, 1, sharex=True, height_ratios=[12, 1.2])
@@ -96,7 +97,7 @@ def score_timeline(track: Track, *, threshold: Threshold | None = None,
 
 def event_story(track: Track, pictures: Sequence[tuple[int, np.ndarray]], *, threshold: Threshold | None = None,
                 title: str = "") -> Figure:
-    """Pictures of an event side by side, (frame number, RGB image), above one line: the final score of its video."""
+    """Pictures of an event side by side, (frame number, RGB image), above the final score of its video."""
     figure = style.new_figure(11, 4.9, photo=True)
     above, below = figure.subfigures(2, 1, height_ratios=[1.55, 1])
     axes = below.subplots()
@@ -122,7 +123,7 @@ def event_story(track: Track, pictures: Sequence[tuple[int, np.ndarray]], *, thr
 
 
 def timeline_page(tracks: Sequence[Track], *, threshold: Threshold | None = None, columns: int = 2) -> Figure:
-    """All videos small, on one score axis, so that the loud video stands out."""
+    """Small timelines of all videos, on one score axis."""
     columns = min(columns, max(1, len(tracks)))
     rows = max(1, -(-len(tracks) // columns))
     figure = style.new_figure(5.5 * columns, 0.7 + 1.35 * rows)
@@ -184,7 +185,7 @@ def _draw_thumbnails(axes: Axes, track: Track, thumbnails: Sequence[tuple[int, n
 
 
 def _spread(frames: Sequence[int], first: float, last: float, width: float = 0.14) -> list[float]:
-    """Places for pictures near their frames that neither overlap nor leave the axis."""
+    """Positions for pictures near their frames that neither overlap nor leave the axis."""
     span = max(last - first, 1.0)
     half, step = width / 2, min(width, 1.0 / max(len(frames), 1))
     wanted = [(f - first) / span for f in frames]

@@ -1,8 +1,8 @@
-"""A score timeline as SVG text, for the report.
+"""A score timeline as SVG, for the report.
 
-Reads a `Track`; makes a string. The drawing stretches with the page (strokes keep their width), so all words stand
-beside it in HTML, and it is there even where scripts are switched off. Colours come from the page's style sheet by
-class, so that the drawing is as legible on dark as on light; only a model's line brings its own.
+Reads a `Track`; makes a string. The drawing scales with the page (stroke widths do not), so all text is HTML beside it;
+it needs no script. Colours are CSS classes of the page, for light and dark mode; only the lines of models bring their
+own.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def timeline_svg(track: Track, *, low: float, high: float, threshold: Threshold 
 
     Args:
         low, high: scores at the bottom and the top edge of the plot, the same for all videos of a page.
-        threshold: both its lines are drawn.
-        events: those of this video.
+        threshold: both lines are drawn.
+        events: events of this video.
     """
     first, last = (float(track.frames[0]), float(track.frames[-1])) if len(track.frames) else (0.0, 1.0)
     scale = WIDTH / max(last - first, 1.0)
@@ -80,7 +80,7 @@ def timeline_svg(track: Track, *, low: float, high: float, threshold: Threshold 
 
 
 def ticks(seconds: float, most: int = 8) -> list[float]:
-    """Round times in seconds from 0 on for an axis of a length, at most `most` of them."""
+    """Round times in seconds from 0 for an axis of the given length, at most `most` of them."""
     steps = [s * f for f in (0.1, 1.0) for s in (1, 2, 5)] + [10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200]
     step = next((s for s in steps if seconds / s < most), 3600.0 * max(1, round(seconds / most / 3600)))
     return [round(i * step, 1) for i in range(int(seconds / step + 1e-9) + 1)][:most]

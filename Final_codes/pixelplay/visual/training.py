@@ -1,6 +1,6 @@
-"""Loss curves.
+"""Figure of loss curves.
 
-Reads per-step or per-epoch losses (arrays or a CSV with a step column); makes Figures.
+Reads per-step or per-epoch losses (arrays, or a CSV with a step column); makes a Figure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STYLES = {"train": (style.BLUE, "-", "o"), "held_out": (style.VERMILLION, "--", 
 
 def loss_curves(models: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], *, x: str = "step",
                 columns: int = 2) -> Figure:
-    """A panel a model.
+    """One panel per model.
 
     Args:
         models: model -> {curve name -> (x (n,), loss (n,))}; 'train' and 'held_out' have fixed colours.
@@ -44,13 +44,13 @@ def loss_curves(models: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]
             axes.set_yscale("log")
         style.tidy(axes, x=x, y="loss (mean per pixel)", title=model_title(name))
         axes.grid(alpha=0.3)
-        # beside the curves: inside, it hides some of them
+        # beside the curves, where it hides none
         axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
 def find_curve(work: Path, trained: Path) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
-    """The loss curve of a model from its work folder, or from the card of its weights; None where there is neither."""
+    """The loss curve of a model from its work folder, or from the card of its weights; None if there is neither."""
     if (work / "main" / "curve.csv").exists():
         return read_losses(work / "main" / "curve.csv")
     card = read_json(trained / "card.json") if (trained / "card.json").exists() else {}
@@ -59,7 +59,7 @@ def find_curve(work: Path, trained: Path) -> dict[str, tuple[np.ndarray, np.ndar
 
 
 def _curves(table: pd.DataFrame, x: str = "step") -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """train (the total) and held_out first, the parts of the loss after them; speeds are no losses."""
+    """train (the total) and held_out first, then the terms of the loss; columns of speed are omitted."""
     table = table.rename(columns={"total": "train"})
     names = [c for c in ("train", "held_out") if c in table.columns]
     names += [c for c in table.columns if c not in (x, "clips_per_second", *names)
@@ -69,10 +69,10 @@ def _curves(table: pd.DataFrame, x: str = "step") -> dict[str, tuple[np.ndarray,
 
 
 def read_losses(path: Path, x: str = "step") -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Read a CSV of losses: a column `x` and one column a curve; empty cells are left out of their curve.
+    """Read a CSV of losses: a column `x` and one column per curve; empty cells are skipped.
 
     Raises:
-        PixelPlayError: the column `x` is missing or nothing else is there.
+        PixelPlayError: the column `x` or all others are missing.
     """
     table = pd.read_csv(path)
     curves = _curves(table, x) if x in table.columns else {}

@@ -1,7 +1,7 @@
-"""What became of a run, in counts and a sentence.
+"""Summary of a run in counts and one sentence.
 
-Reads events, labels and held-out training scores; makes a `Verdict`. With labels, an anomaly is a stretch of labelled
-frames: it is found where an event touches it, and an event that touches none is a false alarm.
+Reads events, labels and held-out training scores; makes a `Verdict`. With labels, an anomaly is an interval of labelled
+frames: it is found if an event overlaps it, and an event that overlaps none is a false alarm.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pixelplay.visual.timeline import Track
 
 @dataclasses.dataclass(frozen=True)
 class Anomaly:
-    """A stretch of labelled frames of one video, and the events that touch it.
+    """An interval of labelled frames in one video, and the events that overlap it.
 
     Attributes:
         first_frame, last_frame: the video's own numbers.
         found_by: events, highest first.
-        covered: share of its frames that lie in an event.
+        covered: share of its frames that are in an event.
         peak_frame, peak_score: its highest frame.
-        kind: what happens, where the ground truth names it; '' elsewhere.
+        kind: what happens, if the ground truth names it; else ''.
     """
 
     video: str
@@ -45,12 +45,12 @@ class Anomaly:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """The outcome of a run.
+    """Outcome of a run.
 
     Attributes:
-        headline: a few words; sentence: what they rest on.
-        anomalies: of all videos in their order; None where no labels are known.
-        false_alarms: events that touch no anomaly; none where no labels are known.
+        headline: a few words; sentence: the evidence.
+        anomalies: of all videos in order; None without labels.
+        false_alarms: events that overlap no anomaly; empty without labels.
     """
 
     headline: str
@@ -60,11 +60,11 @@ class Verdict:
 
     @property
     def missed(self) -> tuple[Anomaly, ...]:
-        """Anomalies that no event touches."""
+        """Anomalies that no event overlaps."""
         return tuple(a for a in self.anomalies or () if not a.found_by)
 
     def anomaly_of(self, event: Event) -> Anomaly | None:
-        """The first anomaly that an event touches."""
+        """The first anomaly that an event overlaps."""
         return next((a for a in self.anomalies or () if event in a.found_by), None)
 
 
@@ -79,7 +79,7 @@ def judge(run: RunFolder) -> Verdict:
         normal = run.labels is not None
         if not run.events:
             return Verdict("Nothing unusual found", sentence, () if normal else None)
-        if normal:  # labelled, and all of it normal
+        if normal:  # labelled, and entirely normal
             return Verdict(count(len(run.events), "false alarm"), sentence, (), tuple(run.events))
         return Verdict(f"{alarms} in {duration(len(run.test) / run.fps)} of footage",
                        f"Scored: {count(len(run.videos()), 'video')}. {false_alarm_rate(run)}")
@@ -92,7 +92,7 @@ def judge(run: RunFolder) -> Verdict:
 
 
 def anomalies_of(track: Track, events: Sequence[Event], join: int, kinds: Sequence[Kind] = ()) -> list[Anomaly]:
-    """The labelled stretches of one video; those at most `join` frame numbers apart are one."""
+    """The labelled intervals of one video; those at most `join` frame numbers apart are merged."""
     odd = np.flatnonzero(np.asarray(track.labels, dtype=bool))
     own, out = [e for e in events if e.video == track.video], []
     for rows in np.split(odd, np.flatnonzero(np.diff(track.frames[odd]) > join) + 1) if len(odd) else []:
@@ -110,7 +110,7 @@ def anomalies_of(track: Track, events: Sequence[Event], join: int, kinds: Sequen
 
 
 def false_alarm_rate(run: RunFolder) -> str:
-    """How often the same threshold raises an event on held-out normal footage, in words; '' where that is unknown."""
+    """Rate of events on held-out normal footage at the same threshold, in words; '' if unknown."""
     if run.final_train is None:
         return "How often normal footage raises an event is not known: there are no held-out training scores."
     train = run.training
@@ -135,7 +135,7 @@ def duration(seconds: float) -> str:
 
 
 def seconds_of(track: Track, frame: int) -> float:
-    """Seconds from a video's first frame."""
+    """Seconds since the first frame of the video."""
     return (frame - int(track.frames[0])) / track.fps
 
 

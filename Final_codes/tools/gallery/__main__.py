@@ -1,4 +1,4 @@
-"""The pictures of a finished run and their page, as in Visuals/.
+"""The gallery: all figures of a finished run and their page, as in Visuals/.
 
     python Final_codes/tools/gallery --run outputs/demo --output Visuals
 """

@@ -1,7 +1,7 @@
-"""Architecture diagrams: the six models and the way through the whole.
+"""Architecture diagrams of the six models and of the pipeline.
 
-Reads the registry, the models' configs and networks; makes Figures. The four autoencoders are drawn from their
-networks (see `network_graph`); memories and pipeline, which are no networks, from their settings.
+Reads the registry, the models' configs and networks; makes Figures. The autoencoders are traced (see `network_graph`);
+memories and pipeline are drawn from their settings.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ WHITE, BLUE, GREEN, YELLOW, ORANGE = "#FFFFFF", "#A9D6F5", "#9ADBC5", "#F7EFA0",
 
 OUTPUTS = {"stae": ("frames", "their speeds"), "roadmap": ("predicted frame", "its speed"),
            "unet": ("in-painted frame", "its speed")}
-"""What the networks that give plain tuples give."""
+"""Names for the outputs of networks that return plain tuples."""
 
 
 def autoencoder_diagram(name: str, profile: str = "lite") -> Figure:
-    """The network of a registered autoencoder at a profile's size, drawn from one forward pass."""
+    """The network of a registered autoencoder at a profile's size, traced in one forward pass."""
     cls = model_class(name)
     model = cls(cls.Config.profile(profile))
     footage = _blank_footage(model.config.height, max(40, 3 * (max(model.offsets) - min(model.offsets) + 1)))
@@ -75,7 +75,7 @@ def in_words(name: str) -> str:
 
 
 def _blank_footage(height: int, frames: int) -> Footage:
-    """Grey frames: only shapes matter here."""
+    """Grey frames, because only shapes matter."""
     width = height * 5 // 3 // 16 * 16
     pixels = np.full((frames, height, width, 3), 127, np.uint8)
 
@@ -135,7 +135,7 @@ MEMORIES = {"global_memory": _global_parts, "local_memory": _local_parts}
 
 
 def pipeline_diagram() -> Figure:
-    """The whole way: from videos to submission and report, with every registered model."""
+    """The pipeline from videos to submission and report, with every registered model."""
     middle = (len(MODELS) - 1) // 2
     nodes = [Node("data", "videos or frames", ("own numbers kept",), WHITE, middle),
              Node("repair", "01 extraction", ("decode once,", "repair, reliability"), YELLOW, middle)]

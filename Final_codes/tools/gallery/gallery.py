@@ -1,7 +1,7 @@
-"""Every picture of a finished run, and the gallery page that explains them.
+"""All figures of a finished run, and the gallery page that explains them.
 
-Reads a run's output folder (and, for figures of numbers alone, those of other runs); writes pictures and a README.md.
-Into a repository's Visuals/ only pictures of the embedded sample may go: a dataset's frames are not ours to publish.
+Reads a run's output folder (and, for figures without frames, those of other runs); writes pictures and a README.md.
+Only pictures of the embedded sample may be published in Visuals/, because the frames of other datasets are not ours.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ THUMBNAIL = 300
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """One figure of the gallery: file name, section, a sentence for the reader, and how it is drawn."""
+    """One figure of the gallery: file name, section, caption, and the function that draws it."""
 
     file: str
     section: str
@@ -47,7 +47,7 @@ class Picture:
 
 
 def pictures() -> list[Picture]:
-    """All figures a run can give, in the gallery's order."""
+    """All figures of a run, in the gallery's order."""
     found = [
         Picture("timeline.png", "Scores", "One event: before it, at its highest moment, after it, and the score of its "
                 "video with the labelled anomaly shaded.", plots.story),
@@ -99,7 +99,7 @@ NUMBERS = (
     ("histograms", "calibrated scores of held-out training, normal and anomalous frames", plots.histograms),
     ("correlation", "rank correlation of the models", plots.correlation),
 )
-"""Figures that show no frame, for runs on data that is not ours to publish: (name, words, how)."""
+"""Figures without frames, for runs on data that must not be published: (name, caption, function)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,7 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write all figures and README.md. Raises PixelPlayError for a user's mistake."""
+    """Write all figures and README.md. Raises PixelPlayError for invalid input."""
     finished = RunFolder(args.run or default_output())
     others = {}
     for item in args.numbers:
@@ -126,13 +126,13 @@ def run(args: argparse.Namespace) -> None:
 
 
 def is_sample(finished: RunFolder) -> bool:
-    """True where the run's test frames are the embedded sample's."""
+    """True if the run's test frames are those of the embedded sample."""
     root = Path(finished.manifest.roots.get("test", ""))
     return any((folder / "sample.json").exists() for folder in (root, *list(root.parents)[:2]))
 
 
 def check_publishable(finished: RunFolder, output: Path) -> None:
-    """Raise PixelPlayError where a dataset's frames would go into a folder that is published."""
+    """Raise PixelPlayError if a dataset's frames would go into a folder that is published."""
     if output.resolve().name == VISUALS and not is_sample(finished):
         raise PixelPlayError(f"{finished.folder} is a run on other data than the embedded sample, and {output} is "
                              "published", expected="frames of the embedded sample only",
@@ -140,7 +140,7 @@ def check_publishable(finished: RunFolder, output: Path) -> None:
 
 
 def write_gallery(finished: RunFolder, folder: Path, numbers: dict[str, RunFolder] | None = None) -> list[str]:
-    """Write the pictures and README.md; returns the names of the files. What a run cannot give is left out."""
+    """Write the pictures and README.md; returns the file names. Figures without data are omitted."""
     entries: list[tuple[str, str, str]] = []
     for item in pictures():
         figure = item.draw(finished)
@@ -161,7 +161,7 @@ def write_gallery(finished: RunFolder, folder: Path, numbers: dict[str, RunFolde
 
 
 def _report_pictures(finished: RunFolder, folder: Path) -> list[tuple[str, str, str]]:
-    """Screens of the report and the highest video, annotated."""
+    """Screenshots of the report, and the highest-scoring video, annotated."""
     if not finished.tracks:
         return []
     entries = []
@@ -180,8 +180,8 @@ def _report_pictures(finished: RunFolder, folder: Path) -> list[tuple[str, str, 
 
 
 def kinds_figure(finished: RunFolder) -> Figure | None:
-    """A frame of each named kind of anomaly, from the frame that shows most of it, with a ring around it; None where
-    the ground truth names no kinds or has no masks."""
+    """A frame of each named kind of anomaly, where its mask is largest, with a ring around it; None if the ground truth
+    names no kinds or has no masks."""
     masks = None if finished.label_path is None else finished.label_path.parent / "testing_label_mask"
     if not finished.kinds or masks is None or not masks.is_dir():
         return None
@@ -211,13 +211,13 @@ def kinds_figure(finished: RunFolder) -> Figure | None:
 
 
 def _box_of(mask: Path) -> tuple[int, int, int, int] | None:
-    """(x, y, width, height) of what a mask shows; None where it is missing or empty."""
+    """(x, y, width, height) of a mask's bounding box; None if the mask is missing or empty."""
     image = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE) if mask.exists() else None
     return tuple(cv2.boundingRect(image)) if image is not None and image.any() else None
 
 
 def readme(entries: list[tuple[str, str, str]], finished: RunFolder, has_numbers: bool) -> str:
-    """The gallery page: a table of thumbnails a section, each with a line and a link to its full size."""
+    """The gallery page: one table of thumbnails per section, each with a caption and a link to the full size."""
     models = ", ".join(model_title(n) for n in finished.members) or "none"
     about = next(iter(finished.members.values())).about if finished.members else {}
     profile, machine = about.get("profile", "unknown"), about.get("hardware", "unknown hardware")

@@ -1,7 +1,7 @@
-"""Boxes and arrows: a small layered graph drawing.
+"""A small layered graph drawing: boxes and arrows.
 
-Reads nodes and edges; makes a Figure. Columns follow the longest path from an input; rows are the boxes' own levels
-(a network's: one a resolution, so that a U looks like one).
+Reads nodes and edges; makes a Figure. Columns follow the longest path from an input; rows are the levels of the boxes
+(of a network: one per resolution, so that a U-Net has the shape of a U).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pixelplay.visual import style
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """One box: a bold heading, lines below it, a colour, and its level: 0 is the top line."""
+    """One box: a bold heading, further lines, a colour, and its level (0 = top)."""
 
     key: str
     heading: str
@@ -29,7 +29,7 @@ class Node:
 
 @dataclasses.dataclass(frozen=True)
 class Edge:
-    """An arrow between two keys; `words` stand at its middle. An edge to itself is drawn as a loop above its box."""
+    """An arrow between two keys, labelled `words`; an edge from a box to itself is a loop above it."""
 
     start: str
     end: str
@@ -37,10 +37,10 @@ class Edge:
 
 
 def columns(nodes: Sequence[Node], edges: Sequence[Edge]) -> dict[str, int]:
-    """key -> column: the longest way to it from a node without arrows into it; loops to itself do not count.
+    """Key -> column: length of the longest path from a source; self-loops are ignored.
 
     Raises:
-        ValueError: the arrows run in a circle, or name a box that is not there.
+        ValueError: a cycle, or an edge to an unknown box.
     """
     keys = [n.key for n in nodes]
     before: dict[str, set[str]] = {k: set() for k in keys}
@@ -60,8 +60,8 @@ def columns(nodes: Sequence[Node], edges: Sequence[Edge]) -> dict[str, int]:
 
 
 def rows(nodes: Sequence[Node], column: dict[str, int]) -> dict[str, float]:
-    """key -> height of its centre, the top line at 0. A level is as many lines high as it has boxes in one column;
-    boxes alone in theirs stand in the level's middle."""
+    """Key -> height of its centre, the top line at 0. A level is as high as its fullest column; boxes that are alone in
+    their column are centred in the level."""
     cells: dict[tuple[int, int], list[str]] = {}
     for n in nodes:
         cells.setdefault((n.level, column[n.key]), []).append(n.key)
@@ -78,7 +78,7 @@ def rows(nodes: Sequence[Node], column: dict[str, int]) -> dict[str, float]:
 
 def draw_graph(nodes: Sequence[Node], edges: Sequence[Edge], *, title: str = "", note: str = "",
                row_height: float = 1.0, column_width: float = 1.75) -> Figure:
-    """The whole drawing; `note` stands below it in small print."""
+    """The whole drawing, with `note` below it in small print."""
     column = columns(nodes, edges)
     height = rows(nodes, column)
     wide = max(column.values(), default=0) + 1
@@ -120,7 +120,7 @@ def _draw_edge(axes: Axes, edge: Edge, column: dict[str, int], height: dict[str,
         return
     between = [k for k in column if x0 < column[k] < x1 and abs(height[k] - y0) < 0.5]
     if x1 - x0 == 1 or (y0 != y1 and not between):
-        # along the start's own line, then down or up just before the end
+        # along the row of the start, then up or down just before the end
         bend = f"angle,angleA=0,angleB={90 if y1 < y0 else -90},rad=4" if y0 != y1 and x1 - x0 > 1 else "arc3,rad=0"
         end = (x1, y1 + (TALL if y1 < y0 else -TALL)) if y0 != y1 and x1 - x0 > 1 else (x1 - HALF, y1)
         axes.add_patch(FancyArrowPatch((x0 + HALF, y0), end, connectionstyle=bend, zorder=1, **look))

@@ -1,6 +1,6 @@
-"""The moving picture at the top of the README: an annotated event beside its report card.
+"""The animation at the top of the README: an annotated event beside its report card.
 
-Reads a finished run; writes an animated WebP that loops without a jump.
+Reads a finished run; writes an animated WebP that loops seamlessly.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from pixelplay.visual.verdict import judge
 log = logging.getLogger(__name__)
 
 SCENE, CARD = (496, 279), (304, 279)
-"""Width and height of the scene and of the card, in pixels: 800 in all."""
+"""Width and height of the scene and of the card, in pixels: 800 in total."""
 EVERY = 2
-"""Every n-th frame is shown, for as long as n frames take."""
+"""Every n-th frame is shown, for the duration of n frames."""
 LEAD, TAIL, FADE = 1.0, 0.6, 6
-"""Seconds before and after the event, and pictures over which the end fades into the beginning."""
+"""Seconds before and after the event, and number of frames over which the end fades into the beginning."""
 MOST_SECONDS = 4.5
 MOST_BYTES = 1_500_000
 INK, SOFT, PAPER, LINE = (28, 28, 30), (104, 104, 110), (255, 255, 255), (218, 218, 222)
 
 
 def write_hero(run: RunFolder, path: Path) -> bool:
-    """Write the animation of the highest event that is no false alarm; False where there is none, or nobody in it is
-    known."""
+    """Write the animation of the top-scoring event that is not a false alarm; False if there is none, or no actor in
+    it is known."""
     false_alarms = judge(run).false_alarms
     found = next((e for e in run.events if e not in false_alarms and highest_actor(run, e) is not None), None)
     if found is None:
@@ -56,12 +56,12 @@ def write_hero(run: RunFolder, path: Path) -> bool:
 
 
 def highest_actor(run: RunFolder, event: Event) -> tuple[int, int] | None:
-    """(test row, box) of the event's best actor that a training actor is known for."""
+    """(test row, box) of the event's best actor with a known nearest training actor."""
     return best_actor(run, _rows(run, event, 0.0, 0.0), heat_function(run), peak=event.peak_row, compared=True)
 
 
 def _rows(run: RunFolder, event: Event, lead: float, tail: float) -> list[int]:
-    """Test rows of an event with so many seconds before and after it."""
+    """Test rows of an event, with a number of seconds before and after it."""
     numbers, videos = run.test["frame"].to_numpy(), run.test["video"].to_numpy(object)
     inside = ((videos == event.video) & (numbers >= event.first_frame - lead * run.fps)
               & (numbers <= event.last_frame + tail * run.fps))
@@ -69,7 +69,7 @@ def _rows(run: RunFolder, event: Event, lead: float, tail: float) -> list[int]:
 
 
 def draw(run: RunFolder, event: Event) -> list[Image.Image]:
-    """The pictures in order; the last ones fade into the first."""
+    """The frames in order; the last ones fade into the first."""
     rows = _rows(run, event, LEAD, TAIL)[: round(MOST_SECONDS * run.fps)][::EVERY]
     row, b = highest_actor(run, event)
     filmed = frames_as_filmed(run)
@@ -92,7 +92,7 @@ def draw(run: RunFolder, event: Event) -> list[Image.Image]:
 
 
 class Card:
-    """What the report says of an event, and the curve of the scores up to a frame."""
+    """The event's card in the report, with the score curve up to a frame."""
 
     def __init__(self, run: RunFolder, event: Event, rows: list[int], actor: np.ndarray, nearest: np.ndarray):
         self.scores, self.high = run.final[rows], run.threshold.high
@@ -115,7 +115,7 @@ class Card:
             pen.text((x, 186), words, font=_font(11), fill=SOFT, anchor="lm")
 
     def at(self, place: int) -> Image.Image:
-        """The card while a frame is shown."""
+        """The card for one frame of the animation."""
         out = self.ground.copy()
         pen = ImageDraw.Draw(out)
         left, right, top, bottom = 14, CARD[0] - 14, 202, CARD[1] - 12
@@ -142,7 +142,7 @@ class Card:
 
 
 def fitted(text: str, size: int, width: int) -> str:
-    """A line of text, cut at its end to fit into so many pixels."""
+    """A line of text, truncated to a width in pixels."""
     while _font(size).getlength(text) > width and len(text) > 2:
         text = text[:-2].rstrip(" .…") + "…"
     return text

@@ -1,8 +1,7 @@
-"""A network's diagram, taken from the network itself.
+"""Diagram of a network, traced from the network itself.
 
-Reads a torch module and its inputs; makes `Node`s and `Edge`s. The module is run once: boxes are its layers with the
-shapes they really gave, arrows come from the record autograd keeps of what was computed from what. Nothing is drawn
-by hand, so a diagram cannot fall behind its code.
+Reads a torch module and its inputs; makes `Node`s and `Edge`s. The module runs once: boxes are its layers with their
+actual output shapes, arrows come from autograd's graph. The diagram is always up to date with the code.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ def network_graph(net: nn.Module, inputs: Sequence[Tensor], *, names: Sequence[s
 
     Args:
         inputs: positional arguments of `net.forward`, floating point; None is passed on.
-        names: of the outputs, in order; a named tuple brings its own.
+        names: of the outputs, in order; a named tuple has its own.
     """
     inputs = [x.detach().clone().requires_grad_(True) if isinstance(x, Tensor) else x for x in inputs]
     marks: dict[object, str] = {}
@@ -53,7 +52,7 @@ def network_graph(net: nn.Module, inputs: Sequence[Tensor], *, names: Sequence[s
     for argument, value in zip(arguments, inputs):
         if isinstance(value, Tensor):
             key = f"input {argument}"
-            # the function that gathers this input's gradient stands for it in autograd's record
+            # autograd represents this input by the function that accumulates its gradient
             marks[value.view_as(value).grad_fn.next_functions[0][0]] = key
             nodes.append(Node(key, argument, (shape_words(value.shape),), "#FFFFFF", value.shape[-2]))
     names = tuple(getattr(outputs, "_fields", names))
@@ -77,7 +76,7 @@ def network_graph(net: nn.Module, inputs: Sequence[Tensor], *, names: Sequence[s
 
 
 def units(net: nn.Module, prefix: str = "") -> dict[str, nn.Module]:
-    """The modules that become boxes: lists are opened, and long sequences, until the parts are single blocks."""
+    """The modules that become boxes: lists and long sequences are expanded into single blocks."""
     out: dict[str, nn.Module] = {}
     for name, child in net.named_children():
         path = f"{prefix}{name}"
@@ -89,12 +88,12 @@ def units(net: nn.Module, prefix: str = "") -> dict[str, nn.Module]:
             out |= {f"{path}.{i}": c for i, c in enumerate(child)}
         elif any(True for _ in child.parameters()):
             out[path] = child
-    # normalisations and activations belong to the layer before them
+    # normalisations and activations belong to the preceding layer
     return {k: m for k, m in out.items() if any(isinstance(part, CONVS) for part in m.modules())}
 
 
 def _sources(start, marks: dict[object, str]) -> set[str]:
-    """Names of the nearest marked functions that `start` was computed from."""
+    """Names of the nearest marked functions from which `start` was computed."""
     found, stack, known = set(), [f for f, _ in start.next_functions if f is not None], set()
     while stack:
         node = stack.pop()
@@ -137,5 +136,5 @@ def _layer_words(layer: nn.Module) -> str:
 
 
 def shape_words(shape: Sequence[int]) -> str:
-    """(1, 32, 8, 96, 160) -> '32 x 8 x 96 x 160' (the batch is left out)."""
+    """(1, 32, 8, 96, 160) -> '32 x 8 x 96 x 160' (without the batch)."""
     return " x ".join(map(str, tuple(shape)[1:]))

@@ -1,6 +1,6 @@
-"""Pictures of the report in a real browser, where Playwright for Python and Chromium are installed.
+"""Screenshots of the report in a real browser, through Playwright for Python and Chromium if installed.
 
-Reads report/index.html; makes RGB arrays. Both are tools of whoever makes the gallery, never requirements of a run.
+Reads report/index.html; makes RGB arrays. Needed for the gallery only, not for a run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIZES = {"desktop": (1280, 1600), "phone": (390, 1400)}
 
 
 def report_pictures(index: Path) -> dict[str, np.ndarray]:
-    """'desktop' and 'phone' -> (H, W, 3) uint8 of the page's first screens; {} where no browser is installed."""
+    """'desktop' and 'phone' -> (H, W, 3) uint8 of the first screen of the page; {} without a browser."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     try:
         from playwright.sync_api import sync_playwright

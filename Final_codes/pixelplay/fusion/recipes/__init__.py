@@ -1,1 +1,1 @@
-"""One small file a recipe; see `pixelplay.fusion.recipe`."""
+"""One file per recipe; see `pixelplay.fusion.recipe`."""

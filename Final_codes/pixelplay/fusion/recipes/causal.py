@@ -1,7 +1,7 @@
-"""Like the default recipe, but with past frames alone: what a live camera would have shown at that moment.
+"""The default recipe with past frames only, as on a live camera.
 
-A centred Gaussian looks about three sigmas ahead; here it has its earlier half alone. Numbers of live systems compare
-with this recipe only.
+A centred Gaussian looks about three sigmas ahead; here only its earlier half is used. Results of live systems are
+comparable with this recipe only.
 """
 
 from __future__ import annotations

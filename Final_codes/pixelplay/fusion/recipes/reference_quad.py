@@ -1,8 +1,8 @@
-"""The quad-ensemble entry's rule: 0.1 Roadmap + 0.1 U-Net + 0.5 STAE + 0.3 Joint, one Gaussian over the column.
+"""The fusion rule of the quad-ensemble entry: 0.1 Roadmap + 0.1 U-Net + 0.5 STAE + 0.3 Joint, one Gaussian.
 
-Takes its four post-processed CSVs as they are (`submission_*.csv`), or raw scores (`roadmap_raw.csv`, ours:
-`roadmap.csv`) through its chain of min-max, sigmoid, rolling maximum and rolling mean. The constants of Roadmap,
-U-Net and Joint are those behind its shipped CSVs; STAE's are its notebook's, since no raw file of it is known.
+Reads its four post-processed CSVs unchanged (`submission_*.csv`), or raw scores (`roadmap_raw.csv`, ours:
+`roadmap.csv`) through its chain of min-max scaling, sigmoid, rolling maximum and rolling mean. The constants of
+Roadmap, U-Net and Joint reproduce its shipped CSVs; STAE's are those of its notebook, as no raw file is available.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STEMS = {
 
 
 def fuse(members: Mapping[str, ScoreFile], frames: Frames, weights: Mapping[str, float] | None = None) -> Fused:
-    """See the module. The weights belong to the rule."""
+    """See the module; `weights` is ignored, because the rule fixes them."""
     processed, words = {}, {}
     for name, file in members.items():
         ready = file.name.startswith("submission_")

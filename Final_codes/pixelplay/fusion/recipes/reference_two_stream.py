@@ -1,6 +1,6 @@
-"""The two-stream entry's rule: 0.7 local + 0.3 global on raw distances, mean of 3 seeds, one Gaussian, min-max.
+"""The fusion rule of the two-stream entry: 0.7 local + 0.3 global raw distance, mean of 3 seeds, one Gaussian, min-max.
 
-Takes the partial scores `parts/global_memory.seed{0,1,2}.csv` and `parts/local_memory.appearance.seed{0,1,2}.csv`.
+Reads the partial scores `parts/global_memory.seed{0,1,2}.csv` and `parts/local_memory.appearance.seed{0,1,2}.csv`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WEIGHTS = {f"{stream}.seed{k}": share / SEEDS for k in range(SEEDS)
 
 
 def fuse(members: Mapping[str, ScoreFile], frames: Frames, weights: Mapping[str, float] | None = None) -> Fused:
-    """See the module. The weights belong to the rule."""
+    """See the module; `weights` is ignored, because the rule fixes them."""
     processed = {name: file.values for name, file in members.items()}
 
     def merge(some: Mapping[str, float]) -> np.ndarray:
