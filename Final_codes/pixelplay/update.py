@@ -74,47 +74,33 @@ def update(detector: Detector, wanted: Wanted, work: Path) -> tuple[Detector, di
         PixelPlayError: footage that was learnt before, that cannot be read or shows another place, or a model that
             cannot learn once it is fitted.
     """
-    job = Run(Options(verb="score", detector=detector.folder, test=wanted.videos, output=work / "run",
-                      models=detector.names, repair=wanted.repair))
-    manifest = job.extract()
     history = detector.about.get(HISTORY, [])
-    entry: dict[str, Any] = {"name": wanted.name, "content": manifest.fingerprint}
-    for known in history:
-        if manifest.fingerprint == known["content"]:
-            raise PixelPlayError(f"{detector.folder} has learnt {known['name']} before", hint="if it still raises "
-                                 "alarms, give newer footage of it")
-    footage = _named_anew(job.footage("test"), detector.training.videos)
-    _same_place(detector, footage)
+    footage, content = _opened(detector, wanted, work, history)
     new = copy_detector(detector, work / "detector")
-    models = {name: new.model(name) for name in new.names}
-    known = detector.members()
-    order = Frames.of_ids([*detector.training.ids, *footage.ids], dict(zip(
-        [*detector.training.ids, *footage.ids], [*detector.training.reliability, *footage.reliability])))
-    before = _scores(models, footage, work)
-    learnt = _strange(detector, footage, _mean(detector, known, footage, before), wanted.line)
+    known, models = detector.members(), {name: new.model(name) for name in new.names}
     ceilings = {name: _ceiling(detector, file) for name, file in known.items()}
+    raw = _scores(models, footage, work)
+    before = _mean(detector, known, footage, raw)
+    learnt = _strange(detector, footage, before, wanted.line)
     held_out = {name: np.empty(len(footage)) for name in models}
     for part in folds(footage, 2) if wanted.held_out else ():
         others = {name: new.model(name) for name in new.names}
         _accept(others, footage, learnt & ~part, ceilings, work)
         for name, values in _scores(others, footage, work).items():
             held_out[name][part] = values[part]
-    entry["added"] = _accept(models, footage, learnt, ceilings, work)
-    after = _scores(models, footage, work)
-    write_training(new.folder, pd.DataFrame({"Id": order.ids, "reliability": order.reliability}))
+    added = _accept(models, footage, learnt, ceilings, work)
+    raw = _scores(models, footage, work)
     for name, model in models.items():
         model.save(new.folder / name)
-        own = held_out if wanted.held_out else after
-        values = dict(zip([*detector.training.ids, *footage.ids], [*known[name].values, *own[name]]))
-        write_table(new.folder / name / TRAIN_SCORES, order.ids, np.array([values[i] for i in order.ids]))
-    changed = Detector(new.folder, detector.about)  # its weights are those of the old one, as before
-    files = changed.members()
-    lines, mean = [_lines(d) for d in (detector, changed)], _mean(changed, files, footage, after)
-    entry |= {"videos": footage.video_names(), "frames": len(footage), "frames_learnt": int(learnt.sum()),
-              "line": {name: [round(line[name], 4) for line in lines] for name in lines[0]},
-              "highest": [round(float(s.max()), 4) for s in (_mean(detector, known, footage, before), mean)],
-              "above": [int((s >= line[WHOLE]).sum()) for s, line in
-                        ((_mean(detector, known, footage, before), lines[0]), (mean, lines[1]))]}
+    _calibrate_anew(new.folder, detector, footage, held_out if wanted.held_out else raw)
+    changed = Detector(new.folder, detector.about)  # the ensemble's weights stay
+    after = _mean(changed, changed.members(), footage, raw)
+    lines = _lines(detector), _lines(changed)
+    entry = {"name": wanted.name, "content": content, "videos": footage.video_names(), "frames": len(footage),
+             "frames_learnt": int(learnt.sum()), "added": added,
+             "line": {name: [round(line[name], 4) for line in lines] for name in lines[0]},
+             "highest": [round(float(scores.max()), 4) for scores in (before, after)],
+             "above": [int((scores >= line[WHOLE]).sum()) for scores, line in zip((before, after), lines)]}
     return write_detector(new.folder, new.names, {**detector.about, HISTORY: [*history, entry]}), entry
 
 
@@ -150,6 +136,21 @@ def report(entry: Mapping[str, Any]) -> str:
 
 
 # ---- inside ---------------------------------------------------------------------------------------------------------
+
+
+def _opened(detector: Detector, wanted: Wanted, work: Path, history: Sequence[Mapping[str, Any]]
+            ) -> tuple[Footage, str]:
+    """The footage as the models see it, and the hash of its content. Raises PixelPlayError as `update` does."""
+    job = Run(Options(verb="score", detector=detector.folder, test=wanted.videos, output=work / "run",
+                      models=detector.names, repair=wanted.repair))
+    content = job.extract().fingerprint
+    for known in history:
+        if known["content"] == content:
+            raise PixelPlayError(f"{detector.folder} has learnt {known['name']} before", hint="if it still raises "
+                                 "alarms, give newer footage of it")
+    footage = _named_anew(job.footage("test"), detector.training.videos)
+    _same_place(detector, footage)
+    return footage, content
 
 
 def _named_anew(footage: Footage, taken: np.ndarray) -> Footage:
@@ -188,19 +189,32 @@ def _accept(models: Mapping[str, Model], footage: Footage, learnt: np.ndarray, c
             if learnt.any()}
 
 
+def _calibrate_anew(folder: Path, detector: Detector, footage: Footage, scores: Mapping[str, np.ndarray]) -> None:
+    """Let the footage's frames join the training frames of a bundle, with a score of each model."""
+    ids, training = [*detector.training.ids, *footage.ids], detector.training
+    order = Frames.of_ids(ids, dict(zip(ids, [*training.reliability, *footage.reliability])))
+    write_training(folder, pd.DataFrame({"Id": order.ids, "reliability": order.reliability}))
+    for name, file in detector.members().items():
+        values = dict(zip(ids, [*file.values, *scores[name]]))
+        write_table(folder / name / TRAIN_SCORES, order.ids, np.array([values[i] for i in order.ids]))
+
+
 def _mean(detector: Detector, files: Mapping[str, ScoreFile], footage: Footage, raw: Mapping[str, np.ndarray]
           ) -> np.ndarray:
-    """(N,) live scores of the footage."""
-    frames = Frames.of_ids(footage.ids.tolist(), dict(zip(footage.ids.tolist(), footage.reliability.tolist())))
-    row = {i: n for n, i in enumerate(frames.ids.tolist())}
-    place = np.array([row[i] for i in footage.ids.tolist()])
-    members = {name: dataclasses.replace(file, ids=frames.ids, values=raw[name][np.argsort(place)])
-               for name, file in files.items()}
-    return mean_score(members, frames, detector.weights(), causal=True)[place]
+    """(N,) live scores of the footage, from the models' (N,) raw ones."""
+    ids = footage.ids.tolist()
+    frames = Frames.of_ids(ids, dict(zip(ids, footage.reliability.tolist())))
+    row = {i: n for n, i in enumerate(ids)}
+    rows = np.array([row[i] for i in frames.ids.tolist()])
+    members = {name: dataclasses.replace(file, ids=frames.ids, values=raw[name][rows]) for name, file in files.items()}
+    scores = np.empty(len(ids))
+    scores[rows] = mean_score(members, frames, detector.weights(), causal=True)
+    return scores
 
 
 def _strange(detector: Detector, footage: Footage, scores: np.ndarray, line: float) -> np.ndarray:
-    """(N,) bool: frames of what would be an event, and those before that its smoothed scores remember."""
+    """(N,) bool: frames of what would be an event, and those before that its smoothed scores remember, but for those
+    that show their corruption."""
     live = detector.threshold(live=True)
     low, inside = ROOM * live.low, np.zeros(len(footage), bool)
     for event in find_events(footage.videos, footage.frames, scores, Threshold(max(low, line * live.high), low, ""),
@@ -208,7 +222,7 @@ def _strange(detector: Detector, footage: Footage, scores: np.ndarray, line: flo
         inside |= ((footage.videos == event.video) & (footage.frames >= event.first_frame)
                    & (footage.frames <= event.last_frame))
     remembered = round(TRUNCATE * max(model_class(name).sigma for name in detector.names))
-    return around(inside, footage.videos, remembered, 0)
+    return around(inside, footage.videos, remembered, 0) & (footage.reliability >= 0.5)
 
 
 def _ceiling(detector: Detector, file: ScoreFile) -> float:

@@ -60,7 +60,8 @@ def learn(place: Path, output: Path | None, wanted: Wanted) -> dict[str, Any]:
                              expected="--output DIR for the new detector")
     if target.exists() and any(target.iterdir()) and not (target / ABOUT).exists():
         raise PixelPlayError(f"{target} is there and is no detector", expected="a new folder, or a detector to replace")
-    work = target.with_name(f"{target.name}.work")
+    # not that of an unfinished fit, whose networks are worth hours
+    work = target.with_name(f"{target.name}.update")
     with locked(work):
         try:
             _clear(work)
