@@ -177,7 +177,7 @@ def _as_boxes(truth: Path | BoxTable, ids: Sequence[str], videos: Sequence[_Vide
             yield video, dataclasses.replace(mine, scores=np.zeros(len(mine.scores))), mine.scores
         return
     for video, masks in _masks(truth, ids, videos):
-        linked, _ = link_masks(masks)
+        linked = link_masks(masks)
         rows = [(k, track, bounds(mask)) for k, regions in linked.items() for track, mask in regions]
         xyxy = np.array([b for *_, b in rows], dtype=np.float64).reshape(-1, 4)
         if size is not None and masks and masks[0][1].shape != tuple(size):
@@ -192,7 +192,7 @@ def _as_cells(truth: Path | BoxTable, ids: Sequence[str], videos: Sequence[_Vide
     """(video, position -> [(track, (h, w) bool region), ...])."""
     if not isinstance(truth, BoxTable):
         for video, masks in _masks(truth, ids, videos):
-            yield video, link_masks(masks, size=cells)[0]
+            yield video, link_masks(masks, size=cells)
         return
     if size is None:
         raise PixelPlayError(f"{truth.source} gives regions in pixels of frames whose size is not known",
