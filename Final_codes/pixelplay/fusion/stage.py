@@ -41,17 +41,15 @@ class Sample:
     source: str
 
 
-def merge(output: Path, *, recipe: str = "default", smoke: bool = False, weights: str = "",
-          quality: Quality | None = None) -> dict[str, Path]:
+def merge(output: Path, *, recipe: str = "default", smoke: bool = False) -> dict[str, Path]:
     """Stage 7 of a run: merge `output/scores` into the submissions of `output`.
 
     Returns:
         submission name -> path, e.g. {'submission': output/submission.csv}.
     """
     paths = RunPaths(Path(output))
-    return merge_files([paths.scores], paths.root / "submission.csv", recipe=recipe, weights=weights,
-                       manifest=paths.extraction if paths.manifest.exists() else None, allow_smoke=smoke,
-                       quality=quality)[0]
+    return merge_files([paths.scores], paths.root / "submission.csv", recipe=recipe,
+                       manifest=paths.extraction if paths.manifest.exists() else None, allow_smoke=smoke)[0]
 
 
 def merge_files(places: Sequence[Path], target: Path, *, recipe: str = "default", sample: Path | None = None,
