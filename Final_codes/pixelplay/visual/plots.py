@@ -52,24 +52,25 @@ def _nothing(what: str) -> None:
     log.info("no picture: %s", what)
 
 
-def repairs(run: Folder, *, count: int = 8) -> Figure | None:
+def repairs(run: Folder) -> Figure | None:
     """Contact sheet of damaged test frames before and after repair; None if none was damaged."""
     run = opened(run)
     if not (run.test["flags"] != "").any():
         return _nothing("nothing was wrong with any test frame")
     pairs = [repair_sheet.Pair(str(i), before, after, flags)
-             for i, flags, before, after in before_after(run.paths.extraction, count)]
+             for i, flags, before, after in before_after(run.paths.extraction, 8)]
     return repair_sheet.repair_sheet(pairs)
 
 
-def frames(run: Folder, *, count: int = 8) -> Figure:
+def frames(run: Folder) -> Figure:
     """Evenly spaced frames of the training and the test split, as the models see them."""
     run = opened(run)
-    figure = style.new_figure(2.2 * count / 2, 3.4, photo=True)
-    grid = figure.subplots(2, count // 2, squeeze=False)
+    columns = 4
+    figure = style.new_figure(2.2 * columns, 3.4, photo=True)
+    grid = figure.subplots(2, columns, squeeze=False)
     for line, split in zip(grid, ("train", "test")):
         footage = run.footage(split)
-        rows = np.linspace(0, len(footage) - 1, count // 2).round().astype(int)
+        rows = np.linspace(0, len(footage) - 1, columns).round().astype(int)
         for axes, row, image in zip(line, rows, footage.batch(rows)):
             style.picture(axes, image, str(footage.ids[row]))
         line[0].set_ylabel("training" if split == "train" else "test", fontsize=9)
@@ -101,8 +102,8 @@ def timelines(run: Folder) -> Figure | None:
     return timeline_page(run.tracks, threshold=run.threshold)
 
 
-def timeline(run: Folder, models: Sequence[str] | None = None, video: str | None = None, *,
-             thumbnails: int = 4) -> Figure | None:
+def timeline(run: Folder, models: Sequence[str] | None = None, video: str | None = None
+             ) -> Figure | None:
     """Score timeline of one video with pictures at its peaks; by default the highest-scoring video.
 
     Args:
@@ -124,7 +125,7 @@ def timeline(run: Folder, models: Sequence[str] | None = None, video: str | None
     names = [t.video for t in tracks]
     index = names.index(video) if video is not None else int(np.argmax([t.final.max() for t in tracks]))
     track, rows = tracks[index], run.videos()[index][1]
-    peaks = _peaks(track.final, track.frames, round(run.fps), thumbnails)
+    peaks = _peaks(track.final, track.frames, round(run.fps), 4)
     pictures = run.footage("test").batch(rows.start + peaks)
     return score_timeline(track, threshold=threshold, unit=unit,
                           thumbnails=list(zip(track.frames[peaks].tolist(), pictures)))
@@ -192,7 +193,7 @@ def training(run: Folder, model: str | None = None) -> Figure | None:
         found = losses.find_curve(run.paths.work(name), run.paths.trained(name)) if name in MODELS else None
         if found is not None:
             curves[name] = found
-    return losses.loss_curves(curves, x="step") if curves else _nothing("no loss curve lies in the model's folder")
+    return losses.loss_curves(curves) if curves else _nothing("no loss curve lies in the model's folder")
 
 
 def compare(run: Folder, scores: Mapping[str, np.ndarray]) -> Figure:
@@ -291,7 +292,7 @@ def actors(run: Folder, *, count: int = 3) -> Figure | None:
                          title=f"{run.test['Id'].iloc[row]}: unusual actors")
 
 
-def nearest(run: Folder, *, count: int = 5) -> Figure | None:
+def nearest(run: Folder) -> Figure | None:
     """One unusual actor per video, top-scoring events first, with its nearest training crop."""
     run = opened(run)
     people = run.people
@@ -305,7 +306,7 @@ def nearest(run: Folder, *, count: int = 5) -> Figure | None:
                 found.append(best)
     if not found:
         return _nothing("no unusual actor was compared with training actors")
-    return nearest_figure(_comparisons(run, found[:count], where=True),
+    return nearest_figure(_comparisons(run, found[:5], where=True),
                           title="Unusual actors, and what they were compared with")
 
 

@@ -24,11 +24,11 @@ class Pair:
     flags: str
 
 
-def repair_sheet(pairs: Sequence[Pair], *, columns: int = 4, title: str = "Before and after repair") -> Figure:
+def repair_sheet(pairs: Sequence[Pair]) -> Figure:
     """Each pair one above the other, with its flags in words. Raises ValueError for an empty list."""
     if not pairs:
         raise ValueError("a contact sheet needs at least one pair")
-    columns = min(columns, len(pairs))
+    columns = min(4, len(pairs))
     rows = -(-len(pairs) // columns)
     aspect = pairs[0].before.shape[0] / pairs[0].before.shape[1]
     figure = style.new_figure(2.5 * columns, 0.5 + rows * (2 * 2.4 * aspect + 0.45), photo=True)
@@ -44,5 +44,5 @@ def repair_sheet(pairs: Sequence[Pair], *, columns: int = 4, title: str = "Befor
         if i % columns == 0:
             top.set_ylabel("before", fontsize=8)
             bottom.set_ylabel("after", fontsize=8)
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    figure.suptitle("Before and after repair", fontsize=11, x=0.01, ha="left")
     return figure

@@ -28,6 +28,10 @@ BEGINS, ENDS = (0, (4, 3)), (0, (1, 2))
 """Dash patterns of the two threshold lines."""
 
 
+THUMBNAIL = 0.14
+"""Width of a thumbnail, as a share of the axis."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Track:
     """One video's scores.
@@ -122,9 +126,9 @@ def event_story(track: Track, pictures: Sequence[tuple[int, np.ndarray]], *, thr
     return figure
 
 
-def timeline_page(tracks: Sequence[Track], *, threshold: Threshold | None = None, columns: int = 2) -> Figure:
+def timeline_page(tracks: Sequence[Track], *, threshold: Threshold | None = None) -> Figure:
     """Small timelines of all videos, on one score axis."""
-    columns = min(columns, max(1, len(tracks)))
+    columns = min(2, max(1, len(tracks)))
     rows = max(1, -(-len(tracks) // columns))
     figure = style.new_figure(5.5 * columns, 0.7 + 1.35 * rows)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
@@ -184,10 +188,10 @@ def _draw_thumbnails(axes: Axes, track: Track, thumbnails: Sequence[tuple[int, n
             arrowprops={"arrowstyle": "-", "color": style.GREY, "lw": 0.8}, bboxprops={"lw": 0.6}))
 
 
-def _spread(frames: Sequence[int], first: float, last: float, width: float = 0.14) -> list[float]:
+def _spread(frames: Sequence[int], first: float, last: float) -> list[float]:
     """Positions for pictures near their frames that neither overlap nor leave the axis."""
     span = max(last - first, 1.0)
-    half, step = width / 2, min(width, 1.0 / max(len(frames), 1))
+    half, step = THUMBNAIL / 2, min(THUMBNAIL, 1.0 / max(len(frames), 1))
     wanted = [(f - first) / span for f in frames]
     order = np.argsort(wanted, kind="stable")
     places = np.zeros(len(frames))
