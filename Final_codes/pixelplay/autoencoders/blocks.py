@@ -42,16 +42,15 @@ class PixelPyramid(nn.Module):
     (B, C, H, W) -> list of (B, widths[i], H / (CELL 2^i), W / (CELL 2^i)), rounded up; H and W are multiples of CELL.
     """
 
-    def __init__(self, channels: int, widths: tuple[int, ...], *, cell: int = CELL):
+    def __init__(self, channels: int, widths: tuple[int, ...]):
         super().__init__()
-        inputs = [channels * cell * cell, *widths[:-1]]
-        self.cell = cell
+        inputs = [channels * CELL * CELL, *widths[:-1]]
         self.levels = nn.ModuleList(
             nn.Sequential(conv(i, o, stride=1 if n == 0 else 2), conv(o, o))
             for n, (i, o) in enumerate(zip(inputs, widths)))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x, found = F.pixel_unshuffle(x, self.cell), []
+        x, found = F.pixel_unshuffle(x, CELL), []
         for number, level in enumerate(self.levels):
             x = level(even(x) if number else x)
             found.append(x)
@@ -106,9 +105,9 @@ def speed_loss(made: Tensor, speed: Tensor, extra: float) -> Tensor:
     return ((1 + extra * speed.clamp(max=1)) * (made.float() - speed).abs()).mean()
 
 
-def charbonnier(residual: Tensor, eps: float = 1e-2) -> Tensor:
-    """Charbonnier loss sqrt(r^2 + eps^2) - eps, elementwise: |r| far from zero, smooth at zero."""
-    return (residual.float() ** 2 + eps ** 2).sqrt() - eps
+def charbonnier(residual: Tensor) -> Tensor:
+    """Charbonnier loss sqrt(r^2 + eps^2) - eps, elementwise, eps = 0.01: |r| far from zero, smooth at zero."""
+    return (residual.float() ** 2 + 1e-2 ** 2).sqrt() - 1e-2
 
 
 def dead_zone(residual: Tensor, tolerance: Tensor | float) -> Tensor:
@@ -122,10 +121,10 @@ def gradient_loss(made: Tensor, target: Tensor) -> Tensor:
     return sum((made.diff(dim=d).abs() - target.diff(dim=d).abs()).abs().mean() for d in (-1, -2))
 
 
-def ssim(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
-    """(B, C, H, W) pairs in [0, 1] -> (B, C, h, w) structural similarity (Wang et al., 2004) in uniform windows."""
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """(B, C, H, W) pairs in [0, 1] -> (B, C, h, w) structural similarity (Wang et al., 2004), uniform 7 x 7 windows."""
     def mean(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, window, 1)
+        return F.avg_pool2d(x, 7, 1)
 
     a, b = a.float(), b.float()
     mean_a, mean_b = mean(a), mean(b)
