@@ -86,24 +86,21 @@ class Backbone:
         return [m.float() for m in self._run(batch)]
 
     @torch.inference_mode()
-    def embed(self, images: Sequence[np.ndarray] | np.ndarray, *, batch_size: int = 16, fit: str = "squash",
-              normalise: bool = True) -> np.ndarray:
-        """Embed images.
+    def embed(self, images: Sequence[np.ndarray] | np.ndarray, *, batch_size: int = 16, fit: str = "squash"
+              ) -> np.ndarray:
+        """Embed images: the spatial mean of each part, L2-normalised, concatenated.
 
         Args:
             images: uint8 RGB, a list of (h, w, 3) of any sizes, an (N, h, w, 3) array, or an object with a length whose
                 slices are such; each slice is read once, in order, from another thread.
             batch_size: images per forward pass.
             fit: see `FITS`.
-            normalise: L2-normalise each part before concatenation; False gives the plain pooled means.
         Returns:
             (N, dim) float32.
         """
         out = np.empty((len(images), self.dim), np.float32)
         for start, batch in self._batches(images, batch_size, fit):
-            pooled = [m.mean((2, 3), dtype=torch.float32) for m in self._run(batch)]
-            if normalise:
-                pooled = [nn.functional.normalize(p, dim=1) for p in pooled]
+            pooled = [nn.functional.normalize(m.mean((2, 3), dtype=torch.float32), dim=1) for m in self._run(batch)]
             out[start:start + len(batch)] = torch.cat(pooled, dim=1).cpu().numpy()
         return out
 

@@ -226,11 +226,11 @@ def _load(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path
 DETECTORS: dict[str, type[Detector]] = {d.name: d for d in (Yolov5s, FasterRCNN, YoloxNano)}
 
 
-def letterbox(frame: np.ndarray, side: int, fill: int = 114) -> tuple[np.ndarray, float]:
+def letterbox(frame: np.ndarray, side: int) -> tuple[np.ndarray, float]:
     """Scale a frame (H, W, 3) into the upper left of a (side, side, 3) square, aspect ratio kept -> (image, ratio)."""
     ratio = min(side / frame.shape[0], side / frame.shape[1])
     size = (max(1, round(frame.shape[1] * ratio)), max(1, round(frame.shape[0] * ratio)))
-    image = np.full((side, side, 3), fill, np.uint8)
+    image = np.full((side, side, 3), 114, np.uint8)  # YOLOX's padding colour
     image[:size[1], :size[0]] = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR)
     return image, ratio
 

@@ -20,7 +20,7 @@ from pixelplay.flow.references import later_reference_frames, reference_frames
 from pixelplay.flow.stream import Referenced, ReferenceStream
 from pixelplay.model import LiveFrame, LiveScore, Stream
 from pixelplay.two_stream.actor_scores import Crops
-from pixelplay.two_stream.actor_table import ActorTable, View, columns, detect, look
+from pixelplay.two_stream.actor_table import ActorTable, View, columns, detect, measure_frame
 from pixelplay.two_stream.actors import crop
 from pixelplay.two_stream.detectors import Detections
 from pixelplay.two_stream.foreground import shrink
@@ -112,8 +112,8 @@ class LocalStream(Stream):
             return
         model = self.model
         found = detect(model.detectors, frame.full)
-        seen = look(self.scene, self._flow, found, view, [(other, step) for (_, other), step in one.others],
-                    frame.full.shape[:2], "foreground" in model.config.detectors, model.rules)
+        seen = measure_frame(self.scene, self._flow, found, view, [(other, step) for (_, other), step in one.others],
+                             frame.full.shape[:2], "foreground" in model.config.detectors, model.rules)
         if self._rows:
             self._rows[-1].frame = None
         row = _Row(frame.number, self._place, *seen, frame=frame.full)
