@@ -94,15 +94,15 @@ def cells(x: Tensor) -> Tensor:
     return F.avg_pool2d(x.float().mean(1, keepdim=True), CELL)
 
 
-def speed_error(made: Tensor, speed: Tensor) -> Tensor:
+def speed_error(predicted: Tensor, speed: Tensor) -> Tensor:
     """Absolute difference of squared speeds, elementwise: too fast costs more than too slow."""
-    return (made.float() ** 2 - speed ** 2).abs()
+    return (predicted.float() ** 2 - speed ** 2).abs()
 
 
-def speed_loss(made: Tensor, speed: Tensor, extra: float) -> Tensor:
+def speed_loss(predicted: Tensor, speed: Tensor, extra: float) -> Tensor:
     """Mean absolute speed error, with weight up to 1 + extra on moving cells: most cells are still, so an unweighted
     loss favours predicting no motion."""
-    return ((1 + extra * speed.clamp(max=1)) * (made.float() - speed).abs()).mean()
+    return ((1 + extra * speed.clamp(max=1)) * (predicted.float() - speed).abs()).mean()
 
 
 def charbonnier(residual: Tensor) -> Tensor:
@@ -115,10 +115,10 @@ def dead_zone(residual: Tensor, tolerance: Tensor | float) -> Tensor:
     return F.relu(residual.float().abs() - tolerance) ** 2
 
 
-def gradient_loss(made: Tensor, target: Tensor) -> Tensor:
+def gradient_loss(predicted: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference of gradient magnitudes (Mathieu et al., ICLR 2016): keeps edges sharp."""
-    made, target = made.float(), target.float()
-    return sum((made.diff(dim=d).abs() - target.diff(dim=d).abs()).abs().mean() for d in (-1, -2))
+    predicted, target = predicted.float(), target.float()
+    return sum((predicted.diff(dim=d).abs() - target.diff(dim=d).abs()).abs().mean() for d in (-1, -2))
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:

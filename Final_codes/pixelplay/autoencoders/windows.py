@@ -162,11 +162,11 @@ def clip_parts(frames: np.ndarray, speeds: np.ndarray, unit: np.ndarray, size: t
         (n, C, H, W) uint8 frames, (n, 1, H / 4, W / 4) float16 speeds in that unit.
     """
     pixels = to_network(frames, size, channels, device)
-    made = torch.as_tensor(speeds).to(device).float()[:, None] / torch.tensor(unit, device=device).view(-1, 1, 1, 1)
+    scaled = torch.as_tensor(speeds).to(device).float()[:, None] / torch.tensor(unit, device=device).view(-1, 1, 1, 1)
     wanted = (size[0] // CELL, size[1] // CELL)
-    if made.shape[-2:] != wanted:
-        made = F.interpolate(made, size=wanted, mode="area")
-    return pixels, made.half()
+    if scaled.shape[-2:] != wanted:
+        scaled = F.interpolate(scaled, size=wanted, mode="area")
+    return pixels, scaled.half()
 
 
 def background_median(train: Footage, size: tuple[int, int], channels: int) -> Tensor:

@@ -72,7 +72,7 @@ def scored_of_run(output: Path) -> tuple[list[Scored], list[Scored]]:
     for path in files:
         file = read_scores(path, frames.ids, any_order=True)
         raw.append(Scored(file.name, frames.ids, file.values))
-        processed.append(Scored(file.name, frames.ids, alone(file, frames)))
+        processed.append(Scored(file.name, frames.ids, score_alone(file, frames)))
     for end in (*FAMILIES.values(), ""):
         path = output / f"submission{end}.csv"
         if path.exists():
@@ -95,6 +95,6 @@ def regions_of_run(output: Path, labels: Labels, *, draws: int = DRAWS
     return rows, words
 
 
-def alone(file: ScoreFile, frames: Frames) -> np.ndarray:
+def score_alone(file: ScoreFile, frames: Frames) -> np.ndarray:
     """(N,) score of a single model through the default recipe."""
     return load_recipe("default").fuse({file.name: file}, frames, None).values

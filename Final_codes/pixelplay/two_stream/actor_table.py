@@ -206,8 +206,8 @@ def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], us
 
 
 def measure_frame(scene: Scene, flow: DenseFlow, found: Detections, view: View, others: Sequence[tuple[View, int]],
-         full_size: tuple[int, int], use_foreground: bool, rules: ActorRules
-         ) -> tuple[Detections, Motion, np.ndarray]:
+                  full_size: tuple[int, int], use_foreground: bool, rules: ActorRules
+                  ) -> tuple[Detections, Motion, np.ndarray]:
     """Measure the n actors of one frame.
 
     Args:

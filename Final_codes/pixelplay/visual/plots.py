@@ -27,7 +27,7 @@ from pixelplay.visual import memory_map as bank_map
 from pixelplay.visual import training as losses
 from pixelplay.visual.actors import Comparison, actors_figure, crop, nearest_figure
 from pixelplay.visual.annotate import draw_frame
-from pixelplay.visual.one_crop import crop_way, way_of
+from pixelplay.visual.one_crop import crop_score_figure, score_of_crop
 from pixelplay.visual.people import ACTOR_NOTE
 from pixelplay.visual.predictions import predictions
 from pixelplay.visual.report_tables import METRICS, SUBMISSIONS, metric_tables
@@ -219,7 +219,7 @@ def compare(run: Folder, scores: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
-def _told_apart(run: RunFolder, values: np.ndarray, seen: np.ndarray) -> dict[int, str]:
+def _notable_rows(run: RunFolder, values: np.ndarray, seen: np.ndarray) -> dict[int, str]:
     """Rows to show -> caption: the highest anomalous frame, the peak of the anomalous video with the lowest peak, and
     the highest normal frame; without labels the highest and a median frame.
 
@@ -242,7 +242,7 @@ def error_grid(run: Folder) -> Figure | None:
     maps = {n: m for n in run.members if (m := run.maps(n)) is not None}
     if not maps or run.final is None:
         return _nothing("no model of this run keeps error maps")
-    words = _told_apart(run, run.final, np.argsort(run.final, kind="stable"))
+    words = _notable_rows(run, run.final, np.argsort(run.final, kind="stable"))
     rows = list(words)
     names = [words[r] + (f"\n{k}" if (k := run.kind_at(r)) else "") for r in rows]
     return error_maps.error_grid(run.footage("test").batch(rows), names,
@@ -262,7 +262,7 @@ def errors(run: Folder, model: str) -> Figure | None:
     own = np.array([i not in filled for i in run.test["Id"]], dtype=bool)
     seen = np.flatnonzero(own if own.any() else ~own)
     seen = seen[np.argsort(values[seen], kind="stable")]
-    words = _told_apart(run, values, seen)
+    words = _notable_rows(run, values, seen)
     rows = list(words)
     pictures = run.footage("test").batch(rows)
     expected = predictions(run, model, rows)
@@ -313,8 +313,10 @@ def nearest(run: Folder) -> Figure | None:
 def one_crop(run: Folder) -> Figure | None:
     """Computation of the appearance score for the test actor with the most unusual appearance."""
     run = opened(run)
-    way = way_of(run)
-    return crop_way(way) if way is not None else _nothing("the local memory has embedded no actor of a test frame yet")
+    score = score_of_crop(run)
+    if score is None:
+        return _nothing("the local memory has embedded no actor of a test frame yet")
+    return crop_score_figure(score)
 
 
 def _comparisons(run: RunFolder, wanted: Sequence[tuple[int, int]], *, where: bool = False) -> list[Comparison]:

@@ -116,7 +116,7 @@ def picture(axes: Axes, image: np.ndarray, title: str = "", **kwargs) -> Axes:
     return axes
 
 
-def in_runs(frames: np.ndarray, values: np.ndarray, max_gap: int = MAX_GAP) -> tuple[np.ndarray, np.ndarray]:
+def with_gaps(frames: np.ndarray, values: np.ndarray, max_gap: int = MAX_GAP) -> tuple[np.ndarray, np.ndarray]:
     """Frames and values of one video with a NaN inserted at each gap of more than `max_gap` frame numbers.
 
     A line drawn through the result breaks at the gaps.
@@ -143,7 +143,7 @@ def spans(frames: np.ndarray, mask: np.ndarray) -> list[tuple[float, float]]:
     return out
 
 
-def highest_a_column(numbers: np.ndarray, scores: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+def column_maxima(numbers: np.ndarray, scores: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Reduce a curve to the maximum of each pixel column, where several frames share a column.
 
     Args:

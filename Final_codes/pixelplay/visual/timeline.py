@@ -152,9 +152,9 @@ def _draw_scores(axes: Axes, track: Track, threshold: Threshold | None) -> None:
         for a, b in style.spans(track.frames, np.asarray(track.labels, dtype=bool)):
             axes.axvspan(a, b, color=style.YELLOW, alpha=0.45, lw=0, zorder=0)
     for name, values in track.models.items():
-        axes.plot(*style.in_runs(track.frames, values), color=style.model_colour(name, track.models), lw=0.8,
+        axes.plot(*style.with_gaps(track.frames, values), color=style.model_colour(name, track.models), lw=0.8,
                   alpha=0.85, zorder=2)
-    axes.plot(*style.in_runs(track.frames, track.final), color=style.BLACK, lw=2.0, zorder=3)
+    axes.plot(*style.with_gaps(track.frames, track.final), color=style.BLACK, lw=2.0, zorder=3)
     if threshold is not None:
         axes.axhline(threshold.high, color=style.BLACK, lw=0.9, ls=BEGINS, zorder=1)
         axes.axhline(threshold.low, color=style.GREY, lw=0.9, ls=ENDS, zorder=1)

@@ -45,8 +45,8 @@ def timeline_svg(track: Track, *, low: float, high: float, threshold: Threshold 
                 f'class="{kind}"/>')
 
     def curve(values: np.ndarray, kind: str, colour: str = "") -> str:
-        frames, scores = style.in_runs(*style.highest_a_column(track.frames, np.asarray(values), scale),
-                                       max_gap=3 + 2 * int(1 / scale))
+        frames, scores = style.with_gaps(*style.column_maxima(track.frames, np.asarray(values), scale),
+                                         max_gap=3 + 2 * int(1 / scale))
         path, pen = [], "M"
         for place, height in zip(frames, y(scores)):
             if np.isnan(place):
