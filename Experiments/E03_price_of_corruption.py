@@ -80,30 +80,33 @@ def flow_scores(footage: Footage) -> np.ndarray:
     return scores
 
 
-def compressed_copy(clean: Manifest, damaged: Manifest, plan: pd.DataFrame, folder: Path) -> Manifest:
+def beside(clean: Manifest, folder: Path) -> Manifest:
+    """The clean training frames beside the test frames that lie in a folder."""
+    test = find_dataset(None, test=folder / "testing_videos")
+    return dataclasses.replace(clean, table=pd.concat([clean.split("train"), test.split("test")], ignore_index=True),
+                               roots=clean.roots | test.roots, fingerprints=clean.fingerprints | test.fingerprints,
+                               videos=clean.videos | test.videos)
+
+
+def write_compressed(clean: Manifest, plan: pd.DataFrame, folder: Path) -> None:
     """The frames of the corrupted copy without its flips and noise."""
     kept = np.flatnonzero(~plan["dropped"].to_numpy())
     for k, frame in zip(kept, open_stream(clean, "test")(kept)):
         path = folder / frame_path("test", plan["Id"][k], ".jpg")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode(frame))
-    return dataclasses.replace(damaged, fingerprints={s: f"{p} clean" for s, p in damaged.fingerprints.items()},
-                               roots={"train": clean.roots["train"], "test": folder / "testing_videos"})
 
 
 def make_conditions(data: Path, scratch: Path) -> None:
     """Corrupt, extract and repair: one stage-1 folder a condition."""
     clean = find_dataset(data / "ped2")
     plan = corrupt_dataset(clean, scratch / "copy", RECIPES["competition"], seed=SEED, with_train=False)
-    copy = find_dataset(None, test=scratch / "copy" / "testing_videos")
-    table = pd.concat([clean.split("train"), copy.split("test")], ignore_index=True)
-    roots = {"train": clean.roots["train"], "test": scratch / "copy" / "testing_videos"}
-    damaged = dataclasses.replace(clean, table=table, fingerprints=clean.fingerprints | copy.fingerprints,
-                                  roots=roots)
+    write_compressed(clean, plan, scratch / "jpeg")
+    damaged = beside(clean, scratch / "copy")
     prepare(clean, scratch / CLEAN, RepairConfig(enabled=False))
     prepare(damaged, scratch / CORRUPTED, RepairConfig(enabled=False))
     prepare(damaged, scratch / REPAIRED)
-    prepare(compressed_copy(clean, damaged, plan, scratch / "jpeg"), scratch / COMPRESSED, RepairConfig(enabled=False))
+    prepare(beside(clean, scratch / "jpeg"), scratch / COMPRESSED, RepairConfig(enabled=False))
 
 
 @functools.cache
@@ -213,8 +216,9 @@ def table(scratch: Path, models: list[str], labels: Labels, profile: str) -> pd.
         for metric in METRICS.values():
             best, worst, after, compressed = at[metric].reindex(CONDITIONS)
             where = group.index[group["condition"] == REPAIRED]
-            out.loc[where, f"won_back_{metric}"] = (after - worst) / (best - worst)
-            out.loc[where, f"won_back_of_jpeg_{metric}"] = (after - worst) / (compressed - worst)
+            for column, whole in (("won_back", best - worst), ("won_back_of_jpeg", compressed - worst)):
+                # nothing was lost: there is nothing to win back
+                out.loc[where, f"{column}_{metric}"] = (after - worst) / whole if whole else np.nan
     return out.assign(hardware=hardware().name)
 
 

@@ -1,4 +1,4 @@
-"""`python -m pixelplay ...`: the command line without an installed script."""
+"""Command line as `python -m pixelplay ...`, without an installed script."""
 
 import sys
 

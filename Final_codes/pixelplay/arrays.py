@@ -1,8 +1,8 @@
-"""NumPy files that prove themselves: every .npy and .npz the project keeps is written and opened here.
+"""NumPy files with digests: every .npy and .npz of the project is written and read here.
 
-Files are sealed (see `files`). What cannot be read is a PixelPlayError that names the file and what makes it again.
-Memory-mapped files get their disk blocks before the first row is written: a mapped write to a full disk would end the
-process with a bus error.
+Files are sealed (see `files`). A file that cannot be read raises a PixelPlayError that names it and how to recreate it.
+Disk blocks of memory-mapped files are allocated before the first write, because a mapped write to a full disk kills the
+process with SIGBUS.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ import numpy as np
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import check, clear_errors, sealed
 
-AGAIN = "run the stage that makes it again"
+AGAIN = "run its stage again"
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    """Write an .npy file in one step."""
+    """Write an .npy file atomically."""
     with sealed(path) as part, part.open("wb") as stream:
         np.save(stream, array, allow_pickle=False)
 
 
 def write_arrays(path: Path, *, compress: bool = False, **arrays: np.ndarray) -> None:
-    """Write an .npz file in one step."""
+    """Write an .npz file atomically."""
     with sealed(path) as part, part.open("wb") as stream:
         (np.savez_compressed if compress else np.savez)(stream, **arrays)
 
 
 @contextlib.contextmanager
 def new_array(path: Path, shape: tuple[int, ...], dtype: type) -> Iterator[np.ndarray]:
-    """A memory-mapped array of zeros to fill; it gets its final name and its seal when the block ends."""
+    """Yield a memory-mapped array of zeros to fill; it gets its final name and seal when the block ends."""
     with sealed(path) as part:
         if 0 in shape:
             with part.open("wb") as stream:
@@ -51,11 +51,11 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: type) -> Iterator[np.nd
 
 
 def scratch_array(shape: tuple[int, ...], dtype: type, folder: Path | None = None) -> np.memmap:
-    """A memory-mapped array of zeros that nobody keeps, so that the memory a run needs does not grow with its length.
+    """A temporary memory-mapped array of zeros, for data that may exceed the memory.
 
     Args:
-        folder: on whose disk; the system's place for temporary files when None. The file has no name, and goes when
-            the array does.
+        folder: where the file is created; None for the system's temporary folder. The file is unnamed and disappears
+            with the array.
     """
     place = Path(folder or tempfile.gettempdir())
     with clear_errors(place / "scratch"):
@@ -70,13 +70,13 @@ def read_array(path: Path, *, mapped: bool = False, hint: str = AGAIN) -> np.nda
     """Read or memory-map (read-only) an .npy file.
 
     Raises:
-        PixelPlayError: missing, not what was sealed, or no .npy file.
+        PixelPlayError: missing, does not match its seal, or is no .npy file.
     """
     path = Path(path)
     check(path)
     try:
         if mapped:
-            # an empty array is loaded: nothing can be mapped of it
+            # empty arrays cannot be mapped and are loaded instead
             with contextlib.suppress(ValueError):
                 return np.lib.format.open_memmap(path, mode="r")
         return np.load(path, allow_pickle=False)
@@ -101,13 +101,13 @@ def read_arrays(path: Path, *, hint: str = AGAIN) -> dict[str, np.ndarray]:
 
 
 def _allocate(path: Path) -> None:
-    """Give a sparse file its disk blocks."""
+    """Allocate the disk blocks of a sparse file."""
     with path.open("r+b") as stream:
         size = os.fstat(stream.fileno()).st_size
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(stream.fileno(), 0, size)
             return
-        for start in range(0, size, 1 << 20):  # macOS: write what is read, mostly zeros
+        for start in range(0, size, 1 << 20):  # macOS: rewriting the content allocates the blocks
             stream.seek(start)
             block = stream.read(1 << 20)
             stream.seek(start)

@@ -1,6 +1,6 @@
-"""Boxes: areas, overlaps, suppression.
+"""Operations on bounding boxes: areas, overlaps, non-maximum suppression.
 
-All boxes are xyxy corners in one unit, (n, 4) arrays.
+All boxes are (n, 4) arrays of xyxy corners in the same unit.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ def box_areas(boxes: np.ndarray) -> np.ndarray:
 
 
 def intersections(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n, 4), (m, 4) xyxy -> (n, m) areas the boxes share, in square pixels."""
+    """(n, 4), (m, 4) xyxy -> (n, m) intersection areas in square pixels."""
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
     return np.prod(np.maximum(high - low, 0), axis=2)
 
 
 def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n, 4), (m, 4) xyxy -> (n, m) intersection over union; 0 between two empty boxes, where torchvision gives NaN."""
+    """(n, 4), (m, 4) xyxy -> (n, m) intersection over union; 0 for two empty boxes (torchvision returns NaN)."""
     shared = intersections(a, b)
     return shared / np.maximum(box_areas(a)[:, None] + box_areas(b)[None] - shared, 1e-9)
 
 
 def nms(boxes: np.ndarray, scores: np.ndarray, iou: float) -> np.ndarray:
-    """Greedy non-maximum suppression over all classes -> (k,) int64 kept positions, best first."""
-    import torch  # here: whoever evaluates boxes needs neither
+    """Greedy non-maximum suppression across classes -> (k,) int64 kept positions, highest score first."""
+    import torch  # imported here because evaluation uses this module without torch
     import torchvision
 
     return torchvision.ops.nms(torch.as_tensor(boxes, dtype=torch.float32),

@@ -1,87 +1,106 @@
 """`pixelplay cameras`: many fixed cameras, each learnt by itself, several side by side; one page and one submission.
 
 Reads a table `video,camera,split` (paths relative to the table; split is train or test), or a dataset whose video names
-begin with the number of their camera, as ShanghaiTech's do (`01_0014`). Writes, in the output folder, a run of its own
-for every camera (with its detector and report), `submission.csv` over all test videos, and `index.html`.
+begin with the number of their camera, as ShanghaiTech's do (`01_0014`). All cameras are checked before the first one is
+learnt. Writes, in the output folder, a run of its own for every camera (with its detector and report), `submission.csv`
+over all test videos, `index.html`, and `metrics.json` where labels are known. A camera that has training videos alone
+is learnt and scores nothing; one that fails is named, and the others go on.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import html
 import logging
 import re
+import traceback
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pixelplay import engine, run_command
+from pixelplay import checks, engine, run_command
+from pixelplay.checks import Problem
+from pixelplay.data.ids import video_name
 from pixelplay.data.layouts import find_dataset
 from pixelplay.data.manifest import SPLITS
-from pixelplay.environment import default_output
+from pixelplay.environment import default_output, usable_gpus
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import write_text
+from pixelplay.evaluation.cameras import evaluate_cameras
+from pixelplay.evaluation.labels import Labels, read_labels
+from pixelplay.evaluation.report import read_scored
+from pixelplay.files import remove, write_json, write_text
 from pixelplay.fusion.scores import read_table, write_table
+from pixelplay.lock import locked
 from pixelplay.pipeline import Options, Run
+from pixelplay.preflight import Preflight, preflight
 from pixelplay.tables import text_table
+from pixelplay.visual.cameras_page import Camera, cameras_page, metric_cells
 
 log = logging.getLogger(__name__)
 
 COLUMNS = ("video", "camera", "split")
 NUMBERED = re.compile(r"(\d+)_\d+")
 """Names of ShanghaiTech's videos: camera, then video."""
-
-
-class Camera(NamedTuple):
-    """What became of one camera: its name, its run's folder, and why it failed ('' where it did not)."""
-
-    name: str
-    folder: Path
-    reason: str
+NAMED = 10
+"""Mistakes of a table that are told one by one."""
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run every camera, then write what is over all of them."""
-    output = Path(args.output or default_output())
-    table = read_videos(args.videos)
+    """Check every camera, run them, then write what is over all of them."""
     options = run_command.read_options(args)
-    engine.use(engine.Engine(options.engine, options.address, options.workers))
-    # a camera is one task, and what it does video by video it does itself
-    options = dataclasses.replace(options, engine="loky", address=None, workers=1)
-    jobs = [dataclasses.replace(options, output=output / name, **link_videos(part, output / name / "videos"))
-            for name, part in table.groupby("camera", sort=True)]
-    cameras = engine.map_videos(run_camera, jobs, what="cameras")
-    done = [camera for camera in cameras if not camera.reason]
-    if done:
-        merge(done, output)
-    write_text(output / "index.html", index_page(cameras, output))
-    print("\n".join(text_table(["camera", "run"], [[c.name, str(c.folder)] for c in cameras],
-                               notes=[c.reason and f"FAILED: {c.reason}" for c in cameras])))
+    output = Path(args.output or default_output())
+    table, beside = read_videos(args.videos)
+    labels = options.labels or beside
+    with locked(output, wait=args.wait):
+        jobs = [job_of(name, part, dataclasses.replace(options, labels=labels), output)
+                for name, part in table.groupby("camera", sort=True)]
+        test_ids, found = check(jobs, output, labels, download=not args.preflight)
+        if not args.force:
+            found.require()
+        if args.preflight:
+            run_command.tell("preflight: nothing stands in the way")
+            return 0
+        # on a GPU cameras take turns: its memory holds the networks of one
+        workers = 1 if usable_gpus() and options.workers is None else options.workers
+        engine.use(engine.Engine(options.engine, options.address, workers))
+        cameras = engine.map_videos(run_camera, jobs, what="cameras", here=len(jobs) == 1)
+        metrics = _finish(cameras, output, labels, test_ids)
+    header, cells = metric_cells(cameras, metrics)
+    print("\n".join(text_table(["camera", *header, "run"], [
+        [c.name, *cells[c.name], str(c.folder)] for c in cameras], notes=[c.words for c in cameras])))
     print(output / "index.html")
-    return 0 if len(done) == len(cameras) else run_command.UNFINISHED
+    return run_command.UNFINISHED if any(c.reason for c in cameras) else 0
 
 
-def read_videos(path: Path) -> pd.DataFrame:
-    """The videos of all cameras: a row each, with `COLUMNS`; paths are absolute.
+# ---- which videos -------------------------------------------------------------------------------------------------
 
+
+def read_videos(path: Path) -> tuple[pd.DataFrame, Path | None]:
+    """The videos of all cameras, and the labels that lie beside them.
+
+    Returns:
+        a row a video, with `COLUMNS` (paths are absolute); the labels of a dataset, None where it has none.
     Raises:
-        PixelPlayError: another table, a video that is not there, or a camera without training or test videos.
+        PixelPlayError: another table, a video that is not there, two of one name, or a camera without training videos.
     """
-    table = _of_dataset(path) if path.is_dir() else _of_table(path)
-    for name, part in table.groupby("camera"):
-        if set(part["split"]) != set(SPLITS):
-            raise PixelPlayError(f"{path}: camera {name} has no {(set(SPLITS) - set(part['split'])).pop()} videos",
-                                 expected="training and test videos of every camera")
-    twice = [name for name, count in Counter((s, Path(v).stem) for s, v in zip(table["split"], table["video"])).items()
-             if count > 1]
+    table, labels = _of_dataset(path) if path.is_dir() else (_of_table(path), None)
+    unlearnt = [name for name, part in table.groupby("camera") if "train" not in set(part["split"])]
+    if unlearnt:
+        raise PixelPlayError(f"{path}: camera {', '.join(unlearnt)} has no train videos",
+                             expected="training videos of every camera that has test videos")
+    if "test" not in set(table["split"]):
+        raise PixelPlayError(f"{path}: no camera has test videos", expected="videos to score",
+                             hint="pixelplay fit learns a camera without scoring anything")
+    # names as Ids have them: 01.avi and 1.avi would be one video
+    names = Counter((split, video_name(Path(video).stem)) for split, video in zip(table["split"], table["video"]))
+    twice = [name for name, count in names.items() if count > 1]
     if twice:
         raise PixelPlayError(f"{path}: two {twice[0][0]} videos are called {twice[0][1]}",
                              expected="another name for every video", hint="Ids are made of names: rename one")
-    return table
+    return table, labels
 
 
 def _of_table(path: Path) -> pd.DataFrame:
@@ -93,17 +112,20 @@ def _of_table(path: Path) -> pd.DataFrame:
     if not set(COLUMNS) <= set(table.columns) or not len(table):
         raise PixelPlayError(f"{path} has the columns {', '.join(table.columns)} and {len(table)} rows",
                              expected=", ".join(COLUMNS) + ", and a row a video")
-    table["video"] = [str((path.parent / video).resolve()) for video in table["video"]]
+    table["video"] = [str((path.parent / video).absolute()) for video in table["video"]]
+    wrong = []
     for row in table.itertuples():
         named = re.fullmatch(r"[\w.-]*\w[\w.-]*", row.camera)
         if row.split not in SPLITS or not named or not Path(row.video).exists():
-            raise PixelPlayError(f"{path}, line {row.Index + 2}: {row.video}, camera '{row.camera}', split "
-                                 f"'{row.split}'",
-                                 expected="a video that is there, a camera's name of letters and digits, train or test")
+            wrong.append(f"line {row.Index + 2}: {row.video}, camera '{row.camera}', split '{row.split}'")
+    if wrong:
+        rest = [f"and {len(wrong) - NAMED} more"] if len(wrong) > NAMED else []
+        raise PixelPlayError(f"{path}: " + "\n  ".join([*wrong[:NAMED], *rest]),
+                             expected="a video that is there, a camera's name of letters and digits, train or test")
     return table
 
 
-def _of_dataset(folder: Path) -> pd.DataFrame:
+def _of_dataset(folder: Path) -> tuple[pd.DataFrame, Path | None]:
     manifest, rows = find_dataset(folder.resolve()), []
     for split in manifest.splits():
         own = manifest.split(split)
@@ -116,48 +138,102 @@ def _of_dataset(folder: Path) -> pd.DataFrame:
                                      expected="names like 01_0014, as in ShanghaiTech",
                                      hint="name the cameras in a table " + ",".join(COLUMNS))
             rows.append((str(place), found[1], split))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(COLUMNS)), manifest.labels
+
+
+# ---- one camera ---------------------------------------------------------------------------------------------------
+
+
+def job_of(name: str, videos: pd.DataFrame, options: Options, output: Path) -> Options:
+    """What is done for one camera, whose videos are linked into its folder."""
+    folders = link_videos(videos, output / name / "videos")
+    # a camera is one task, and what it does video by video it does itself
+    return dataclasses.replace(options, output=output / name, verb="run" if "test" in folders else "fit",
+                               engine="loky", address=None, workers=1, **folders)
 
 
 def link_videos(table: pd.DataFrame, folder: Path) -> dict[str, Path]:
-    """Links to the videos of one camera, a folder a split; returns split -> folder."""
-    for row in table.itertuples():
-        link = folder / row.split / Path(row.video).name
+    """Links to the videos of one camera, a folder a split; returns split -> folder. Other links there are removed."""
+    wanted = {folder / row.split / Path(row.video).name: Path(row.video) for row in table.itertuples()}
+    for link in folder.glob("*/*"):
+        if link.is_symlink() and (link not in wanted or link.readlink() != wanted[link]):
+            link.unlink()
+    for link, video in wanted.items():
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.is_symlink():
-            link.symlink_to(row.video)
-    return {split: folder / split for split in SPLITS}
+            link.symlink_to(video)
+    return {split: folder / split for split in SPLITS if (table["split"] == split).any()}
 
 
 def run_camera(options: Options) -> Camera:
     """Learn one camera and score it; a failure is contained."""
-    job = Run(options)
-    name = options.output.name
+    name, folder, scores = options.output.name, options.output, options.verb == "run"
     try:
-        done = job.all()
+        job = Run(options)
+        folder = job.output
+        failed = job.all()["failed"]
     except PixelPlayError as mistake:
         log.error("camera %s: %s", name, mistake)
-        return Camera(name, job.output, mistake.problem)
-    return Camera(name, job.output, "; ".join(done["failed"].values()))
+        return Camera(name, folder, scored=False, reason=mistake.problem)
+    except Exception as defect:  # noqa: BLE001  one camera must not cost the hours of the others
+        path = folder / "logs" / "camera.txt"
+        write_text(path, traceback.format_exc())
+        log.error("camera %s failed, see %s: %s: %s", name, path, type(defect).__name__, defect)
+        return Camera(name, folder, scored=False, reason=f"{type(defect).__name__}: {defect} (see {path})")
+    return Camera(name, folder, scored=scores, reason="; ".join(f"{model}: {why}" for model, why in failed.items()))
 
 
-def merge(cameras: list[Camera], output: Path) -> Path:
-    """One submission over the test videos of all cameras."""
-    tables = [read_table(camera.folder / "submission.csv") for camera in cameras]
-    write_table(output / "submission.csv", np.concatenate([ids for ids, _ in tables]),
-                np.concatenate([values for _, values in tables]))
-    return output / "submission.csv"
+# ---- all cameras --------------------------------------------------------------------------------------------------
 
 
-def index_page(cameras: list[Camera], output: Path) -> str:
-    """HTML: a line a camera, with its events and the way to its report."""
-    rows = []
-    for camera in cameras:
-        events = camera.folder / "report" / "events.csv"
-        found = "" if camera.reason or not events.exists() else f"{len(pd.read_csv(events))} events"
-        link = (camera.folder / "report" / "index.html").relative_to(output).as_posix()
-        last = html.escape(f"failed: {camera.reason}") if camera.reason else f'<a href="{link}">report</a>'
-        rows.append(f"<tr><td>{html.escape(camera.name)}</td><td>{found}</td><td>{last}</td></tr>")
-    return ("<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-            "<title>Cameras</title><style>body{font:16px system-ui;margin:2rem;color-scheme:light dark}"
-            "td{padding:.3rem 1.5rem .3rem 0}</style><h1>Cameras</h1><table>" + "".join(rows) + "</table></html>\n")
+def check(jobs: Sequence[Options], output: Path, labels: Path | None, *, download: bool
+          ) -> tuple[list[str], Preflight]:
+    """Look at all cameras before the first one is learnt.
+
+    Every camera's videos are opened and listed, and the labels have to cover all test frames. Settings, packages,
+    weights and the machine are the same for all: the first camera is tried out in their place (see `preflight`).
+
+    Returns:
+        the Ids of all test frames; every problem that was found.
+    """
+    problems, ids = list(checks.unwritable(output)), []
+    for job in jobs:
+        try:
+            manifest = Run(job).find_data()
+            ids += manifest.split("test")["Id"].tolist()
+        except PixelPlayError as mistake:
+            problems.append(Problem(f"camera {job.output.name}: {mistake.problem}", mistake.hint))
+    if labels is not None:
+        try:
+            read_named(labels).align(ids, ids, partial=True)
+        except PixelPlayError as mistake:
+            problems.append(Problem(mistake.problem, mistake.hint))
+    if not problems:
+        problems += preflight(Run(jobs[0]), download=download).problems
+    return ids, Preflight(tuple(problems), {}, {})
+
+
+def read_named(path: Path) -> Labels:
+    """Labels that know their videos by name. Raises PixelPlayError: they know the order alone."""
+    labels = read_labels(path)
+    if labels.ordered:
+        raise PixelPlayError(f"{path} knows its videos by their order alone, which cameras do not have",
+                             expected="labels with names of videos", hint="write them as a CSV Id,label")
+    return labels
+
+
+def _finish(cameras: Sequence[Camera], output: Path, labels: Path | None, test_ids: Sequence[str]) -> dict:
+    """Write what is over all cameras; returns what metrics.json holds, {} without labels."""
+    for old in ("submission.csv", "metrics.json"):
+        remove(output / old)
+    scored, metrics = [camera for camera in cameras if camera.scored], {}
+    if scored:
+        tables = [read_table(camera.folder / "submission.csv") for camera in scored]
+        write_table(output / "submission.csv", np.concatenate([ids for ids, _ in tables]),
+                    np.concatenate([values for _, values in tables]))
+    if scored and labels is not None:
+        metrics = evaluate_cameras({c.name: read_scored(c.folder / "submission.csv") for c in scored},
+                                   read_named(labels), test_ids)
+        write_json(output / "metrics.json", metrics)
+    write_text(output / "index.html", cameras_page(cameras, output, metrics))
+    return metrics

@@ -1,8 +1,7 @@
-"""A weights file and the card that describes it.
+"""A weights file and its model card.
 
-The weights are safetensors, so reading them runs nothing; the card is JSON with what the weights are (model, version,
-seed, settings, where they came from) and their sha256. A pair that was damaged, mixed up or written by hand ends in one
-error that names the file, never in weights that score something else.
+Weights are stored as safetensors, so loading them runs no code. The card is JSON: model, version, seed, settings,
+origin, and the sha256 of the weights. A damaged or mismatched pair raises one error that names the file.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ WEIGHTS, CARD = "weights.safetensors", "card.json"
 
 
 def write_weights_and_card(folder: Path, content: bytes, about: dict[str, Any]) -> None:
-    """Write safetensors bytes and, last, the card with their sha256 and size, each in one step."""
+    """Write safetensors bytes and then the card with their sha256 and size, each atomically."""
     weights = Path(folder) / WEIGHTS
     with sealed(weights) as part:
         part.write_bytes(content)  # safetensors' own save_file would make the file unreadable for others
@@ -35,12 +34,12 @@ def write_weights_and_card(folder: Path, content: bytes, about: dict[str, Any]) 
                seal=True)
 
 
-def read_card(folder: Path, *, model: str, version: int, hint: str = AGAIN) -> dict[str, Any]:
-    """The card of a folder's weights.
+def read_card(folder: Path, *, model: str, version: int) -> dict[str, Any]:
+    """Read and check the card of the weights in a folder.
 
     Raises:
-        PixelPlayError: either file is missing; the card is no object, of another model or version, or without whole
-            numbers for seeds; the weights are not those it describes.
+        PixelPlayError: either file is missing; the card is no JSON object, belongs to another model or version, or has
+            a seed that is no integer; or the weights do not match its sha256.
     """
     card, weights = Path(folder) / CARD, Path(folder) / WEIGHTS
     if not card.exists() or not weights.exists():
@@ -48,7 +47,7 @@ def read_card(folder: Path, *, model: str, version: int, hint: str = AGAIN) -> d
                              hint="name a detector such as Final_codes/Final_models/ped2, or fit one")
     about = read_json(card)
     if not isinstance(about, dict):
-        raise PixelPlayError(f"{card} holds no object", expected='{"model": ..., "version": ..., ...}', hint=hint)
+        raise PixelPlayError(f"{card} holds no object", expected='{"model": ..., "version": ..., ...}', hint=AGAIN)
     if about.get("model") != model:
         raise PixelPlayError(f"{card} describes the model '{about.get('model')}'", expected=f"'{model}'",
                              hint="name the folder of the right model")
@@ -56,14 +55,14 @@ def read_card(folder: Path, *, model: str, version: int, hint: str = AGAIN) -> d
         raise PixelPlayError(f"{card.parent} holds {model} weights of version {about.get('version')}",
                              expected=f"version {version}", hint="train again, or use the release they came with")
     if sha256_of(weights) != about.get("sha256"):
-        raise PixelPlayError(f"{weights} is not the file its card describes (sha256 differs)", hint=hint)
+        raise PixelPlayError(f"{weights} is not the file its card describes (sha256 differs)", hint=AGAIN)
     if type(about.get("seed", 0)) is not int:
-        raise PixelPlayError(f"{card}: the seed is {about['seed']!r}", expected="a whole number", hint=hint)
+        raise PixelPlayError(f"{card}: the seed is {about['seed']!r}", expected="a whole number", hint=AGAIN)
     return about
 
 
 def config_of(about: dict[str, Any], default: C) -> C:
-    """The settings a card keeps. Raises ValueError where one is missing, PixelPlayError for a wrong or unknown one."""
+    """The settings in a card. Raises ValueError for a missing one, PixelPlayError for an invalid or unknown one."""
     missing = {f.name for f in dataclasses.fields(default)} - set(about["config"])
     if missing:
         raise ValueError(f"the settings {', '.join(sorted(missing))} are missing")
@@ -71,8 +70,8 @@ def config_of(about: dict[str, Any], default: C) -> C:
 
 
 @contextlib.contextmanager
-def well_formed(folder: Path, *, hint: str = AGAIN) -> Iterator[None]:
-    """Around what takes a card and its tensors apart: what is absent or of another kind is a PixelPlayError."""
+def well_formed(folder: Path) -> Iterator[None]:
+    """Turn errors from parsing a card and its tensors (missing or malformed entries) into PixelPlayError."""
     card, weights = Path(folder) / CARD, Path(folder) / WEIGHTS
     try:
         yield
@@ -81,8 +80,8 @@ def well_formed(folder: Path, *, hint: str = AGAIN) -> Iterator[None]:
             raise
         raise PixelPlayError(f"{card}: {cause.problem}", expected=cause.expected, hint=cause.hint) from cause
     except SafetensorError as cause:
-        raise PixelPlayError(f"{weights} cannot be read: {cause}", hint=hint) from cause
+        raise PixelPlayError(f"{weights} cannot be read: {cause}", hint=AGAIN) from cause
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as cause:
         words = f"it has no {cause}" if isinstance(cause, KeyError) else str(cause).splitlines()[-1].strip()
         raise PixelPlayError(f"{card} and {weights.name} do not describe a model: {words}",
-                             expected="the card and weights of one release", hint=hint) from cause
+                             expected="the card and weights of one release", hint=AGAIN) from cause

@@ -1,7 +1,7 @@
-"""Checks of what a command needs, made before anything is imported, read or trained.
+"""Checks of the requirements of a command, before anything is imported, read or trained.
 
-Reads paths, package names, names of weights; gives the paths back or says what is wrong. `existing`, `new_folder` and
-`new_file` are argparse types; the others give `Problem`s, which a preflight collects and `pixelplay doctor` shows.
+Reads paths, package names and names of weights. `existing`, `new_folder` and `new_file` are argparse types; the other
+functions yield `Problem`s, which the preflight collects and `pixelplay doctor` shows.
 """
 
 from __future__ import annotations
@@ -19,15 +19,30 @@ from pixelplay.pretrained import Needs
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One thing that stands in the way: what, and the line or flag that mends it."""
+    """A failed check, and the command or option that fixes it."""
 
     what: str
     hint: str
 
 
+def local(text: str) -> Path:
+    """The path that a plain path or a file:// address names; it need not exist.
+
+    Raises:
+        PixelPlayError: an address such as s3://. A run renames finished files into place, locks folders and reads parts
+            of files, which file systems support, network ones included, and object stores do not.
+    """
+    scheme, is_address, rest = text.partition("://")
+    if is_address and scheme != "file":
+        raise PixelPlayError(f"{text} is an address, not a path", expected="a folder or file of a file system",
+                             hint=f"mount it (for example: rclone mount) and name the path where it is mounted; "
+                             f"pixelplay does not read {scheme}:// itself")
+    return Path(rest if is_address else text).expanduser()
+
+
 def existing(text: str) -> Path:
-    """A path that is there. Raises PixelPlayError otherwise, with the neighbour whose name is most like it."""
-    path = Path(text).expanduser()
+    """An existing path. Raises PixelPlayError otherwise, suggesting the sibling with the most similar name."""
+    path = local(text)
     if path.exists():
         return path
     there = nearest(path)
@@ -38,35 +53,35 @@ def existing(text: str) -> Path:
 
 
 def new_folder(text: str) -> Path:
-    """A folder that can be made, or is there and can be written to. Raises PixelPlayError otherwise."""
-    path = Path(text).expanduser()
+    """A folder that is writable or can be created. Raises PixelPlayError otherwise."""
+    path = local(text)
     for problem in unwritable(path):
         raise PixelPlayError(problem.what, expected="a folder that can be written to", hint=problem.hint)
     return path
 
 
 def new_file(text: str) -> Path:
-    """A file that can be written, in a folder that is there or can be made. Raises PixelPlayError otherwise."""
-    path = Path(text).expanduser()
+    """A file in a folder that is writable or can be created. Raises PixelPlayError otherwise."""
+    path = local(text)
     if reason := _refused(path if path.is_dir() else path.parent):
         raise PixelPlayError(f"{path} cannot be written: {reason}", expected="a file in a folder of your own")
     return path
 
 
 def nearest(path: Path) -> Path:
-    """The path, or the nearest folder above it that is there."""
+    """The path itself, or its nearest existing parent."""
     return next(place for place in (path, *path.absolute().parents) if place.exists())
 
 
 def unwritable(folder: Path) -> Iterator[Problem]:
-    """Whether an output folder can be made and written to; nothing is left behind where it is not there yet."""
+    """Check that an output folder is writable or can be created, without creating it."""
     if reason := _refused(folder):
         yield Problem(f"output {folder} cannot be written to: {reason}",
                       "choose a folder of your own with --output DIR")
 
 
 def _refused(folder: Path) -> str:
-    """Why nothing can be written below a folder; '' where it can."""
+    """Why a folder is not writable; '' if it is."""
     try:
         with tempfile.TemporaryFile(dir=nearest(folder)):
             return ""
@@ -75,24 +90,24 @@ def _refused(folder: Path) -> str:
 
 
 def packages(needs: Needs) -> Iterator[Problem]:
-    """Optional packages that are missing."""
+    """Check that optional packages are installed."""
     for name in needs.packages:
         if not environment.installed(name):
             yield Problem(f"package {name} is not installed", f"pip install {name}")
 
 
 def weights(needs: Needs, download: bool) -> Iterator[Problem]:
-    """Weights are found on this machine with the right digest, or are downloaded (if not: their source answers)."""
+    """Check that weights are on this machine; otherwise download them, or only check that their source responds."""
     for name in needs.weights:
         try:
             if pretrained.find(name) is None:
                 (pretrained.obtain if download else pretrained.require_source)(name)
-        except PixelPlayError as mistake:
-            yield Problem(mistake.problem, mistake.hint)
+        except PixelPlayError as error:
+            yield Problem(error.problem, error.hint)
 
 
 def space(folder: Path, needed: float) -> Iterator[Problem]:
-    """Whether a disk has so many bytes left."""
+    """Check that the disk of a folder has `needed` bytes free."""
     free = shutil.disk_usage(nearest(folder)).free
     if free < needed:
         yield Problem(f"{folder} has {free / 1e9:.1f} GB left, this run writes about {needed / 1e9:.1f} GB",
@@ -100,7 +115,7 @@ def space(folder: Path, needed: float) -> Iterator[Problem]:
 
 
 def memory(needed: float) -> Iterator[Problem]:
-    """Whether so many bytes of memory are free, where the system tells."""
+    """Check that `needed` bytes of memory are free, if the system reports it."""
     free = environment.free_memory()
     if free is not None and free < needed:
         yield Problem(f"{free / 1e9:.1f} GB of memory are free, this run needs about {needed / 1e9:.1f} GB more",

@@ -1,7 +1,7 @@
 """Typed configuration: frozen dataclasses, checked overrides, a stable hash.
 
-Reads `key=value` strings; makes new dataclass instances. An unknown key or a value of the wrong type is an
-error, because a misspelt setting that is silently ignored costs a night of training.
+Reads `key=value` strings; makes new dataclass instances. Unknown keys and values of the wrong type are errors: ignoring
+a misspelt setting can waste a night of training.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from pixelplay.errors import PixelPlayError, did_you_mean
 
 PROFILES = ("smoke", "lite", "full")
-"""smoke: seconds, proves the wiring; lite: two CPU cores; full: a GPU."""
+"""smoke: seconds, tests the wiring; lite: two CPU cores; full: a GPU."""
 ENGINES = ("loky", "dask", "ray")
-"""What carries work on single videos (see `pixelplay.engine`)."""
+"""Backends for parallel work on videos (see `pixelplay.engine`)."""
 
 
 class Dataclass(Protocol):
@@ -33,9 +33,9 @@ def override(config: C, changes: dict[str, Any]) -> C:
 
     Args:
         config: a dataclass instance.
-        changes: field name -> new value; strings are parsed to the type of the present value.
+        changes: field name -> new value; strings are parsed to the type of the current value.
     Raises:
-        PixelPlayError: unknown field, or a value that cannot be read as the field's type.
+        PixelPlayError: unknown field, or a value that does not parse.
     """
     known = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     new = {}
@@ -67,7 +67,7 @@ def _as_type_of(present: Any, value: Any, name: str) -> Any:
 
 
 def config_hash(*parts: Any) -> str:
-    """First 16 hex digits of the sha256 of dataclasses, dicts and plain values, independent of key order."""
+    """First 16 hex digits of the sha256 of dataclasses, dicts and plain values; independent of key order."""
     def plain(x: Any) -> Any:
         if dataclasses.is_dataclass(x) and not isinstance(x, type):
             return {"__class__": type(x).__name__, **{k: plain(v) for k, v in dataclasses.asdict(x).items()}}

@@ -1,4 +1,4 @@
-"""`pixelplay doctor`: what this machine offers a run, and the line that mends what is missing.
+"""`pixelplay doctor`: check this machine for a run, and name the command that installs what is missing.
 
 Reads installed packages, the hardware, the weights of `pretrained.TABLE` and the disk; changes nothing.
 """
@@ -19,12 +19,12 @@ from pixelplay.checks import Problem
 from pixelplay.environment import default_output, hardware
 from pixelplay.errors import PixelPlayError
 from pixelplay.pretrained import TABLE, Needs
-from pixelplay.registry import MODELS, model_class
+from pixelplay.registry import profile_needs
 from pixelplay.tables import text_table
 from pixelplay.version import VERSION
 
 CODECS = {"h264": "r", "hevc": "r", "mpeg4": "r", "av1": "r", "libx264": "w"}
-"""What videos come in ('r') and reports are written in ('w')."""
+"""Codecs that videos are read with ('r') and reports are written with ('w')."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what is there and what is missing. Returns 0 where the lite profile can run, 1 otherwise."""
-    needed = {profile: profile_needs(profile) for profile in ("lite", "full")}
+    """Print what is present and what is missing. Returns 0 if the lite profile can run, 1 otherwise."""
+    needed = {profile: Needs(packages=("av",)) | profile_needs(profile) for profile in ("lite", "full")}
     for title, rows in (("machine", machine(args.output)), ("packages", installed_packages()),
                         ("videos", codecs()), ("weights", weights())):
         print(title)
@@ -46,20 +46,12 @@ def run(args: argparse.Namespace) -> int:
     for profile, problems in lacking.items():
         print(f"profile {profile}: " + ("nothing is missing" if not problems else "missing:"))
         for problem in problems:
-            print(f"  {problem.what}\n    mend: {problem.hint}")
+            print(f"  {problem.what}\n    hint: {problem.hint}")
     return 1 if lacking["lite"] else 0
 
 
-def profile_needs(profile: str) -> Needs:
-    """Packages and weights of a profile's models; videos need PyAV."""
-    needs = Needs(packages=("av",))
-    for name in MODELS:
-        needs |= model_class(name).needs(model_class(name).Config.profile(profile))
-    return needs
-
-
 def needs_problems(needs: Needs) -> list[Problem]:
-    """What of it is not here; nothing is downloaded, and no server is asked."""
+    """Missing packages and weights, without network access."""
     gone = [name for name in needs.weights if _found(name) is None]
     return [*checks.packages(needs), *(Problem(
         f"weights {name}: {TABLE[name].title}, {TABLE[name].licence}, {TABLE[name].files[0].megabytes} MB",
@@ -68,7 +60,7 @@ def needs_problems(needs: Needs) -> list[Problem]:
 
 
 def no_gpu() -> Iterator[Problem]:
-    """The full profile's GPU."""
+    """Check that there is a GPU, for the full profile."""
     if hardware().device == "cpu":
         yield Problem(hardware().note or "torch finds no GPU here", "use --profile lite, which is made for CPUs")
 
@@ -79,11 +71,11 @@ def machine(output: Path) -> list[tuple[str, str]]:
     return [("pixelplay", VERSION), ("python", f"{platform.python_version()}, {platform.platform()}"),
             ("device", f"{hardware().name}; {hardware().dtype}, {hardware().threads} threads"),
             ("memory", "unknown" if free is None else f"{free / 1e9:.1f} GB free"),
-            ("disk", f"{disk.free / 1e9:.1f} GB of {disk.total / 1e9:.1f} GB free where {output} lies")]
+            ("disk", f"{disk.free / 1e9:.1f} GB of {disk.total / 1e9:.1f} GB free on the disk of {output}")]
 
 
 def installed_packages() -> list[tuple[str, str]]:
-    """What the package declares to need, required and optional, with the versions that are installed."""
+    """Declared dependencies, required and optional, with their installed versions."""
     try:
         declared = metadata.requires("pixelplay") or []
     except metadata.PackageNotFoundError:
@@ -103,7 +95,7 @@ def installed_packages() -> list[tuple[str, str]]:
 
 
 def codecs() -> list[tuple[str, str]]:
-    """PyAV with its codecs, and the ffmpeg program, which only other tools need."""
+    """PyAV with its codecs, and the ffmpeg program (optional)."""
     program = shutil.which("ffmpeg") or "not installed (not needed: PyAV brings its own libraries)"
     if not environment.installed("av"):
         return [("PyAV", "missing: folders of frames can be read, videos cannot; pip install av"), ("ffmpeg", program)]
@@ -118,20 +110,20 @@ def codecs() -> list[tuple[str, str]]:
 
 
 def weights() -> list[tuple[str, str]]:
-    """Where the weights of the table are."""
+    """Location of the weights in `pretrained.TABLE`."""
     rows = []
     for name, entry in TABLE.items():
         try:
             path = pretrained.find(name)
             words = str(path) if path else f"not here ({entry.files[0].megabytes} MB, {entry.licence})"
-        except PixelPlayError as mistake:
-            words = mistake.problem
+        except PixelPlayError as error:
+            words = error.problem
         rows.append((name, words))
     return rows
 
 
 def _found(name: str) -> Path | None:
-    """Weights on this machine; those with a wrong digest count as none."""
+    """Path of weights on this machine; None if missing or with a wrong digest."""
     try:
         return pretrained.find(name)
     except PixelPlayError:

@@ -1,9 +1,9 @@
 """Work that is done video by video, on all processors of one machine or of many: `map_videos`.
 
-joblib carries it, on one of three backends: loky (processes of this machine, the default), Dask or Ray (a scheduler at
-an address, or one on this machine). They schedule, move functions to workers and, Dask and Ray, run the task of a dead
-worker again; nothing of that is done here. A task writes what it made to a folder that all workers see and gives back
-something small, so that a task that is run again finds what was finished.
+One of three engines carries it: joblib's loky (processes of this machine, the default), Dask, or Ray through joblib (a
+scheduler at an address, or one on this machine). They schedule, move functions to workers and, Dask and Ray, run the
+task of a dead worker again; nothing of that is done here. A task writes what it made to a folder that all workers see
+and gives back something small, so that a task that is run again finds what was finished.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import functools
 import importlib.util
 import logging
 import math
-import os
 import sys
+import uuid
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
 from pixelplay import environment
@@ -35,6 +36,12 @@ FEW = 600
 """Frames below which processes are not worth starting."""
 ATTEMPTS = 3
 """How often Dask and Ray run a task whose worker died."""
+DEATHS = {"BrokenProcessPool": "a worker process died", "KilledWorker": "worker processes died again and again",
+          "RayActorError": "worker processes died again and again", "WorkerCrashedError": "a worker process died",
+          "CancelledError": "the scheduler is gone", "CommClosedError": "the scheduler is gone"}
+"""Name of an engine's error -> what it means. By name: the packages may be absent."""
+PROCESS = uuid.uuid4().hex
+"""Names this process. A number would not: in containers every process is the first one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +92,8 @@ def map_videos(function: Callable[[A], B], videos: Sequence[A], *, what: str, fr
     Returns:
         The results in the order of the videos.
     Raises:
-        PixelPlayError: a worker process died (loky), or died again and again (Dask, Ray), or there is no scheduler.
+        PixelPlayError: a worker process died (loky), or died again and again (Dask, Ray), or there is no scheduler, or
+            it was lost.
         Exception: what the function raised.
     """
     engine = _engine
@@ -102,9 +110,10 @@ def map_videos(function: Callable[[A], B], videos: Sequence[A], *, what: str, fr
                 results.append(result)
                 bar.update()
     except Exception as cause:
-        if not _is_death(cause):
+        died = next((DEATHS[kind.__name__] for kind in type(cause).__mro__ if kind.__name__ in DEATHS), None)
+        if died is None:
             raise
-        raise PixelPlayError(f"a worker process died during: {what}; it was killed, or the memory is full",
+        raise PixelPlayError(f"{died} during: {what}; it was killed, or the memory is full",
                              hint="run the same command again: it goes on with the videos that are missing; fewer "
                              "--workers need less memory") from cause
     return results
@@ -122,17 +131,16 @@ def _loky_workers(engine: Engine, videos: int, frames: int | None) -> int:
 
 
 def _backend(engine: Engine, count: int, threads: int) -> Callable[[Callable, Sequence], Iterable]:
-    """joblib with an engine's backend, as a function of (task, videos) that gives results in order."""
+    """An engine as a function of (task, videos) that gives results in order."""
     import joblib
 
+    if engine.name == "dask":
+        return functools.partial(_by_dask, _dask_client(engine))
     if engine.name == "loky":
         # loky replaces a worker whose memory has grown; its task goes to another one, so nobody has to know
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
         place = joblib.parallel_config("loky", inner_max_num_threads=threads)
         options: dict[str, Any] = {"n_jobs": count, "return_as": "generator"}
-    elif engine.name == "dask":
-        place = joblib.parallel_config("dask", client=_dask_client(engine))
-        options = {}
     else:
         _start_ray(engine)
         # a dead actor is started again, and so is the task it had
@@ -144,6 +152,19 @@ def _backend(engine: Engine, count: int, threads: int) -> Callable[[Callable, Se
             yield from joblib.Parallel(batch_size=1, **options)(map(joblib.delayed(task), videos))
 
     return run
+
+
+def _by_dask(client: Any, task: Callable, videos: Sequence) -> Iterable:
+    """Results of a Dask client, without joblib: its backend waits for ever where the scheduler is lost."""
+    try:
+        yield from (future.result() for future in client.map(task, videos, pure=False))
+    except (CancelledError, OSError):
+        # the client would go on looking for its scheduler, and say so in pages; the next call may find another one
+        for name in ("distributed", "distributed.client", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        _dask_client.cache_clear()
+        client.close()
+        raise
 
 
 @functools.lru_cache(maxsize=1)
@@ -182,20 +203,14 @@ def _start_ray(engine: Engine) -> None:
     register_ray()
 
 
-def _is_death(cause: BaseException) -> bool:
-    """Whether an error says that a worker is gone, by its type's name: the packages may be absent."""
-    names = {kind.__name__ for kind in type(cause).__mro__}
-    return bool(names & {"BrokenProcessPool", "KilledWorker", "RayActorError", "WorkerCrashedError"})
-
-
 class _Task:
     """A function as a worker runs it: with its share of the processors, and its log records sent home."""
 
     def __init__(self, function: Callable[[Any], Any], threads: int):
-        self.function, self.threads, self.home = function, threads, os.getpid()
+        self.function, self.threads, self.home = function, threads, PROCESS
 
     def __call__(self, video: Any) -> tuple[Any, list[logging.LogRecord]]:
-        if os.getpid() != self.home:
+        if self.home != PROCESS:
             _settle(self.threads)
         records: list[logging.LogRecord] = []
         collector = _Collector(records)

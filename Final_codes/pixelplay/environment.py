@@ -1,7 +1,6 @@
-"""What this machine is: device, precision, threads, seeds, Kaggle's folders.
+"""The machine: device, precision, threads, memory, seeds, Kaggle's folders, installed packages.
 
-Reads the hardware and the environment; changes nothing but the random seeds and thread counts it is asked to.
-All knowledge about Kaggle and Colab lives here.
+Reads the hardware and the environment. Everything specific to Kaggle and Colab lives here.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from pixelplay.errors import PixelPlayError
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's `mallopt` (malloc.h)."""
 _share = 0
-"""CPUs of a process that shares them with others (see `share_cpus`); 0 = all that are there."""
+"""Number of CPUs assigned to this process (see `share_cpus`); 0 = all of them."""
 
 KAGGLE_INPUT = Path(os.environ.get("PIXELPLAY_KAGGLE_INPUT", "/kaggle/input"))
 KAGGLE_WORKING = Path(os.environ.get("PIXELPLAY_KAGGLE_WORKING", "/kaggle/working"))
@@ -36,14 +35,14 @@ KAGGLE_WORKING = Path(os.environ.get("PIXELPLAY_KAGGLE_WORKING", "/kaggle/workin
 
 @dataclasses.dataclass(frozen=True)
 class Hardware:
-    """The device work runs on.
+    """The compute device.
 
     Attributes:
         device: torch device string, 'cuda:0' or 'cpu'.
-        dtype: 'float32', 'bfloat16' or 'float16': the fastest the device has natively (never emulated).
-        threads: CPU threads torch may use.
-        name: the device in words, for cards and tables.
-        note: why a GPU that is there is not used; empty otherwise.
+        dtype: 'float32', 'bfloat16' or 'float16': the fastest type with native support.
+        threads: CPU threads for torch.
+        name: name of the device, for cards and tables.
+        note: why an installed GPU is not used; '' otherwise.
     """
 
     device: str
@@ -60,7 +59,7 @@ class Hardware:
 
 
 def cpu_count() -> int:
-    """CPUs this process may use (affinity and container aware)."""
+    """Number of CPUs this process may use, respecting its affinity."""
     if _share:
         return _share
     if hasattr(os, "sched_getaffinity"):
@@ -69,13 +68,13 @@ def cpu_count() -> int:
 
 
 def share_cpus(count: int) -> None:
-    """Have `cpu_count` say `count` in this process: it is one of several that share the CPUs."""
+    """Make `cpu_count` return `count`, in a process that shares the CPUs with others."""
     global _share
     _share = count
 
 
 def cpu_name() -> str:
-    """Model name of the processor, or the machine type where the system does not tell."""
+    """Model name of the processor, or the machine type if it is unknown."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
@@ -86,7 +85,7 @@ def cpu_name() -> str:
 
 @functools.lru_cache(maxsize=1)
 def hardware() -> Hardware:
-    """Probe the machine once. A GPU counts only if torch holds code for it and it really multiplies two matrices."""
+    """Probe the machine once. A GPU counts if torch has code for it and a test multiplication succeeds."""
     import torch
 
     note = ""
@@ -97,15 +96,15 @@ def hardware() -> Hardware:
             return Hardware("cuda:0", "bfloat16" if native_bf16 else "float16", cpu_count(),
                             torch.cuda.get_device_name(0))
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    # without AMX bfloat16 is no faster, and on an AMD EPYC with avx512_bf16 losses were now and then not finite
+    # without AMX bfloat16 is not faster, and on an AMD EPYC with avx512_bf16 losses were sometimes not finite
     dtype = "bfloat16" if "amx_bf16" in flags else "float32"
     return Hardware("cpu", dtype, cpu_count(), f"{cpu_name()}, {cpu_count()} cores", note)
 
 
 def gpu_problem(number: int) -> str:
-    """Why a GPU that is listed cannot be used; '' where it can.
+    """Why a listed GPU cannot be used; '' if it can.
 
-    Kaggle lists a P100, whose architecture the installed torch was not built for: the first operation fails.
+    Kaggle offers a P100, but its torch is not built for that architecture: the first operation fails.
     """
     import torch
 
@@ -123,9 +122,11 @@ def gpu_problem(number: int) -> str:
 
 
 def runs_on(built: Sequence[str], capability: tuple[int, int]) -> bool:
-    """Whether code built for some architectures runs on a card: machine code (sm_75) on the same major version from its
-    minor version on, intermediate code (compute_75) on every later card, too. Other architectures (gfx90a)
-    say nothing here: an operation on the card decides."""
+    """Whether code built for some architectures runs on a GPU of a compute capability.
+
+    Machine code (sm_75) runs on the same major version with an equal or higher minor version, PTX (compute_75) on every
+    later GPU. Unknown names (gfx90a) count as supported; `gpu_problem` tests them with a real operation.
+    """
     known = [(kind, divmod(int(number), 10)) for kind, number in re.findall(r"\b(sm|compute)_(\d+)", " ".join(built))]
     if built and not known:
         return True
@@ -133,7 +134,7 @@ def runs_on(built: Sequence[str], capability: tuple[int, int]) -> bool:
 
 
 def usable_gpus() -> list[int]:
-    """Numbers of the GPUs that can be used; none where PIXELPLAY_DEVICE is 'cpu'."""
+    """Indices of the usable GPUs; empty if PIXELPLAY_DEVICE is 'cpu'."""
     import torch
 
     if hardware().device == "cpu":
@@ -142,9 +143,9 @@ def usable_gpus() -> list[int]:
 
 
 def free_memory() -> int | None:
-    """Bytes of memory a process can still take without swapping; None where the system does not tell.
+    """Bytes of memory available without swapping; None if unknown.
 
-    In a container the smaller of the machine's and the container's own (cgroup 2).
+    The smaller of the machine's and the container's limit (cgroup 2).
     """
     try:
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
@@ -158,7 +159,7 @@ def free_memory() -> int | None:
 
 
 def used_memory() -> int:
-    """Bytes of memory this process holds; 0 where the system does not tell."""
+    """Resident memory of this process in bytes; 0 if unknown."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):
@@ -166,7 +167,7 @@ def used_memory() -> int:
 
 
 def set_seed(seed: int) -> None:
-    """Seed python, numpy and torch for code of other libraries; our own code takes explicit generators."""
+    """Seed Python, NumPy and torch for third-party code; this package passes explicit generators."""
     import torch
 
     random.seed(seed)
@@ -175,8 +176,10 @@ def set_seed(seed: int) -> None:
 
 
 def limit_threads(threads: int | None = None) -> int:
-    """Give torch and OpenCV as many threads as there are CPUs (oversubscription slows steps up to tenfold), and have
-    large tensors' memory used again."""
+    """Set the threads of torch and OpenCV to the number of CPUs, and keep large buffers (see `reuse_memory`).
+
+    Oversubscription slows training steps up to tenfold.
+    """
     import cv2
     import torch
 
@@ -188,10 +191,10 @@ def limit_threads(threads: int | None = None) -> int:
 
 
 def reuse_memory() -> None:
-    """Have glibc keep the memory of large arrays instead of giving it back to the system after each use.
+    """Make glibc reuse the memory of large arrays instead of returning it to the system.
 
-    Otherwise every feature map is mapped anew and its pages are cleared one by one: half the time of a small network on
-    a virtual machine (Experiments/E21). Other C libraries are left as they are.
+    Otherwise every feature map is mapped anew and its pages are cleared, which takes half the time of a small network
+    on a virtual machine (Experiments/E21). No effect with other C libraries.
     """
     if platform.libc_ver()[0] != "glibc":
         return
@@ -201,7 +204,7 @@ def reuse_memory() -> None:
 
 
 def on_kaggle() -> bool:
-    """True where Kaggle's input folder exists."""
+    """Whether Kaggle's input folder exists."""
     return KAGGLE_INPUT.is_dir()
 
 
@@ -211,7 +214,7 @@ def default_output() -> Path:
 
 
 def missing_requirements(requirements: Path) -> list[str]:
-    """Lines of a requirements file whose package is not installed here (versions are pip's business)."""
+    """Lines of a requirements file whose package is not installed; versions are not checked."""
     missing = []
     for line in Path(requirements).read_text().splitlines():
         name = re.match(r"[A-Za-z0-9_.-]+", line.partition("#")[0].strip())
@@ -221,13 +224,14 @@ def missing_requirements(requirements: Path) -> list[str]:
 
 
 def ensure_requirements(requirements: Path) -> list[str]:
-    """Install what a requirements file names and this environment lacks; nothing that is there is touched.
+    """Install the packages of a requirements file that are missing; installed ones are not changed.
 
-    Wheels in an attached dataset come first: they need no internet.
+    Wheels in an attached dataset are tried first: they need no internet.
 
-    Returns the lines installed.
+    Returns:
+        The installed lines.
     Raises:
-        PixelPlayError: pip could not install them (on Kaggle: internet is off).
+        PixelPlayError: pip could not install them (on Kaggle, if internet is off).
     """
     missing = [line for line in missing_requirements(requirements) if not _given_by_another(line)]
     wheels = [f"--find-links={folder}" for folder in attached_wheels()]
@@ -241,8 +245,7 @@ def ensure_requirements(requirements: Path) -> list[str]:
 
 
 def install_missing(requirements: Path) -> None:
-    """As `ensure_requirements`, but of packages that cannot be installed it only warns: a notebook may not need them,
-    and what does need them says so."""
+    """As `ensure_requirements`, but only warn if packages cannot be installed: a notebook may not need them."""
     try:
         ensure_requirements(requirements)
     except PixelPlayError as problem:
@@ -250,18 +253,18 @@ def install_missing(requirements: Path) -> None:
 
 
 def attached_wheels() -> list[Path]:
-    """Folders called `wheels` in the datasets attached on Kaggle, at the depths it mounts them at."""
+    """Folders named `wheels` in datasets attached on Kaggle."""
     return sorted(p for depth in range(1, 4) for p in KAGGLE_INPUT.glob("*/" * depth + "wheels") if p.is_dir())
 
 
 def _given_by_another(line: str) -> bool:
-    """OpenCV comes under four package names that hold the same module: installing a second one breaks the first."""
+    """Whether another OpenCV distribution is installed: four packages provide the same module and break each other."""
     names = ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
     return line.startswith("opencv-python") and any(installed(n) for n in names)
 
 
 def installed(name: str) -> bool:
-    """Whether a distribution of this name is installed."""
+    """Whether a distribution is installed."""
     try:
         metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -1,7 +1,7 @@
-"""One exception for everything a user can mend.
+"""The exception for everything a user can fix.
 
-`PixelPlayError` carries what is wrong, what was expected and how to mend it; the command line prints it
-without a traceback and exits with status 2. Anything else that escapes is a defect of ours.
+`PixelPlayError` carries the problem, what was expected, and a hint. The command line prints it without a traceback and
+exits with status 2. Any other exception that reaches the user is a bug.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Iterable
 
 
 class PixelPlayError(Exception):
-    """A mistake in the input, the files or the configuration.
+    """An error in the input, the files or the configuration.
 
     Args:
         problem: what is wrong, naming the file or the Id.
-        expected: what would have been right.
-        hint: what the user can do about it.
+        expected: what would be correct.
+        hint: what the user can do.
     """
 
     def __init__(self, problem: str, *, expected: str = "", hint: str = ""):
@@ -29,7 +29,7 @@ class PixelPlayError(Exception):
         super().__init__("\n".join(lines))
 
     def __reduce__(self) -> tuple:
-        """An error of a worker process comes home whole."""
+        """Pickle support: errors of worker processes keep their fields."""
         return _rebuilt, (self.problem, self.expected, self.hint)
 
 
@@ -38,6 +38,6 @@ def _rebuilt(problem: str, expected: str, hint: str) -> PixelPlayError:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """'did you mean stae?' where a known word is much like another one; '' elsewhere."""
+    """'did you mean stae?' if a known word is similar; '' otherwise."""
     like = difflib.get_close_matches(word, list(known), n=1)
     return f"did you mean {like[0]}?" if like else ""

@@ -1,7 +1,7 @@
-"""`pixelplay fetch --to DIR`: everything a Kaggle notebook with internet off needs, as one dataset to attach.
+"""`pixelplay fetch --to DIR`: everything that a Kaggle notebook without internet needs, as a dataset to attach.
 
-Writes DIR/weights (what the profile's models need), DIR/wheels (what Kaggle's image lacks), DIR/pixel-play (this code)
-and DIR/dataset-metadata.json. What is there already and right is kept, so that a second call fetches what is missing.
+Writes DIR/weights (for the models of the profile), DIR/wheels (packages missing from Kaggle's image), DIR/pixel-play
+(this code) and DIR/dataset-metadata.json. Valid files are kept: a second call fetches only what is missing.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from pixelplay.checks import new_folder
 from pixelplay.config import PROFILES
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import atomic_path, write_text
-from pixelplay.pretrained import PACKAGE, TABLE, Needs, download, find, held
-from pixelplay.registry import MODELS, model_class
+from pixelplay.pretrained import PACKAGE, TABLE, download, find, held
+from pixelplay.registry import profile_needs
 
 WHEELS = ("av", "ultralytics", "ultralytics-thop", "ultralytics-platform", "onnxruntime")
-"""Distributions of `requirements.txt`, and what these need in turn, that Kaggle's image does not hold."""
+"""Distributions of `requirements.txt`, and their dependencies, that are missing from Kaggle's image."""
 KAGGLE_PYTHON = "3.12"
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64")
 LEFT_OUT = ("__pycache__", ".git", ".venv", "outputs", "*.egg-info", ".*_cache", ".ipynb_checkpoints")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the folder, the profile and the Python the wheels are for."""
+    """Declare --to, --profile, --weights and --python."""
     parser.add_argument("--to", type=new_folder, required=True, metavar="DIR",
                         help="folder of the dataset; made if missing")
     parser.add_argument("--profile", choices=PROFILES, default="full",
-                        help="whose weights: lite needs none but those shipped (default: full)")
+                        help="fetch the weights of this profile; lite needs only shipped ones (default: full)")
     parser.add_argument("--weights", nargs="+", choices=sorted(TABLE), default=[], metavar="NAME",
                         help="more weights: " + " ".join(sorted(TABLE)))
     parser.add_argument("--python", default=KAGGLE_PYTHON, metavar="VERSION",
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fetch item by item; one that cannot be had does not keep the others away."""
+    """Fetch item by item; a failure does not stop the others."""
     failures = []
     for name in dict.fromkeys([*profile_needs(args.profile).weights, *args.weights]):
         if TABLE[name].files[0].folder:  # shipped with the code
@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
             path = fetch_weights(name, args.to / "weights")
             size = path.stat().st_size / 1e6
             print(f"weights  {name}: {path.name}, {size:.1f} MB, {TABLE[name].licence}", flush=True)
-        except PixelPlayError as mistake:
-            failures.append(mistake.problem)
+        except PixelPlayError as error:
+            failures.append(error.problem)
     for name in WHEELS:
         problem = fetch_wheel(name, args.to / "wheels", args.python)
         if problem:
@@ -63,22 +63,14 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.to / "dataset-metadata.json", json.dumps(metadata(), indent=2) + "\n")
     if failures:
         raise PixelPlayError("not everything could be fetched:\n  - " + "\n  - ".join(failures),
-                             hint=f"connect to the internet and call it again: what is in {args.to} is kept")
+                             hint=f"connect to the internet and run it again: files in {args.to} are kept")
     print(f"write your Kaggle name into {args.to / 'dataset-metadata.json'}, then: "
           f"kaggle datasets create -p {args.to} --dir-mode zip")
     return 0
 
 
-def profile_needs(profile: str) -> Needs:
-    """Packages and weights of all models of a profile."""
-    needs = Needs()
-    for name in MODELS:
-        needs |= model_class(name).needs(model_class(name).Config.profile(profile))
-    return needs
-
-
 def fetch_weights(name: str, folder: Path) -> Path:
-    """The weights' file in `folder`: the one there, else a copy of one on this machine, else downloaded."""
+    """Put a weights file into `folder`: keep the one there, else copy it from this machine, else download it."""
     there = held(name, folder)
     if there:
         return there
@@ -91,37 +83,37 @@ def fetch_weights(name: str, folder: Path) -> Path:
 
 
 def fetch_wheel(name: str, folder: Path, python: str) -> str:
-    """Download one wheel, alone, with pip. Returns what went wrong, '' where it is there."""
+    """Download one wheel with pip, without dependencies. Returns the error, '' on success."""
     if any(_fits(wheel.name, python) for wheel in folder.glob(f"{name.replace('-', '_')}-*.whl")):
         return ""
     done = pip_download(["--no-deps", "--only-binary=:all:", "--python-version", python, "--dest", str(folder),
                          *(word for p in PLATFORMS for word in ("--platform", p)), name])
     if done.returncode == 0:
         return ""
-    said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
-    return said[-1] if said else f"pip ended with status {done.returncode}"
+    errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
+    return errors[-1] if errors else f"pip ended with status {done.returncode}"
 
 
 def _fits(wheel: str, python: str) -> bool:
-    """Whether a wheel of this file name runs on a version of Python such as '3.12'."""
+    """Whether a wheel file name fits a Python version such as '3.12'."""
     minor = int(python.partition(".")[2])
-    stable = re.search(r"-cp3(\d+)-abi3-", wheel)  # made for this version and all later ones
+    stable = re.search(r"-cp3(\d+)-abi3-", wheel)  # stable ABI: this version and later
     return "-py3-none-any" in wheel or f"-cp3{minor}-cp3{minor}" in wheel or bool(stable and int(stable[1]) <= minor)
 
 
 def pip_download(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """`pip download` with a short patience, in a process of its own."""
+    """Run `pip download` with a short timeout in a subprocess."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--retries", "1",
                "--timeout", "20", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def copy_code(target: Path) -> str:
-    """Copy this code into DIR/pixel-play as it is, with uncommitted changes. Returns what was copied, in words."""
+    """Copy this code, including uncommitted changes, to `target`. Returns a description of what was copied."""
     root = PACKAGE.parents[1]
-    if not (root / "Final_codes" / "run_all.py").is_file():  # installed without notebooks and scripts
+    if not (root / "Final_codes" / "run_all.py").is_file():  # an installed package has no notebooks and scripts
         _copy_tree(PACKAGE, target / "Final_codes" / "pixelplay")
-        return f"{target}: the installed package alone; call fetch in a checkout to take notebooks and scripts along"
+        return f"{target}: the installed package only; run fetch in a checkout to include notebooks and scripts"
     listed = _tracked(root)
     if listed is None:
         for name in ("Final_codes", "README.md", "LICENSE", "requirements.txt", "pyproject.toml"):
@@ -129,9 +121,9 @@ def copy_code(target: Path) -> str:
                 _copy_tree(root / name, target / name)
             elif (root / name).is_file():
                 shutil.copy2(root / name, target / name)
-        return f"{target}: this folder, which is no git checkout"
+        return f"{target}: this folder (not a git checkout)"
     for name in listed:
-        # not the dataset itself, where it is made inside the checkout
+        # skip the dataset itself if it lies inside the checkout
         if (root / name).is_file() and target.parent.resolve() not in (root / name).resolve().parents:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, target / name)
@@ -139,7 +131,7 @@ def copy_code(target: Path) -> str:
 
 
 def _tracked(root: Path) -> list[str] | None:
-    """Files of the checkout that git does not ignore, or None where `root` is none or there is no git."""
+    """Files of the checkout that git does not ignore; None if `root` is no checkout or git is missing."""
     if not (root / ".git").exists() or shutil.which("git") is None:
         return None
     listed = subprocess.run(["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -152,7 +144,7 @@ def _copy_tree(source: Path, target: Path) -> None:
 
 
 def metadata() -> dict[str, object]:
-    """Kaggle's description of the dataset. It has one field for a licence: the parts' own stand in the text."""
+    """Kaggle's metadata of the dataset. It has one licence field; the licences of the parts go into the description."""
     parts = "; ".join(f"{w.title}: {w.licence}" for w in TABLE.values())
     return {"title": "Pixel Play offline", "id": "YOUR_NAME/pixel-play-offline", "licenses": [{"name": "other"}],
             "description": f"Code (MIT), weights and wheels for Pixel Play with internet off. Weights: {parts}. "

@@ -1,4 +1,4 @@
-"""`pixelplay fit` (and `pixelplay.fit`): normal footage in, a detector out."""
+"""`pixelplay fit` and `pixelplay.fit`: from normal footage to a detector."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def fit_detector(normal_videos: Path | str, output: Path | str | None, **options: Any) -> Detector:
-    """See `pixelplay.fit`."""
+    """Implementation of `pixelplay.fit`."""
     target = place_of(output)
     unknown = set(options) - {"profile", "models", "settings", "seed", "hours", "force", "engine", "address", "workers"}
     if unknown:
@@ -51,18 +51,17 @@ def fit_detector(normal_videos: Path | str, output: Path | str | None, **options
     failed = job.all()["failed"]
     if failed:
         raise PixelPlayError("; ".join(f"{name} could not be fitted: {reason}" for name, reason in failed.items()),
-                             hint="mend what failed and call again (what is finished is kept), or leave these models "
-                             "out")
+                             hint="fix the failure and call again (finished work is kept), or leave these models out")
     return finish(job, target)
 
 
 def place_of(output: Path | str | None) -> Path:
-    """Where a detector goes."""
+    """Folder of the detector to write."""
     return Path(output) if output else default_output() / "detector"
 
 
 def open_fit(target: Path, options: Options) -> Run:
-    """A run that fits, in a folder beside the detector's. Raises PixelPlayError where another thing lies there."""
+    """A fitting run in the folder <target>.work. Raises PixelPlayError if `target` exists and is no detector."""
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / "detector.json").exists())):
         raise PixelPlayError(f"{target} is there and is no detector", expected="a new folder, or a detector to replace",
                              hint="choose another --output DETECTOR")
@@ -70,7 +69,7 @@ def open_fit(target: Path, options: Options) -> Run:
 
 
 def finish(job: Run, target: Path) -> Detector:
-    """Put the finished bundle into its place, and remove frames and checkpoints."""
+    """Copy the finished bundle to its target, and remove frames and checkpoints."""
     found = copy_detector(Detector.load(job.paths.detector), target)
     shutil.rmtree(job.output)
     return found

@@ -1,9 +1,8 @@
-"""One run at a time in an output folder.
+"""A lock that allows one run at a time in an output folder.
 
-`locked(folder)` holds an advisory lock (flock) on `.lock` in the folder, which names its owner's process and machine.
-The system gives it up when the owner ends, however it ends, so no lock is ever left behind. Processes that belong to
-the owner are let in: the other ranks of a launch (RANK), and whatever the owner starts, by the variable `OWNER` in the
-environment they inherit.
+`locked(folder)` holds an advisory lock (flock) on `.lock`, which names process and machine of its owner. The system
+releases it when the owner ends for any reason, so locks are never stale. Processes of the owner may enter: the other
+ranks of a launch (RANK), and child processes, which inherit the environment variable `OWNER`.
 """
 
 from __future__ import annotations
@@ -30,19 +29,19 @@ log = logging.getLogger(__name__)
 
 NAME = ".lock"
 OWNER = "PIXELPLAY_RUN_FOLDER"
-"""Environment variable: the folder that this process, or the one that started it, has locked."""
+"""Environment variable: folder that this process, or its parent, has locked."""
 PAUSE = 1.0
-"""Seconds between two looks at a lock that is waited for."""
+"""Seconds between attempts to take a lock."""
 
 
 @contextlib.contextmanager
 def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock of an output folder; the folder is created, and parts left by dead processes are removed.
+    """Hold the lock of an output folder; creates the folder and removes partial files of dead processes.
 
     Args:
         wait: wait for another run to end instead of raising.
     Raises:
-        PixelPlayError: another run is at work in the folder, or it cannot be written to.
+        PixelPlayError: another run uses the folder, or it is not writable.
     """
     folder = Path(folder).absolute()
     if os.environ.get(OWNER) == str(folder) or os.environ.get("RANK", "0") != "0":
@@ -65,13 +64,13 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
             if before is not None:
                 os.environ[OWNER] = before
             if new and list(folder.iterdir()) == [folder / NAME]:
-                (folder / NAME).unlink()  # a run that was refused leaves nothing behind
+                (folder / NAME).unlink()  # a run that failed its checks leaves nothing behind
                 for place in new:
                     place.rmdir()
 
 
 def _take(folder: Path, wait: bool) -> TextIO:
-    """The open lock file, once it is ours."""
+    """The open lock file, once the lock is held."""
     while True:
         with clear_errors(folder / NAME):
             folder.mkdir(parents=True, exist_ok=True)
@@ -83,14 +82,14 @@ def _take(folder: Path, wait: bool) -> TextIO:
             raise
         if os.fstat(stream.fileno()).st_nlink:
             return stream
-        stream.close()  # its last owner removed the file in the meantime
+        stream.close()  # the previous owner has removed the file
 
 
 def _wait_for(stream: TextIO, folder: Path, wait: bool) -> None:
     if fcntl is None:
         log.warning("%s is not locked: this system has no flock; run one process at a time in it", folder)
         return
-    said = False
+    announced = False
     while True:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -106,7 +105,7 @@ def _wait_for(stream: TextIO, folder: Path, wait: bool) -> None:
         if not wait:
             raise PixelPlayError(f"{folder} is in use by {owner}", expected="one run at a time in an output folder",
                                  hint="wait until it ends, or choose another --output")
-        if not said:
-            log.info("waiting for %s, which is at work in %s", owner, folder)
-            said = True
+        if not announced:
+            log.info("waiting for %s, which uses %s", owner, folder)
+            announced = True
         time.sleep(PAUSE)

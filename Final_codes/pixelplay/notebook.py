@@ -1,7 +1,7 @@
-"""What every notebook does before it begins: adopt earlier notebooks' outputs, say where it runs, open the run.
+"""Functions for notebooks: open a run, adopt the outputs of earlier notebooks, try other settings.
 
-Reads the parameters cell and, on Kaggle, the outputs of earlier notebooks attached as inputs; links them into
-this notebook's output folder, so that each notebook can run alone from the artifacts of the ones before.
+Reads the parameters cell and, on Kaggle, the outputs of earlier notebooks attached as inputs; links them into the
+output folder of this notebook, so that each notebook runs alone from the artifacts of earlier ones.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = 5
-"""Files that `artifacts` names."""
+"""Number of files that `artifacts` lists."""
 
 
 def open_run(**parameters: object) -> Run:
-    """Open the run the parameters cell describes, print it back with the hardware, return it.
+    """Open the run described by the parameters cell; print its options and the hardware.
 
     Args:
         parameters: fields of `pixelplay.options.Options`, in lower or upper case; '' and None mean the default. In
-            `settings` a key without a model's name is meant for every model of the notebook that has such a setting.
+            `settings`, a key without a model name applies to every model of the notebook with that setting.
     Raises:
-        PixelPlayError: something is missing that the run would need later; lists everything that is.
+        PixelPlayError: requirements of the run are missing; lists all of them.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     given = {k.lower(): v for k, v in parameters.items() if v not in (None, "")}
@@ -67,10 +67,10 @@ def open_run(**parameters: object) -> Run:
 
 
 def of_models(settings: Mapping[str, Any], models: Sequence[str]) -> dict[str, str]:
-    """Settings with the model's name before each: {'steps': 400} -> {'stae.steps': '400'}.
+    """Prefix settings with the names of the models that have them: {'steps': 400} -> {'stae.steps': '400'}.
 
     Raises:
-        PixelPlayError: a key without a model's name that no model of the notebook has.
+        PixelPlayError: no model of the notebook has the setting.
     """
     named = {}
     for key, value in settings.items():
@@ -85,13 +85,13 @@ def of_models(settings: Mapping[str, Any], models: Sequence[str]) -> dict[str, s
 
 
 def adopt_earlier(run: Run) -> list[str]:
-    """Take over stage folders and score files of earlier notebooks that are attached as inputs on Kaggle.
+    """Adopt stage folders and score files of earlier notebooks that are attached as inputs on Kaggle.
 
-    Folders this run may still write to are copied, since inputs are read-only; the others are linked. What is already
-    in the run's output folder stays as it is, and a smoke run adopts smoke runs alone.
+    Folders that this run may write to are copied, because inputs are read-only; others are linked. Existing outputs of
+    this run are kept, and a smoke run adopts only smoke runs.
 
     Returns:
-        Names of the folders and files adopted.
+        Names of the adopted folders and files.
     """
     if not on_kaggle():
         return []
@@ -116,13 +116,13 @@ def adopt_earlier(run: Run) -> list[str]:
 
 
 def _attached(name: str, smoke: bool) -> list[Path]:
-    """Folders called `name` below Kaggle's input, at the depths it mounts notebooks' outputs at."""
+    """Folders called `name` in Kaggle's input, at the depths where outputs of notebooks are mounted."""
     found = [p for depth in range(5) for p in KAGGLE_INPUT.glob("*/" * depth + name) if p.is_dir()]
     return sorted(p for p in found if (p.parent.name == "smoke") == smoke)
 
 
 def _copy_missing(source: Path, target: Path) -> list[str]:
-    """Copy files that `target` lacks, without the source's read-only modes; returns their names."""
+    """Copy files that are missing in `target`, without read-only permissions; returns their names."""
     copied = []
     for path in sorted(p for p in source.rglob("*") if p.is_file()):
         new = target / path.relative_to(source)
@@ -135,7 +135,7 @@ def _copy_missing(source: Path, target: Path) -> list[str]:
 
 
 def contract_check(run: Run) -> None:
-    """Log every score file of the run after reading it again against the manifest; raises where one is wrong."""
+    """Check every score file of the run against the manifest and log it. Raises PixelPlayError for an invalid file."""
     from pixelplay.fusion.scores import read_scores
 
     expected = run.manifest().split("test")["Id"].tolist()
@@ -147,7 +147,7 @@ def contract_check(run: Run) -> None:
 
 
 def artifacts(folder: Path) -> None:
-    """Log the largest files of a folder and their total; hidden ones, such as digests, are left out."""
+    """Log the largest files of a folder and the total size, without hidden files such as digests."""
     files = [p for p in Path(folder).rglob("*") if p.is_file() and not p.name.startswith(".")]
     for path in sorted(files, key=lambda p: -p.stat().st_size)[:SHOWN]:
         logging.info("%10.1f kB  %s", path.stat().st_size / 1e3, path)
@@ -155,28 +155,28 @@ def artifacts(folder: Path) -> None:
 
 
 def describe(run: Run, name: str) -> None:
-    """Log what a fitted network reads: the frames of a window, the input's shape, its parameters and steps."""
+    """Log the window, the shape of the input, the number of parameters and the training steps of a fitted network."""
     model = run.models[name].load(run.paths.trained(name))
     height, width = model.about["size"]
     logging.info("window      frame numbers %s from its anchor", ", ".join(map(str, model.offsets)))
-    logging.info("judged      %s", ", ".join(str(model.offsets[i]) for i in dict.fromkeys(model.target_frames)))
-    logging.info("input       %d frames x %d channels x %d x %d pixels, and the speed of every place",
+    logging.info("scored      %s", ", ".join(str(model.offsets[i]) for i in dict.fromkeys(model.target_frames)))
+    logging.info("input       %d frames x %d channels x %d x %d pixels, and speed maps",
                  len(model.offsets), model.config.channels, height, width)
     logging.info("parameters  %s, trained for %d steps of %d windows", f"{model.about['parameters']:,}",
                  model.about["steps"], model.config.batch)
 
 
 def try_setting(run: Run, name: str, **changes: Any) -> Figure | None:
-    """Fit a model once more with some settings changed, score the test footage with it, and draw both.
+    """Fit a model again with changed settings, score the test footage, and plot the scores of both.
 
-    The second model lives in a temporary folder; scores and detector of the run stay as they are. Features that do not
-    depend on the change are taken from the run's cache. None where the run scores with a finished detector.
+    The second model uses a temporary folder; scores and detector of the run are not changed. Features that do not
+    depend on the change come from the cache of the run. Returns None if the run scores with a finished detector.
     """
     from pixelplay.fusion.scores import read_scores
     from pixelplay.visual.plots import compare
 
     if not run.learns:
-        logging.info("nothing to change: a finished detector scores")
+        logging.info("nothing to change: the run scores with a finished detector")
         return None
     train, test = run.footage("train"), run.footage("test")
     other = run.models[name](override(run.configs[name], changes), seed=run.options.seed)
@@ -190,7 +190,7 @@ def try_setting(run: Run, name: str, **changes: Any) -> Figure | None:
 
 
 def try_smoothing(run: Run, sigma: float) -> Figure:
-    """Merge the scores of the run with another standard deviation of the smoothing, in frames, and draw both."""
+    """Fuse the scores of the run with another sigma of temporal smoothing (in frames), and plot both."""
     from pixelplay.fusion.recipe import Frames
     from pixelplay.fusion.recipes.default import fuse
     from pixelplay.visual.plots import compare

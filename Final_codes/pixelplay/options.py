@@ -1,4 +1,4 @@
-"""What a run is asked to do: one dataclass, filled by the command line, a notebook or `pixelplay.fit`."""
+"""Options of a run, filled by the command line, a notebook or `pixelplay.fit`."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from pixelplay.registry import MODELS
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a run is asked to do.
+    """Options of a run.
 
     Attributes:
-        verb: 'run' learns from training footage and scores test footage; 'fit' only learns, 'score' only scores.
-        data: folder that holds a known dataset somewhere below it; or give `train` and `test`, each a folder of
-            videos or of frame folders. Without any: Kaggle's input on Kaggle, the embedded sample elsewhere.
-        detector: the bundle to score with; needed by 'score', and 'run' then learns nothing, too.
-        output: where everything is written; /kaggle/working or ./outputs when None.
-        profile: 'smoke' (wiring only), 'lite' (two CPU cores) or 'full' (a GPU).
+        verb: 'run' (fit on training footage and score test footage), 'fit' or 'score'.
+        data: folder that contains a known dataset at any depth. Alternatively `train` and `test`, each a folder of
+            videos or of frame folders. Default: Kaggle's input on Kaggle, the embedded sample elsewhere.
+        detector: bundle to score with; required by 'score'. With it, 'run' fits nothing.
+        output: output folder; default /kaggle/working on Kaggle, ./outputs elsewhere.
+        profile: 'smoke' (tests the wiring), 'lite' (two CPU cores) or 'full' (a GPU).
         models: names from the registry, in any order.
-        labels: ground truth for the final table; what lies beside the data when None.
+        labels: ground truth for the final metrics; None uses labels found beside the data.
+        seed: of everything random.
         repair: False leaves corrupted frames as they are (for comparisons).
-        recipe: how the ensemble merges (see pixelplay/fusion).
-        settings: 'model.setting' -> value, checked against the model's Config.
-        force: go on in spite of what the preflight finds.
-        hours: budget of the whole run; training steps are scaled to fit it. None = no limit.
-        engine, address, workers: where work on single videos is done, see `pixelplay.engine.Engine`.
+        recipe: name of the ensemble's fusion recipe (see pixelplay/fusion).
+        settings: 'model.setting' -> value, checked against the Config of the model.
+        force: continue despite problems found by the preflight.
+        hours: time budget of the run; training steps are scaled to fit it. None = no limit.
+        engine, address, workers: parallel work on videos, see `pixelplay.engine.Engine`.
     """
 
     verb: str = "run"
@@ -50,12 +51,12 @@ class Options:
     workers: int | None = None
 
     def plain(self) -> dict[str, Any]:
-        """The options as JSON knows them."""
+        """The options as JSON values."""
         return {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self).items()}
 
     @classmethod
     def read(cls, plain: dict[str, Any]) -> Options:
-        """Options from what `plain` gave."""
+        """Options from the result of `plain`."""
         paths = {k: Path(v) if plain[k] else None for k, v in plain.items()
                  if k in ("data", "detector", "train", "test", "output", "labels")}
         return cls(**plain | paths | {"models": tuple(plain["models"])})

@@ -1,19 +1,18 @@
-"""A run: frames -> footage -> detector -> scores -> submission and report, stage by stage in one output folder.
+"""A run: frames -> footage -> detector -> scores -> submission and report, in one output folder.
 
-Reads a dataset (or makes the embedded sample) or, to score alone, a finished detector and new footage; writes
+Reads a dataset (or renders the embedded sample); for scoring alone, a finished detector and new footage. Writes
 
-    01_frame_extraction/     manifest, and one file a video: what is wrong with its frames, how fast they move
+    01_frame_extraction/     manifest, and per video: repair plan, speed maps
     02_two_stream_memory/    caches (03_stae ... 06_joint: checkpoints, curves)
-    detector/                the bundle: all that is needed to score new footage (see `pixelplay.detector`)
+    detector/                the bundle: everything needed to score new footage (see `pixelplay.detector`)
     scores/                  <model>.csv, .train.csv, .json; parts/, maps/ and actors/ beside them
     submission*.csv          two-stream, quad, all
     metrics.json, run.json, report/index.html
 
-A stage is skipped where what it makes is there and was made from the same input with the same settings; nothing of the
-test footage enters what is learnt or the key it is kept under. A model that fails does not take the others with it:
-the submission is merged from those that finished. On several GPUs whole models run side by side, a process each (see
-`workers`). Under `torchrun` or `accelerate launch` every process calls the same stages instead: models share their
-work, the main process alone extracts, writes score files and merges, and the others wait for it.
+A stage is skipped if its output exists for the same input and settings. Test footage never enters a fitted model or its
+cache key. If a model fails, the submission is fused from the others. On several GPUs models run in parallel, one
+process each (see `workers`). Under `torchrun` or `accelerate launch` all processes call the same stages: models share
+their work, and the main process extracts, writes score files and fuses.
 """
 
 from __future__ import annotations
@@ -61,15 +60,15 @@ from pixelplay.version import VERSION, git_revision, versions
 log = logging.getLogger(__name__)
 
 SPLITS = {"run": ("train", "test"), "fit": ("train",), "score": ("test",)}
-"""What is done -> the splits it needs."""
+"""Verb -> splits it needs."""
 
 Finished = Callable[[str, str], None]
-"""Told after a stage or model: its name, and why it failed ('' where it did not)."""
+"""Callback after a stage or model: its name, and the reason of its failure ('' on success)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One line of the plan: a stage, its model where it has one, what is done, and whether it is already there."""
+    """One line of the plan: stage, model ('' if none), description, and whether the result exists."""
 
     stage: str
     model: str
@@ -78,7 +77,7 @@ class Step:
 
 
 def exclusive(verb: Callable) -> Callable:
-    """A verb of `Run` that holds the output folder's lock while it works; another verb may call it."""
+    """Decorator for methods of `Run` that hold the lock of the output folder; they may call each other."""
     @functools.wraps(verb)
     def inside(run: Run, *args: Any, **settings: Any) -> Any:
         with locked(run.output):
@@ -88,7 +87,7 @@ def exclusive(verb: Callable) -> Callable:
 
 
 class Run:
-    """One output folder and the stages that fill it. Every method may be called again: finished work is kept."""
+    """One output folder and its stages. Every method can be called again: finished work is kept."""
 
     def __init__(self, options: Options):
         if options.profile not in PROFILES:
@@ -107,7 +106,7 @@ class Run:
         self.models = {name: model_class(name) for name in names}
         self.smoke = self.options.profile == "smoke"
         base = Path(options.output) if options.output else default_output()
-        # a smoke run is kept apart, so that its numbers can never be taken for a result
+        # smoke runs get their own folder, so that their numbers are not mistaken for results
         self.paths = RunPaths(base / "smoke" if self.smoke and options.verb == "run" else base)
         self.configs = {name: self._config(cls) for name, cls in self.models.items()}
         self.seconds: dict[str, float] = {}
@@ -125,16 +124,16 @@ class Run:
 
     @property
     def learns(self) -> bool:
-        """False where a finished detector scores."""
+        """Whether this run fits models; False if it scores with a finished detector."""
         return self.source is None
 
     # ---- stage 1 ------------------------------------------------------------------------------------------
 
     def find_data(self) -> Manifest:
-        """Recognise the footage of this run's splits, or make the embedded sample where none was named outside Kaggle.
+        """Find the footage of this run; without any, outside Kaggle, render the embedded sample.
 
         Raises:
-            PixelPlayError: nothing recognised, or a split is missing.
+            PixelPlayError: no dataset is recognised, or a split is missing.
         """
         from pixelplay.data.layouts import find_dataset, find_split
 
@@ -144,7 +143,7 @@ class Run:
             if place:
                 return find_split(Path(place).resolve(), self.splits[0])
         if o.data or o.train or o.test or on_kaggle():
-            # absolute, because the manifest outlives the folder this was started in
+            # absolute paths stay valid when a later call starts in another folder
             found = find_dataset(*(Path(p).resolve() if p else None for p in (o.data, o.train, o.test)))
             return require_both(found) if len(self.splits) == 2 else found.only(self.splits[0])
         from pixelplay.sample.dataset import make_sample
@@ -155,7 +154,7 @@ class Run:
 
     @exclusive
     def extract(self) -> Manifest:
-        """Stage 1: manifest, repaired frames at working size, how fast every place of them moves."""
+        """Stage 1: manifest, repair, speed maps."""
         from pixelplay.flow.speed import learn_baselines, measure_speeds
         from pixelplay.repair.stage import RepairConfig, open_footage, prepare
 
@@ -174,13 +173,13 @@ class Run:
                 else:
                     baselines = self.source.baselines
                 for split in self.splits:
-                    # without the speeds that may lie there: a damaged map must not stop the run that makes it again
+                    # opened without speed maps: damaged ones must not stop the run that recomputes them
                     measure_speeds(folder, open_footage(folder, split), baselines)
             distributed.barrier()
         return self.manifest()
 
     def _keep_norms(self, manifest: Manifest, baselines: Any) -> None:
-        """Put what stage 1 learnt of the training footage into the bundle."""
+        """Save norms and baselines of the training footage in the bundle."""
         from pixelplay.repair.norms import TrainingNorms
 
         TrainingNorms.load(self.paths.extraction).save(self.paths.detector)
@@ -188,7 +187,7 @@ class Run:
         write_training(self.paths.detector, manifest.split("train"))
 
     def footage(self, split: str) -> Footage:
-        """The frames of a split as the models see them. Raises PixelPlayError where stage 1 has not run."""
+        """The footage of a split. Raises PixelPlayError if stage 1 has not run."""
         from pixelplay.flow.speed import with_speeds
         from pixelplay.repair.stage import open_footage
 
@@ -204,8 +203,8 @@ class Run:
 
     @exclusive
     def model(self, name: str) -> ScoreFile | None:
-        """Fit one model where this run learns, and score the test footage where it has some; what is there and still
-        right is kept. Returns the scores of the test frames."""
+        """Fit one model (unless a finished detector is given) and score the test footage, if any. Valid results are
+        kept. Returns the scores of the test frames."""
         if name not in self.models:
             raise PixelPlayError(f"model '{name}' is not part of this run", expected=", ".join(self.models))
         self.seconds[name] = 0.0
@@ -215,16 +214,16 @@ class Run:
 
     @exclusive
     def fit_model(self, name: str) -> None:
-        """Fit one model on the training footage, score the training frames held out, put both into the bundle."""
+        """Fit one model, compute held-out scores of the training frames, and save both in the bundle."""
         train = self.footage("train")
         key, place, work = self.fit_key(name, train), self.paths.trained(name), self.paths.work(name)
         if self._is_fitted(name, key):
-            log.info("%s: fitted already", name)
+            log.info("%s: already fitted", name)
             return
         work.mkdir(parents=True, exist_ok=True)
         if distributed.is_main():
             self._forget_other_key(work, key)
-            # if it fails now, scores of the model it replaces must not enter the ensemble
+            # if fitting fails, scores of the previous model must not enter the ensemble
             self._forget_scores(name)
             shutil.rmtree(place, ignore_errors=True)
         distributed.barrier()
@@ -241,11 +240,11 @@ class Run:
 
     @exclusive
     def score_model(self, name: str) -> ScoreFile:
-        """Score the test footage with a model of the bundle and write its score files."""
+        """Score the test footage with a model of the bundle; write and return its scores."""
         test = self.footage("test")
         key, path = self.score_key(name, test), self.paths.score_file(name)
         if self._is_scored(name, key):
-            log.info("%s: scores are there", name)
+            log.info("%s: already scored", name)
             return read_scores(path, test.ids)
         if distributed.is_main():
             self._forget_scores(name)
@@ -253,7 +252,7 @@ class Run:
         work = self.paths.work(name)
         work.mkdir(parents=True, exist_ok=True)
         start = time.perf_counter()
-        # what was just fitted is read back, so that a later call with the bundle alone gives the very same scores
+        # load the model from the bundle even if it was just fitted: later calls then give identical scores
         model = self.models[name].load(self.paths.trained(name))
         scores = model.score(test, work)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
@@ -263,8 +262,7 @@ class Run:
         return read_scores(path, test.ids)
 
     def forecast(self, name: str, frames: tuple[int, int]) -> Forecast:
-        """What a model will take, measured on this run's footage: a few frames of a footage of so many training and
-        test frames."""
+        """Forecast the time of a model for (training, test) numbers of frames, measured on this run's footage."""
         folder = self.paths.work(name)
         folder.mkdir(parents=True, exist_ok=True)
         if self.learns:
@@ -272,7 +270,7 @@ class Run:
             test = self.footage("test") if "test" in self.splits else train
             return self.models[name](self.configs[name]).forecast(train, test, folder, frames)
         model, test, seconds = self.models[name].load(self.paths.trained(name)), self.footage("test"), []
-        model.score(quarter(test), folder / "first")  # the first call also loads
+        model.score(quarter(test), folder / "first")  # warm-up: the first call also loads weights
         for part in (quarter, whole):
             start = time.perf_counter()
             model.score(part(test), folder / part.__name__)
@@ -280,15 +278,15 @@ class Run:
         return Forecast(rest=extrapolate(*seconds, len(test), frames[1]))
 
     def kept_steps(self) -> dict[str, int] | None:
-        """The steps that an earlier call with the same budget, settings and models trained with; None without one."""
+        """Training steps of an earlier call with the same budget, settings and models; None if there was none."""
         path = self.output / "hours.json"
         kept = read_json(path) if path.exists() else {}
         return kept["steps"] if kept.get("key") == self._hours_key() else None
 
     def train_shorter(self, steps: dict[str, int]) -> None:
-        """Give networks fewer optimiser steps than their profile has; the receipt says so.
+        """Set fewer optimiser steps than in the profile, and record them for the receipt and for later calls.
 
-        They are written down, because estimates differ from call to call: an interrupted run goes on with the same.
+        Estimates differ between calls; an interrupted run must resume with the same steps.
         """
         self.paths.claim()
         write_json(self.output / "hours.json", {"key": self._hours_key(), "steps": steps})
@@ -297,12 +295,12 @@ class Run:
 
     @exclusive
     def run_models(self, names: Sequence[str], finished: Finished = lambda name, reason: None) -> None:
-        """Fit and score some models; what fails is noted in `failed`, and the others go on.
+        """Fit and score models; failures are recorded in `failed` and do not stop the others.
 
-        On several usable GPUs they run side by side, in the order given; else one after another.
+        With several usable GPUs models run in parallel, in the given order; otherwise sequentially.
 
         Args:
-            names: of models of this run.
+            names: models of this run.
             finished: called after each model.
         """
         self.failed = {name: reason for name, reason in self.failed.items() if name not in names}
@@ -319,7 +317,7 @@ class Run:
     @exclusive
     def run_side_by_side(self, names: Sequence[str], lanes: Sequence[workers.Lane],
                          finished: Finished = lambda name, reason: None) -> None:
-        """As `run_models`, with one process a lane."""
+        """As `run_models`, with one process per lane."""
         shorter = {f"{name}.steps": str(count) for name, count in self.steps.items()}
         options = dataclasses.replace(self.options, settings=self.options.settings | shorter, hours=None)
 
@@ -331,8 +329,8 @@ class Run:
                                             deadline=self.deadline, done=done)
 
     def _contained(self, name: str) -> str:
-        """Run a model -> why it failed, '' where it did not. The traceback of a defect goes to `logs`."""
-        if distributed.world()[1] > 1:  # the processes wait for each other: one that went on alone would wait for ever
+        """Run a model; returns the reason of its failure, '' on success. Tracebacks of bugs are written to `logs`."""
+        if distributed.world()[1] > 1:  # processes meet at barriers: one that continued alone would wait for ever
             self.model(name)
             return ""
         try:
@@ -340,24 +338,24 @@ class Run:
                 self.model(name)
         except OutOfTime:
             return "time was up"
-        except PixelPlayError as mistake:
-            log.error("%s failed: %s", name, mistake)
-            return mistake.problem
-        except Exception as defect:  # noqa: BLE001  one model's defect must not cost the hours of the others
+        except PixelPlayError as error:
+            log.error("%s failed: %s", name, error)
+            return error.problem
+        except Exception as bug:  # noqa: BLE001  a bug in one model must not stop the others
             path = self.paths.logs / f"{name}.txt"
             write_text(path, traceback.format_exc())
-            log.error("%s failed, see %s: %s: %s", name, path, type(defect).__name__, defect)
-            return f"{type(defect).__name__}: {defect}".splitlines()[0] + f" (see {path})"
+            log.error("%s failed, see %s: %s: %s", name, path, type(bug).__name__, bug)
+            return f"{type(bug).__name__}: {bug}".splitlines()[0] + f" (see {path})"
         return ""
 
     def fit_key(self, name: str, train: Footage) -> str:
-        """Hash of everything a fitted model depends on: settings, seed, training footage, code version."""
+        """Cache key of a fitted model: settings, seed, training footage, code version."""
         cls = self.models[name]
         return config_hash("fit", name, cls.version, self.configs[name], self.options.seed, train.fingerprint,
                            sha256_of(self.paths.detector / "flow.npz") if cls.reads_speed else "", VERSION)
 
     def score_key(self, name: str, test: Footage) -> str:
-        """Hash of everything a model's scores depend on: the fitted model and its calibration, the test footage."""
+        """Cache key of the scores of a model: fitted model, calibration, test footage."""
         place = self.paths.trained(name)
         self.require(self.models[name].stage, place / FIT)
         made = sorted(p for p in place.iterdir() if not p.name.startswith(".") and p.name != FIT)
@@ -367,14 +365,14 @@ class Run:
     # ---- stage 7 ------------------------------------------------------------------------------------------
 
     def ensemble(self) -> dict[str, Path]:
-        """Merge the scores of this run's models (and any other CSV in the folder) into the submissions."""
+        """Fuse the scores of this run's models, and any other score file in the folder, into the submissions."""
         from pixelplay.fusion.stage import merge
 
         with self._timed("ensemble"):
             return merge(self.output, recipe=self.options.recipe, smoke=self.smoke)
 
     def evaluate(self) -> dict[str, Any] | None:
-        """Metrics of every model and submission where labels are known, None otherwise; written to metrics.json."""
+        """Metrics of every model and submission, also written to metrics.json; None without labels."""
         from pixelplay.evaluation.stage import evaluate_run
 
         labels = self.options.labels or self.manifest().labels
@@ -392,7 +390,7 @@ class Run:
     # ---- the whole ----------------------------------------------------------------------------------------
 
     def plan(self) -> list[Step]:
-        """What the run will do, in order; `done` where the result is there and still right."""
+        """Steps of the run in order; `done` if the result exists and is valid."""
         extracted = self.paths.manifest.exists()
         steps = [Step(EXTRACTION, "", "find, decode and repair the frames", extracted)]
         words = {"run": "fit and score", "fit": "fit", "score": "score"}[self.options.verb]
@@ -410,17 +408,18 @@ class Run:
             return ((not self.learns or self._is_fitted(name, self.fit_key(name, self.footage("train"))))
                     and ("test" not in self.splits
                          or self._is_scored(name, self.score_key(name, self.footage("test")))))
-        except (PixelPlayError, FileNotFoundError):  # stage 1 is not finished or damaged: it will say so itself
+        except (PixelPlayError, FileNotFoundError):  # stage 1 is unfinished or damaged, which it reports itself
             return False
 
     @exclusive
     def all(self, progress: Callable[[str], None] = log.info, order: Sequence[str] | None = None,
             finished: Finished = lambda name, reason: None) -> dict[str, Any]:
-        """Run every stage; returns what `finish` returns.
+        """Run every stage; returns the result of `finish`.
 
         Args:
-            progress: told what begins. order: the models' order where they run side by side.
-            finished: see `run_models`; called for stage 1, too.
+            progress: called with the name of each stage at its start.
+            order: starting order of the models.
+            finished: see `run_models`; also called after stage 1.
         """
         progress(EXTRACTION)
         manifest = self.extract()
@@ -434,10 +433,10 @@ class Run:
 
     @exclusive
     def finish(self) -> dict[str, Any]:
-        """The last stage: close the bundle, then submissions, metrics (None without labels), receipt and report, from
-        the models that are there.
+        """The last stage: close the bundle; write submissions, metrics, receipt and report from the finished models.
 
-        Returns {} in every process but the main one.
+        Returns:
+            Paths, metrics (None without labels), seconds and failures; {} outside the main process.
         """
         if not distributed.is_main():
             distributed.barrier()
@@ -445,7 +444,7 @@ class Run:
         if self.failed and set(self.failed) >= set(self.models):
             raise PixelPlayError("no model finished, so there is nothing to merge: "
                                  + "; ".join(f"{name}: {reason}" for name, reason in self.failed.items()),
-                                 hint="mend what failed and run the same command again: what is finished is kept")
+                                 hint="fix the failure and run the same command again: finished work is kept")
         if self.learns:
             self.close_detector()
         if self.options.verb == "fit":
@@ -460,7 +459,7 @@ class Run:
                 "failed": dict(self.failed)}
 
     def close_detector(self) -> Detector:
-        """Write the bundle's index over the models that were fitted on this footage."""
+        """Write the index of the bundle: the models fitted on this footage."""
         train = self.footage("train")
         names = [n for n in fitted(self.paths.detector) if n not in self.failed
                  and read_json(self.paths.trained(n) / FIT)["train_fingerprint"] == train.fingerprint]
@@ -476,7 +475,7 @@ class Run:
             "git": git_revision()})
 
     def require(self, stage: str, artifact: Path) -> None:
-        """Raise PixelPlayError where an earlier stage's artifact is missing."""
+        """Raise PixelPlayError if an artifact of an earlier stage is missing."""
         if not artifact.exists():
             raise PixelPlayError(f"{artifact} is missing", expected=f"stage {stage} run with this output folder",
                                  hint=f"run notebook {stage}.ipynb, or python Final_codes/run_all.py")
@@ -513,7 +512,7 @@ class Run:
         return about.exists() and path.exists() and read_json(about).get("key") == key
 
     def _forget_other_key(self, folder: Path, key: str) -> None:
-        """Mark the folder with the key its half-finished state belongs to; state of another key is removed."""
+        """Mark a working folder with the key of its unfinished state; state of another key is removed."""
         mark = folder / "key.txt"
         if mark.exists() and mark.read_text(errors="replace") != key:
             for old in sorted(folder.rglob("*"), reverse=True):
@@ -523,12 +522,12 @@ class Run:
             part.write_text(key)
 
     def _forget_scores(self, name: str) -> None:
-        """Remove a model's scores of other settings or footage: if it fails now, they must not enter the ensemble."""
+        """Remove outdated scores of a model: if it fails now, they must not enter the ensemble."""
         for old in (*self.paths.scores.glob(f"{name}.*"), *self.paths.scores.glob(f"*/{name}.*")):
             remove(old)
 
     def _receipt_of(self, name: str) -> dict[str, Any]:
-        """Settings and machine that a model is fitted with."""
+        """Settings and machine of a fit, for its record."""
         config = self.configs[name]
         return {"model": name, "config": dataclasses.asdict(config), "config_hash": config_hash(config),
                 "profile": self.options.profile, "smoke": self.smoke, "seed": self.options.seed,
@@ -573,13 +572,13 @@ class Run:
 
 
 def flag_counts(manifest: Manifest) -> dict[str, int]:
-    """How many frames carry each flag, most frequent first."""
+    """Number of frames per flag, most frequent first."""
     flags = [f for cell in manifest.table["flags"] for f in cell.split("|") if f]
     return {f: flags.count(f) for f in sorted(set(flags), key=lambda f: (-flags.count(f), f))}
 
 
 def require_both(manifest: Manifest) -> Manifest:
-    """The manifest itself. Raises PixelPlayError where a split has no frames: half a run would only fail later."""
+    """Return the manifest. Raises PixelPlayError if a split has no frames."""
     counts = {split: len(manifest.split(split)) for split in ("train", "test")}
     for split, other, option in (("test", "training", "--test"), ("train", "test", "--train")):
         if not counts[split]:

@@ -1,9 +1,8 @@
-"""Preflight: what would stop a run later is found now, in seconds, and listed all at once.
+"""Preflight: find everything that would stop a run later, in seconds, and report it at once.
 
-Reads the options of a `Run`, this machine, and a few frames of the dataset; gives the problems, each with the line or
-flag that mends it, and a forecast of every stage's seconds. The last check is a trial: stage 1 and every model work
-through a few dozen frames of the real data in a temporary folder, with their real settings and networks. What fails
-there would have failed after hours.
+Reads the options of a `Run`, this machine, and a few frames of the dataset; makes a list of problems, each with a fix,
+and a forecast of the seconds of every stage. The last check is a trial: stage 1 and every model process a few dozen
+real frames in a temporary folder, with their real settings and networks.
 """
 
 from __future__ import annotations
@@ -36,23 +35,23 @@ from pixelplay.pretrained import Needs
 log = logging.getLogger(__name__)
 
 CHUNK = 8
-"""Consecutive frames of one place in a trial: enough for flow and windows. Stage 1 is also timed on a quarter of it."""
+"""Consecutive frames per place in a trial: enough for flow and windows. Stage 1 is also timed on a quarter of them."""
 PLACES = {"train": 3, "test": 1}
-"""Places in each split that a trial takes frames from."""
+"""Number of places per split that a trial takes frames from."""
 HELD = 2 << 30
-"""Most bytes of frames a network's training holds in memory on a CPU."""
+"""Maximum bytes of frames that training on a CPU holds in memory."""
 REPORT_SECONDS = 0.005
-"""Of stage 7, a frame: about 8 s for the 1,699 frames of the embedded sample on two CPU cores."""
+"""Seconds per frame of stage 7: about 8 s for the 1,699 frames of the embedded sample on two CPU cores."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Preflight:
-    """What a preflight found.
+    """Result of a preflight.
 
     Attributes:
-        problems: in the order they were looked for; empty where the run can start.
-        stages: seconds of stage 1 and stage 7; {} where there was no trial.
-        models: model -> forecast, of models that still have to run.
+        problems: in the order of the checks; empty if the run can start.
+        stages: seconds of stage 1 and stage 7; {} without a trial.
+        models: model -> forecast, for models that still have to run.
     """
 
     problems: tuple[Problem, ...]
@@ -60,23 +59,23 @@ class Preflight:
     models: dict[str, Forecast]
 
     def require(self) -> None:
-        """Raise PixelPlayError with all problems, where there are any."""
+        """Raise PixelPlayError with all problems, if there are any."""
         if self.problems:
             count = len(self.problems)
             lines = [f"{count} problem{'s' if count > 1 else ''} found before the first stage:"]
             for number, problem in enumerate(self.problems, 1):
                 lines += [f"  {number}. {problem.what}", f"     hint: {problem.hint}"]
-            raise PixelPlayError("\n".join(lines), hint="each as said, or go on in spite of them with --force")
+            raise PixelPlayError("\n".join(lines), hint="fix them as described, or continue anyway with --force")
 
 
 def preflight(run: Run, *, download: bool = True, need_data: bool = True) -> Preflight:
-    """Check everything a run needs.
+    """Check everything that a run needs.
 
     Args:
-        download: get weights that are not on this machine; False only asks whether their source answers.
-        need_data: False goes on without a trial where there is no dataset, for a notebook whose stage will say so.
+        download: download missing weights; False only checks that their source responds.
+        need_data: if False, a missing dataset skips the trial instead of raising (for notebooks of later stages).
     Raises:
-        PixelPlayError: there is no data to look at (nothing else can be checked then).
+        PixelPlayError: there is no data, so nothing else can be checked.
     """
     manifest = _data(run, need_data)
     problems = [*checks.unwritable(run.output), *_labels(run)]
@@ -89,7 +88,7 @@ def preflight(run: Run, *, download: bool = True, need_data: bool = True) -> Pre
     problems += device
     able = [name for name in waiting if not lacking[name]]
     stages, models, tried = {}, {}, []
-    # under torchrun the processes would have to try together; and a GPU's work tried on a CPU takes minutes
+    # no trial under torchrun (all processes would have to join) or without the GPU (it would take minutes on a CPU)
     if manifest and not lacking[EXTRACTION] and world()[1] == 1 and (not device or run.options.force):
         stages, models, tried = _trial(run, manifest, able)
     return Preflight((*problems, *tried), stages, models)
@@ -99,7 +98,7 @@ def preflight(run: Run, *, download: bool = True, need_data: bool = True) -> Pre
 
 
 def _data(run: Run, needed: bool) -> Manifest | None:
-    """The dataset; None where it is not needed, or gone but its frames are extracted."""
+    """The dataset; None if it is missing and not needed, or missing but already extracted."""
     try:
         return run.find_data()
     except PixelPlayError:
@@ -120,7 +119,7 @@ def _device(run: Run) -> Iterator[Problem]:
         why = hardware().note or "torch finds no GPU here"
         on_kaggle = "choose the accelerator GPU T4 x2 in the notebook's settings, or run " if environment.on_kaggle() \
             else "run "
-        yield Problem(f"profile full needs a GPU, and there is none that works: {why}",
+        yield Problem(f"profile full needs a working GPU: {why}",
                       f"{on_kaggle}with --profile lite, which is made for CPUs (days become minutes)")
 
 
@@ -128,7 +127,7 @@ def _device(run: Run) -> Iterator[Problem]:
 
 
 class _Miniature(Run):
-    """The same run over a few frames of the same data, in a folder of its own."""
+    """The same run on a few frames of the same data, in its own folder."""
 
     def __init__(self, run: Run, manifest: Manifest, folder: Path):
         super().__init__(dataclasses.replace(run.options, output=folder, settings={}))
@@ -139,7 +138,7 @@ class _Miniature(Run):
 
 
 def few_frames(manifest: Manifest, chunk: int = CHUNK) -> Manifest:
-    """The dataset cut down to `PLACES` x `chunk` frames, from places spread evenly over each split."""
+    """The dataset reduced to `PLACES` x `chunk` frames, at places spread evenly over each split."""
     keep = []
     for split, places in PLACES.items():
         rows = np.flatnonzero(manifest.table["split"] == split)
@@ -155,7 +154,7 @@ def few_frames(manifest: Manifest, chunk: int = CHUNK) -> Manifest:
 
 def _trial(run: Run, manifest: Manifest, models: list[str]
            ) -> tuple[dict[str, float], dict[str, Forecast], list[Problem]]:
-    """Run stage 1 and the models over a few frames -> seconds of the stages, forecasts, problems."""
+    """Run stage 1 and the models on a few frames -> seconds of the stages, forecasts, problems."""
     count = {split: len(manifest.split(split)) for split in PLACES}
     small, problems, forecasts = few_frames(manifest), [], {}
     log.info("preflight: trying everything on %d frames", len(small.table))
@@ -167,7 +166,7 @@ def _trial(run: Run, manifest: Manifest, models: list[str]
                 start = time.perf_counter()
                 mini.extract()
                 seconds.append(time.perf_counter() - start)
-        except Exception as cause:  # noqa: BLE001  whatever it is, it is reported and stops the run
+        except Exception as cause:  # noqa: BLE001  reported as a problem, which stops the run
             return {}, {}, [_failure(EXTRACTION, cause)]
         total = sum(count.values())
         stages = {EXTRACTION: extrapolate(*seconds, len(small.table), total), REPORT: REPORT_SECONDS * total}
@@ -175,7 +174,7 @@ def _trial(run: Run, manifest: Manifest, models: list[str]
         for name in models:
             try:
                 forecasts[name] = mini.forecast(name, (count["train"], count["test"]))
-            except Exception as cause:  # noqa: BLE001  the other models are tried all the same
+            except Exception as cause:  # noqa: BLE001  reported as a problem; the other models are still tried
                 problems.append(_failure(name, cause))
         written = sum(p.stat().st_size for p in mini.output.rglob("*.np[yz]"))
         problems += checks.space(run.output, written * total / len(small.table))
@@ -188,14 +187,14 @@ def _failure(what: str, cause: Exception) -> Problem:
     log.debug("%s failed in its trial", what, exc_info=cause)
     if isinstance(cause, PixelPlayError):
         return Problem(f"{what} fails on these frames: {cause.problem}", cause.hint or f"expected: {cause.expected}")
-    said = " ".join(str(cause).split())[:200]
-    return Problem(f"{what} fails on these frames: {type(cause).__name__}: {said}",
-                   "a defect of ours: please report it with this line; the other models run with --force")
+    message = " ".join(str(cause).split())[:200]
+    return Problem(f"{what} fails on these frames: {type(cause).__name__}: {message}",
+                   "this is a bug, please report this line; the other models run with --force")
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars and no notes of stages that are only tried; warnings and errors are exceptions or reported."""
+    """Suppress progress bars and log messages of a trial; failures are reported as problems."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

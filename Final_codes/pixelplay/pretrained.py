@@ -1,8 +1,8 @@
-"""Third-party weights: which they are, where they are found, how they are downloaded and checked.
+"""Third-party weights: finding, downloading and verifying them.
 
 Reads the folders of $PIXELPLAY_WEIGHTS, `weights` beside the code, Kaggle's input and the cache; writes the cache.
-`TABLE` is the one list of weights that are not ours. A digest is written here only if a public source states it; of
-any other file the first download's digest goes into a lock file beside it, and every later use is held against that.
+`TABLE` lists all third-party weights. It states a digest only where the publisher does. For other files the digest of
+the first download is recorded in a lock file beside them and checked from then on.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from pixelplay.files import read_json, sha256_of, write_json
 log = logging.getLogger(__name__)
 
 LOCK = "weights.lock.json"
-"""File name -> sha256 of the first download, in the folder of the files it speaks of."""
+"""Lock file in the folder of the weights: file name -> sha256 of the first download."""
 
 PACKAGE = Path(__file__).resolve().parent
 
 
 @dataclasses.dataclass(frozen=True)
 class WeightsFile:
-    """One file that weights come in.
+    """One file of weights.
 
     Attributes:
-        name: file name it is found and kept under.
-        url: where it is downloaded from; '' = only used where it is found.
-        sha256: hex digest its publisher states, or as many leading digits as it states; '' = none is stated.
+        name: file name.
+        url: source of the download; '' if it is never downloaded.
+        sha256: hex digest stated by the publisher, possibly only its leading digits; '' if none is stated.
         megabytes: size of the download.
-        folder: where it is shipped with the package.
+        folder: location inside the package, for shipped weights.
     """
 
     name: str
@@ -52,7 +52,7 @@ class WeightsFile:
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """Weights of one network: what they are, their licence, and the files they come in, the preferred one first."""
+    """Weights of one network: title, licence, and alternative files, the preferred one first."""
 
     title: str
     licence: str
@@ -62,7 +62,7 @@ class Weights:
 _RN101 = "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599"
 
 TABLE: dict[str, Weights] = {
-    # safetensors first; the hub's page of this file states no digest and no revision of it is known here
+    # safetensors is preferred; its publisher states no digest
     "clip-rn101": Weights("CLIP RN101 (OpenAI)", "MIT", (
         WeightsFile("resnet101_clip.openai.safetensors", megabytes=226,
                     url="https://huggingface.co/timm/resnet101_clip.openai/resolve/main/model.safetensors"),
@@ -74,9 +74,9 @@ TABLE: dict[str, Weights] = {
         WeightsFile("yolox_nano.onnx", megabytes=4,
                     url="https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/yolox_nano.onnx",
                     sha256="c789161ed43c8269fcd4e67c67eeeb4e80c622da2eb296a20bc6007bd18a0b7d"),
-        # another export of the same network
+        # another export of the same network, used if present
         WeightsFile("yolox_nano_416x416.onnx"))),
-    # torchvision writes the first digits of a file's digest into its name
+    # torchvision puts the first digits of the digest into the file name
     "faster-rcnn": Weights("Faster R-CNN ResNet-50 FPN v2 (torchvision, COCO)", "BSD-3-Clause", (
         WeightsFile("fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth", sha256="dd69338a", megabytes=167,
                     url="https://download.pytorch.org/models/fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth"),)),
@@ -88,10 +88,10 @@ TABLE: dict[str, Weights] = {
 
 @dataclasses.dataclass(frozen=True)
 class Needs:
-    """What must be there before work begins.
+    """Requirements of a model.
 
     Attributes:
-        packages: distributions by the name pip knows.
+        packages: names of distributions, as pip knows them.
         weights: keys of `TABLE`.
     """
 
@@ -99,7 +99,7 @@ class Needs:
     weights: tuple[str, ...] = ()
 
     def __or__(self, other: Needs) -> Needs:
-        """Both together, each thing once, in order."""
+        """Union, in order."""
         return Needs(tuple(dict.fromkeys(self.packages + other.packages)),
                      tuple(dict.fromkeys(self.weights + other.weights)))
 
@@ -108,10 +108,10 @@ def require_package(name: str, *, by: str) -> ModuleType:
     """Import an optional package.
 
     Args:
-        name: the module, perhaps a sub-module; pip knows the package by the same name.
-        by: what needs it, for the message.
+        name: the module or submodule; the distribution must have the name of the top-level module.
+        by: name of the feature that needs it, for the message.
     Raises:
-        PixelPlayError: it, or a package it needs itself, is not installed; names the line that installs it.
+        PixelPlayError: the package, or one of its dependencies, is not installed.
     """
     try:
         return importlib.import_module(name)
@@ -123,15 +123,16 @@ def require_package(name: str, *, by: str) -> ModuleType:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: $XDG_CACHE_HOME/pixelplay, else ~/.cache/pixelplay."""
+    """Folder of downloads: $XDG_CACHE_HOME/pixelplay, else ~/.cache/pixelplay."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "pixelplay"
 
 
 def search_places() -> list[Path]:
-    """Folders that are searched for weights, in this order; those that do not exist left out.
+    """Existing folders that are searched for weights, in order.
 
-    Beside the code are `Final_codes/weights` and `weights` beside `Final_codes`.
+    Besides the environment variable, Kaggle's input and the cache: `Final_codes/weights`, and `weights` beside
+    `Final_codes`.
     """
     named = [Path(p) for p in os.environ.get("PIXELPLAY_WEIGHTS", "").split(os.pathsep) if p]
     beside = [PACKAGE.parents[0] / "weights", PACKAGE.parents[1] / "weights"]
@@ -139,10 +140,10 @@ def search_places() -> list[Path]:
 
 
 def find(name: str) -> Path | None:
-    """A file of the weights on this machine, or None.
+    """Path of the weights on this machine, or None.
 
     Raises:
-        PixelPlayError: unknown name, or a file of the right name with another digest than the one that is known for it.
+        PixelPlayError: unknown name, or a file with the right name has the wrong digest.
     """
     entry = _entry(name)
     for file in entry.files:
@@ -160,28 +161,31 @@ def find(name: str) -> Path | None:
 
 
 def held(name: str, folder: Path) -> Path | None:
-    """The weights' file in a folder that downloads go to, or None; a damaged one counts as none and is said."""
+    """Path of the weights in a download folder, or None; logs a warning for a damaged file."""
     for file in _entry(name).files:
         path = folder / file.name
         if path.is_file():
             if _matches(path, file):
                 return path
-            log.warning("%s is damaged: its sha256 is not %s; it is fetched again", path, _known_digest(path, file))
+            log.warning("%s is damaged: its sha256 is not %s; downloading it again", path, _known_digest(path, file))
     return None
 
 
-def obtain(name: str, folder: Path | None = None) -> Path:
-    """The weights' file: found, else downloaded to `folder` (the cache when None).
+def obtain(name: str) -> Path:
+    """Path of the weights: found on this machine, else downloaded to the cache.
 
     Raises:
-        PixelPlayError: as `find`; or it cannot be downloaded (says how to get it by hand), or the download's digest is
-            not the expected one.
+        PixelPlayError: as `find`; or the download fails or has the wrong digest.
     """
-    return find(name) or download(name, folder or cache_folder())
+    return find(name) or download(name, cache_folder())
 
 
 def download(name: str, folder: Path) -> Path:
-    """Download the weights' file to `folder`, from the first of its sources that answers, with a progress bar."""
+    """Download the weights to `folder` from the first source that responds; returns the path.
+
+    Raises:
+        PixelPlayError: no source responds, or the digest is wrong.
+    """
     entry, failures = _entry(name), []
     for file in (f for f in entry.files if f.url):
         try:
@@ -189,14 +193,14 @@ def download(name: str, folder: Path) -> Path:
         except (OSError, http.client.HTTPException) as cause:
             log.info("%s: %s", file.url, cause)
             failures.append(f"{file.url}: {cause}")
-    raise _not_to_be_had(entry, failures)
+    raise _unavailable(entry, failures)
 
 
 def require_source(name: str) -> None:
-    """Ask the sources of the weights, one after the other, until one answers; nothing is downloaded.
+    """Check that a source of the weights responds, without downloading.
 
     Raises:
-        PixelPlayError: none answers (says how to get the file by hand).
+        PixelPlayError: no source responds.
     """
     entry, failures = _entry(name), []
     for file in (f for f in entry.files if f.url):
@@ -206,11 +210,11 @@ def require_source(name: str) -> None:
             return
         except (OSError, http.client.HTTPException) as cause:
             failures.append(f"{file.url}: {cause}")
-    raise _not_to_be_had(entry, failures)
+    raise _unavailable(entry, failures)
 
 
 def check_sha256(path: Path, sha256: str | None) -> str:
-    """Hash of a weights file. Raises PixelPlayError where it is not the expected one."""
+    """The sha256 of a weights file. Raises PixelPlayError if it is not the expected one."""
     found = _digest(path)
     if sha256 and found != sha256.lower():
         raise PixelPlayError(f"{path} is not the expected weights file: its sha256 is {found}",
@@ -218,11 +222,11 @@ def check_sha256(path: Path, sha256: str | None) -> str:
     return found
 
 
-def _not_to_be_had(entry: Weights, failures: list[str]) -> PixelPlayError:
+def _unavailable(entry: Weights, failures: list[str]) -> PixelPlayError:
     names = " or ".join(f.name for f in entry.files)
     return PixelPlayError(f"the weights of {entry.title} are not on this machine and cannot be downloaded: "
-                          + "; ".join(failures or ["no address is known"]), expected=f"internet access, or {names}",
-                          hint="download it on another machine and put it into a folder that PIXELPLAY_WEIGHTS names; "
+                          + "; ".join(failures or ["no source is known"]), expected=f"internet access, or {names}",
+                          hint="download it on another machine into a folder named by PIXELPLAY_WEIGHTS; "
                                "on Kaggle attach it as a dataset (`pixelplay fetch` makes one)")
 
 
@@ -237,10 +241,10 @@ _MOST_PICTURES, _DEPTH = 32, 7
 
 
 def _below(place: Path, names: set[str]) -> Iterator[Path]:
-    """Files of these names below a folder, the nearest first.
+    """Files with these names below a folder, breadth first.
 
-    A folder of frames is left after its first 32 pictures, and with it what lies below: Kaggle's input holds tens of
-    thousands of frames on a network disk.
+    A folder of frames and its subfolders are skipped after 32 images: Kaggle's input holds tens of thousands of frames
+    on a network disk.
     """
     level = [str(place)]
     for _ in range(_DEPTH):
@@ -258,12 +262,12 @@ def _below(place: Path, names: set[str]) -> Iterator[Path]:
 
 
 def _look(entries: Iterator[os.DirEntry[str]], names: set[str]) -> tuple[list[str], list[str]]:
-    """(sub-folders, files of these names) of one folder; none where it is a folder of frames."""
+    """(subfolders, files with these names) of one folder; empty for a folder of frames."""
     folders, files, pictures = [], [], 0
     for entry in entries:
         if entry.name in names and entry.is_file():
             files.append(entry.path)
-        elif os.path.splitext(entry.name)[1].lower() in _PICTURES:  # noqa: PTH122  a Path an entry is what makes it slow
+        elif os.path.splitext(entry.name)[1].lower() in _PICTURES:  # noqa: PTH122  a Path per entry is slow
             pictures += 1
             if pictures > _MOST_PICTURES:
                 return [], []
@@ -279,12 +283,12 @@ def _digest(path: Path) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _digest_of(path: str, _size: int, _modified: int) -> str:
-    """sha256 of a file, read once while it stays as it is."""
+    """sha256 of a file, cached by size and modification time."""
     return sha256_of(path)
 
 
 def _known_digest(path: Path, file: WeightsFile) -> str:
-    """The digest a file must have: the published one, else the one its folder's lock file recorded, else ''."""
+    """The expected digest of a file: the published one, else that of the lock file, else ''."""
     lock = path.parent / LOCK
     return file.sha256 or (read_json(lock).get(file.name, "") if lock.is_file() else "")
 
@@ -298,8 +302,8 @@ def _checked(path: Path, file: WeightsFile, entry: Weights) -> Path:
     if not _matches(path, file):
         raise PixelPlayError(f"{path} is not the file of {entry.title}: its sha256 is {_digest(path)}",
                              expected=f"sha256 {_known_digest(path, file)}",
-                             hint="download it again or take it away; weights of your own are used by their path in "
-                                  "the model's settings")
+                             hint="download it again or remove it; for your own weights, give their path in the "
+                                  "settings of the model")
     return path
 
 
@@ -308,7 +312,7 @@ def _download(file: WeightsFile, entry: Weights, folder: Path) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     target, part = folder / file.name, folder / f"{file.name}.part"
-    # two models, each in its own process, may want the same file
+    # two models in separate processes may need the same file
     with FileLock(folder / f".{file.name}.lock"):
         if target.is_file() and _known_digest(target, file) and _matches(target, file):
             return target
@@ -318,8 +322,8 @@ def _download(file: WeightsFile, entry: Weights, folder: Path) -> Path:
         if known and not found.startswith(known):
             part.unlink()
             raise PixelPlayError(f"{file.url} gave a file whose sha256 is {found}", expected=f"sha256 {known}",
-                                 hint="try again; if its publisher has really replaced the file, remove its line from "
-                                      f"{folder / LOCK}, where there is one")
+                                 hint="try again; if the publisher has replaced the file, remove its line from "
+                                      f"{folder / LOCK}, if it exists")
         if not known:
             lock = folder / LOCK
             write_json(lock, {**(read_json(lock) if lock.is_file() else {}), file.name: found})
@@ -328,7 +332,7 @@ def _download(file: WeightsFile, entry: Weights, folder: Path) -> Path:
 
 
 def _receive(file: WeightsFile, part: Path) -> None:
-    """Write what the address gives to `part`. Goes on with a part that is there if a digest can prove the whole."""
+    """Download a file to `part`; resumes a partial download if a digest can verify the result."""
     from pixelplay.progress import tqdm
 
     start = part.stat().st_size if file.sha256 and part.is_file() else 0
@@ -340,7 +344,7 @@ def _receive(file: WeightsFile, part: Path) -> None:
     except urllib.error.HTTPError as cause:
         if cause.code != 416:
             raise
-        # nothing follows the part: it is complete, or not of this file; the digest tells
+        # range not satisfiable: the part is complete or wrong, which the digest decides
         return
     with answer:
         start = start if answer.status == 206 else 0

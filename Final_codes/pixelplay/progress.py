@@ -1,6 +1,6 @@
-"""Progress of long work: a bar with the time left in a terminal or a notebook, log lines elsewhere, nothing when quiet.
+"""Progress of long work: a bar in terminals and notebooks, log lines elsewhere, nothing when quiet.
 
-`tqdm` here takes the arguments of tqdm's own and is used like it.
+`tqdm` has the interface of the tqdm package.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tqdm import auto, std
 log = logging.getLogger(__name__)
 
 LINE_SECONDS = 30.0
-"""Least time between two log lines of one piece of work."""
+"""Minimum seconds between two log lines of one loop."""
 QUIET = "PIXELPLAY_QUIET"
-"""Environment variable, so that worker processes are as quiet as the one that started them."""
+"""Environment variable, so that worker processes inherit it."""
 
 
 def tqdm(items: Iterable[Any] | None = None, **options: Any) -> std.tqdm:
-    """Show how far a loop (or work counted with `update`) has come; see tqdm for the options."""
+    """Show the progress of a loop, or of work counted with `update`; see tqdm for the options."""
     if is_quiet():
         options["disable"] = True
     in_a_notebook = auto.tqdm.__module__ == "tqdm.notebook"
@@ -33,13 +33,13 @@ def tqdm(items: Iterable[Any] | None = None, **options: Any) -> std.tqdm:
 
 
 class Lines(std.tqdm):
-    """Progress as log lines, for files and services: none for work that is done within `LINE_SECONDS`."""
+    """Progress as log lines, for files and services; silent for work shorter than `LINE_SECONDS`."""
 
     def __init__(self, items: Iterable[Any] | None = None, **options: Any):
         super().__init__(items, **{"file": sys.stderr, "mininterval": LINE_SECONDS, **options})
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
-        """Log what a bar would show."""
+        """Log the progress and the estimated time left."""
         seconds = self.format_dict["elapsed"]
         if self.n > self.initial and seconds >= self.mininterval and self.n != self.total:
             rate = (self.n - self.initial) / seconds
@@ -48,23 +48,23 @@ class Lines(std.tqdm):
             log.info("%s: %s%s %ss%s", self.desc.rstrip(": ") or "work", f"{self.n:,}", of, self.unit, left)
 
     def clear(self, nolock: bool = False) -> None:
-        """Nothing to wipe away."""
+        """Do nothing: log lines are not erased."""
 
     def close(self) -> None:
-        """End without the empty line a bar leaves."""
+        """End without the empty line of a bar."""
         if not self.disable:
             self.disable = True
             self._decr_instances(self)
 
 
 def is_quiet() -> bool:
-    """Whether neither bars nor notes are wanted."""
+    """Whether progress is switched off."""
     return os.environ.get(QUIET, "") == "1"
 
 
 @contextlib.contextmanager
 def quiet(wanted: bool = True) -> Iterator[None]:
-    """No bars while this lasts, here and in processes started meanwhile."""
+    """Switch progress off inside the block, here and in child processes."""
     before = os.environ.get(QUIET)
     if wanted:
         os.environ[QUIET] = "1"

@@ -1,4 +1,4 @@
-"""The models, one line each. A new one appears in the command line, the ensemble, the report and the tests."""
+"""Registry of the models. An entry here adds a model to the command line, the ensemble, the report and the tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 
 from pixelplay.errors import PixelPlayError, did_you_mean
 from pixelplay.model import Model
+from pixelplay.pretrained import Needs
 
 UNEXPLAINED = "scored high by this model"
 MODELS = {
@@ -27,16 +28,24 @@ def model_class(name: str) -> type[Model]:
     return getattr(importlib.import_module(module), attribute)
 
 
+def profile_needs(profile: str) -> Needs:
+    """Packages and weights that the models of a profile need."""
+    needs = Needs()
+    for name in MODELS:
+        needs |= model_class(name).needs(model_class(name).Config.profile(profile))
+    return needs
+
+
 def model_title(name: str) -> str:
-    """A model's name for people; a score file of another maker's keeps its own."""
+    """Display name of a model, or of a score file from another source."""
     return registered(name, "title") or name.replace("_", " ")
 
 
 def model_explain(name: str) -> str:
-    """What a high score of a model means, in words."""
+    """Meaning of a high score of a model, in words."""
     return registered(name, "explain") or UNEXPLAINED
 
 
 def registered(name: str, attribute: str) -> str:
-    """What a registered model says of itself; '' for a score file of another maker's."""
+    """Class attribute of a registered model; '' for a score file from another source."""
     return getattr(model_class(name), attribute) if name in MODELS else ""

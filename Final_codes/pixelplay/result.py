@@ -1,6 +1,6 @@
-"""What scoring new footage gave: frames, events, files and a report, for people who work in Python.
+"""Result of scoring: frames and events as data frames, submission and report.
 
-Reads a run's output folder; writes a report where it is asked to.
+Reads the output folder of a run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Result:
     """Scores of N frames.
 
     Args:
-        folder: output folder of a run that scored.
+        folder: output folder of a run with scores.
     """
 
     def __init__(self, folder: Path | str):
@@ -30,19 +30,19 @@ class Result:
 
     @property
     def folder(self) -> Path:
-        """Where score files, submission and frames lie."""
+        """Output folder of the run."""
         return self.paths.root
 
     @property
     def submission(self) -> Path:
-        """CSV of Id and final score in (0, 1), 0.5 = a rarity of 3."""
+        """CSV file with the columns Id and Predicted, the final score in (0, 1); a rarity of 3 becomes 0.5."""
         return self.paths.root / "submission.csv"
 
     @functools.cached_property
     def frames(self) -> pd.DataFrame:
-        """One row a frame (N): Id, video, frame, score in (0, 1), rarity (3 = one normal frame in a thousand scores as
-        high), event (row of `events`, -1 = none), flags and reliability from repair, and each model's own rarity in a
-        column of its name."""
+        """One row per frame (N): Id, video, frame, score in (0, 1), rarity (3 = one normal frame in a thousand scores
+        as high), event (row of `events`, -1 = none), flags and reliability from repair, and one column of rarity per
+        model."""
         run = self._run
         table = run.test[["Id", "video", "frame", "flags", "reliability"]].copy()
         final = pd.read_csv(self.submission, dtype={"Id": str}).set_index("Id")["Predicted"]
@@ -57,8 +57,8 @@ class Result:
 
     @functools.cached_property
     def events(self) -> pd.DataFrame:
-        """One row an event, highest first: video, first_frame, last_frame, peak_frame, start_s and end_s from the
-        video's first frame, rarity at the peak, and the reason in words."""
+        """One row per event, highest peak first: video, first_frame, last_frame, peak_frame, start_s and end_s (seconds
+        since the first frame of the video), rarity at the peak, and the reason in words."""
         run = self._run
         begins = {video: int(run.test["frame"].iloc[rows.start]) for video, rows in run.videos()}
         return pd.DataFrame([{
@@ -69,10 +69,10 @@ class Result:
                                          "rarity", "reason"])
 
     def report(self, folder: Path | str | None = None) -> Path:
-        """Write the report as a folder of its own; returns its index.html.
+        """Write the report and return the path of its index.html.
 
         Args:
-            folder: where; the result's own folder, below `report`, when None.
+            folder: output folder; default `report` in the folder of the run.
         """
         from pixelplay.visual.report import write_report
 

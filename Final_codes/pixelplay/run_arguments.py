@@ -1,4 +1,4 @@
-"""Arguments of `pixelplay run`, `fit`, `score`, `cameras`: declared and checked before anything heavy is imported."""
+"""Arguments of `pixelplay run`, `fit`, `score` and `cameras`, declared without importing heavy packages."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pixelplay.registry import MODELS
 
 
 def run(parser: argparse.ArgumentParser) -> None:
-    """Data in, submission and report out."""
-    data = parser.add_argument_group("data (without any: Kaggle's input on Kaggle, the embedded sample elsewhere)")
-    data.add_argument("--data", type=existing, metavar="DIR", help="folder with a known dataset somewhere below it")
+    """Declare the arguments of `run`."""
+    data = parser.add_argument_group("data (default: Kaggle's input on Kaggle, the embedded sample elsewhere)")
+    data.add_argument("--data", type=existing, metavar="DIR", help="folder that contains a known dataset at any depth")
     data.add_argument("--train", type=existing, metavar="DIR", help="own anomaly-free videos or frame folders")
     data.add_argument("--test", type=existing, metavar="DIR", help="own videos or frame folders to score")
     _scoring(data)
     parser.add_argument("--output", type=new_folder, metavar="DIR", help="default: outputs, /kaggle/working on Kaggle")
-    parser.add_argument("--detector", type=existing, metavar="DIR", help="learn nothing, score with a finished "
+    parser.add_argument("--detector", type=existing, metavar="DIR", help="only score, with a finished "
                         "detector, e.g. Final_codes/Final_models/ped2")
     _fitting(parser)
     _time(parser)
@@ -25,12 +25,12 @@ def run(parser: argparse.ArgumentParser) -> None:
 
 
 def fit(parser: argparse.ArgumentParser) -> None:
-    """Normal footage in, a detector out."""
+    """Declare the arguments of `fit`."""
     parser.add_argument("train", type=existing, metavar="NORMAL", help="anomaly-free footage of one camera or of "
                         "several: a folder of videos or frame folders, one video, or a known dataset (its training "
                         "split)")
     parser.add_argument("--output", type=new_folder, metavar="DETECTOR", help="folder of the detector; frames and "
-                        "checkpoints lie in DETECTOR.work until it is finished (default: outputs/detector)")
+                        "checkpoints are kept in DETECTOR.work until it is finished (default: outputs/detector)")
     _fitting(parser)
     _time(parser)
     _engine(parser)
@@ -38,7 +38,7 @@ def fit(parser: argparse.ArgumentParser) -> None:
 
 
 def score(parser: argparse.ArgumentParser) -> None:
-    """A detector and new footage in, scores, submission and report out."""
+    """Declare the arguments of `score`."""
     parser.add_argument("detector", type=existing, metavar="DETECTOR", help="made by fit, e.g. "
                         "Final_codes/Final_models/avenue")
     parser.add_argument("test", type=existing, metavar="VIDEOS", help="footage of the same camera: a folder of videos "
@@ -52,50 +52,57 @@ def score(parser: argparse.ArgumentParser) -> None:
 
 
 def cameras(parser: argparse.ArgumentParser) -> None:
-    """Videos of many cameras in, a run for each and one submission over all out."""
+    """Declare the arguments of `cameras`."""
     parser.add_argument("videos", type=existing, metavar="TABLE", help="CSV file video,camera,split, or the folder of "
                         "a dataset whose video names begin with their camera (01_0014)")
+    _scoring(parser)
     parser.add_argument("--output", type=new_folder, metavar="DIR", help="default: outputs, /kaggle/working on Kaggle")
     _fitting(parser)
+    _checks(parser.add_argument_group("before the run"))
     _engine(parser)
 
 
 def _fitting(parser: argparse.ArgumentParser) -> None:
-    """What and how to learn."""
+    """Options for fitting."""
     parser.add_argument("--profile", choices=PROFILES, default="lite",
                         help="smoke: seconds, wiring only; lite: two CPU cores; full: a GPU (default: lite)")
     parser.add_argument("--models", nargs="+", metavar="NAME", default=list(MODELS),
                         help="default: " + " ".join(MODELS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="MODEL.SETTING=VALUE",
-                        help="change settings of models; they are listed below")
+                        help="change settings of models (listed below)")
     parser.set_defaults(more="pixelplay.settings_command:overview")
 
 
 def _scoring(parser: argparse._ActionsContainer) -> None:
-    """How to score."""
-    parser.add_argument("--labels", type=existing, metavar="PATH", help="ground truth, for the final table only")
+    """Options for scoring."""
+    parser.add_argument("--labels", type=existing, metavar="PATH", help="ground truth, for evaluation only")
     parser.add_argument("--no-repair", action="store_true", help="leave corrupted frames as they are")
-    parser.add_argument("--recipe", default="default", help="how the ensemble merges (default: default)")
+    parser.add_argument("--recipe", default="default", help="fusion recipe of the ensemble (default: default)")
 
 
 def _time(parser: argparse.ArgumentParser) -> None:
-    """Checks before the run, and its budget."""
+    """Options for the preflight and the time budget."""
     time_ = parser.add_argument_group("before and during the run")
-    time_.add_argument("--preflight", action="store_true", help="only check that everything is there, in seconds")
-    time_.add_argument("--force", action="store_true", help="go on in spite of what the preflight finds")
-    time_.add_argument("--wait", action="store_true", help="wait for another run in the output folder to end "
+    _checks(time_)
+    time_.add_argument("--hours", type=float, metavar="H", help="time budget: training steps are scaled to fit, and "
+                       "one minute before the end the submission is written from the finished models")
+
+
+def _checks(group: argparse._ActionsContainer) -> None:
+    """Options for the checks before the run."""
+    group.add_argument("--preflight", action="store_true", help="only check that everything is there, in seconds")
+    group.add_argument("--force", action="store_true", help="go on in spite of what the preflight finds")
+    group.add_argument("--wait", action="store_true", help="wait for another run in the output folder to end "
                        "instead of stopping")
-    time_.add_argument("--hours", type=float, metavar="H", help="fit the run into a budget: training steps are scaled, "
-                       "and with a minute left the submission is written from what is finished")
 
 
 def _engine(parser: argparse.ArgumentParser) -> None:
-    """Where work on single videos is done."""
-    group = parser.add_argument_group("where work on single videos is done")
+    """Options for parallel work on videos."""
+    group = parser.add_argument_group("parallel work on videos")
     group.add_argument("--engine", choices=ENGINES, default="loky",
                        help="loky: processes of this machine; dask, ray: a cluster, or this machine (default: loky)")
-    group.add_argument("--address", metavar="HOST", help="of the Dask scheduler (host:port) or the Ray cluster; one is "
-                       "started on this machine where it is left out")
-    group.add_argument("--workers", type=int, metavar="N", help="processes (default: one a CPU, as far as "
-                       "memory allows)")
+    group.add_argument("--address", metavar="HOST", help="of the Dask scheduler (host:port) or the Ray cluster "
+                       "(default: start one on this machine)")
+    group.add_argument("--workers", type=int, metavar="N", help="processes (default: one per CPU, limited "
+                       "by memory)")

@@ -1,4 +1,4 @@
-"""`pixelplay run` (and `Final_codes/run_all.py`): arguments in, preflight, plan, stages, summary table."""
+"""`pixelplay run` (and `Final_codes/run_all.py`): preflight, plan, stages, summary."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from pixelplay.schedule import Schedule, fit_steps, in_words
 from pixelplay.tables import number, text_table
 
 UNFINISHED = 3
-"""Exit status where a submission was written without some of the models."""
+"""Exit status if a submission was written without some of the models."""
 
 
 def tell(line: str) -> None:
-    """Print a line of what is going on, at once; nothing with --quiet."""
+    """Print and flush a line of progress; nothing with --quiet."""
     if not is_quiet():
         print(line, flush=True)
 
 
 def read_options(args: argparse.Namespace) -> Options:
-    """The options of a command line; those it does not have keep their defaults.
+    """Options from parsed arguments; arguments that a command does not have keep their defaults.
 
     Raises:
-        PixelPlayError: a setting without a value, or a budget of no time.
+        PixelPlayError: a setting without a value, or an invalid budget.
     """
     given = vars(args)
     pairs = [s.partition("=") for s in given.get("set", [])]
@@ -54,10 +54,9 @@ def run(args: argparse.Namespace) -> int:
     job = Run(read_options(args))
     tell(f"{hardware().name}, {hardware().dtype}; profile {job.options.profile}; writing to {job.output}")
     if job.smoke:
-        tell("smoke run: it proves the wiring and is kept apart from real runs, whose folder it never touches; "
-              "nothing it scores is a result")
+        tell("smoke run: it only tests the wiring and uses a separate folder; its scores are not results")
     done = carry_out(job, preflight_only=args.preflight, wait=args.wait)
-    if not done:  # a preflight, or another process than the main one
+    if not done:  # after --preflight, or not the main process
         return 0
     print()
     print(summary(job, done))
@@ -65,15 +64,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def carry_out(job: Run, *, preflight_only: bool = False, wait: bool = False) -> dict[str, Any]:
-    """Check, plan and run all stages, and say so; returns what `Run.finish` returns, {} after a mere preflight.
+    """Check, plan and run all stages with messages; returns the result of `Run.finish`, {} with `preflight_only`.
 
     Args:
-        wait: wait for another run in the output folder instead of refusing to start.
+        wait: wait for another run in the output folder instead of raising.
     """
     found = check(job, download=not preflight_only)
     schedule = make_schedule(job, found)
     if preflight_only and not found.problems:
-        tell("preflight: nothing stands in the way")
+        tell("preflight: no problems found")
     tell_plan(job, schedule)
     if preflight_only:
         return {}
@@ -92,26 +91,26 @@ def carry_out(job: Run, *, preflight_only: bool = False, wait: bool = False) -> 
 
 
 def order_of(job: Run, longest_first: list[str]) -> list[str]:
-    """Side by side the longest model starts first, so that no GPU waits long for another; else the usual order."""
+    """Order of the models: on several GPUs the longest first, which balances them; else the order of the registry."""
     return longest_first if len(usable_gpus()) > 1 else list(job.models)
 
 
 def check(job: Run, *, download: bool = True) -> Preflight:
-    """The preflight of a run. Raises PixelPlayError with all problems, unless the run is to go on in spite of them."""
-    if not distributed.is_main():  # the others wait for the main process, and end with it where something is missing
+    """Run the preflight. Raises PixelPlayError with all problems, unless the run is forced."""
+    if not distributed.is_main():  # other processes wait for the main process and fail with it
         return Preflight((), {}, {})
     found = preflight(job, download=download)
     if not job.options.force:
         found.require()
     for problem in found.problems:
-        print(f"going on in spite of: {problem.what}")
+        print(f"continuing despite: {problem.what}")
     return found
 
 
 def make_schedule(job: Run, found: Preflight) -> Schedule:
-    """Estimated seconds of every stage; fits the training steps into `--hours` where that was asked for.
+    """Estimate the seconds of every stage, and scale training steps to `--hours` if given.
 
-    The steps of an interrupted run are kept, so that the same command goes on with the same networks.
+    The steps of an interrupted run are kept, so that the same command resumes the same networks.
     """
     lanes = max(1, min(len(usable_gpus()), len(found.models)))
     other, models = sum(found.stages.values()), found.models
@@ -126,20 +125,20 @@ def make_schedule(job: Run, found: Preflight) -> Schedule:
 
 
 def tell_plan(job: Run, schedule: Schedule) -> None:
-    """Print what will be done, and how long each stage is expected to take."""
+    """Print the stages and their estimated times."""
     tell("plan:" + (" (times are estimated from a trial on a few frames)" if schedule.expected else ""))
     for step in job.plan():
         seconds = schedule.expected.get(step.model or step.stage)
-        words = "there: checked, then kept" if step.done else in_words(seconds) if seconds is not None else ""
+        words = "done already, will be checked" if step.done else in_words(seconds) if seconds is not None else ""
         tell(f"  {step.stage:24} {step.what:40} {words}".rstrip())
     if schedule.expected:
-        tell(f"  {'in all':65} {in_words(schedule.left())}")
+        tell(f"  {'total':65} {in_words(schedule.left())}")
     if job.steps:
         tell("training steps fitted to --hours: " + ", ".join(f"{name} {count}" for name, count in job.steps.items()))
 
 
 def summary(job: Run, done: dict) -> str:
-    """The last thing a run prints: a row a model and a submission, what failed, then the paths written."""
+    """Summary of a run: one row per model and submission, failures, and the paths written."""
     metrics = (done.get("metrics") or {}).get("rows", {})
     names = ["frame_difference", *job.models, *done.get("submissions", {})]
     names = [n for n in names if n != "frame_difference" or n in metrics]
@@ -152,9 +151,9 @@ def summary(job: Run, done: dict) -> str:
     for name, reason in done["failed"].items():
         lines.append(f"{name} is not part of the submission: {reason}")
     if done["failed"]:
-        lines.append("the same command runs what is missing, and keeps the rest")
+        lines.append("run the same command again for the missing models; finished work is kept")
     lines += ["", *(f"{name + ':':26}{path}" for name, path in done.get("submissions", {}).items())]
     lines += [f"{name + ':':26}{done[name]}" for name in ("detector", "report") if name in done]
     if job.smoke:
-        lines.append("(smoke run: not for submission; for a result run again with --profile lite or full)")
+        lines.append("(smoke run, not for submission; for results run again with --profile lite or full)")
     return "\n".join(lines)

@@ -1,7 +1,7 @@
-"""Time: what each stage of a run will take, how that fits a budget of hours, and when to stop.
+"""Time of a run: estimates per stage, fitting a budget of hours, and stopping in time.
 
-Reads the forecasts that the preflight measured; makes the plan's estimates, the autoencoders' scaled steps, and the
-alarm that ends training while there is still time to write a submission.
+Reads the forecasts measured by the preflight; makes the estimates of the plan, the scaled training steps, and the alarm
+that ends training while there is time to write a submission.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.model import Forecast
 
 LAST_MINUTE = 60.0
-"""Seconds kept at the end of a budget for the submission."""
+"""Seconds reserved at the end of a budget for the submission."""
 LEAST_SHARE = 0.05
-"""A network that trains for less than this share of its steps has learnt nothing worth a submission."""
+"""Smallest share of its training steps with which a network is worth submitting."""
 RESERVE = 0.1
-"""Share of a budget that is not planned: estimates come from a few frames."""
+"""Share of a budget left unplanned, because estimates come from a few frames."""
 
 
 class OutOfTime(BaseException):
-    """The budget is spent. No `Exception`: nothing between a training loop and the run may take it for its own."""
+    """The time budget is spent. A BaseException, so that no `except Exception` on the way swallows it."""
 
 
 @dataclasses.dataclass
@@ -42,30 +42,30 @@ class Schedule:
     taken: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def finish(self, stage: str, seconds: float) -> None:
-        """Note what a stage really took."""
+        """Record the seconds of a finished stage."""
         self.taken[stage] = seconds
 
     def left(self) -> float:
-        """Seconds the other stages will take, corrected by how far the finished ones were off."""
+        """Estimated seconds of the remaining stages, scaled by the error on the finished ones."""
         done = [name for name in self.taken if name in self.expected]
         expected = sum(self.expected[name] for name in done)
-        # stages of a second or less say nothing about the machine
+        # too short to estimate the speed of the machine
         ratio = sum(self.taken[name] for name in done) / expected if expected > 1 else 1.0
         return ratio * sum(seconds for name, seconds in self.expected.items() if name not in self.taken)
 
 
 def fit_steps(forecasts: Mapping[str, Forecast], other: float, seconds: float, *, lanes: int = 1) -> dict[str, int]:
-    """Scale the training steps of all networks alike, so that a run fits its budget.
+    """Scale the training steps of all networks by one factor, so that a run fits its budget.
 
     Args:
-        forecasts: model -> what it takes.
+        forecasts: forecast of each model.
         other: seconds of all other stages.
         seconds: the budget.
-        lanes: models that run side by side.
+        lanes: number of models that run in parallel.
     Returns:
-        model -> optimiser steps, of models that train; {} where everything fits as it is.
+        model -> optimiser steps, for models that train; {} if everything fits unscaled.
     Raises:
-        PixelPlayError: the budget does not even hold what cannot be scaled.
+        PixelPlayError: the factor would be below `LEAST_SHARE`.
     """
     available = (seconds - LAST_MINUTE) * (1 - RESERVE) - other
     training = sum(f.training for f in forecasts.values()) / lanes
@@ -83,9 +83,10 @@ def fit_steps(forecasts: Mapping[str, Forecast], other: float, seconds: float, *
 
 @contextlib.contextmanager
 def alarm(deadline: float | None) -> Iterator[None]:
-    """Raise `OutOfTime` inside the block at a `time.monotonic` moment; None = never.
+    """Raise `OutOfTime` inside the block at the `time.monotonic` value `deadline`; None = never.
 
-    Signals reach the main thread alone; elsewhere the block runs on, and the caller checks the time between models.
+    Signals reach only the main thread; in other threads there is no alarm, and the caller checks the time between
+    models.
     """
     if deadline is None or threading.current_thread() is not threading.main_thread():
         yield
@@ -106,7 +107,7 @@ def alarm(deadline: float | None) -> Iterator[None]:
 
 
 def in_words(seconds: float) -> str:
-    """'42 s', '7 min', '2.5 h': a time as a person says it."""
+    """Format a duration: '42 s', '7 min', '2.5 h'."""
     if seconds < 90:
         return f"{max(0, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,6 +1,6 @@
-"""`pixelplay settings [MODEL ...]`: what can be set with --set, with defaults, types and meanings.
+"""`pixelplay settings [MODEL ...]`: the settings for --set, with types, defaults per profile and meanings.
 
-Reads the models' `Config` dataclasses and their docstrings; there is no other list.
+Reads the `Config` dataclasses of the models and their docstrings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pixelplay.tables import text_table
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One setting of a model: its name, its type, its value in each profile, and what it means."""
+    """One setting of a model: name, type, value in each profile, and meaning."""
 
     name: str
     kind: str
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a table a model."""
+    """Print one table per model."""
     for name in args.models or MODELS:
         print("\n".join(table(name)) + "\n")
     print("change them with: pixelplay run --set MODEL.SETTING=VALUE ...   (a list: --set stae.widths=24,48,64)")
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def settings(name: str) -> list[Setting]:
-    """The settings of a model. Raises PixelPlayError for an unknown one."""
+    """The settings of a model. Raises PixelPlayError for an unknown model."""
     config = model_class(name).Config
     profiles = {p: config.profile(p) for p in PROFILES}
     meanings = documented(config)
@@ -52,8 +52,8 @@ def settings(name: str) -> list[Setting]:
 
 
 def documented(config: type) -> dict[str, str]:
-    """Setting -> meaning, from the `Attributes:` of a dataclass, of those it extends, and of those it points to with
-    "see `Other`"."""
+    """Setting -> meaning, from the `Attributes:` of a dataclass, of its bases, and of classes it refers to by "see
+    `Other`"."""
     found: dict[str, str] = {}
     for cls in reversed(config.__mro__):
         doc = inspect.getdoc(cls) if "__doc__" in vars(cls) else None
@@ -77,7 +77,7 @@ def _named(name: str) -> type | None:
 
 
 def table(name: str) -> list[str]:
-    """The settings of a model as lines for a terminal, meanings last and cut to its width."""
+    """Lines of the settings table of a model, wrapped to the width of the terminal."""
     rows = settings(name)
     cells = [[s.name, s.kind.replace("tuple[", "").replace(", ...]", ", ..."), *map(_short, s.values.values())]
              for s in rows]
@@ -92,9 +92,9 @@ def table(name: str) -> list[str]:
 
 
 def overview() -> str:
-    """Names of all settings with their lite values, for `--help`."""
-    lines = ["settings of the models, with their values in the lite profile (--set MODEL.SETTING=VALUE; what each "
-             "means: pixelplay settings MODEL)", ""]
+    """All settings with their values in the lite profile, for `--help`."""
+    lines = ["settings of the models with their values in the lite profile (--set MODEL.SETTING=VALUE; meanings: "
+             "pixelplay settings MODEL)", ""]
     for name in MODELS:
         pairs = [f"{s.name}={_short(s.values['lite'])}".replace(" ", "\0") for s in settings(name)]
         lines += textwrap.wrap("  ".join(pairs), 110, initial_indent=f"  {name}: ", subsequent_indent="    ",
@@ -103,7 +103,7 @@ def overview() -> str:
 
 
 def _short(value: Any) -> str:
-    """A value as --set takes it; '' in quotes."""
+    """Format a value as --set accepts it; the empty string in quotes."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value) or "''"

@@ -1,7 +1,4 @@
-"""Tables for the terminal: cells in words, columns as wide as they need.
-
-Reads a header and rows of strings; makes lines.
-"""
+"""Plain-text tables for the terminal."""
 
 from __future__ import annotations
 
@@ -9,22 +6,23 @@ from collections.abc import Sequence
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, notes: Sequence[str] = ()) -> list[str]:
-    """Header and one line a row; the first column is left-aligned, the others right-aligned, two spaces apart.
+    """Lines of a table: first column left-aligned, others right-aligned, two spaces apart.
 
     Args:
-        header: of C columns; rows: each of C cells.
-        notes: one a row, written behind it.
+        header: C names.
+        rows: C cells each.
+        notes: text after each row, one per row.
     Raises:
-        ValueError: rows or notes of another length.
+        ValueError: a row has another number of cells, or there are not as many notes as rows.
     """
     table = [list(header), *map(list, rows)]
     if {len(row) for row in table} != {len(header)} or (notes and len(notes) != len(rows)):
-        raise ValueError("every row needs a cell for each column, and notes are one a row")
+        raise ValueError("every row needs one cell per column, and one note if there are notes")
     widths = [max(len(row[k]) for row in table) for k in range(len(header))]
     lines = ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]) for row in table]
     return [f"{line}  {note}".rstrip() for line, note in zip(lines, ["", *(notes or [""] * len(rows))])]
 
 
 def number(value: float | None, digits: int) -> str:
-    """A number with so many decimals; a dash where it is not known."""
+    """Format a number with fixed decimals; '-' for None."""
     return "-" if value is None else f"{value:.{digits}f}"

@@ -1,9 +1,9 @@
-"""The tensors of a weights file, whatever format it comes in. No code that a file names is run.
+"""Reading the tensors of a weights file in any common format, without running code from it.
 
 Reads safetensors, a pickled state dict or module (`.pt`, `.pth`) or a TorchScript archive; makes a dict of tensors by
-name. Pickles load with torch's restricted unpickler (`weights_only=True`), which builds tensors and plain containers
-alone. A file that holds a whole network (ultralytics saves those) names its classes besides; each is replaced by an
-empty `torch.nn.Module`, which keeps the tensors and has no code. Any other name in the pickle refuses the file.
+name. Pickles are loaded with torch's restricted unpickler (`weights_only=True`), which builds only tensors and plain
+containers. A pickled network (as saved by ultralytics) also names its classes; each is replaced by an empty
+`torch.nn.Module` that keeps the tensors. A file with any other name in its pickle is refused.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from pixelplay.errors import PixelPlayError
 
 _HARMLESS = ("torch.nn.modules.", "ultralytics.", "models.", "numpy.", "pathlib.")
-"""What pickled networks name: their classes (`models` is the package of the first YOLOv5 repository), and numbers and
-paths of their training settings."""
+"""Name prefixes that pickled networks contain: their classes (`models` is the package of the original YOLOv5
+repository), and numbers and paths of their training settings."""
 
 
 class _Inert(nn.Module):
-    """Stands for everything a pickled network names: holds its tensors and sub-modules, has no behaviour."""
+    """Replaces every class of a pickled network: holds its tensors and submodules, has no behaviour."""
 
     def __init__(self, *_: object):
         super().__init__()
@@ -35,13 +35,13 @@ class _Inert(nn.Module):
 
 
 def read_tensors(path: Path | str) -> dict[str, Tensor]:
-    """All tensors of a weights file by name, on the CPU, in the file's own precision.
+    """All tensors of a weights file by name, on the CPU, in the precision of the file.
 
     Args:
-        path: safetensors where it ends in .safetensors, else what `torch.save` or `torch.jit.save` wrote. Of a
-            checkpoint the entry 'state_dict', 'ema' or 'model' is read, in this order.
+        path: a .safetensors file, or a file written by `torch.save` or `torch.jit.save`. Of a checkpoint, the entry
+            'state_dict', 'ema' or 'model' is read, in this order.
     Raises:
-        PixelPlayError: the file is missing, damaged, of no known format, or a pickle that asks for code to be run.
+        PixelPlayError: the file is missing, damaged, of unknown format, or a pickle that would run code.
     """
     from safetensors import SafetensorError
 
@@ -51,10 +51,10 @@ def read_tensors(path: Path | str) -> dict[str, Tensor]:
     try:
         content = _load(path)
     except (RuntimeError, ValueError, TypeError, OSError, EOFError, pickle.UnpicklingError, SafetensorError) as cause:
-        # torch's own advice, to load without the restriction, is none to pass on
-        said = (str(cause) or type(cause).__name__).splitlines()[0].partition(". In PyTorch")[0]
-        raise PixelPlayError(f"{path} cannot be read as weights: {said}",
-                             expected="safetensors, or a file torch.save wrote that holds tensors alone",
+        # torch's message advises to load without the restriction, which must not be passed on
+        reason = (str(cause) or type(cause).__name__).splitlines()[0].partition(". In PyTorch")[0]
+        raise PixelPlayError(f"{path} cannot be read as weights: {reason}",
+                             expected="safetensors, or a torch.save file that holds only tensors",
                              hint="download the file again; a pointer file of a few hundred bytes is not the weights"
                              ) from cause
     if isinstance(content, dict):
@@ -76,13 +76,13 @@ def _load(path: Path) -> object:
         scripted = any("/code/" in name for name in archive.namelist())
     if scripted:
         with warnings.catch_warnings():
-            # torch announces the end of TorchScript on every call; the published file will stay what it is
+            # torch warns about the deprecation of TorchScript on every call; the published file does not change
             warnings.simplefilter("ignore", FutureWarning)
             return torch.jit.load(str(path), map_location="cpu").state_dict()
     names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    strange = [name for name in names if not name.startswith(_HARMLESS)]
-    if strange:
-        raise PixelPlayError(f"{path} is refused: reading it would run {', '.join(strange)}",
+    unsafe = [name for name in names if not name.startswith(_HARMLESS)]
+    if unsafe:
+        raise PixelPlayError(f"{path} is refused: reading it would run {', '.join(unsafe)}",
                              expected="a pickle of tensors, or of a network",
                              hint="do not use this file; get the weights from their source")
     with torch.serialization.safe_globals([(_Inert, name) for name in names]):

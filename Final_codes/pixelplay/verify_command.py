@@ -1,4 +1,4 @@
-"""`pixelplay verify`: does every file of an output folder still hold what was written?"""
+"""`pixelplay verify`: check every sealed file of an output folder against its digest."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check all files whole and name those that do not fit. Exit status 0 when all do, 1 when not."""
+    """Check all files and print those that do not match. Returns 0 if all match, 1 otherwise."""
     if not args.folder.is_dir():
         raise PixelPlayError(f"{args.folder} is no folder", expected="a run's output folder")
     wrong, count = verify(args.folder)
     if not count:
         raise PixelPlayError(f"{args.folder} holds no sealed file", expected="a run's output folder")
     for path in wrong:
-        print(f"{path}: {'missing' if not path.exists() else 'does not fit its digest'}")
-    print(f"{count - len(wrong)} of {count} files hold what was written"
-          + ("; run again with the same --output: the others are made again" if wrong else ""))
+        print(f"{path}: {'missing' if not path.exists() else 'does not match its digest'}")
+    print(f"{count - len(wrong)} of {count} files match their digests"
+          + ("; run again with the same --output to recreate the others" if wrong else ""))
     return 1 if wrong else 0

@@ -1,18 +1,18 @@
-"""The release, the revision of the code and the versions of the libraries that decide numbers."""
+"""The release, the git revision, and the versions of libraries that affect results."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 VERSION = "0.2.0"
-"""Part of every key, so that what another release made is made again."""
+"""Part of every cache key: results of another release are recomputed."""
+LIBRARIES = "torch", "numpy", "opencv-python", "timm", "accelerate"
 
 
 def git_revision() -> str:
-    """Short revision of the checkout the code runs from; 'unknown' outside a checkout."""
+    """Short git revision of the checkout; 'unknown' outside a checkout."""
     try:
         found = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=Path(__file__).parent,
                                capture_output=True, text=True, timeout=10, check=False)
@@ -21,10 +21,10 @@ def git_revision() -> str:
     return found.stdout.strip() or "unknown"
 
 
-def versions(names: Sequence[str] = ("torch", "numpy", "opencv-python", "timm", "accelerate")) -> dict[str, str]:
-    """Versions of the libraries that decide numbers."""
+def versions() -> dict[str, str]:
+    """Versions of libraries that affect results."""
     found = {"pixelplay": VERSION}
-    for name in names:
+    for name in LIBRARIES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -1,8 +1,8 @@
-"""One version for everything that is kept between runs, beside the modules whose code decides it.
+"""Versions of everything that is kept between runs, with the modules that determine it.
 
-Versions are part of the keys of what is kept: raise one when the same input no longer gives the same artefacts, and
-older ones are made again. `tests/test_versions.py` fails when a listed module's code changed since its version was last
-recorded, and says how to record it.
+Versions are part of cache keys: raise one if the same input no longer gives the same artefact, and old artefacts are
+recomputed. `tests/test_versions.py` fails if the code of a listed module has changed since its version was recorded,
+and says how to record it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Artefact:
-    """What a stage keeps.
+    """An artefact of a stage.
 
     Attributes:
         number: the version.
-        modules: files of the package whose code decides the content.
+        modules: files of the package whose code determines the content.
     """
 
     number: int
@@ -44,7 +44,7 @@ ARTEFACTS = {
                            *_in("scenes", "grouping lighting medians"))),
     "features": Artefact(1, EMBEDDING),
 }
-"""Name -> what stage 1 and the caches keep."""
+"""Artefacts of stage 1 and of the caches."""
 
 MODELS = {
     "global_memory": ("two_stream/global_memory.py", *EMBEDDING, *MEMORY),
@@ -52,4 +52,4 @@ MODELS = {
                                         "motion thumbnails tracks"), *EMBEDDING, *MEMORY),
     **{name: (f"autoencoders/{name}.py", *AUTOENCODER) for name in ("stae", "roadmap", "unet", "joint")},
 }
-"""Model -> modules that decide its weights and scores; the version is the class's own (`Model.version`)."""
+"""Model -> modules that determine its weights and scores; the version is `Model.version` of the class."""

@@ -1,8 +1,8 @@
-"""Whole models side by side, one process a GPU: the longest first, a failure of one contained.
+"""Models in parallel, one process per GPU; a failure of one does not stop the others.
 
-Reads the options of a run whose stage 1 is done; each process trains and scores one model in the run's own folder,
-as the run itself would, and writes what it says to `logs/<model>.txt`. Files carry the results: a model whose process
-is killed goes on from its checkpoint when the run is called again.
+Reads the options of a run whose stage 1 is done. Each process trains and scores one model in the folder of the run and
+writes its output to `logs/<model>.txt`. Results are exchanged as files; a killed process resumes from its checkpoint
+when the run is started again.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 POLL = 0.2
-"""Seconds between two looks at the processes."""
+"""Seconds between two polls of the processes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Lane:
-    """Where one model at a time runs.
+    """A GPU or a set of CPUs that runs one model at a time.
 
     Attributes:
         name: for the log, e.g. 'GPU 0'.
-        environment: variables its processes get, e.g. CUDA_VISIBLE_DEVICES.
+        environment: environment variables of its processes, e.g. CUDA_VISIBLE_DEVICES.
         cpus: CPUs its processes may use.
     """
 
@@ -41,29 +41,29 @@ class Lane:
 
 
 def gpu_lanes(gpus: Sequence[int]) -> list[Lane]:
-    """A lane a GPU, the CPUs shared out evenly."""
+    """One lane per GPU, with the CPUs divided evenly."""
     cpus = sorted(os.sched_getaffinity(0))
     return [Lane(f"GPU {gpu}", {"CUDA_VISIBLE_DEVICES": visible(gpu)},
                  tuple(cpus[i::len(gpus)]) or tuple(cpus)) for i, gpu in enumerate(gpus)]
 
 
 def visible(gpu: int) -> str:
-    """The name CUDA knows this process' GPU number by: the process may itself see only some."""
+    """The CUDA_VISIBLE_DEVICES entry of a GPU of this process, which may itself be restricted to some GPUs."""
     shown = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     return shown[gpu] if shown else str(gpu)
 
 
 def side_by_side(jobs: dict[str, Any], lanes: Sequence[Lane], logs: Path, *, deadline: float | None = None,
                  done: Callable[[str, str, float], None]) -> dict[str, str]:
-    """Run jobs, each in a process of its own, at most one a lane.
+    """Run jobs in separate processes, at most one per lane.
 
     Args:
-        jobs: model -> keyword arguments of `pixelplay.options.Options`, in the order they are to start.
-        logs: folder of the processes' output.
-        deadline: `time.monotonic` moment at which what still runs is stopped; None = never.
-        done: called with model, reason of its failure ('' where it finished) and seconds.
+        jobs: model -> keyword arguments of `pixelplay.options.Options`, in starting order.
+        logs: folder for the output of the processes.
+        deadline: `time.monotonic` value at which remaining processes are stopped; None = never.
+        done: called with the model, the reason of its failure ('' on success) and seconds.
     Returns:
-        model -> why it failed, of those that did or were not finished in time.
+        model -> reason, for models that failed or ran out of time.
     """
     waiting, running, failed = list(jobs), {}, {}
     logs.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def _start(model: str, options: Any, lane: Lane, logs: Path) -> tuple[subprocess
     job = json.dumps({"model": model, "cpus": lane.cpus, "options": options})
     process = subprocess.Popen([sys.executable, "-m", "pixelplay.workers"], env=environment, text=True,
                                stdin=subprocess.PIPE, stdout=stream, stderr=subprocess.STDOUT)
-    with contextlib.suppress(BrokenPipeError):  # it died at once: its exit status tells
+    with contextlib.suppress(BrokenPipeError):  # the process died at once; its exit status is checked later
         process.stdin.write(job)
         process.stdin.close()
     return process, stream
@@ -117,17 +117,17 @@ def _stop(process: subprocess.Popen) -> None:
 
 
 def _reason(path: Path, status: int) -> str:
-    """The last thing a failed process said, in one line."""
+    """Reason of a failure in one line, from the output of the process."""
     lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    said = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1] if lines else "")
-    said = said.removeprefix("error: ").strip()
-    return f"killed by signal {-status}: {said}" if status < 0 else said or f"exit status {status}"
+    reason = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1] if lines else "")
+    reason = reason.removeprefix("error: ").strip()
+    return f"killed by signal {-status}: {reason}" if status < 0 else reason or f"exit status {status}"
 
 
 def _one_model() -> int:
-    """What a process does: read a job from standard input, run the model, say why where it fails."""
+    """Main function of a process: read a job from standard input and run the model."""
     job = json.load(sys.stdin)
-    with contextlib.suppress(AttributeError):  # a system without affinities shares all CPUs
+    with contextlib.suppress(AttributeError):  # not every system has CPU affinities
         os.sched_setaffinity(0, job["cpus"])
 
     from pixelplay.errors import PixelPlayError
@@ -137,8 +137,8 @@ def _one_model() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         Run(Options.read(job["options"])).model(job["model"])
-    except PixelPlayError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)  # noqa: T201  this is a program of its own
+    except PixelPlayError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201  this is a program of its own
         return 2
     return 0
 

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from pixelplay import cli, doctor_command, progress, settings_command
+from pixelplay import checks, cli, doctor_command, progress, settings_command
 from pixelplay.config import PROFILES
 from pixelplay.errors import PixelPlayError, did_you_mean
 from pixelplay.pretrained import TABLE, Needs
@@ -79,6 +79,14 @@ def test_paths_are_checked_before_anything_heavy_is_imported(tmp_path, argv):
 def test_a_path_that_is_gone_names_its_neighbour(capsys, tmp_path):
     (tmp_path / "training_videos").mkdir()
     assert "did you mean training_videos?" in said(capsys, "run", "--train", str(tmp_path / "trainig_videos"))
+
+
+def test_addresses_of_stores_are_refused_and_files_are_paths(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert "mount it" in said(capsys, "run", "--output", "s3://bucket/run")
+    assert "mount it" in said(capsys, "fit", "memory://videos")
+    assert not any(tmp_path.iterdir()), "no folder is called s3:"
+    assert checks.existing(f"file://{tmp_path}") == tmp_path
 
 
 @pytest.mark.parametrize("argv", [["ensemble", "--output", "file/x.csv"],
@@ -177,7 +185,7 @@ def test_doctor_shows_weights_by_the_table_and_what_mends(capsys, monkeypatch, t
     assert status == 1 and not (tmp_path / "new").exists()
     assert all(re.search(rf"^  {name} ", printed, re.M) for name in TABLE)
     assert str(tmp_path / "yolov5s") in printed
-    assert "profile lite: missing:\n  package av is not installed\n    mend: pip install av" in printed
+    assert "profile lite: missing:\n  package av is not installed\n    hint: pip install av" in printed
     assert "weights clip-rn101" in printed and "--weights clip-rn101" in printed
 
 

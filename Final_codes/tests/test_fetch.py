@@ -152,7 +152,7 @@ def test_code_without_git_is_copied_too(source, pip, checkout, tmp_path, capsys,
     found = files_below(tmp_path / "o" / "pixel-play")
     assert "Final_codes/pixelplay/__init__.py" in found and "outputs/big.npy" not in found
     assert ("Final_codes/run_all.py" in found) == (kind == "archive")
-    assert ("the installed package alone" in capsys.readouterr().out) == (kind == "installed")
+    assert ("the installed package only" in capsys.readouterr().out) == (kind == "installed")
 
 
 @pytest.mark.parametrize(("wheel", "python", "fits"), [

@@ -162,7 +162,7 @@ def test_verify_names_what_does_not_fit(tmp_path, capsys):
     assert verify(tmp_path)[0] == [tmp_path / "run/deep/a.npy", tmp_path / "run/deep/a.npz"]
     assert main(["verify", str(tmp_path / "run")]) == 1
     out = capsys.readouterr().out
-    assert "a.npy: does not fit" in out and "a.npz: missing" in out and "2 of 4" in out
+    assert "a.npy: does not match" in out and "a.npz: missing" in out and "2 of 4" in out
     assert main(["verify", str(tmp_path / "nowhere")]) == 2
     (tmp_path / "empty").mkdir()
     assert main(["verify", str(tmp_path / "empty")]) == 2

@@ -5,7 +5,7 @@ import pytest
 from scene import background, frame
 
 from pixelplay.data.corruption import corrupt_frame, frame_rng, jpeg
-from pixelplay.repair.denoise import Denoiser, clipped_mean, shrink
+from pixelplay.repair.denoise import Denoiser, clipped_mean, wiener_shrink
 from pixelplay.repair.noise import NoiseModel, measure
 
 SIZE = (240, 320)
@@ -97,5 +97,5 @@ def test_input_is_kept_and_shrinking_handles_tiny_and_flat_input():
     before = noisy.copy()
     Denoiser(background(0, SIZE))(noisy, 27)
     assert (noisy == before).all()
-    assert shrink(np.ones((3, 3), np.float32)).shape == (3, 3)
-    assert shrink(np.full((32, 32), 5, np.float32)) == pytest.approx(5, abs=1e-3)
+    assert wiener_shrink(np.ones((3, 3), np.float32)).shape == (3, 3)
+    assert wiener_shrink(np.full((32, 32), 5, np.float32)) == pytest.approx(5, abs=1e-3)

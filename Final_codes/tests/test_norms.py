@@ -164,7 +164,7 @@ def test_going_back_to_earlier_test_footage_after_a_kill_gives_its_own_frames(da
     other = find_dataset(None, data.roots["train"], write(tmp_path / "other", "test", {"5_1": frame(7)}) /
                          "testing_videos")
     with monkeypatch.context() as patch:
-        patch.setattr("pixelplay.repair.stage.look", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("pixelplay.repair.stage.measure_frames", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             prepare(other, out)
     prepare(data, out)

@@ -195,7 +195,7 @@ def test_preflight_alone_only_checks(options, capsys):
     status = cli.main(["run", "--data", str(options.data), "--output", str(options.output),
                        "--models", "difference", "second", "--preflight"])
     assert status == 0 and not (options.output / "scores").exists()
-    assert "nothing stands in the way" in capsys.readouterr().out
+    assert "no problems found" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("failure", [PixelPlayError("no actor was found"), RuntimeError("index out of range")])

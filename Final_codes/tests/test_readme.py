@@ -265,7 +265,7 @@ def check_submission(world: World) -> None:
 
 def verify(world: World, command: str) -> None:
     """Every file of the run that the commands before it made fits its digest."""
-    found = re.search(r"(\d+) of (\d+) files hold what was written", world.run(command))
+    found = re.search(r"(\d+) of (\d+) files match their digests", world.run(command))
     assert found and int(found[1]) == int(found[2]) > 10
 
 

@@ -17,7 +17,7 @@ from pixelplay.sample.actors import Outfit, Pose, draw, person
 from pixelplay.sample.dataset import SIZES, Stage, Take, make_sample
 from pixelplay.sample.scene import Light
 from pixelplay.sample.script import ANOMALIES, Actor, anomaly, begins, walk, walkers
-from pixelplay.sample.view import Camera, look
+from pixelplay.sample.view import Camera, make_view
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +56,7 @@ def test_a_lamp_is_as_bright_whoever_passes_behind_it(height):
 
 
 def test_seeds_and_cameras_differ_in_perspective_light_and_background():
-    views = [look(number, 90, 160) for number in range(6)]
+    views = [make_view(number, 90, 160) for number in range(6)]
     assert views[0] == (Camera(90, 160), type(views[0][1])())
     assert len({c.above for c, _ in views}) == len({c.focal for c, _ in views}) == len({s.sun for _, s in views}) == 6
     assert {s.mirrored for _, s in views} == {True, False}
@@ -65,7 +65,7 @@ def test_seeds_and_cameras_differ_in_perspective_light_and_background():
         assert 0 < feet[1, 1] < feet[0, 1] <= camera.height, "the lanes are in the picture"
     # the seed's second camera is the next seed's first, with other people before it
     one, two = Stage(90, 160, 3), Stage(90, 160, 3, camera=1)
-    assert two.camera == look(4, 90, 160)[0] != one.camera
+    assert two.camera == make_view(4, 90, 160)[0] != one.camera
 
 
 def test_two_cameras_take_turns_and_are_told_apart(tmp_path):
@@ -159,7 +159,7 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path):
 @pytest.mark.parametrize("kind", ANOMALIES)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_every_anomaly_happens_in_view_between_normal_frames(kind, seed):
-    frames, camera = 250, look(seed, 360, 640)[0]
+    frames, camera = 250, make_view(seed, 360, 640)[0]
     actor = anomaly(kind, np.random.default_rng(seed), camera, frames, 60)
     shown = [parts is not None and draw(camera, parts) is not None
              for parts in (actor.parts(int(t)) for t in np.flatnonzero(actor.anomalous))]

@@ -166,7 +166,7 @@ def test_stage_one_takes_any_size(source, tmp_path):
     parts = [open_footage(tmp_path / "made", split, workers=1) for split in ("train", "test")]
     baselines = learn_baselines(tmp_path / "made", parts[0])
     for part in parts:
-        measure_speeds(tmp_path / "made", part, baselines, workers=1)
+        measure_speeds(tmp_path / "made", part, baselines)
     for part in parts:
         assert len(part) == frames and part.size == working_size(source) and part.full_size == source
         assert next(iter(part.open_stream(np.array([4])))).shape == (*source, 3)

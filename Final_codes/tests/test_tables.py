@@ -17,9 +17,9 @@ def test_columns_are_aligned_and_as_wide_as_they_need():
 
 def test_no_rows_and_bad_rows():
     assert text_table(["a", "b"], []) == ["a  b"]
-    with pytest.raises(ValueError, match="each column"):
+    with pytest.raises(ValueError, match="per column"):
         text_table(["a", "b"], [["1"]])
-    with pytest.raises(ValueError, match="one a row"):
+    with pytest.raises(ValueError, match="one note"):
         text_table(["a"], [["1"]], notes=["x", "y"])
 
 

@@ -248,7 +248,7 @@ class Autoencoder(Model):
     def expected_picture(self, footage: Footage, position: int) -> np.ndarray | None:
         """The network run once on one window of the frame: STAE's reconstruction, Roadmap-lite's prediction, U-Net's
         in-painted frame, Joint's rebuilt frame; None where no window reaches it."""
-        clips = self.clips(footage)
+        clips = self.clips(footage, budget=0)
         # the middle of the judged frames: for STAE the end of the reconstructed half, for the others their only one;
         # near a video's ends only others of them reach a frame
         middle = (len(self.target_frames) - 1) // 2
@@ -371,14 +371,15 @@ class Autoencoder(Model):
             "parameters": sum(p.numel() for p in net.parameters()),
             "curve": json.loads(done.curve.round(6).to_json(orient="records"))}
 
-    def clips(self, footage: Footage, size: tuple[int, int] | None = None) -> Clips:
-        """The footage as this fitted or loaded model sees it; `size` = (H, W), by default that of the weights."""
+    def clips(self, footage: Footage, size: tuple[int, int] | None = None, *, budget: int | None = None) -> Clips:
+        """The footage as this fitted or loaded model sees it; `size` = (H, W), by default that of the weights;
+        `budget`: bytes of it that may be held, see `Clips`."""
         size = size or tuple(self.about["size"])
         s = self.statistics
         baseline = self._by_scene(footage, s.baseline, s.scene_baseline).cpu().numpy()
         unit = self._by_scene(footage, s.speed, s.scene_speed).cpu().numpy()
         return Clips(footage, self.offsets, size, self.config.channels, baseline=baseline, unit=unit,
-                     max_gap=self.config.max_gap, device=local_hardware().device)
+                     max_gap=self.config.max_gap, device=local_hardware().device, budget=budget)
 
     def _errors(self, clip: Clip) -> Tensor:
         machine, precision = local_hardware(), self.config.precision
@@ -399,7 +400,8 @@ class Autoencoder(Model):
         if not len(footage):
             return Scores(np.zeros(0), np.zeros(0, bool))
         s = self.statistics
-        clips, level = self.clips(footage), self._by_scene(footage, s.level, s.scene_level)
+        # scoring reads every frame once, in order: to hold them would take memory that grows with the footage
+        clips, level = self.clips(footage, budget=0), self._by_scene(footage, s.level, s.scene_level)
         return scorer.score_footage(self._errors, clips, self.target_frames, s.location, self.config.patch,
                                     levels=level, weights=self.frame_weights, maps=maps, title=title)
 

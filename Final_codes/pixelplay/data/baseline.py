@@ -1,7 +1,6 @@
-"""The frame-difference baseline every model has to beat.
+"""Frame-difference baseline: without training or settings, it shows how difficult a dataset is.
 
-Reads `Footage`; makes one score a frame. No training, no settings: the row in the results table that tells how hard
-a dataset is.
+Reads `Footage`; makes one score per frame.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ PATCH = 16
 
 
 def frame_difference_scores(footage: Footage) -> np.ndarray:
-    """Largest patch mean of the absolute difference to the previous frame, divided by the gap in frame numbers.
+    """Largest patch mean of the absolute difference to the previous frame, divided by the step of the frame number.
 
     Args:
-        footage: N frames; the first frame of every video gets the score of its second one (0 where there is none).
+        footage: N frames. The first frame of every video gets the score of the second, or 0 if there is none.
     Returns:
-        (N,) float64, grey levels a frame.
+        (N,) float64, grey levels per frame.
     """
     scores = np.zeros(len(footage))
     previous = None
@@ -38,7 +37,7 @@ def frame_difference_scores(footage: Footage) -> np.ndarray:
 
 
 def patch_means(image: np.ndarray) -> np.ndarray:
-    """(h, w, 3) -> (h // 16, w // 16) float means; sides that are no multiple of 16 are cut off."""
+    """(h, w, 3) -> (h // 16, w // 16) float means; rows and columns beyond a multiple of 16 are ignored."""
     h, w = (side // PATCH * PATCH for side in image.shape[:2])
     if h == 0 or w == 0:
         return np.asarray(image, dtype=np.float64).mean(keepdims=True).reshape(1, 1)

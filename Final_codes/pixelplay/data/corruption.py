@@ -1,9 +1,9 @@
-"""A seeded generator of corrupted footage with known truth.
+"""Seeded corruption of footage with known ground truth, for tests and experiments.
 
-Reads clean frames; makes corrupted ones, a plan table that tells what was done to which frame, or a whole dataset in
-the competition's layout (`training_videos/NN/frame_%05d.jpg`, `testing_videos/...`) with the truth in
-`corruption.csv`. Every frame draws from a generator of its own (seed and Id), so neighbours differ, order does not
-matter and an interrupted copy goes on to the same result. The training split is never corrupted.
+Reads clean frames; makes corrupted frames, a table of the corruption of every frame, or a whole dataset in the
+competition's layout (`training_videos/NN/frame_%05d.jpg`, `testing_videos/...`) with that table as `corruption.csv`.
+Every frame has its own random generator (seed and Id), so results do not depend on the order of processing. The
+training split is never corrupted.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ CHROMA = {"420": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, "422": cv2.IMWRITE_JPEG_S
           "444": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444}
 
 PIXEL_KINDS = ("vflip", "hflip", "rot180", "shift", "blur", "exposure", "noise", "uniform", "impulse", "blank")
-"""Kinds that change one picture, in the order a camera chain would: geometry, optics, sensor, outage."""
+"""Corruptions of one frame, in the order of an imaging chain: geometry, optics, sensor, outage."""
 SEQUENCE_KINDS = ("duplicate", "frozen")
-"""Kinds that show the picture of an earlier frame again."""
+"""Corruptions that repeat an earlier frame."""
 FILE_KINDS = ("unreadable",)
-"""Kinds that damage the file, not the picture."""
+"""Corruptions of the file."""
 KINDS = (*PIXEL_KINDS, *SEQUENCE_KINDS, *FILE_KINDS)
 
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """One kind of damage.
+    """One kind of corruption.
 
     Attributes:
-        kind: one of `KINDS`. 'noise' is Gaussian, 'uniform' is uniform noise (both carry the flag 'noise').
-        rate: share of the frames it hits; for 'frozen' and 'duplicate' the chance that a run starts at a frame.
+        kind: one of `KINDS`. 'noise' is Gaussian, 'uniform' is uniform noise (both have the flag 'noise').
+        rate: share of affected frames; for 'frozen' and 'duplicate', probability that a run starts at a frame.
         strength: noise: sigma in grey levels; uniform: half width; impulse: share of pixels; blur: sigma in pixels;
-            shift: pixels; exposure: gain; blank: grey level; frozen: frames that repeat; unreadable: share of the
-            file that is left; others: unused.
-        group: faults of one group exclude one another on a frame; different groups are independent.
+            shift: pixels; exposure: gain; blank: grey level; frozen: number of repeats; unreadable: share of the file
+            that is kept; others: unused.
+        group: faults of the same group are mutually exclusive; different groups are independent.
     """
 
     kind: str
@@ -64,12 +64,12 @@ class Fault:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What happens to a test set.
+    """Corruption of a test set.
 
     Attributes:
-        faults: the kinds with their rates and strengths.
-        dropped: share of frames left out, first and last of a video kept.
-        quality: JPEG quality of every test frame, clean ones too; 0 writes PNG.
+        faults: the corruptions with their rates and strengths.
+        dropped: share of dropped frames; the first and last frame of a video are kept.
+        quality: JPEG quality of all test frames, including clean ones; 0 writes PNG.
         chroma: JPEG chroma subsampling, '420', '422' or '444'.
     """
 
@@ -88,7 +88,7 @@ class Recipe:
 
 
 RECIPES = {
-    # Rates, strengths and JPEG setting as measured on the competition's test set: flips and noise never coincide.
+    # rates, strengths and JPEG setting measured on the competition's test set, where flips and noise never coincide
     "competition": Recipe((Fault("vflip", .102), Fault("noise", .244, 37.0), Fault("noise", .155, 27.0)), .0165),
     "clean-jpeg": Recipe(),
     "flips": Recipe((Fault("vflip", .1), Fault("hflip", .05), Fault("rot180", .05))),
@@ -117,27 +117,27 @@ def recipe_named(name: str) -> Recipe:
 
 
 def flag_of(kind: str) -> str:
-    """The manifest flag a kind of corruption should be found as."""
+    """The manifest flag that detection should assign to a corruption."""
     return "noise" if kind == "uniform" else kind
 
 
 def frame_rng(seed: int, identifier: str) -> np.random.Generator:
-    """A generator that belongs to one frame, whatever the order frames are visited in."""
+    """The random generator of one frame, independent of the order of processing."""
     return np.random.default_rng([seed, zlib.crc32(identifier.encode())])
 
 
 def corrupt_frame(frame: np.ndarray, kind: str, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Damage one picture.
+    """Corrupt one frame.
 
     Args:
         frame: (H, W, 3) uint8 RGB; not changed.
         kind: one of `PIXEL_KINDS`.
         strength: see `Fault`.
-        rng: source of the noise and of the shift's direction.
+        rng: for noise and the direction of a shift.
     Returns:
         (H, W, 3) uint8 copy.
     Raises:
-        ValueError: a kind that is not about one picture.
+        ValueError: `kind` is not in `PIXEL_KINDS`.
     """
     if kind not in PIXEL_KINDS:
         raise ValueError(f"'{kind}' does not change a single picture; known: {', '.join(PIXEL_KINDS)}")
@@ -156,7 +156,7 @@ def corrupt_frame(frame: np.ndarray, kind: str, strength: float, rng: np.random.
     if kind == "blank":
         return np.full_like(frame, np.clip(strength, 0, 255))
     if kind == "impulse":
-        # one draw a pixel: a dead sensor cell or a lost packet hits all three channels
+        # one draw per pixel: a dead sensor cell or a lost packet affects all three channels
         u = rng.random(frame.shape[:2])
         out = frame.copy()
         out[u < strength / 2] = 0
@@ -172,7 +172,7 @@ def corrupt_frame(frame: np.ndarray, kind: str, strength: float, rng: np.random.
 
 
 def encode(frame: np.ndarray, quality: int = 75, chroma: str = "420") -> bytes:
-    """A frame (H, W, 3) uint8 RGB as JPEG bytes; as PNG where `quality` is 0."""
+    """Encode a frame (H, W, 3) uint8 RGB as JPEG, or as PNG if `quality` is 0."""
     bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
     if quality == 0:
         return cv2.imencode(".png", bgr)[1].tobytes()
@@ -181,23 +181,22 @@ def encode(frame: np.ndarray, quality: int = 75, chroma: str = "420") -> bytes:
 
 
 def jpeg(frame: np.ndarray, quality: int = 75, chroma: str = "420") -> np.ndarray:
-    """A frame after one round of JPEG (or PNG where `quality` is 0): (H, W, 3) uint8 RGB."""
+    """Encode and decode a frame: (H, W, 3) uint8 RGB with compression artefacts."""
     data = np.frombuffer(encode(frame, quality, chroma), np.uint8)
     return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def plan_corruption(ids: Sequence[str], recipe: Recipe, rng: np.random.Generator) -> pd.DataFrame:
-    """Decide what happens to every frame.
+    """Draw the corruption of every frame.
 
     Args:
         ids: Ids in manifest order, any number of videos.
         recipe: rates and strengths.
-        rng: source of the decisions.
+        rng: random generator.
     Returns:
-        DataFrame with one row an Id: `Id`; `kind`, '|'-separated kinds in order of application, '' where clean;
-        `strength`, '|'-separated numbers that belong to them; `source`, the Id whose picture is shown (its own,
-        or an earlier one's where the frame is frozen or a duplicate: then its damage is shown again, too);
-        `dropped`, True where the frame is left out.
+        DataFrame with one row per Id: `Id`; `kind`, '|'-separated in order of application, '' for clean frames;
+        `strength`, '|'-separated, one per kind; `source`, the Id of the frame that is shown (an earlier Id, with its
+        corruption, for frozen and duplicate frames); `dropped`, bool.
     """
     keys = [split_id(i) for i in ids]
     names = np.array([frame_id(v, f) for v, f in keys], dtype=object)
@@ -215,7 +214,7 @@ def plan_corruption(ids: Sequence[str], recipe: Recipe, rng: np.random.Generator
 
 
 def _draw_faults(count: int, recipe: Recipe, rng: np.random.Generator) -> list[list[Fault]]:
-    """The faults that hit each of N frames: one draw a frame and group."""
+    """Draw the faults of each of N frames, with one draw per frame and group."""
     groups = sorted({f.group for f in recipe.faults})
     draws = {group: rng.random(count) for group in groups}
     hit: list[list[Fault]] = [[] for _ in range(count)]
@@ -229,12 +228,13 @@ def _draw_faults(count: int, recipe: Recipe, rng: np.random.Generator) -> list[l
 
 
 def _repeat_frames(faults: list[list[Fault]], first: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Which frames show an earlier one again.
+    """Resolve frozen and duplicate frames.
 
     Args:
-        first: (N,) bool, first frames of a video: nothing is repeated across them.
+        faults: of each frame.
+        first: (N,) bool, first frames of videos; repetition stops there.
     Returns:
-        (N,) int64 row of the frame that is shown, and the kind of repetition, '' where a frame shows itself.
+        (N,) int64 row of the frame that is shown, and the kind of repetition ('' if none).
     """
     source, repeat = np.arange(len(faults)), [""] * len(faults)
     for i, own in enumerate(faults):
@@ -249,20 +249,20 @@ def _repeat_frames(faults: list[list[Fault]], first: np.ndarray) -> tuple[np.nda
 
 
 def _damage(faults: list[Fault]) -> list[tuple[str, float]]:
-    """Kinds and strengths of one picture's damage in order of application."""
+    """(kind, strength) of the corruptions of one frame, in order of application."""
     order = sorted((f for f in faults if f.kind not in SEQUENCE_KINDS), key=lambda f: KINDS.index(f.kind))
-    # a black picture or a broken file hides whatever else happened
+    # a blank frame or a broken file hides all other corruptions
     order = [f for f in order if f.kind in ("blank", "unreadable")][-1:] or order
     return [(f.kind, f.strength) for f in order]
 
 
 def apply_plan(frame: np.ndarray, row: pd.Series | dict, seed: int) -> np.ndarray:
-    """The damaged picture of one row of a plan, before any JPEG.
+    """Apply one row of a plan to a frame, without compression.
 
     Args:
         frame: (H, W, 3) uint8 RGB clean frame of `row['source']`.
         row: a row of `plan_corruption`.
-        seed: the dataset's seed; with `row['source']` it fixes the noise, so a frozen frame repeats it exactly.
+        seed: of the dataset; with `row['source']` it determines the noise, so frozen frames are identical.
     """
     rng = frame_rng(seed, row["source"])
     for kind, strength in zip(row["kind"].split("|"), row["strength"].split("|")):
@@ -272,7 +272,7 @@ def apply_plan(frame: np.ndarray, row: pd.Series | dict, seed: int) -> np.ndarra
 
 
 def frame_path(split: str, identifier: str, suffix: str) -> str:
-    """Path of a frame in the competition's layout, relative to the dataset's folder."""
+    """Path of a frame in the competition's layout, relative to the folder of the dataset."""
     video, number = split_id(identifier)
     folder = video.zfill(2) if is_number(video) else video
     return f"{'training' if split == 'train' else 'testing'}_videos/{folder}/frame_{number:05d}{suffix}"
@@ -280,13 +280,14 @@ def frame_path(split: str, identifier: str, suffix: str) -> str:
 
 def corrupt_dataset(manifest: Manifest, output: Path, recipe: Recipe, seed: int = 0, *, with_train: bool = True
                     ) -> pd.DataFrame:
-    """Write a corrupted copy of a dataset in the competition's layout, with the truth beside it.
+    """Write a corrupted copy of a dataset in the competition's layout, with its ground truth.
 
-    Test frames are damaged, encoded as the recipe says, and dropped ones left out; training frames are only encoded,
-    with the same setting, as by a publisher who writes both with one program. `corruption.csv` holds the plan,
-    `corruption.json` recipe and seed; a label table (`Id,label`) is written for the kept frames, other label files
-    are copied. Running it again replaces every file by the same content. Without `with_train` only the test split is
-    written.
+    Test frames are corrupted, dropped or only encoded, according to the recipe; training frames are encoded with the
+    same setting. `corruption.csv` holds the plan, `corruption.json` recipe and seed. A table of labels (`Id,label`) is
+    reduced to the kept frames; other label files are copied. Repeated calls write the same files.
+
+    Args:
+        with_train: False writes the test split only.
     Returns:
         The plan (see `plan_corruption`).
     Raises:
@@ -332,7 +333,7 @@ def _write(target: Path, data: bytes) -> None:
 
 
 def _copy_labels(labels: Path | None, output: Path, kept: pd.Series) -> None:
-    """Labels beside the copy: a table is cut to the kept Ids, anything else is copied as it is."""
+    """Copy labels; a table is reduced to the kept Ids."""
     if labels is None or not Path(labels).exists():
         return
     labels = Path(labels)

@@ -1,8 +1,7 @@
-"""Video files to uint8 RGB arrays.
+"""Decoding video files to uint8 RGB arrays.
 
-Reads one file at a time; returns frames (H, W, 3) uint8 RGB as they are stored, or None where a frame cannot be
-decoded. Frames are addressed by their 0-based index in presentation order. PyAV decodes:
-Experiments/E08_decoders.csv compares it with the alternatives.
+Reads one file at a time; returns frames (H, W, 3) uint8 RGB, or None if a frame cannot be decoded. Frames are addressed
+by their 0-based index in presentation order. PyAV decodes; Experiments/E08_decoders.csv compares alternatives.
 """
 
 from __future__ import annotations
@@ -31,26 +30,26 @@ log = logging.getLogger(__name__)
 
 FORMATS = ("mov", "avi", "matroska", "mpeg", "mpegvideo", "mpegts", "asf", "flv", "ogg", "m4v", "h264", "hevc", "mjpeg",
            "mpjpeg", "ivf", "obu", "av1", "nut", "mxf", "gxf", "dv", "dhav", "vc1", "rm", "yuv4mpegpipe")
-"""FFmpeg's names of the containers and raw streams that are read, whatever a file is called. Playlists (HLS, ffconcat,
-DASH, SDP) are not among them: they would open other files."""
+"""FFmpeg names of the accepted containers and raw streams. Playlists (HLS, ffconcat, DASH, SDP) are excluded, because
+they open other files."""
 USUAL_RATE = 25.0
-"""Frames a second of a video that does not say."""
+"""Frames per second of a video that does not state a rate."""
 PLAUSIBLE_RATES = (0.1, 1000.0)
-"""Frames a second outside of which a header is damaged, or counts ticks rather than frames."""
+"""Accepted frames per second; other values come from damaged headers or count ticks instead of frames."""
 LEAST_BYTES = 16
-"""Bytes the smallest frame takes in a file, its entry in the index included. A header that promises more frames than
-the file has room for is not believed; one of a file that was cut off is, up to there."""
+"""Smallest size of a frame in a file, including its index entry. A header that states more frames than fit into the
+file is ignored; smaller overstatements are accepted, because truncated files have them."""
 
 MEND = "copy it again, or remove it from the folder"
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoHeader:
-    """What a container says of its video.
+    """Header of a video.
 
     Attributes:
-        frames: number of frames it promises.
-        fps: average frames a second, 25.0 where it does not say or what it says is not plausible.
+        frames: number of frames.
+        fps: average frames per second; 25.0 if missing or implausible.
         size: (H, W) in pixels as displayed.
     """
 
@@ -60,11 +59,7 @@ class VideoHeader:
 
 
 def import_av() -> ModuleType:
-    """PyAV, imported where a video is opened: folders of images are read without it.
-
-    Raises:
-        PixelPlayError: it is not installed.
-    """
+    """Import PyAV, which only video files need. Raises PixelPlayError if it is not installed."""
     try:
         import av
     except ImportError as cause:
@@ -75,20 +70,20 @@ def import_av() -> ModuleType:
 
 
 def probe(path: Path) -> VideoHeader:
-    """Read a video's header, its packets, and the orientation of its first frame.
+    """Read the header of a video, its packets, and the orientation of its first frame.
 
-    The number of frames is what the header promises or what the file holds, whichever is more: a frame that is
-    promised and cannot be decoded is reported when it is read, it never goes missing. A promise the file has no room
-    for (see `LEAST_BYTES`) does not count.
+    The number of frames is that of the header or the number of packets, whichever is larger: frames that are stated but
+    missing are reported as unreadable. An impossible number in the header (see `LEAST_BYTES`) is ignored.
+
     Raises:
-        PixelPlayError: no regular file, no video, an unknown codec, too large a picture, or no frame that can be
-            decoded.
+        PixelPlayError: the file is not regular, is no video, has an unknown codec or too large frames, or no frame can
+            be decoded.
     """
     return _scan(*_identity(path))[0]
 
 
 def _identity(path: Path) -> tuple[str, int, int]:
-    """What caches about a file key on: path, size, time of change."""
+    """Cache key of a file: path, size, modification time."""
     try:
         stat = Path(path).stat()
         if not Path(path).is_file():
@@ -99,46 +94,46 @@ def _identity(path: Path) -> tuple[str, int, int]:
 
 
 def open_container(address: str, **options: Any) -> InputContainer:
-    """`av.open` for reading, of a container whose title or other metadata need not be UTF-8."""
+    """`av.open` for reading, tolerating metadata that is not UTF-8."""
     av = import_av()
-    # since version 19 PyAV reads such metadata by itself and does not know the argument
+    # PyAV 19 removed the argument and always tolerates such metadata
     old = int(av.__version__.split(".")[0]) < 19
     return av.open(address, **options, **({"metadata_errors": "ignore"} if old else {}))
 
 
 @contextlib.contextmanager
 def _opened(path: str | Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
-    """A video file and its first video stream, ready to be decoded."""
+    """Open a video file; yields the container and its first video stream."""
     av = import_av()
-    # 'file:' keeps FFmpeg from reading 10:30.mp4 as a protocol, the white lists keep one file from opening others
+    # 'file:' keeps FFmpeg from parsing 10:30.mp4 as a protocol; the allow lists keep a file from opening others
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
     try:
         container = open_container(f"file:{path}", options=options)
     except av.error.FFmpegError as cause:
         raise PixelPlayError(f"{path} cannot be opened as a video: {cause.strerror}",
-                             expected="a video file with frames of its own (mp4, avi, mov, mkv ...), no playlist",
+                             expected="a video file (mp4, avi, mov, mkv ...), not a playlist",
                              hint=MEND) from cause
     with container:
         if not container.streams.video:
             raise PixelPlayError(f"{path} holds no video stream", hint="remove it from the folder")
         stream = container.streams.video[0]
         if stream.codec_context is None:
-            raise PixelPlayError(f"{path} is coded in a way this FFmpeg does not know",
+            raise PixelPlayError(f"{path} uses a codec that this FFmpeg does not support",
                                  hint="convert it, e.g. to H.264 in mp4, or remove it from the folder")
         width, height = stream.codec_context.width, stream.codec_context.height
         if width * height > most_pixels():
             raise PixelPlayError(f"{path} declares frames of {width} x {height} pixels",
                                  expected=f"at most {most_pixels()} pixels",
                                  hint="copy it again; the environment variable PIXELPLAY_MOST_PIXELS raises the limit")
-        # the size may change on the way as well
+        # the frame size may also change within the stream
         stream.codec_context.options = {"max_pixels": str(min(most_pixels(), 2 ** 31 - 1))}
         yield container, stream
 
 
 @functools.lru_cache(maxsize=16)
 def _scan(path: str, size: int, modified: int) -> tuple[VideoHeader, np.ndarray | None]:
-    """A video's header, and the sorted presentation times (int64) of its packets; None unless every packet has its
-    own. Nothing is decoded but the first frame."""
+    """Header of a video, and the sorted presentation times (int64) of its packets, or None unless every packet has a
+    unique time. Decodes only the first frame."""
     times, timed, hidden = array.array("q"), True, 0
     with _opened(path) as (container, stream):
         fps, promised = _rate(path, stream.average_rate, stream.guessed_rate), stream.frames
@@ -159,7 +154,7 @@ def _scan(path: str, size: int, modified: int) -> tuple[VideoHeader, np.ndarray 
     if promised > hidden and (promised - hidden) * LEAST_BYTES <= size:
         frames = max(frames, promised - hidden)
     elif promised - hidden > frames:
-        log.warning("%s promises %d frames in %d bytes, which is not believed: it holds %d", path, promised, size,
+        log.warning("%s states %d frames in %d bytes, which is impossible: it holds %d", path, promised, size,
                     frames)
     ordered = np.unique(np.frombuffer(times, dtype=np.int64)) if timed and times else np.empty(0, np.int64)
     return (VideoHeader(frames, fps, shape[::-1] if _quarter_turns(first) % 2 else shape),
@@ -167,18 +162,18 @@ def _scan(path: str, size: int, modified: int) -> tuple[VideoHeader, np.ndarray 
 
 
 def _rate(path: str, *rates: Fraction | None) -> float:
-    """The first plausible one of some frame rates."""
+    """The first plausible frame rate, else `USUAL_RATE`."""
     known = [float(rate) for rate in rates if rate]
     for rate in known:
         if PLAUSIBLE_RATES[0] <= rate <= PLAUSIBLE_RATES[1]:
             return rate
     if known:
-        log.warning("%s says %g frames a second, which is not believed: %g is taken", path, known[0], USUAL_RATE)
+        log.warning("%s states %g frames per second, which is implausible: using %g", path, known[0], USUAL_RATE)
     return USUAL_RATE
 
 
 def _first_frame(path: str) -> av.VideoFrame | None:
-    """The first frame that can be decoded."""
+    """The first frame that can be decoded, or None."""
     error = import_av().error.FFmpegError
     with _opened(path) as (container, stream), contextlib.suppress(error):
         for packet in container.demux(stream):
@@ -189,13 +184,13 @@ def _first_frame(path: str) -> av.VideoFrame | None:
 
 
 def video_frames(path: Path, indices: np.ndarray) -> Iterator[tuple[np.ndarray | None, bool]]:
-    """Decode some frames of a video file in one forward pass.
+    """Decode selected frames of a video file in one forward pass.
 
     Args:
-        indices: sorted 0-based frame indices, repeats not allowed.
+        indices: sorted unique 0-based frame indices.
     Yields:
-        (frame (H, W, 3) uint8 RGB, True) where the frame was decoded; (nearest earlier decoded frame or None,
-        False) where it could not be.
+        (frame (H, W, 3) uint8 RGB, True) for a decoded frame; (nearest earlier decoded frame or None, False) for a
+        frame that cannot be decoded.
     """
     wanted = iter(np.asarray(indices).tolist())
     target = next(wanted, None)
@@ -224,15 +219,15 @@ def _rgb(frame: av.VideoFrame) -> np.ndarray:
 
 
 def _quarter_turns(frame: av.VideoFrame) -> int:
-    """Quarter turns to the left until a frame is upright: phones store sideways frames and a display matrix."""
+    """Number of 90 degree turns to the left that make a frame upright (phones store rotated frames and a matrix)."""
     return round(getattr(frame, "rotation", 0) / 90) % 4
 
 
 def _numbered(path: Path, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
-    """(0-based index, frame not yet converted to RGB) in presentation order, from at most `first` on.
+    """(0-based index, frame not yet converted to RGB) in presentation order, starting at or before `first`.
 
-    Frames are counted; where the container times every packet, the index is the rank of the frame's time stamp
-    instead, so a damaged packet in the middle does not renumber everything after it.
+    The index is the rank of the time stamp if every packet has one, so that a damaged packet does not shift the numbers
+    after it; otherwise frames are counted.
     """
     times = _scan(*_identity(path))[1]
     error, count = import_av().error.FFmpegError, 0
@@ -258,7 +253,7 @@ def _numbered(path: Path, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
 
 
 def _rank(times: np.ndarray, pts: int | None) -> int | None:
-    """Position of a time stamp among the sorted ones, None where it is not one of them."""
+    """Index of a time stamp in the sorted times; None if absent."""
     if pts is None:
         return None
     rank = int(np.searchsorted(times, pts))

@@ -1,7 +1,7 @@
-"""Footage: what every model sees of a split.
+"""`Footage`: the interface of models to the frames of a split.
 
-Reads the manifest and what stage 1 wrote; gives rows, times, reliabilities, working-size frames (decoded where they are
-asked for, see `clips`) and a stream of full-size repaired frames. No model ever opens a file.
+Offers Ids, frame numbers, reliabilities, working-size frames (decoded on access, see `clips`) and a stream of full-size
+repaired frames. Models never open files.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ import numpy as np
 from pixelplay.data.clips import ClipArray
 
 Stream = Callable[[np.ndarray], Iterator[np.ndarray]]
-"""Row numbers of the whole split (sorted) -> their full-size repaired frames, uint8 RGB (H, W, 3), in that order."""
+"""Sorted row numbers of the whole split -> full-size repaired frames (H, W, 3) uint8 RGB in that order."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Footage:
-    """N frames of one split, in manifest order. Immutable; `select` makes smaller ones that share the memory.
+    """N frames of one split, in manifest order. Immutable; `select` returns subsets that share the memory.
 
     Attributes:
         name: 'train' or 'test'.
         ids: (N,) object array of Id strings.
         videos: (N,) object array of video names; equal names are contiguous.
-        frames: (N,) int64 frame numbers: the time axis. Gaps in it are gaps in time.
-        reliability: (N,) float32 in [0, 1]; 0 = this picture tells nothing.
-        flags: (N,) object array, '|'-separated names of what was wrong with a frame; '' where it is fine.
+        frames: (N,) int64 frame numbers, the time axis; missing numbers are gaps in time.
+        reliability: (N,) float32 quality weight in [0, 1]; 0 = the frame carries no information.
+        flags: (N,) object array, '|'-separated faults of a frame; '' if there are none.
         pixels: (N_all, h, w, 3) uint8 RGB at working size, repaired, an array or a `ClipArray`; index it with `rows`.
         rows: (N,) int64 positions in `pixels`.
         full_size: (H, W) of the original frames in pixels.
-        fps: frames a second.
-        fingerprint: hash of the input and of what was done to it; caches key on it.
-        open_stream: the stream of full-size frames (see `Stream`).
-        speeds: (N_all, h / 4, w / 4) float16 speed maps (see `flow`), indexed like `pixels`; None where they
-            were not measured beforehand. They belong to these pixels (see `with_pixels`).
+        fps: frames per second.
+        fingerprint: hash of the input and its processing; part of cache keys.
+        open_stream: stream of full-size frames (see `Stream`).
+        speeds: (N_all, h / 4, w / 4) float16 speed maps of these pixels (see `flow`), indexed like `pixels`; None if
+            not computed yet.
     """
 
     name: str
@@ -67,26 +67,26 @@ class Footage:
         return list(dict.fromkeys(self.videos.tolist()))
 
     def select(self, keep: np.ndarray) -> Footage:
-        """The footage of a (N,) bool mask or of sorted positions."""
+        """The subset given by a (N,) bool mask or by sorted positions."""
         keep = np.flatnonzero(keep) if np.asarray(keep).dtype == bool else np.asarray(keep, dtype=np.int64)
         return dataclasses.replace(self, ids=self.ids[keep], videos=self.videos[keep], frames=self.frames[keep],
                                    reliability=self.reliability[keep], flags=self.flags[keep], rows=self.rows[keep])
 
     def with_pixels(self, pixels: np.ndarray, **changes: Any) -> Footage:
-        """The same frames with other working-size pixels, and without the speed maps, which belong to the old ones.
+        """Replace the working-size pixels and drop the speed maps, which belong to the old pixels.
 
         Args:
             pixels: (N_all, h, w, 3) uint8 RGB.
-            changes: other attributes; a footage that caches may meet needs another `fingerprint`.
+            changes: other attributes; pass a new `fingerprint` if results of this footage are cached.
         """
         return dataclasses.replace(self, pixels=pixels, speeds=None, **changes)
 
     def of_videos(self, names: Sequence[str]) -> Footage:
-        """The footage of some videos, in manifest order."""
+        """The subset of some videos, in manifest order."""
         return self.select(np.isin(self.videos.astype(str), np.asarray(list(names), dtype=str)))
 
     def apart(self, name: str) -> Footage:
-        """The frames of one video as a footage that holds nothing of the others: it can be sent to another process."""
+        """The frames of one video without references to other videos, for pickling to another process."""
         part = self.of_videos([name])
         start, stop = int(part.rows[0]), int(part.rows[-1]) + 1
         if isinstance(self.pixels, ClipArray):
@@ -99,7 +99,7 @@ class Footage:
         return dataclasses.replace(
             part, pixels=cut(self.pixels), rows=part.rows - start,
             speeds=None if self.speeds is None else cut(self.speeds),
-            open_stream=stream.part(start, stop) if hasattr(stream, "part") else _Later(stream, start))
+            open_stream=stream.part(start, stop) if hasattr(stream, "part") else _Offset(stream, start))
 
     def batch(self, positions: np.ndarray) -> np.ndarray:
         """Working-size frames at positions of this footage: (n, h, w, 3) uint8 copy."""
@@ -116,8 +116,8 @@ class Footage:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Later:
-    """A stream whose rows are counted from `start`."""
+class _Offset:
+    """A stream with row numbers relative to `start`."""
 
     stream: Stream
     start: int
@@ -127,11 +127,11 @@ class _Later:
 
 
 def segments(videos: np.ndarray, frames: np.ndarray, max_gap: int = 1) -> list[slice]:
-    """Slices of consecutive rows that belong together: same video, frame numbers at most `max_gap` apart.
+    """Slices of consecutive rows of the same video without gaps in time.
 
     Args:
         videos, frames: (N,) video names and frame numbers in manifest order.
-        max_gap: largest allowed step of the frame number; 1 = no missing frame inside a slice.
+        max_gap: largest step of the frame number within a slice; 1 = no missing frame.
     """
     if len(videos) == 0:
         return []

@@ -1,7 +1,7 @@
-"""Ids: `"{video}_{frame}"`, kept as strings from the first stage to the last.
+"""Ids of the form `"{video}_{frame}"`, kept as strings throughout.
 
-Reads folder and file names; makes Ids and sort keys. A numeric name loses its zero padding (`01` -> `1`),
-any other name stays itself (`01_0014`, `vtest`). Frame numbers are the file's own and are never renumbered.
+Reads folder and file names; makes Ids and sort keys. Numeric video names lose their zero padding (`01` -> `1`), other
+names are kept (`01_0014`, `vtest`). Frame numbers come from the files and are never renumbered.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 Ids: TypeAlias = Sequence[str] | np.ndarray
 """(N,) Ids; an array of them has dtype object."""
 MOST_NUMBER = 2 ** 62
-"""Frame numbers stay below it, so that sums and differences of two fit 64 bits."""
+"""Upper bound of frame numbers, so that sums and differences of two fit 64 bits."""
 
 _PLAIN_DIGITS = 18
-"""Numbers of so many digits are below MOST_NUMBER."""
+"""Numbers with at most this many digits are below MOST_NUMBER."""
 _IDS_AT_ONCE = 1 << 16
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is ASCII digits and nothing else: `isdigit` and `isdecimal` take '²' or '٣' for numbers, too."""
+    """Whether a text consists of ASCII digits; `isdigit` and `isdecimal` also accept '²' or '٣'."""
     return text.isascii() and text.isdigit()
 
 
@@ -38,7 +38,7 @@ def frame_id(video: str, frame: int) -> str:
 
 
 def split_id(identifier: str) -> tuple[str, int]:
-    """Take an Id apart: '01_0014_7' -> ('01_0014', 7). Raises ValueError where the last part is no frame number."""
+    """Split an Id: '01_0014_7' -> ('01_0014', 7). Raises ValueError if the last part is no frame number."""
     video, _, frame = str(identifier).rpartition("_")
     if not video or not is_number(frame):
         raise ValueError(f"{identifier!r} is not an Id of the form video_frame, e.g. 1_939")
@@ -49,12 +49,12 @@ def split_id(identifier: str) -> tuple[str, int]:
 
 
 def split_ids(identifiers: np.ndarray) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Take many Ids apart.
+    """Split many Ids.
 
     Args:
         identifiers: (N,) strings.
     Returns:
-        V video names in order of appearance; (N,) int32 which of them; (N,) int64 frame numbers.
+        V video names in order of appearance; (N,) int32 indices into them; (N,) int64 frame numbers.
     Raises:
         ValueError: see `split_id`.
     """
@@ -64,7 +64,7 @@ def split_ids(identifiers: np.ndarray) -> tuple[list[str], np.ndarray, np.ndarra
         some = identifiers[start:start + _IDS_AT_ONCE].tolist()
         parts = [i.rpartition("_") for i in some]
         numbers = [number for _, _, number in parts]
-        # one test for all of them; whatever fails it is looked at one by one
+        # one test for the whole block; if it fails, Ids are split one by one
         if is_number("".join(numbers)) and all(numbers) and max(map(len, numbers)) <= _PLAIN_DIGITS:
             names = [name for name, _, _ in parts]
             plain = {name: video_name(name) for name in dict.fromkeys(names)}
@@ -81,7 +81,7 @@ def split_ids(identifiers: np.ndarray) -> tuple[list[str], np.ndarray, np.ndarra
 
 
 def canonical_id(identifier: str) -> str:
-    """An Id without zero padding: '01_00939' -> '1_939'. Raises ValueError like `split_id`."""
+    """Remove zero padding: '01_00939' -> '1_939'. Raises ValueError like `split_id`."""
     return frame_id(*split_id(identifier))
 
 
@@ -92,6 +92,6 @@ def natural_key(name: str) -> tuple:
 
 
 def frame_number(stem: str) -> int | None:
-    """The last group of digits in a file's stem ('frame_00939' -> 939); None where it has none."""
+    """The last group of digits in a file stem ('frame_00939' -> 939); None if there is none."""
     found = re.findall(r"[0-9]+", stem)
     return int(found[-1]) if found else None

@@ -1,8 +1,7 @@
-"""Image files to uint8 RGB arrays.
+"""Decoding image files to uint8 RGB arrays.
 
-Reads one file at a time, its header before its pixels; returns frames (H, W, 3) uint8 RGB as they are stored, or None
-where a frame cannot be decoded. Only regular files are opened. OpenCV decodes JPEG and Pillow everything else:
-Experiments/E08_decoders.csv compares them with the alternatives.
+Reads one file at a time, header first; returns (H, W, 3) uint8 RGB, or None if it cannot be decoded. Only regular files
+are opened. OpenCV decodes JPEG, Pillow everything else; Experiments/E08_decoders.csv compares alternatives.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-# bound here, before anybody imports ultralytics: that replaces Image.open by one that wants to install a plug-in
-# whenever a picture is damaged
+# bound before ultralytics is imported: it replaces Image.open by a function that tries to install a plug-in for every
+# damaged image
 from PIL.Image import open as open_image
 
 from pixelplay.errors import PixelPlayError
@@ -27,44 +26,44 @@ from pixelplay.errors import PixelPlayError
 log = logging.getLogger(__name__)
 
 MOST_PIXELS = 89_478_485
-"""Pixels of the largest frame that is decoded, Pillow's own limit (11,585 x 7,723, say); the environment variable
-PIXELPLAY_MOST_PIXELS sets another one. It keeps a small file that declares a huge picture from filling the memory."""
+"""Largest number of pixels of a frame, equal to Pillow's limit; the environment variable PIXELPLAY_MOST_PIXELS
+overrides it. It protects the memory against small files that declare huge images."""
 BYTES_A_PIXEL = 8
-"""No format stores more (16-bit RGBA): a file larger than `BYTES_A_PIXEL * most_pixels()` is not even read."""
+"""Largest size of a stored pixel (16-bit RGBA): files larger than `BYTES_A_PIXEL * most_pixels()` are not read."""
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN, _END = 0xDA, 0xD9
 
-_said: set[tuple[str, str]] = set()
+_warned: set[tuple[str, str]] = set()
 
 
 @functools.cache
 def most_pixels() -> int:
-    """Pixels of the largest frame that is decoded: `MOST_PIXELS`, or what PIXELPLAY_MOST_PIXELS says.
+    """Largest number of pixels of a frame: PIXELPLAY_MOST_PIXELS, or `MOST_PIXELS`.
 
     Raises:
-        PixelPlayError: that variable is no positive whole number.
+        PixelPlayError: the variable is no positive integer.
     """
     text = os.environ.get("PIXELPLAY_MOST_PIXELS", str(MOST_PIXELS))
     if not re.fullmatch(r"[1-9][0-9]{0,17}", text):
         raise PixelPlayError(f"PIXELPLAY_MOST_PIXELS is {text!r}",
                              expected="a positive number of pixels, e.g. 400000000")
     if int(text) > MOST_PIXELS:
-        # Pillow has a guard of its own, which would refuse what the user has just allowed
+        # Pillow has its own limit
         Image.MAX_IMAGE_PIXELS = int(text)
     return int(text)
 
 
 def read_image(path: Path, bits: int = 16) -> np.ndarray | None:
-    """Decode an image file to (H, W, 3) uint8 RGB; None where it is missing, empty, truncated, too large or no image.
+    """Decode an image file to (H, W, 3) uint8 RGB; None if it is missing, empty, truncated, too large or no image.
 
-    Grey images are repeated in three channels, alpha is dropped, values of `bits` bits in 16-bit images are scaled to
-    8 bits and floating point values in [0, 1] multiplied by 255.
+    Grey images are repeated in three channels, and alpha is dropped. 16-bit images are scaled from `bits` to 8 bits,
+    floating-point images from [0, 1] to [0, 255].
 
     Args:
-        bits: how many bits of their 16 the values of 16-bit images use (see `used_bits`).
+        bits: number of bits used in 16-bit images (see `used_bits`).
     """
     data = _content(Path(path))
     if data is None:
@@ -77,17 +76,17 @@ def read_image(path: Path, bits: int = 16) -> np.ndarray | None:
                 return None
             pixels = _to_rgb8(image, data, bits)
             if _has_more_pages(image):
-                _say_once(path, "only the first picture of a file is read, its further pages are left out")
+                _warn_once(path, "only the first page of a file is read")
             return pixels
     except MemoryError:
         raise
-    except Exception as cause:  # noqa: BLE001  for damaged content a plug-in of Pillow raises whatever comes
+    except Exception as cause:  # noqa: BLE001  Pillow's plug-ins raise any type of exception for damaged files
         log.debug("%s cannot be decoded: %s", path, cause)
         return None
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """(H, W) of an image from its header, None where it has no readable one or declares too large a picture."""
+    """(H, W) of an image from its header; None if the header is unreadable or declares too large an image."""
     if not Path(path).is_file():
         return None
     try:
@@ -102,7 +101,7 @@ def image_size(path: Path) -> tuple[int, int] | None:
 
 
 def used_bits(path: Path) -> int | None:
-    """Bits that the largest value of a 16-bit image needs (8 at least); None for other images and unreadable ones."""
+    """Number of bits of the largest value in a 16-bit image, at least 8; None for other or unreadable images."""
     if image_size(path) is None:
         return None
     data = _content(Path(path))
@@ -120,41 +119,41 @@ def used_bits(path: Path) -> int | None:
 
 
 def _content(path: Path) -> bytes | None:
-    """All bytes of a regular file of a sensible size, None otherwise."""
+    """Content of a regular file within the size limit, None otherwise."""
     try:
         if not path.is_file():
-            # a missing file says so; reading a pipe would wait for ever
-            _say_once(path, "missing, or no regular file")
+            # reading a pipe could block for ever
+            _warn_once(path, "missing, or no regular file")
             return None
         if path.stat().st_size > BYTES_A_PIXEL * most_pixels():
-            _say_once(path, "larger than any frame that is decoded; PIXELPLAY_MOST_PIXELS raises the limit")
+            _warn_once(path, "larger than any frame that is decoded; PIXELPLAY_MOST_PIXELS raises the limit")
             return None
         return path.read_bytes()
     except OSError as cause:
-        _say_once(path, f"cannot be read: {cause.strerror}")
+        _warn_once(path, f"cannot be read: {cause.strerror}")
         return None
 
 
 def _too_large(path: Path, width: int, height: int) -> bool:
     if width * height <= most_pixels():
         return False
-    _say_once(path, f"declares {width} x {height} pixels, more than the {most_pixels()} that are decoded; the "
+    _warn_once(path, f"declares {width} x {height} pixels, more than the {most_pixels()} that are decoded; the "
                     "environment variable PIXELPLAY_MOST_PIXELS raises the limit")
     return True
 
 
-def _say_once(path: Path, what: str) -> None:
-    """Warn about the first file of a folder that something is the matter with: there may be thousands more."""
+def _warn_once(path: Path, what: str) -> None:
+    """Log a warning once per folder and reason: there may be thousands of such files."""
     key = str(Path(path).parent), what
-    if key not in _said:
-        _said.add(key)
-        log.warning("%s: %s (said once a folder)", path, what)
+    if key not in _warned:
+        _warned.add(key)
+        log.warning("%s: %s (reported once per folder)", path, what)
 
 
 def _decode_jpeg(path: Path, data: bytes) -> np.ndarray | None:
     header = _jpeg_header(data)
-    # libjpeg fills a truncated picture with grey and only warns, so the end marker is looked for first; what phones
-    # append after it (a second picture, a short video) does not matter
+    # libjpeg fills a truncated image with grey and only warns, so check for the end marker first; phones may append
+    # data after it (a second image, a short video)
     if header is None or data.find(bytes((0xFF, _END)), header[2]) < 0 or _too_large(path, header[1], header[0]):
         return None
     try:
@@ -166,7 +165,7 @@ def _decode_jpeg(path: Path, data: bytes) -> np.ndarray | None:
 
 
 def _jpeg_header(data: bytes) -> tuple[int, int, int] | None:
-    """(H, W, where the first scan starts) of a JPEG, None where its header is incomplete."""
+    """(H, W, offset of the first scan) of a JPEG; None if its header is incomplete."""
     at, size = 2, None
     while (found := _MARKER.search(data, at)) is not None:
         kind, at = found.group(1)[0], found.end()
@@ -183,7 +182,7 @@ def _jpeg_header(data: bytes) -> tuple[int, int, int] | None:
 
 
 def _has_more_pages(image: Image.Image) -> bool:
-    # Pillow counts the pages of a TIFF by walking through all of them, and fails where a later one is damaged
+    # Pillow counts the pages of a TIFF by reading all of them and fails if a later one is damaged
     return bool(image.tag_v2.next) if image.format == "TIFF" else getattr(image, "n_frames", 1) > 1
 
 
@@ -201,12 +200,12 @@ def _to_rgb8(image: Image.Image, data: bytes, bits: int) -> np.ndarray:
 
 
 def _wide_values(image: Image.Image, data: bytes) -> np.ndarray | None:
-    """(H, W) or (H, W, 3) values of a 16-bit image, None for other images."""
+    """(H, W) or (H, W, 3) values of a 16-bit image; None for other images."""
     if image.mode.startswith("I"):
         return np.asarray(image)
     if image.format != "PNG" or data[24] != 16:
         return None
-    # Pillow keeps the upper byte of colour values; it goes first because it notices what is truncated
+    # Pillow reduces 16-bit colour to 8 bits, so OpenCV decodes it; Pillow loads first because it detects truncation
     image.load()
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     return values if values.ndim == 2 else cv2.cvtColor(values[..., :3], cv2.COLOR_BGR2RGB)

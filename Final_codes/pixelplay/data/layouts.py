@@ -1,17 +1,16 @@
-"""Recognising datasets by their content.
+"""Recognising datasets by their folder structure.
 
-Reads folder listings, never pixels (video containers are asked how many frames they hold); makes a `Manifest`.
-Known layouts, wherever below the given root they lie:
+Reads folder listings and video headers, never pixels; makes a `Manifest`. Known layouts, at any depth below the root:
 
     competition    training_videos/01/frame_00939.jpg   testing_videos/01/...        (.mat volumes ignored)
     avenue         training_videos/01.avi               testing_videos/01.avi        testing_label_mask/1_label.mat
     ucsd           Train/Train001/001.tif               Test/Test001/001.tif         Test/Test001_gt/
     shanghaitech   training/videos/01_001.avi           testing/frames/01_0014/000.jpg   testing/test_frame_mask/
     frames         training/frames/01/000.jpg           testing/frames/01/000.jpg    testing/masks/ or frame_labels.csv
-    folders        train/...                            test/...                     anybody's own
+    folders        train/...                            test/...                     your own
 
-and `train=`/`test=`: any file or folder that holds videos, folders of frames, or both. Ground truth found beside
-the data is only remembered (`Manifest.labels`); evaluation alone opens it.
+and `train=`/`test=`: any file or folder with videos, folders of frames, or both. The path of ground truth beside the
+data is recorded (`Manifest.labels`); only evaluation opens it.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from pixelplay.errors import PixelPlayError
 log = logging.getLogger(__name__)
 
 MAX_DEPTH = 8
-"""Folders below the root that are searched; Kaggle's deepest mount of the competition needs five."""
+"""Depth of the search below the root; the deepest mount of the competition on Kaggle needs five."""
 
 EXPECTED = ("training_videos/ with testing_videos/ (competition or Avenue), training/ with testing/ holding frames/ or "
             "videos/ (ShanghaiTech, Ped2), Train/ with Test/ (UCSD or your own)")
@@ -42,13 +41,13 @@ KAGGLE_MEND = ("on Kaggle: 'Add Input' in the right-hand panel, choose the compe
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """One recognised dataset; a side that is missing is None.
+    """A recognised dataset.
 
     Attributes:
         layout: name of the layout.
-        root: folder that was recognised.
-        train, test: folders (or files) that hold the videos of a split.
-        labels: ground truth beside the data.
+        root: the recognised folder.
+        train, test: folders (or files) with the videos of a split; None if missing.
+        labels: ground truth beside the data, or None.
     """
 
     layout: str
@@ -59,7 +58,7 @@ class Found:
 
     @property
     def complete(self) -> bool:
-        """Both splits are there."""
+        """Whether both splits exist."""
         return self.train is not None and self.test is not None
 
 
@@ -94,7 +93,7 @@ def recognise_shanghaitech(folder: Listing) -> Found | None:
 
 
 def recognise_frames(folder: Listing) -> Found | None:
-    """`training/frames/01/000.jpg` and `testing/frames/01/000.jpg`, the arrangement most papers' code uses."""
+    """`training/frames/01/000.jpg` and `testing/frames/01/000.jpg`, as in the code of most papers."""
     train, test = _inner(folder.child("training")), _inner(folder.child("testing"))
     if train is None and test is None:
         return None
@@ -112,20 +111,19 @@ def recognise_folders(folder: Listing) -> Found | None:
 
 RECOGNISERS: list[Callable[[Listing], Found | None]] = [
     recognise_avenue, recognise_ucsd, recognise_shanghaitech, recognise_frames, recognise_folders]
-"""Asked in this order; the first that answers names the layout. A new layout is one function here."""
+"""Tried in this order; the first match wins. Add a function here for a new layout."""
 
 
 def find_dataset(root: Path | str | None, train: Path | str | None = None, test: Path | str | None = None) -> Manifest:
     """Find a dataset and list its frames.
 
     Args:
-        root: folder to search; None = Kaggle's input folder, unless both `train` and `test` are given.
-        train, test: a video file, a folder of videos, of frame folders or of both, or one folder of frames.
-            Each replaces that split of whatever is found below `root`; with no `root`, a split that is not named
-            has no rows.
+        root: folder to search; None for Kaggle's input folder, unless `train` or `test` is given.
+        train, test: a video file, a folder of videos, of frame folders or of both, or one folder of frames. Each
+            replaces that split of the dataset found below `root`; without `root`, a split that is not given is empty.
     Raises:
-        PixelPlayError: nothing recognised, several datasets, a missing or empty split, a video that cannot be
-            opened; each says where was looked and what to do.
+        PixelPlayError: no dataset or several datasets are found, a split is missing or empty, or a video cannot be
+            opened.
     """
     root, train, test = (Path(p) if p is not None else None for p in (root, train, test))
     for path, option in ((root, "--data"), (train, "--train"), (test, "--test")):
@@ -143,10 +141,10 @@ def find_dataset(root: Path | str | None, train: Path | str | None = None, test:
 
 
 def find_split(place: Path | str, split: str) -> Manifest:
-    """Find footage for one split alone and list its frames.
+    """Find footage for one split and list its frames.
 
     Args:
-        place: a known dataset, of which the split is taken; else anything that `train=` of `find_dataset` takes.
+        place: a known dataset, whose split is used; else any footage that `find_dataset` accepts as `train`.
         split: 'train' or 'test'.
     Raises:
         PixelPlayError: as `find_dataset`.
@@ -159,13 +157,13 @@ def find_split(place: Path | str, split: str) -> Manifest:
 
 
 def _search(root: Path | None, *, partial: bool) -> Found:
-    """The one dataset below `root`; with `partial` a single split will do."""
+    """The only dataset below `root`; with `partial`, one split suffices."""
     looked = root if root is not None else environment.KAGGLE_INPUT
     hint = MEND if root is not None else KAGGLE_MEND
     if root is None and not looked.is_dir():
         raise PixelPlayError(f"no dataset was named and there is no {looked}", expected=EXPECTED, hint=hint)
     if looked.is_file():
-        raise PixelPlayError(f"{looked} is one file: training and test videos cannot be told apart", expected=EXPECTED,
+        raise PixelPlayError(f"{looked} is a single file; training and test videos are needed", expected=EXPECTED,
                              hint=MEND)
     candidates, visited = _candidates(looked)
     whole = [c for c in candidates if c.complete] or (candidates if partial else [])
@@ -178,13 +176,13 @@ def _search(root: Path | None, *, partial: bool) -> Found:
     if not whole:
         raise PixelPlayError(f"no dataset found below {looked}\n  looked in: {describe(looked, visited)}",
                              expected=EXPECTED, hint=hint)
-    # train/ and test/ also hold many an image classification dataset: a named layout is what was meant
+    # datasets for image classification also have train/ and test/, so named layouts take precedence
     whole = [c for c in whole if c.layout != "folders"] or whole
     return _choose_copy(whole, looked) if len(whole) > 1 else whole[0]
 
 
 def _candidates(looked: Path) -> tuple[list[Found], list[Path]]:
-    """Every recognised folder below `looked` (not below another one) and every folder that was visited."""
+    """Recognised folders below `looked`, not nested in one another, and all visited folders."""
     found, visited, queue = [], [], [(looked, 0)]
     while queue:
         folder, depth = queue.pop(0)
@@ -199,7 +197,7 @@ def _candidates(looked: Path) -> tuple[list[Found], list[Path]]:
 
 
 def _choose_copy(whole: list[Found], looked: Path) -> Found:
-    """The first of several datasets if all are copies of one another (competition and a re-hosted mount)."""
+    """The first of several datasets if all are identical (e.g. the competition and a re-upload); raises otherwise."""
     manifests = [_manifest(found) for found in whole]
     if len({m.fingerprint for m in manifests}) == 1:
         log.info("%d copies of the same dataset below %s: reading %s", len(whole), looked, whole[0].root)
@@ -210,7 +208,7 @@ def _choose_copy(whole: list[Found], looked: Path) -> Found:
 
 
 def _manifest(found: Found) -> Manifest:
-    """List both splits of a found dataset."""
+    """List the frames of a recognised dataset."""
     rows, roots, prints, rates, contents = [], {}, {}, {}, {}
     for split, place in (("train", found.train), ("test", found.test)):
         if place is None:
@@ -237,12 +235,12 @@ def _manifest(found: Found) -> Manifest:
 
 
 def _fingerprint(rows: list[tuple[str, str, int, str]], prints: list[tuple[str, str]]) -> str:
-    """Hash of every frame's video and number and every file's relative name, size and sampled content."""
+    """Hash of the video and number of every frame and of the path, size and sampled content of every file."""
     return config_hash(sorted(f"{video}/{number}" for _, video, number, _ in rows), sorted(prints))
 
 
 def _inner(folder: Path | None) -> Path | None:
-    """`frames` or `videos` below a split's folder; frames are preferred where both were unpacked."""
+    """`frames` or `videos` below the folder of a split; frames are preferred if both exist."""
     if folder is None:
         return None
     listing = Listing(folder)
@@ -254,7 +252,7 @@ def _inner(folder: Path | None) -> Path | None:
 
 
 def _labels_of(test: Path | None) -> Path | None:
-    """Ground truth beside test videos that were named by hand."""
+    """Ground truth beside test videos given by the user."""
     if test is None or test.is_file():
         return None
     return _labels(test, "frame_labels.csv", "masks", "testing_label_mask", "../frame_labels.csv", "../masks")

@@ -1,7 +1,7 @@
-"""What a folder holds: videos, folders of frames, ground truth to leave alone.
+"""Listing the videos and folders of frames in a folder.
 
-Reads directory entries and video headers; makes `Video` lists with every frame's own number. Only regular files are
-input: pipes, devices, hidden files and links that lead in a circle are left out, and `left_out` names them.
+Reads directory entries and video headers; makes lists of `Video`s with frame numbers. Only regular files are input:
+pipes, devices, hidden files and circular links are skipped, and `left_out` reports them.
 """
 
 from __future__ import annotations
@@ -25,26 +25,27 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".webm"})
 NOT_INPUT = frozenset({"masks", "mask", "gt", "ground_truth", "ground_truth_demo", "labels", "testing_label_mask",
                        "test_frame_mask", "test_pixel_mask", "training_vol", "testing_vol", "__macosx", "__pycache__"})
-"""Folders that hold ground truth, volumes or rubbish, in lower case; names ending in `_gt` as well."""
+"""Folders of ground truth, volumes or system files, in lower case; names ending in `_gt` are skipped too."""
 UNREAD_SUFFIXES = frozenset({".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".dng", ".ts", ".mts", ".m2ts", ".flv",
                              ".3gp", ".asf", ".vob", ".h264", ".h265", ".264", ".265", ".dav", ".ogv"})
-"""Pictures and videos that are not looked for; they are named when they are left out."""
+"""Unsupported image and video formats; such files are reported when skipped."""
 DEEPEST = 16
-"""Levels of folders below a split's."""
+"""Maximum depth of folders below that of a split."""
+SHOWN = 12
+"""Number of folders that an error message lists."""
 BLOCK, BLOCKS = 512, 32
-"""Bytes and number of the samples that stand for a file's content in a fingerprint."""
+"""Size in bytes and number of the samples of a file's content in a fingerprint."""
 
 
 class Listing:
-    """One folder's entries, sorted naturally; hidden files and ground truth are left out.
+    """Entries of one folder in natural order, without hidden files and ground truth.
 
     Attributes:
         path: the folder.
-        all_folders: names of all sub-folders but hidden ones.
-        folders: those that may hold input.
-        images, videos: names of image and video files. A link whose target is missing is one, too: its frame is lost
-            where it is read, not where it is listed.
-        left_out: why -> names of pictures, videos and folders that are none of these.
+        all_folders: names of all subfolders except hidden ones.
+        folders: subfolders that may hold input.
+        images, videos: names of image and video files, including broken links: their frames are reported as unreadable.
+        left_out: reason -> names of skipped images, videos and folders.
     """
 
     def __init__(self, path: Path):
@@ -61,7 +62,7 @@ class Listing:
             suffix = f".{entry.name.rpartition('.')[2].lower()}"
             frames = suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES
             if entry.name.startswith("."):
-                # ._NAME is what macOS leaves beside a file on foreign disks
+                # macOS writes ._NAME beside files on foreign disks
                 if frames and not entry.name.startswith("._"):
                     self.left_out.setdefault("hidden files", []).append(entry.name)
                 continue
@@ -69,9 +70,9 @@ class Listing:
             if kind == "folder":
                 self.all_folders.append(entry.name)
             elif kind == "circle":
-                self.left_out.setdefault("links that lead in a circle", []).append(entry.name)
+                self.left_out.setdefault("circular links", []).append(entry.name)
             elif suffix in UNREAD_SUFFIXES:
-                self.left_out.setdefault("files of kinds that are not read", []).append(entry.name)
+                self.left_out.setdefault("files of unsupported formats", []).append(entry.name)
             elif frames and kind == "special":
                 self.left_out.setdefault("pipes, devices or sockets", []).append(entry.name)
             elif suffix in IMAGE_SUFFIXES:
@@ -81,13 +82,13 @@ class Listing:
         self.folders = [n for n in self.all_folders if n.lower() not in NOT_INPUT and not n.lower().endswith("_gt")]
 
     def child(self, name: str) -> Path | None:
-        """The sub-folder of that name, whatever its case."""
+        """The subfolder of that name, ignoring case."""
         exact = [n for n in self.all_folders if n == name] or [n for n in self.all_folders if n.lower() == name.lower()]
         return self.path / exact[0] if exact else None
 
 
 def _kind(entry: os.DirEntry) -> str:
-    """'folder', 'file', 'circle' (a link to a folder it lies in) or 'special' (what may block when it is read)."""
+    """'folder', 'file', 'circle' (a link to one of its parents) or 'special' (may block when read)."""
     try:
         if entry.is_dir():
             around = {os.path.realpath(p) for p in Path(entry.path).absolute().parents} if entry.is_symlink() else ()
@@ -96,12 +97,12 @@ def _kind(entry: os.DirEntry) -> str:
             return "file"
         return "special" if Path(entry.path).exists() else "file"
     except OSError:
-        # a link to itself: a frame that cannot be read, if its name is a frame's
+        # a link to itself counts as an unreadable file
         return "file"
 
 
 def left_out(place: Path) -> dict[str, list[Path]]:
-    """Why -> what is left out in and below a split's folder."""
+    """Reason -> skipped files and folders in and below the folder of a split."""
     found: dict[str, list[Path]] = {}
     queue = [Path(place)] if Path(place).is_dir() else []
     while queue:
@@ -113,22 +114,22 @@ def left_out(place: Path) -> dict[str, list[Path]]:
 
 
 def check_name(name: str, path: Path) -> None:
-    """Raise PixelPlayError for a file or folder name that tables cannot hold: blank, with control characters or line
-    breaks, or in bytes that are no UTF-8."""
+    """Raise PixelPlayError for a name that CSV files cannot hold: blank, with control characters or line breaks, or not
+    valid UTF-8."""
     # Cc, Cs, Zl, Zp: control characters, undecodable bytes, line and paragraph separators
     if not name.strip() or any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
-        raise PixelPlayError(f"the name {str(path)!a} cannot stand in a table",
+        raise PixelPlayError(f"the name {str(path)!a} cannot be stored in a CSV file",
                              expected="a name of printable characters, in UTF-8", hint="rename it")
 
 
 @dataclasses.dataclass(frozen=True)
 class Video:
-    """One video: a file, or a folder of frames.
+    """One video: a file or a folder of frames.
 
     Attributes:
         name: canonical video name.
         path: the file or folder.
-        relative: its path below the split's root, posix form ('' for the root itself).
+        relative: POSIX path relative to the root of the split; '' for the root itself.
     """
 
     name: str
@@ -137,7 +138,7 @@ class Video:
 
     @property
     def is_file(self) -> bool:
-        """True for a video file, whether it can be read or not; False for a folder of frames."""
+        """True for a video file (readable or not), False for a folder of frames."""
         return self.path.suffix.lower() in VIDEO_SUFFIXES and not self.path.is_dir()
 
     @functools.cached_property
@@ -146,11 +147,11 @@ class Video:
 
     @property
     def fps(self) -> float | None:
-        """Frames a second of a video file, None for a folder of frames."""
+        """Frames per second of a video file, None for a folder of frames."""
         return self._header.fps if self._header else None
 
     def frames(self) -> list[tuple[int, str]]:
-        """(frame number, path below the split's root) of every frame; a file's numbers are its 0-based indices."""
+        """(frame number, path relative to the root) of every frame; frames of a video file are numbered from 0."""
         if self._header:
             return [(i, self.relative) for i in range(self._header.frames)]
         names = Listing(self.path).images
@@ -160,7 +161,7 @@ class Video:
         return [(number, prefix + name) for number, name in zip(frame_numbers(names, self.path), names)]
 
     def file_prints(self) -> list[tuple[str, str]]:
-        """(path below the split's root, `file_print`) of every file."""
+        """(path relative to the root, `file_print`) of every file."""
         if self.is_file:
             return [(self.relative, file_print(self.path))]
         prefix = f"{self.relative}/" if self.relative else ""
@@ -168,11 +169,10 @@ class Video:
 
 
 def file_print(path: Path) -> str:
-    """A file's size and a hash of samples of its content, read evenly from start to end; '' where it has none.
+    """Size of a file and a hash of evenly spaced samples of its content; '' if it cannot be read.
 
-    The time of its last change would be cheaper, but copies of one dataset differ in it. A change that spares every
-    sample goes unnoticed: in a compressed file there is hardly one, in an uncompressed picture it would have to be
-    smaller than the distance of two samples.
+    The modification time is not used because it differs between copies of a dataset. A change between two samples is
+    missed; in compressed files a change rarely stays so local.
     """
     try:
         if not path.is_file():
@@ -189,14 +189,13 @@ def file_print(path: Path) -> str:
 
 
 def frame_numbers(names: list[str], folder: Path) -> list[int]:
-    """Every frame's own number: the last group of digits in its name.
+    """Frame numbers from file names: the last group of digits that differs between all frames.
 
-    Where that group repeats (a camera number after the frame's), the last group that does not is taken. Names
-    without any digits, and time stamps of which no single group tells the frames apart, are numbered 0, 1, ... in
-    natural order, and the log says so.
+    Frames without digits, or with time stamps in which no single group is unique, are numbered 0, 1, ... in natural
+    order, with a warning.
+
     Raises:
-        PixelPlayError: names that number some frames only, two frames with the same number, or a number that does not
-            fit 64 bits.
+        PixelPlayError: only some names have a number, two frames have the same number, or a number is too large.
     """
     if not names:
         return []
@@ -221,13 +220,14 @@ def frame_numbers(names: list[str], folder: Path) -> list[int]:
 
 
 def list_videos(place: Path) -> list[Video]:
-    """All videos of a split.
+    """List all videos of a split.
 
-    A video file, or a folder that directly holds nothing but images, is one video. Below any other folder every
-    video file and every folder of images is one; from deeper levels the folders' names come first
-    ('cam1-night'), unless there is just one chain of folders. Folders without frames are left out, with a warning.
+    A video file, or a folder that contains only images, is one video. In any other folder, every video file and every
+    folder of images is a video. Names of videos in nested folders get the folder names as prefix ('cam1-night'); a
+    level with a single folder adds none. Folders without frames are skipped with a warning.
+
     Raises:
-        PixelPlayError: two videos of the same name, a name that tables cannot hold, or folders too deep.
+        PixelPlayError: two videos have the same name, a name is invalid (see `check_name`), or folders are too deep.
     """
     place = Path(place)
     if place.is_file():
@@ -250,29 +250,30 @@ def list_videos(place: Path) -> list[Video]:
 
 
 def _below(folder: Path, relative: str, prefix: str) -> list[Video]:
-    """Videos in and below a folder; `relative` and `prefix` are its path and its videos' name prefix."""
+    """Videos in and below a folder; `relative` is its path, `prefix` the prefix of video names."""
     listing = Listing(folder)
     if relative.count("/") > DEEPEST:
-        raise PixelPlayError(f"{folder} lies too deep", expected=f"at most {DEEPEST} levels of folders below a split's",
+        raise PixelPlayError(f"{folder} is nested too deeply",
+                             expected=f"at most {DEEPEST} levels of folders below that of a split",
                              hint="move the videos up, or name their folder itself")
     for special in ("frames", "videos"):
         if special in listing.folders and not listing.videos:
             return _below(folder / special, f"{relative}{special}/", prefix)
     found = [Video(video_name(prefix + Path(n).stem), folder / n, relative + n) for n in listing.videos]
-    alone = len(listing.folders) == 1 and not listing.videos
+    single = len(listing.folders) == 1 and not listing.videos
     for name in listing.folders:
         inner = Listing(folder / name)
         if inner.images:
             found.append(Video(video_name(prefix + name), folder / name, relative + name))
         elif inner.folders or inner.videos:
-            found += _below(folder / name, f"{relative}{name}/", prefix if alone else f"{prefix}{name}-")
+            found += _below(folder / name, f"{relative}{name}/", prefix if single else f"{prefix}{name}-")
         else:
-            log.warning("%s is empty: no video made of it", folder / name)
+            log.warning("%s is empty and skipped", folder / name)
     return found
 
 
-def describe(looked: Path, visited: list[Path], most: int = 12) -> str:
-    """A few lines for an error message: which folders were looked into."""
-    names = [str(p.relative_to(looked)) or "." for p in visited[:most]]
-    more = f" and {len(visited) - most} more" if len(visited) > most else ""
+def describe(looked: Path, visited: list[Path]) -> str:
+    """List of searched folders for an error message."""
+    names = [str(p.relative_to(looked)) or "." for p in visited[:SHOWN]]
+    more = f" and {len(visited) - SHOWN} more" if len(visited) > SHOWN else ""
     return ", ".join(names) + more

@@ -1,7 +1,7 @@
-"""The manifest: one row a frame, written once by stage 1; every later table joins to it by Id.
+"""The manifest: one row per frame, written by stage 1. Later tables are joined to it by Id.
 
-Reads and writes `manifest.csv` (Id, split, video, frame, path, flags, reliability), in (split, video, frame)
-order with train before test, and `manifest.json` beside it (roots, layout, frame rates, fingerprints, number of rows).
+Reads and writes `manifest.csv` (Id, split, video, frame, path, flags, reliability), sorted by (split, video, frame)
+with train before test, and `manifest.json` (roots, layout, frame rates, fingerprints, number of rows).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SPLITS = ("train", "test")
 FLAGS = ("vflip", "hflip", "rot180", "noise", "impulse", "duplicate", "frozen", "blank", "exposure", "blur",
          "shift", "unreadable")
 RATE = 25.0
-"""Frames a second where the footage does not say."""
+"""Frames per second if the footage does not state a rate."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Manifest:
     """All frames of one dataset.
 
     Attributes:
-        table: DataFrame with `COLUMNS`; `path` is relative to the split's root, in posix form. A video file's
-            frames share its path and differ in `frame` (0-based index in the file).
-        roots: split -> folder its paths are relative to.
+        table: DataFrame with `COLUMNS`; `path` is a POSIX path relative to the root of the split. Frames of a video
+            file share its path and differ in `frame` (0-based index).
+        roots: split -> folder that its paths are relative to.
         layout: name of the recognised layout, e.g. 'competition'.
-        rates: split -> frames a second, for splits whose files name a rate.
-        fingerprints: split -> hash of every frame's name and every file's size and sampled content. It changes when
-            that split's input does, and with nothing else.
-        labels: where ground truth was found beside the data, or None. Evaluation alone reads it.
-        videos: split -> video -> hash of its files' content, whatever they are called.
+        rates: split -> frames per second, for splits whose files state a rate.
+        fingerprints: split -> hash of frame names, file sizes and sampled content; changes only with the input of the
+            split.
+        labels: path of ground truth found beside the data, or None. Only evaluation reads it.
+        videos: split -> video -> hash of the content of its files, independent of their names.
     """
 
     table: pd.DataFrame
@@ -50,18 +50,18 @@ class Manifest:
     videos: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
 
     def content(self, split: str, video: str) -> str:
-        """Names what a video shows: caches of it key on this."""
+        """Hash of the content of a video, for cache keys."""
         known = self.videos.get(split, {}).get(video)
         return known or config_hash(self.fingerprints.get(split, ""), split, video)
 
     @property
     def fps(self) -> float:
-        """Frames a second: of the training videos, else of the test videos, else `RATE`."""
+        """Frames per second of the training videos, else of the test videos, else `RATE`."""
         return next((self.rates[s] for s in SPLITS if s in self.rates), RATE)
 
     @property
     def fingerprint(self) -> str:
-        """One hash of all splits' fingerprints."""
+        """Hash of the fingerprints of all splits."""
         return config_hash(self.fingerprints)
 
     def splits(self) -> list[str]:
@@ -73,7 +73,7 @@ class Manifest:
         return self.table[self.table["split"] == name].reset_index(drop=True)
 
     def only(self, name: str) -> Manifest:
-        """The manifest of one split alone."""
+        """The manifest of one split."""
         def own(by_split: dict) -> dict:
             return {split: value for split, value in by_split.items() if split == name}
 
@@ -82,7 +82,7 @@ class Manifest:
                                    videos=own(self.videos))
 
     def save(self, folder: Path) -> None:
-        """Write manifest.csv and manifest.json, each in one step."""
+        """Write manifest.csv and manifest.json, each atomically."""
         validate(self.table)
         with sealed(Path(folder) / "manifest.csv") as part:
             self.table.to_csv(part, index=False, float_format="%.6g", lineterminator="\n")
@@ -96,7 +96,7 @@ class Manifest:
         """Read what `save` wrote, and validate it.
 
         Raises:
-            PixelPlayError: a file is missing, damaged or of another version, or rows were lost.
+            PixelPlayError: a file is missing, damaged or of another version, or rows are missing.
         """
         folder = Path(folder)
         about, hint = read_json(folder / "manifest.json"), f"empty {folder} and run stage 01_frame_extraction"
@@ -126,7 +126,7 @@ class Manifest:
 
 
 def make_table(rows: list[tuple[str, str, int, str]]) -> pd.DataFrame:
-    """Build a manifest table from (split, video, frame, path) rows, in contract order, nothing flagged."""
+    """Build a sorted manifest table from (split, video, frame, path) rows, without flags."""
     rows = sorted(rows, key=lambda r: (SPLITS.index(r[0]), natural_key(r[1]), r[2]))
     return pd.DataFrame({
         "Id": [frame_id(v, f) for _, v, f, _ in rows], "split": [r[0] for r in rows],
@@ -136,7 +136,7 @@ def make_table(rows: list[tuple[str, str, int, str]]) -> pd.DataFrame:
 
 
 def validate(table: pd.DataFrame) -> None:
-    """Raise PixelPlayError where a table breaks the contract (columns, unique Ids per split, order, flags, names)."""
+    """Raise PixelPlayError if a table is invalid (columns, values, unique Ids per split, order, flags)."""
     if tuple(table.columns) != COLUMNS:
         raise PixelPlayError(f"manifest has columns {list(table.columns)}", expected=", ".join(COLUMNS))
     wrong = table[~table["split"].isin(SPLITS) | ~table["reliability"].between(0, 1)]

@@ -1,4 +1,4 @@
-"""Evenly spread subsamples: which frames stand for many."""
+"""Evenly spaced subsamples."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 
 def spread(items: int | np.ndarray, most: int, *, rounded: bool = False) -> np.ndarray:
-    """At most `most` items, evenly spread from the first to the last, in order and each once.
+    """At most `most` evenly spaced items including the first and the last, in order.
 
     Args:
-        items: a count N, for the positions 0..N-1, or (N,) anything to choose from.
-        rounded: take the nearest position to each even step instead of the one before it. What is learnt from a
-            subsample depends on it, so callers keep the rule they were measured with.
+        items: a count N, for the positions 0..N-1, or an array of N items.
+        rounded: round positions to the nearest integer instead of down. Results depend on it, so callers keep the rule
+            they were measured with.
     Returns:
         (min(N, most),) int64 positions, or the chosen items.
     """

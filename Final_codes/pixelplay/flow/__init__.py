@@ -1,7 +1,7 @@
-"""Optical flow and speed maps, measured once for every model.
+"""Optical flow and speed maps, computed once for all models.
 
 Reads: `Footage`.
-Makes: (N, h, w) speed maps in each scene's unit, and dense flow between two frames.
-Open: `dense.py` for another flow method; `references.py` for which frames are compared; `speed.py` for the maps and
-    what is kept of them.
+Makes: dense flow between two frames, and (N, h, w) speed maps in pixels per frame.
+Open: `dense.py` for another flow method; `references.py` for the choice of reference frames; `step.py` for their
+    distance; `speed.py` for speed maps and their files; `stream.py` for live streams.
 """

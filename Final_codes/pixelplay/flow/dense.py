@@ -1,7 +1,7 @@
-"""Dense optical flow between two frames, in pixels per frame of time.
+"""Dense optical flow between two frames, as velocity in pixels per frame.
 
-Reads frames (uint8 RGB); makes velocity fields on the pixels of the first. A displacement is divided by the
-difference of the frame NUMBERS, so a missing frame does not look like speed.
+Reads two uint8 RGB frames; makes a velocity field on the pixels of the first. Displacements are divided by the
+difference of the frame numbers, so dropped frames do not raise the speed.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import numpy as np
 
 
 class DenseFlow:
-    """DIS optical flow (Kroeger et al., ECCV 2016) down to full resolution, without variational smoothing.
+    """DIS optical flow (Kroeger et al., ECCV 2016) at full resolution, without variational refinement.
 
-    The presets stop at half resolution and then smooth: a person 15 pixels wide melts into the neighbours.
+    The presets stop at half resolution and then smooth, which merges people 15 pixels wide with their surroundings.
     """
 
     def __init__(self):
@@ -30,9 +30,10 @@ class DenseFlow:
             image, other: (h, w) uint8 from `matchable`.
             step: frame number of `other` minus that of `image`; negative for an earlier frame, never 0.
         Returns:
-            (h, w, 2) float32 (x, y) velocity in analysis pixels per frame, forward in time.
+            (h, w, 2) float32 (x, y) velocity in pixels per frame, forward in time; zeros for images smaller than two
+            patches (16 pixels).
         """
-        if min(image.shape[:2]) < 16:  # smaller than two patches: DIS has nothing to match
+        if min(image.shape[:2]) < 16:  # DIS has nothing to match
             return np.zeros((*image.shape[:2], 2), np.float32)
         velocity = self._dis.calc(image, other, None)
         velocity /= np.float32(step)
@@ -40,6 +41,6 @@ class DenseFlow:
 
 
 def matchable(image: np.ndarray) -> np.ndarray:
-    """(h, w, 3) uint8 RGB -> (h, w) uint8: the picture that flow is measured on, made once for both directions."""
-    # camera and JPEG noise live at the pixel scale; blurring both frames keeps them out of the match
+    """(h, w, 3) uint8 RGB -> (h, w) uint8 grey, smoothed: the input of `DenseFlow`."""
+    # camera and JPEG noise vary from pixel to pixel and would disturb the matching
     return cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (0, 0), 0.8)

@@ -1,7 +1,7 @@
-"""Which frame a frame's flow is measured against, and a stream that hands both out together.
+"""Choice of the reference frames that flow is measured against, and a stream that yields frames with them.
 
-Reads videos, frame numbers and reliabilities as in `Footage`; gives rows. A flow never joins two videos or two sides of
-a gap.
+Reads video names, frame numbers and reliabilities as in `Footage`; returns rows. A reference frame never lies in
+another video or across a gap.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from pixelplay.data.footage import segments
 
 def reference_frames(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, baseline: int, tolerance: int
              ) -> np.ndarray:
-    """The frame each frame's flow is measured against.
+    """Choose a reference frame for every frame.
 
-    The earlier frame about `baseline` frame numbers away is taken, or a later one where a segment begins; of frames
-    nearly as far, the more reliable one, because noise in either frame reads as motion.
+    Prefers the earlier frame that lies `baseline` frame numbers away; at the start of a segment, a later one. Among
+    frames at similar distances it prefers the more reliable, because noise in either frame reads as motion.
 
     Args:
         videos, frames, reliability: (N,) as in `Footage`.
         baseline: wanted distance in frames.
         tolerance: largest step of the frame number that is not a gap.
     Returns:
-        (N,) int64 row of the reference frame, in the same segment and within 2 * baseline rows; -1 where there is none.
+        (N,) int64 row of the reference frame, in the same segment and within 2 * baseline rows; -1 if there is none.
     """
     found = np.full(len(frames), -1, np.int64)
     for part in segments(videos, frames, tolerance):
@@ -38,9 +38,9 @@ def reference_frames(videos: np.ndarray, frames: np.ndarray, reliability: np.nda
             if not len(rows):
                 continue
             distance = np.abs(frames[rows] - frames[row])
-            # one wholly unreliable frame costs as much as missing the baseline by its whole length
+            # reliability 0 costs as much as missing the baseline by its full length
             cost = np.abs(distance - baseline) / baseline + (1.0 - reliability[rows]) + 0.01 * (rows > row)
-            # beyond twice the baseline people have turned or left
+            # beyond twice the baseline, people have turned or left
             cost = np.where(distance > 2 * baseline + tolerance, np.inf, cost)
             if np.isfinite(cost).any():
                 found[row] = rows[int(cost.argmin())]
@@ -49,11 +49,11 @@ def reference_frames(videos: np.ndarray, frames: np.ndarray, reliability: np.nda
 
 def later_reference_frames(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, earlier: np.ndarray,
                            baseline: int, tolerance: int) -> np.ndarray:
-    """A second reference frame, on the other side in time.
+    """Choose a second reference frame, on the other side in time.
 
-    Arguments and result as for `reference_frames`, which gave `earlier`.
+    Arguments and result as for `reference_frames`; `earlier` is its result.
     """
-    # time read backwards makes the past rule find the future
+    # the same rule on reversed time finds later frames
     n = len(frames)
     back = reference_frames(videos[::-1], -frames[::-1], reliability[::-1], baseline, tolerance)[::-1]
     later = np.where(back >= 0, n - 1 - back, -1)
@@ -62,16 +62,16 @@ def later_reference_frames(videos: np.ndarray, frames: np.ndarray, reliability: 
 
 def with_references(stream: Iterable[tuple[int, np.ndarray, np.ndarray]], reference: Sequence[np.ndarray]
                   ) -> Iterator[tuple[int, np.ndarray, np.ndarray, list[tuple[int, np.ndarray]]]]:
-    """Walk a stream and hand each frame out together with its reference frames, holding only as many frames as needed.
+    """Yield every frame of a stream with its reference frames, buffering only the frames that are still needed.
 
     Args:
         stream: (row, full-size frame, analysis frame), rows 0, 1, 2, ... in order.
-        reference: one or more (N,) arrays as `reference_frames` gives them.
+        reference: one or more (N,) arrays from `reference_frames`.
     Yields:
         (row, full-size frame, analysis frame, [(reference frame's row, its analysis frame), ...]), in order.
     """
     count = len(reference[0])
-    # the last row that still needs a given row: when that is done the picture may go
+    # needed: last row that uses a row as reference; ready: last row that must have arrived before a row can leave
     needed = np.arange(count)
     ready = np.arange(count)
     for others in reference:

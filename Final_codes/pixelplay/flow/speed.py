@@ -1,12 +1,12 @@
-"""Speed maps: how fast every place of every frame moves, measured once for all models that judge speed.
+"""Speed maps: magnitude of optical flow per cell, computed once for all models.
 
-Reads `Footage` (repaired working-size frames); writes one compressed file a video into `videos/` of the folder of stage
-1 (float16) and, last, `<name>.speed.json`, which names them; and `flow.npz` (`Baselines`) for the training footage.
-Dense flow towards an earlier and towards a later frame (towards two on one side at a video's ends); the slower of both
-counts, pixel by pixel, because a false match or an uncovered background seldom shows towards both sides. How far these
-frames lie from the judged one is chosen on the training footage, by scene where it shows several: a step long enough to
-stand out of sub-pixel noise, short enough to be followed. Test footage is measured with the same `Baselines`, with or
-without the training footage at hand.
+Reads `Footage` (repaired working-size frames). Writes one compressed float16 file per video into `videos/` of the stage
+1 folder, then `<name>.speed.json`, which lists them, and `flow.npz` (`Baselines`) for the training footage.
+
+Flow is computed towards an earlier and a later reference frame (at the ends of a video, towards two frames on the same
+side). The smaller of the two speeds is kept at every pixel, because false matches and disocclusions rarely occur in
+both directions. The distance to the reference frames (baseline) is chosen on the training footage, per scene if there
+are several: long enough to exceed sub-pixel noise, short enough to match. Test footage uses the same `Baselines`.
 """
 
 from __future__ import annotations
@@ -44,12 +44,16 @@ from pixelplay.versions import ARTEFACTS
 log = logging.getLogger(__name__)
 
 CELL = 4
-"""Side in pixels of the cells speeds are averaged over."""
+"""Side in pixels of the cells that speeds are averaged over."""
 WANTED_SHIFT = 1.0
-"""Working-size pixels that what moves should move between the two frames of a flow, in the mean weighted by speed."""
+"""Wanted displacement between a frame and its reference, in working-size pixels: mean of moving pixels, weighted by
+speed."""
 TOLERANCE = 3
-"""Largest step of the frame number that is not a gap in time."""
+"""Largest step of the frame number that is not a gap."""
 PROBES = 48
+"""Maximum number of frame pairs from which the baseline is chosen."""
+SAMPLED = 400
+"""Maximum number of frames from which the mean speed is estimated."""
 FILE = "flow.npz"
 VERSION = ARTEFACTS["speed"].number
 
@@ -67,18 +71,18 @@ class SpeedMaps:
     rows: np.ndarray
 
     def batch(self, positions: np.ndarray) -> np.ndarray:
-        """(n, h / 4, w / 4) float16 at positions of the footage, a copy."""
+        """Speed maps at positions of the footage: (n, h / 4, w / 4) float16 copy."""
         return self.cells[self.rows[np.asarray(positions)]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Baselines:
-    """How many frames to either side a flow looks, by scene.
+    """Distance to the reference frames in frames, per scene.
 
     Attributes:
-        templates: (K, D) from `scene_templates`; K = 0 for one scene.
-        steps: (K + 1,) int64; the last one, from all training frames, is for footage of none of the scenes.
-        key: names the training footage they were learnt from; '' where nobody asked.
+        templates: (K, D) from `scene_templates`; K = 0 for a single scene.
+        steps: (K + 1,) int64; the last one, from all training frames, applies to unknown scenes.
+        key: identifies the training footage; '' if unused.
     """
 
     templates: np.ndarray
@@ -87,19 +91,19 @@ class Baselines:
 
     @classmethod
     def learn(cls, train: Footage) -> Baselines:
-        """Choose them on the training footage."""
+        """Choose the baselines on the training footage."""
         templates = scene_templates(train)
         scene = recognise(train, templates)
         parts = [train.select(scene == k) for k in range(len(templates))]
         return cls(templates, np.array([choose_baseline(part) for part in (*parts, train)]))
 
     def of(self, footage: Footage) -> np.ndarray:
-        """(N,) of every frame of a footage."""
+        """(N,) int64 baseline of every frame of a footage."""
         return self.steps[recognise(footage, self.templates)]
 
     @property
     def digest(self) -> str:
-        """Hash of what decides a speed."""
+        """Hash of everything that affects the speeds."""
         return hashlib.blake2b(self.templates.tobytes() + self.steps.tobytes(), digest_size=16).hexdigest()
 
     def save(self, folder: Path) -> Path:
@@ -111,7 +115,7 @@ class Baselines:
 
     @classmethod
     def load(cls, folder: Path) -> Baselines:
-        """Read what `save` wrote, to the bit. Raises PixelPlayError: missing, damaged, or of another version."""
+        """Read what `save` wrote, bit for bit. Raises PixelPlayError: missing, damaged, or of another version."""
         path = Path(folder) / FILE
         hint = "fit the detector again, or copy its folder again, whole"
         stored = read_arrays(path, hint=hint)
@@ -122,28 +126,28 @@ class Baselines:
 
 
 def speed_maps(footage: Footage, baseline: int | np.ndarray) -> SpeedMaps:
-    """The footage's speed maps: those of stage 1 where it carries them, else measured now.
+    """The speed maps of a footage: those of stage 1 if it carries them, else computed now.
 
     Args:
-        baseline: frames to either side a flow looks, from `choose_baseline` on the training footage or (N,) from
+        baseline: distance to the reference frames, from `choose_baseline` on the training footage or (N,) from
             `Baselines.of`.
     """
     if footage.speeds is not None:
         return SpeedMaps(footage.speeds, footage.rows)
     height, width = footage.size
-    # on disk: the memory a run needs must not grow with the length of the footage
+    # on disk, so that memory does not grow with the length of the footage
     cells = scratch_array((max(1, len(footage)), *cell_size(height, width)), np.float16)
     measure(footage, baseline, cells)
     return SpeedMaps(cells, np.arange(len(footage)))
 
 
 def cell_size(height: int, width: int) -> tuple[int, int]:
-    """(h, w) of the speed map of a frame."""
+    """(h, w) of a frame -> (h, w) of its speed map."""
     return max(1, height // CELL), max(1, width // CELL)
 
 
 def measure(footage: Footage, baseline: int | np.ndarray, out: np.ndarray, workers: int | None = None) -> None:
-    """Fill `out` (N, h / 4, w / 4) with what `speeds` gives."""
+    """Fill `out` (N, h / 4, w / 4) with the results of `speeds`."""
     for position, found in tqdm(speeds(footage, baseline, workers), total=len(footage), desc=f"{footage.name} speed",
                                 unit="frame"):
         out[position] = found
@@ -151,28 +155,29 @@ def measure(footage: Footage, baseline: int | np.ndarray, out: np.ndarray, worke
 
 def speeds(footage: Footage, baseline: int | np.ndarray, workers: int | None = None
            ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (position, its (h / 4, w / 4) float16 speeds) in order; 0 in a frame without any other near it in time.
+    """Yield (position, (h / 4, w / 4) float16 speeds) in order; zeros for a frame without a reference frame.
 
     Args:
-        baseline: frames to either side a flow looks; (N,) where videos differ, the same within a video.
+        baseline: distance to the reference frames; (N,) if videos differ, constant within a video.
+        workers: threads; None for one per CPU.
     """
     earlier, second = both_sides(footage.videos, footage.frames, footage.reliability,
                                  np.broadcast_to(baseline, len(footage)))
-    own = threading.local()  # a flow keeps pyramids of its own, so every thread has one
+    local = threading.local()  # DIS keeps its pyramids between calls: one object per thread
 
     @functools.lru_cache(maxsize=8 * MAX_STEP)
-    def look(position: int) -> np.ndarray:
+    def grey(position: int) -> np.ndarray:
         return matchable(footage.batch(np.array([position]))[0])
 
     def work(position: int) -> np.ndarray:
-        if not hasattr(own, "flow"):
-            own.flow = DenseFlow()
+        if not hasattr(local, "flow"):
+            local.flow = DenseFlow()
         others = [int(o) for o in (earlier[position], second[position]) if o >= 0 and o != position]
-        return slower_speed(own.flow, look(position), [
-            (look(o), int(footage.frames[o] - footage.frames[position])) for o in others])
+        return slower_speed(local.flow, grey(position), [
+            (grey(o), int(footage.frames[o] - footage.frames[position])) for o in others])
 
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # a thread a frame wastes less than several threads in one
+    cv2.setNumThreads(1)  # parallel over frames is faster than parallel within a frame
     try:
         yield from enumerate(bounded_map(work, range(len(footage)), workers or environment.cpu_count()))
     finally:
@@ -180,11 +185,11 @@ def speeds(footage: Footage, baseline: int | np.ndarray, workers: int | None = N
 
 
 def slower_speed(flow: DenseFlow, now: np.ndarray, others: list[tuple[np.ndarray, int]]) -> np.ndarray:
-    """The speed map of a frame.
+    """Speed map of a frame: the smaller speed over its reference frames at each pixel, averaged over cells.
 
     Args:
-        now: (h, w) uint8 from `matchable`; others: the same of its reference frames, with their frame numbers less
-            that of the frame.
+        now: (h, w) uint8 from `matchable`.
+        others: (reference frame from `matchable`, its frame number minus that of the frame).
     Returns:
         (h / 4, w / 4) float16, pixels per frame; zeros without a reference frame.
     """
@@ -198,10 +203,14 @@ def slower_speed(flow: DenseFlow, now: np.ndarray, others: list[tuple[np.ndarray
 
 def both_sides(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, baseline: np.ndarray
                ) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) rows of the two reference frames of every frame, -1 where there is none; (N,) arguments.
+    """Choose two reference frames per frame, one on either side in time.
 
-    One lies on either side in time. The first and last frames of a video have one side only: a second look further
-    away stands in.
+    The first and last frames of a video have one side only; their second reference lies further away on that side.
+
+    Args:
+        videos, frames, reliability, baseline: (N,).
+    Returns:
+        Two (N,) int64 arrays of rows, -1 if there is none.
     """
     found = np.full((2, len(frames)), -1, np.int64)
     for step in np.unique(baseline).tolist():
@@ -216,7 +225,7 @@ def both_sides(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, 
 
 
 def choose_baseline(train: Footage) -> int:
-    """Frames to either side that the flow should look, 1 to 5, from a few pairs of training frames."""
+    """Choose the distance to the reference frames, 1 to `MAX_STEP`, from at most `PROBES` pairs of training frames."""
     flow, moving = DenseFlow(), [np.zeros(0)]
     for first in neighbouring_pairs(train, TOLERANCE, PROBES).tolist():
         before, now = (matchable(x) for x in train.batch(np.array([first, first + 1])))
@@ -226,10 +235,9 @@ def choose_baseline(train: Footage) -> int:
     return flow_step(float((speeds ** 2).sum() / speeds.sum()), WANTED_SHIFT) if len(speeds) else 1
 
 
-def usual_speed(maps: SpeedMaps, most: int = 400) -> float:
-    """Mean speed of what moves at all in at most `most` frames, in pixels per frame: the models' unit; 1 where nothing
-    moves."""
-    speeds = maps.batch(spread(len(maps.rows), most)).astype(np.float64)
+def usual_speed(maps: SpeedMaps) -> float:
+    """Mean speed of moving cells over at most `SAMPLED` frames, in pixels per frame; 1 if nothing moves."""
+    speeds = maps.batch(spread(len(maps.rows), SAMPLED)).astype(np.float64)
     moving = speeds[speeds > STILL]
     return float(moving.mean()) if len(moving) else 1.0
 
@@ -237,13 +245,13 @@ def usual_speed(maps: SpeedMaps, most: int = 400) -> float:
 # ---- stage 1 --------------------------------------------------------------------------------------------------
 
 def learn_baselines(folder: Path, train: Footage) -> Baselines:
-    """The training footage's baselines: those in the folder where they are its, else learnt and kept there."""
+    """The baselines of the training footage: loaded from the folder if they belong to it, else learnt and saved."""
     path, key = Path(folder) / FILE, config_hash(VERSION, train.fingerprint)
     if path.exists() and not damaged([path]):
         try:
             kept = Baselines.load(folder)
-        except PixelPlayError as mistake:
-            log.warning("%s; it is made again", mistake.problem)
+        except PixelPlayError as error:
+            log.warning("%s; learning it again", error.problem)
         else:
             if kept.key == key:
                 return kept
@@ -252,16 +260,16 @@ def learn_baselines(folder: Path, train: Footage) -> Baselines:
     return found
 
 
-def measure_speeds(folder: Path, footage: Footage, baselines: Baselines, workers: int | None = None) -> None:
-    """Write the speed maps of a footage of stage 1, video by video; what is there already is kept."""
+def measure_speeds(folder: Path, footage: Footage, baselines: Baselines) -> None:
+    """Write the speed maps of a footage of stage 1, video by video; existing valid files are kept."""
     folder = Path(folder)
     about = folder / f"{footage.name}.speed.json"
     key = config_hash(VERSION, footage.fingerprint, baselines.digest)
     steps, jobs = baselines.of(footage), []
     for part in runs(footage.videos):
         video = footage.apart(footage.videos[part.start])
-        jobs.append(_Job(video, int(steps[part.start]), folder / VIDEOS / f"{_key(video, int(steps[part.start]))}.npz",
-                         workers))
+        step = int(steps[part.start])
+        jobs.append(_Job(video, step, folder / VIDEOS / f"{_key(video, step)}.npz"))
     missing = [job for job in jobs if damaged([job.path]) or not job.path.exists()]
     if not missing and not damaged([about]) and about.exists() and read_json(about)["key"] == key:
         return
@@ -273,7 +281,7 @@ def measure_speeds(folder: Path, footage: Footage, baselines: Baselines, workers
 
 
 def with_speeds(footage: Footage, folder: Path) -> Footage:
-    """The footage with the speed maps of its stage 1; without, where that has none of this footage."""
+    """The footage with the speed maps of stage 1 attached; unchanged if stage 1 has none for it."""
     about = Path(folder) / f"{footage.name}.speed.json"
     kept = read_json(about) if about.exists() else {}
     if kept.get("footage") != footage.fingerprint:
@@ -285,16 +293,15 @@ def with_speeds(footage: Footage, folder: Path) -> Footage:
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
-    """One video whose speeds are to be measured."""
+    """Measure the speeds of one video."""
 
     video: Footage
     baseline: int
     path: Path
-    workers: int | None
 
 
 def _key(video: Footage, baseline: int) -> str:
-    """Names the speed maps of a video: its pixels, its times, and how they are measured."""
+    """Cache key of the speed maps of a video: its pixels, frame numbers, reliabilities and baseline."""
     shown = ([video.pixels.clips[0].key, video.pixels.clips[0].digest] if isinstance(video.pixels, ClipArray)
              else [video.fingerprint, video.videos[0]])
     return config_hash("speed", VERSION, shown, video.rows.tolist(), video.frames.tolist(), video.reliability.tolist(),
@@ -302,11 +309,11 @@ def _key(video: Footage, baseline: int) -> str:
 
 
 def _measure_video(job: _Job) -> None:
-    """Measure one video and write its maps: through a file, because they may be more than memory holds."""
+    """Measure one video and write its maps, through a file because they may exceed the memory."""
     shape = cell_size(*job.video.size)
 
     def make(file: RowFile) -> None:
-        for position, cells in speeds(job.video, job.baseline, job.workers):
+        for position, cells in speeds(job.video, job.baseline):
             file.write(position, cells)
 
     clip = Clip(job.path.stem, len(job.video), make, name=f"{job.video.name} video {job.video.videos[0]}")

@@ -1,8 +1,7 @@
-"""Flow on a stream: each frame is measured once, as soon as the frames it is compared with are there.
+"""Speed maps of a live stream, equal to those that `speed.measure` computes for the same frames in a file.
 
-`ReferenceStream` hands every item of a stream out together with its reference frames, which `references` chooses for
-the frames of a file; `SpeedStream` makes the speed maps of `LiveFrame`s with it, those that `speed.measure` makes of
-the same frames in a file. A frame waits for one that lies a baseline later.
+`ReferenceStream` yields every item of a stream with its reference frames; `SpeedStream` uses it to compute the speed
+maps of `LiveFrame`s. The latency is one baseline: a frame waits for its later reference.
 """
 
 from __future__ import annotations
@@ -20,21 +19,22 @@ from pixelplay.model import LiveFrame
 from pixelplay.scenes.cameras import recognise_picture
 
 Choose = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""(n,) frame numbers of a stretch without a gap -> (n,) rows of two reference frames each, -1 where there is none."""
+"""(n,) frame numbers of a segment without gaps -> two (n,) arrays of reference rows, -1 if there is none."""
 
 
 class Referenced(NamedTuple):
-    """An item and its reference frames: (their item, their number less this one's)."""
+    """An item and its reference frames as (item, frame number minus that of this item)."""
 
     item: Any
     others: list[tuple[Any, int]]
 
 
 class ReferenceStream:
-    """See the module. It holds one stretch without gaps.
+    """Yields the items of one segment without gaps, each with its reference frames.
 
     Args:
-        choose: reference frames, the first of them within two baselines, the second within as many of that.
+        choose: returns two reference rows per frame: the first within two baselines of the frame, the second within two
+            baselines of the first.
         baseline: wanted distance of a reference frame, in frames.
     """
 
@@ -42,20 +42,20 @@ class ReferenceStream:
         self.choose, self.baseline = choose, baseline
         self._numbers: list[int] = []
         self._items: list[Any] = []
-        self._given = 0  # rows at the head that have left already
+        self._given = 0  # rows at the head that have been returned
 
     @property
     def newest(self) -> int | None:
-        """Number of the last frame; None before the first one."""
+        """Number of the last frame; None before the first."""
         return self._numbers[-1] if self._numbers else None
 
     def push(self, number: int, item: Any) -> None:
-        """Take the next frame."""
+        """Add the next frame."""
         self._numbers.append(number)
         self._items.append(item)
 
     def ready(self, *, ended: bool = False) -> list[Referenced]:
-        """Those whose reference frames are known by now; `ended`: no frame follows."""
+        """Return the items whose reference frames are final; with `ended`, no frame follows and all are returned."""
         count = len(self._numbers)
         if self._given == count:
             return []
@@ -63,7 +63,7 @@ class ReferenceStream:
         first, second = self.choose(numbers)
         stop = count
         if not ended:
-            # a choice is certain once there is a frame a baseline later
+            # a choice is final once a frame one baseline later has arrived
             certain = numbers + self.baseline
             certain = np.maximum(certain, np.where(first > np.arange(count), certain[first], 0))
             late = np.flatnonzero(certain[self._given:] > numbers[-1])
@@ -79,22 +79,22 @@ class ReferenceStream:
 
 
 class SpeedStream:
-    """Measures the speed maps of one camera's frames; a skipped one keeps none.
+    """Computes the speed maps of one camera's frames; skipped frames get none.
+
+    The scene is recognised again after every gap, if the training footage shows several.
 
     Args:
-        baselines: as learnt on the training footage.
-        map: runs the measurements of several frames, as the builtin does; a pool's map uses several processors.
-
-    The scene, where the training footage shows several, is looked up anew after every gap.
+        baselines: from the training footage.
+        map: applies a function to several frames like the builtin; the map of a pool uses several CPUs.
     """
 
     def __init__(self, baselines: Baselines, *, map: Callable[[Callable, Iterable], Iterable] = map):
         self.baselines, self._map = baselines, map
         self._stretch = ReferenceStream(self._choose, 1)
-        self._own = threading.local()  # a flow keeps pyramids of its own, so every thread has one
+        self._local = threading.local()  # DIS keeps its pyramids between calls: one object per thread
 
     def push(self, frames: Iterable[LiveFrame]) -> list[LiveFrame]:
-        """Take the next frames; returns those whose speeds are known by now."""
+        """Add the next frames; returns those whose speeds are final."""
         out = []
         for frame in frames:
             newest = self._stretch.newest
@@ -106,7 +106,7 @@ class SpeedStream:
         return out + self._measure(self._stretch.ready())
 
     def finish(self) -> list[LiveFrame]:
-        """The frames that wait, at the end of the stream or of a stretch of it."""
+        """Return the frames still waiting, at the end of the stream or before a gap."""
         out = self._measure(self._stretch.ready(ended=True))
         self._stretch = ReferenceStream(self._choose, self._stretch.baseline)
         return out
@@ -116,13 +116,13 @@ class SpeedStream:
         return both_sides(np.zeros(count), numbers, np.ones(count), np.full(count, self._stretch.baseline))
 
     def _measure(self, found: list[Referenced]) -> list[LiveFrame]:
-        def work(one: Referenced) -> LiveFrame:
-            frame, now = one.item
+        def work(item: Referenced) -> LiveFrame:
+            frame, now = item.item
             if frame.skipped:
                 return frame
-            if not hasattr(self._own, "flow"):
-                self._own.flow = DenseFlow()
+            if not hasattr(self._local, "flow"):
+                self._local.flow = DenseFlow()
             return dataclasses.replace(frame, speed=slower_speed(
-                self._own.flow, now, [(grey, step) for (_, grey), step in one.others]))
+                self._local.flow, now, [(grey, step) for (_, grey), step in item.others]))
 
         return list(self._map(work, found))

@@ -1,8 +1,8 @@
-"""Corrupted frames: found, mended or marked.
+"""Detection and repair of corrupted frames.
 
-Reads: working-size frames, and what is normal in the training footage (`TrainingNorms`).
-Makes: a plan (one row a frame: flags, mends, reliability), and the frames mended as it says.
-Open: `plan.py` for what is done to which frame; `orientation.py`, `noise.py`, `geometry.py`, `camera_path.py` and
-    `timeline.py` for how flips, noise, shifts and repeats are found; `denoise.py` and `neighbours.py` for how noise is
-    removed; `reliability.py` for how much a frame counts.
+Reads: working-size frames, and the normal ranges of the training footage (`TrainingNorms`).
+Makes: a plan (one row per frame: flags, repair parameters, reliability), and the repaired frames.
+Open: `plan.py` for what is done to a frame; `orientation.py`, `noise.py`, `geometry.py`, `camera_path.py` and
+    `timeline.py` for detecting flips, noise, shifts and repeats; `denoise.py` and `neighbours.py` for denoising;
+    `reliability.py` for the quality weight of a frame.
 """

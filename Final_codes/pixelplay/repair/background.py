@@ -1,7 +1,7 @@
-"""What is normal of frames of each scene, and its background at full size.
+"""Normal ranges of each scene, and its background at full size.
 
-Reads working-size training frames and their scenes (see `pixelplay.scenes.cameras`); makes `SceneNorms`. Nothing can be
-decided against a scene that is not usable: repair leaves its frames alone.
+Reads working-size training frames and their scenes (see `pixelplay.scenes.cameras`); makes `SceneNorms`. Frames of an
+unusable scene are not repaired.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ MEMORY = 400_000_000
 
 @dataclasses.dataclass(frozen=True)
 class SceneNorms(Scene):
-    """A scene, and what is normal of frames in it.
+    """A scene with the ranges of its measurements over normal frames.
 
     Attributes:
-        allowed: (4,) bool, orientations that can be told apart (see `orientation.distinguishable`).
-        normal: name of a measurement -> (low, high) range over the training frames; empty where it is not usable.
+        allowed: (4,) bool, orientations that can be distinguished (see `orientation.distinguishable`).
+        normal: measurement -> (low, high) over the training frames; empty for an unusable scene.
     """
 
     allowed: np.ndarray
@@ -38,12 +38,12 @@ class SceneNorms(Scene):
 
     @functools.cached_property
     def templates(self) -> np.ndarray:
-        """(4, D) descriptions of the background in the four orientations."""
+        """(4, D) descriptors of the background in the four orientations."""
         return turned_features(self.template)
 
 
 def learn_scenes(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray) -> list[SceneNorms]:
-    """Learn what is normal in each scene of the training videos; arguments and order as of `find_scenes`."""
+    """Learn the scenes of the training videos and their normal ranges; arguments and order as for `find_scenes`."""
     return [_learn(scene, np.stack([pixels[rows[i]] for i in scene.rows])) for scene in
             find_scenes(pixels, rows, videos)]
 
@@ -54,7 +54,7 @@ def _learn(scene: Scene, frames: np.ndarray) -> SceneNorms:
     templates = turned_features(scene.template)
     likeness = np.stack([templates @ features(thumbnail(f)) for f in frames])
     reference = geometry.Reference.of(scene.picture)
-    # the range over frames the background was made from: unseen ones differ more, hence the slack in every threshold
+    # these frames are part of the background median; unseen frames differ more, so every threshold adds slack
     measured = np.array([geometry.measure(f, reference) for f in frames])
     normal = {name: (float(column.min()), float(column.max())) for name, column in zip(geometry.COLUMNS, measured.T)}
     normal["likeness"] = (float(np.quantile(likeness[:, 0], .01)), 1.0)
@@ -65,11 +65,10 @@ def full_picture(scene: Scene, readable: np.ndarray, stream: Stream, size: tuple
     """The background of a scene at full size.
 
     Args:
-        readable: (N,) positions of the training frames that `learn_scenes` was given.
-        stream: of the full-size training frames.
-        size: (H, W) wanted; training frames of another size are resized.
-        most: training frames it is the median of; fewer of very large ones, so that memory does not grow with the
-            camera.
+        readable: (N,) positions of the training frames passed to `learn_scenes`.
+        stream: full-size training frames.
+        size: (H, W) of the result; the median is resized if training frames have another size.
+        most: maximum number of frames in the median; `MEMORY` limits it further for large frames.
     Returns:
         (H, W, 3) uint8 RGB.
     """

@@ -1,10 +1,9 @@
-"""Where the camera looks over a stretch of video: a shift that lasts is a path, followed in every frame of it.
+"""Smooth camera path from per-frame shifts.
 
-Reads the shifts that frames show by themselves; makes those that are corrected. A camera that was moved between two
-recordings, or that sways, shows the background a pixel away in frame after frame, and each frame by itself shows it
-clearly or not. If only the clear ones were corrected, the picture would jump between neighbours, and a jump reads as
-motion everywhere. On Avenue's test video 21, which lies one pixel beside the training videos from end to end, frames
-were corrected in turns.
+Reads the shift measured in each frame; makes the shifts to correct. A camera that was moved between two recordings, or
+that sways, shifts the background by about a pixel in every frame, but not every frame shows it clearly. Correcting only
+the clear frames would make the picture jump, and every model would read the jumps as motion. Avenue's test video 21,
+one pixel off the training videos throughout, was corrected in some frames and not in others.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ from pixelplay.data.footage import segments
 from pixelplay.repair.timeline import LARGEST_STEP
 
 WINDOW = 25
-"""Frames whose median shift is the camera's: a second, longer than a jolt and shorter than a drift."""
+"""Frames in the median filter of the path: one second, longer than a jolt and shorter than a drift."""
 
 
-def followed(own: np.ndarray, shifted: np.ndarray, measure: Callable[[int], tuple[float, float]], videos: np.ndarray,
-             frames: np.ndarray, limit: float) -> np.ndarray:
+def camera_shifts(own: np.ndarray, shifted: np.ndarray, measure: Callable[[int], tuple[float, float]],
+                  videos: np.ndarray, frames: np.ndarray, limit: float) -> np.ndarray:
     """The shifts to correct.
 
     Args:
-        own: (N, 2) shift that each frame shows by itself, (dx, dy) in pixels; zeros where none is clear.
-        shifted: (N,) bool, frames whose own shift passes the limit.
-        measure: row -> (dx, dy) of the frame, clear or not; called for stretches with a shifted frame only.
+        own: (N, 2) shift of each frame, (dx, dy) in pixels; zeros if none is clear.
+        shifted: (N,) bool, frames whose own shift exceeds the limit.
+        measure: row -> best (dx, dy) of the frame, clear or not; called only in segments with a shifted frame.
         videos, frames: (N,) video names and frame numbers.
-        limit: pixels by which a frame must lie off to count as shifted.
+        limit: shift in pixels above which a frame counts as shifted.
     Returns:
-        (N, 2) pixels, zeros where nothing is to be corrected: the path of the camera where it leaves its place by half
-        the limit or more, and a frame's own shift where it jolts.
+        (N, 2) pixels: the camera path in segments where it exceeds half the limit, a frame's own shift at a jolt, and
+        zeros elsewhere.
     """
     out = np.zeros((len(own), 2))
     for part in segments(videos, frames, LARGEST_STEP):

@@ -1,4 +1,4 @@
-"""`pixelplay repair` and `pixelplay corrupt`: stage 1 alone, and its counterpart for experiments."""
+"""The commands `pixelplay repair` (stage 1 alone) and `pixelplay corrupt` (corrupted copies for experiments)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pixelplay.checks import new_folder
 
 def add_repair_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare --data, --train, --test, --output, --off and --workers."""
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder that holds a dataset somewhere below it")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder that contains a dataset at any depth")
     parser.add_argument("--train", type=Path, metavar="DIR", help="training videos or frame folders")
     parser.add_argument("--test", type=Path, metavar="DIR", help="test videos or frame folders")
     parser.add_argument("--output", type=new_folder, required=True, metavar="DIR", help="folder of the cache")
     parser.add_argument("--off", action="store_true", help="decode only, repair nothing")
-    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: one a CPU)")
+    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: one per CPU)")
 
 
 def run_repair(args: argparse.Namespace) -> int:
-    """Run stage 1 and print how many frames were found and mended."""
+    """Run stage 1 and print the number of flagged and repaired frames."""
     from pixelplay.data.layouts import find_dataset
     from pixelplay.files import read_json
     from pixelplay.repair.stage import RepairConfig, prepare
@@ -31,7 +31,7 @@ def run_repair(args: argparse.Namespace) -> int:
         for note in about["notes"]:
             print(f"note: {note}")
         found = ", ".join(f"{n} {flag}" for flag, n in about["flags"].items()) or "nothing wrong"
-        print(f"{about['test_frames']} test frames: {found}; {about['mended']} mended")
+        print(f"{about['test_frames']} test frames: {found}; {about['mended']} repaired")
     print(args.output / "manifest.csv")
     return 0
 
@@ -40,7 +40,7 @@ def add_corrupt_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare --data, --train, --test, --output, --recipe and --seed."""
     from pixelplay.data.corruption import RECIPES
 
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder that holds a dataset somewhere below it")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder that contains a dataset at any depth")
     parser.add_argument("--train", type=Path, metavar="DIR", help="training videos or frame folders")
     parser.add_argument("--test", type=Path, metavar="DIR", help="test videos or frame folders")
     parser.add_argument("--output", type=new_folder, required=True, metavar="DIR", help="a new folder for the copy")
@@ -49,7 +49,7 @@ def add_corrupt_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_corrupt(args: argparse.Namespace) -> int:
-    """Write the corrupted copy and print what was done to how many frames."""
+    """Write the corrupted copy and print the number of frames per corruption."""
     from pixelplay.data.corruption import corrupt_dataset, recipe_named
     from pixelplay.data.layouts import find_dataset
 
@@ -58,6 +58,6 @@ def run_corrupt(args: argparse.Namespace) -> int:
     kept = plan[~plan["dropped"]]
     for kind, count in kept["kind"].replace("", "clean").value_counts().items():
         print(f"{count:6d}  {kind}")
-    print(f"{len(plan) - len(kept):6d}  left out")
+    print(f"{len(plan) - len(kept):6d}  dropped")
     print(args.output / "corruption.csv")
     return 0

@@ -1,10 +1,9 @@
-"""Denoising a frame of a fixed camera with the help of its background.
+"""Background-guided denoising for fixed cameras.
 
 Reads a noisy full-size frame, its sigma and the background; makes a clean frame. Where the frame agrees with the
-background within the noise, the background is the best estimate there is, and only the coarse, significant part of
-the difference (light, shadow, faint movers) is laid over it (Wiener shrinkage of a residual pyramid, each level's
-noise read off the frame itself). Where something stands before the background, the frame itself is kept, lightly
-smoothed: an anomaly must not be blended away. Chroma is treated at half size, which is where JPEG keeps it.
+background within the noise, the background replaces it, plus the significant coarse part of the difference (light,
+shadow, faint movers) from Wiener shrinkage of a residual pyramid. Foreground keeps its own pixels, lightly smoothed, so
+that anomalies are not blended away. Chroma is processed at half size, the resolution JPEG stores.
 Experiments/E09 compares this with spatial and temporal filters.
 """
 
@@ -15,13 +14,15 @@ import numpy as np
 from scipy.special import ndtr
 
 MOVER = 3.5
-"""Difference to the background, in noise deviations of 8 x 8 pixels, from which a place counts as something new."""
+"""Foreground threshold: smoothed difference to the background, in standard deviations of its noise."""
+LEVELS, NOISE_POWER = 2, 2.0
+"""Levels of the residual pyramid, and the factor on its noise variance in the Wiener gain."""
 STEP = 4.0
-"""Sigmas are rounded to this, so that a few tables serve all frames."""
+"""Sigmas are rounded to multiples of this, so that few lookup tables serve all frames."""
 
 
 def clipped_mean(sigma: float) -> np.ndarray:
-    """(256,) float64: mean of a grey level after noise of `sigma` and clipping to [0, 255]: black turns grey."""
+    """(256,) float64: expected value of each grey level after noise of `sigma` and clipping to [0, 255]."""
     x = np.arange(256.0)
     if sigma <= 0:
         return x
@@ -50,8 +51,8 @@ class Denoiser:
         """Denoise one frame.
 
         Args:
-            frame: (H, W, 3) uint8 RGB, the right way up, same size as the background; not changed.
-            sigma: its noise (see `noise.NoiseModel.sigma`), in grey levels.
+            frame: (H, W, 3) uint8 RGB, upright, same size as the background; not changed.
+            sigma: noise in grey levels (see `noise.NoiseModel.sigma`).
         Returns:
             (H, W, 3) uint8 RGB.
         """
@@ -64,7 +65,7 @@ class Denoiser:
         new = cv2.resize(np.maximum.reduce([new, *map(self._new, colour)]), self.half, interpolation=cv2.INTER_LINEAR)
         planes = [luma]
         for plane, change, background in zip(chroma, colour, self.chroma):
-            still = shrink(change)
+            still = wiener_shrink(change)
             still += background
             own = cv2.GaussianBlur(plane, (0, 0), 1.5)
             own -= still
@@ -76,7 +77,7 @@ class Denoiser:
 
     def _merge_luma(self, luma: np.ndarray, residual: np.ndarray, new: np.ndarray, unbias: np.ndarray) -> np.ndarray:
         full = self.width, self.height
-        still = self.luma + cv2.resize(shrink(residual), full, interpolation=cv2.INTER_LINEAR)
+        still = self.luma + cv2.resize(wiener_shrink(residual), full, interpolation=cv2.INTER_LINEAR)
         own = cv2.LUT(cv2.GaussianBlur(luma, (5, 5), 0.8), unbias).astype(np.float32)
         own -= still
         own *= cv2.resize(new, full, interpolation=cv2.INTER_LINEAR)
@@ -84,7 +85,7 @@ class Denoiser:
         return cv2.convertScaleAbs(np.maximum(own, 0, out=own))
 
     def _new(self, residual: np.ndarray) -> np.ndarray:
-        """(h/2, w/2) residual -> (h/4, w/4) float32 in [0, 1]: how surely something new stands there."""
+        """(h/2, w/2) residual -> (h/4, w/4) float32 foreground confidence in [0, 1]."""
         small = cv2.resize(residual, self.quarter, interpolation=cv2.INTER_AREA)
         wide = cv2.blur(small, (3, 3))
         size = np.maximum(np.abs(small) / max(deviation(small), 1.0),
@@ -93,7 +94,8 @@ class Denoiser:
         return cv2.dilate(new, np.ones((3, 3), np.uint8))
 
     def _seen(self, sigma: float) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-        """The background as it looks through this noise at half size, and the table that takes the bias out."""
+        """Background at half size under clipped noise of `sigma`: luma, chroma planes, and a table that undoes the bias
+        of clipping."""
         key = round(sigma / STEP) * STEP
         if key not in self._tables:
             mean = clipped_mean(key)
@@ -113,28 +115,28 @@ def _split(frame: np.ndarray, half: tuple[int, int]) -> tuple[np.ndarray, list[n
 
 
 def deviation(values: np.ndarray) -> float:
-    """Robust standard deviation of (h, w) values around zero, from a ninth of the places."""
+    """Robust standard deviation (MAD) of zero-mean (h, w) values, from every third row and column."""
     return float(np.median(np.abs(values[::3, ::3]))) / 0.6745
 
 
-def shrink(residual: np.ndarray, levels: int = 2, power: float = 2.0) -> np.ndarray:
+def wiener_shrink(residual: np.ndarray) -> np.ndarray:
     """Keep the significant part of a residual (h, w) float32: Wiener shrinkage of a Laplacian pyramid.
 
-    Each level's noise is read off the level itself: most of a fixed camera's frame is background. The coarsest
-    level is kept whole, because light changes live there.
+    Noise is estimated from each level itself, because most of the frame is background. The coarsest level is kept
+    unchanged: it holds illumination changes.
     """
-    if min(residual.shape[:2]) < 2 ** (levels + 1):
+    if min(residual.shape[:2]) < 2 ** (LEVELS + 1):
         return residual
     stack = [residual]
-    for _ in range(levels):
+    for _ in range(LEVELS):
         stack.append(cv2.pyrDown(stack[-1]))
     out = stack[-1]
-    for level in range(levels - 1, -1, -1):
+    for level in range(LEVELS - 1, -1, -1):
         size = stack[level].shape[1], stack[level].shape[0]
         detail = stack[level] - cv2.pyrUp(stack[level + 1], dstsize=size)
         energy = cv2.blur(detail * detail, (3, 3))
         energy += 1e-3
-        gain = np.divide(-power * deviation(detail) ** 2, energy)
+        gain = np.divide(-NOISE_POWER * deviation(detail) ** 2, energy)
         gain += 1
         detail *= np.maximum(gain, 0, out=gain)
         out = cv2.pyrUp(out, dstsize=size)

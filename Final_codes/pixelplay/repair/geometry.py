@@ -1,10 +1,10 @@
-"""Exposure, blur and shift of a frame against its background.
+"""Exposure, blur and shift of a frame relative to its background.
 
-Reads working-size RGB frames that are the right way up; measures gain and offset of the grey levels (robust
-regression that ignores what moves), the share of the background's detail that is left, and the camera's shift: the
-move that finds that detail again. A blurred frame has lost it for good; a camera that was turned by a fraction of a
-degree between two recordings shows it a pixel away, in another direction in every part of the picture. Pixel noise is
-independent of the background, so it biases none of them.
+Reads upright working-size RGB frames; measures gain and offset of grey levels (robust regression that ignores moving
+objects), sharpness (share of the background's detail that the frame retains) and the camera shift (displacement that
+recovers the detail). Blur removes detail everywhere; a camera that was turned by a fraction of a degree moves it by
+about a pixel, in a different direction in each part of the image. Pixel noise is independent of the background and
+biases none of these.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ import cv2
 import numpy as np
 
 COLUMNS = ("gain", "offset", "sharpness", "dx", "dy", "contrast")
-"""gain (1 = as in training), offset in grey levels, share of detail left, shift in pixels of the working-size
+"""Gain (1 = as in training), offset in grey levels, share of detail retained, shift in pixels of the working-size
 frame, standard deviation of the grey thumbnail."""
 FURTHEST = 0.1
-"""Largest shift that is looked for, as a share of the frame's width."""
+"""Largest shift searched, as a share of the frame width."""
 REGAINED = 0.1
-"""Share of the background's detail that must be found again in another place for a shift to be believed."""
+"""A shift is accepted if it recovers at least this share of the background's detail."""
 TILES = (4, 6)
-"""Rows and columns of parts in which detail is looked for again, each by itself: small enough for a turn or a zoom of
-a hundredth to be a move of each part, large enough for pixel noise not to look like detail."""
+"""(rows, columns) of tiles in which detail is searched independently: small enough that a slight rotation or a zoom of
+1 % is a translation within each tile, large enough that pixel noise does not look like detail."""
 NEAR = 0.01
-"""How far from its place a part's detail is looked for, as a share of the frame's width."""
+"""Search radius for the detail of a tile, as a share of the frame width."""
 COARSE = (48, 80)
-"""Rows and columns the exposure is measured at."""
+"""(rows, columns) at which exposure is measured."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """What `measure` needs of a background, computed once.
+    """A background, prepared for `measure`.
 
     Attributes:
         coarse: (48, 80) float32 grey.
-        strongest: flat positions of the fifth of the pixels with most detail.
-        detail: the Laplacian at them.
-        energy: sum of its squares.
-        only: (h, w) float32, the picture that holds the detail and nothing else.
+        strongest: flat positions of the 20 % of pixels with the largest absolute Laplacian.
+        detail: Laplacian at these positions.
+        energy: sum of squares of `detail`.
+        only: (h, w) float32, `detail` in place, zeros elsewhere.
         spectrum: Fourier transform of `only`.
-        suspicious: share of detail below which it is looked for elsewhere.
+        suspicious: sharpness below which a shift is searched.
     """
 
     coarse: np.ndarray
@@ -84,7 +84,7 @@ def measure(frame: np.ndarray, reference: Reference) -> tuple[float, ...]:
         dx, dy = shift(detail, reference)
         sharpness = max(sharpness, detail_nearby(detail, reference) / gain)
     if dx or dy:
-        # out of place, light ground over dark objects reads as lost contrast
+        # misaligned bright and dark areas would read as a loss of contrast
         move = np.float32([[1, 0, -dx], [0, 1, -dy]])
         back = cv2.warpAffine(grey, move, grey.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
         gain, offset = exposure(_grey(back, COARSE).ravel(), reference.coarse.ravel())
@@ -92,14 +92,14 @@ def measure(frame: np.ndarray, reference: Reference) -> tuple[float, ...]:
 
 
 def shift(detail: np.ndarray, reference: Reference, regained: float = REGAINED) -> tuple[float, float]:
-    """Where the background's detail lies in a frame.
+    """Camera shift from the cross-correlation of the frame's detail with the background's.
 
     Args:
         detail: (h, w) float32 Laplacian of the grey frame.
-        regained: share of the background's detail that another place must show beyond the present one.
+        regained: share of the background's detail that a shift must recover to be accepted.
     Returns:
-        (dx, dy) in pixels of the working-size frame; (0, 0) where no other place shows clearly more of it: then it is
-        gone (blurred, hidden by a crowd), and nothing says that the camera moved.
+        (dx, dy) in pixels of the working-size frame, with sub-pixel precision; (0, 0) if no shift recovers enough (the
+        frame is blurred, or a crowd hides the background).
     """
     height, width = detail.shape
     reach = min(round(FURTHEST * width), (height - 3) // 2)
@@ -114,13 +114,12 @@ def shift(detail: np.ndarray, reference: Reference, regained: float = REGAINED) 
 
 
 def place(frame: np.ndarray, reference: Reference) -> tuple[float, float]:
-    """(dx, dy) at which an upright working-size frame (h, w, 3) uint8 RGB shows the background best, however little
-    better than anywhere else."""
+    """Best (dx, dy) of an upright working-size frame (h, w, 3) uint8 RGB, without a minimum gain in detail."""
     return shift(cv2.Laplacian(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.CV_32F), reference, regained=0.0)
 
 
 def detail_nearby(detail: np.ndarray, reference: Reference) -> float:
-    """Share of the background's detail that each part of a frame shows in its best place within `NEAR`.
+    """Share of the background's detail that a frame shows when each tile is matched within `NEAR`.
 
     Args:
         detail: (h, w) float32 Laplacian of the grey frame.
@@ -138,25 +137,25 @@ def detail_nearby(detail: np.ndarray, reference: Reference) -> float:
 
 
 def _vertex(three: np.ndarray) -> float:
-    """Where the parabola through three neighbouring values, the middle one largest, is highest: in [-0.5, 0.5]."""
+    """Sub-pixel peak in [-0.5, 0.5]: vertex of the parabola through three values, the middle one largest."""
     bend = float(three[0] - 2 * three[1] + three[2])
     return 0.5 * float(three[0] - three[2]) / bend if bend < 0 else 0.0
 
 
 def exposure(small: np.ndarray, background: np.ndarray) -> tuple[float, float]:
-    """Gain and offset with small = gain * background + offset, from pixels that show the background unclipped.
+    """Fit small = gain * background + offset over unclipped pixels by iteratively reweighted least squares.
 
     Args:
         small, background: (n,) float32 grey.
     Returns:
-        (gain, offset); (0, mean) where too little of the frame is neither black nor white.
+        (gain, offset); (0, mean) if fewer than 50 pixels are unclipped.
     """
     use = (small > 4) & (small < 250)
     if use.sum() < 50:
         return 0.0, float(small.mean())
     x, y = background[use], small[use]
     gain, offset = 1.0, float(np.median(y - x))
-    # starts from the ratio of spreads, so that a dark frame does not count as all foreground
+    # start from the ratio of percentile ranges, or a dark frame would be rejected as foreground
     spread = float(np.subtract(*np.percentile(x, (90, 10))))
     if spread > 1:
         gain = float(np.subtract(*np.percentile(y, (90, 10)))) / spread

@@ -1,11 +1,11 @@
-"""How noisy is a frame, and is that more than this camera's training footage?
+"""Noise level of a frame, compared with the training footage.
 
-Reads raw full-size frames; makes a noise level, the share of impulse pixels, and the decision per frame.
+Reads raw full-size frames; makes a noise level, the share of impulse pixels, and a decision per frame.
 
-The level is a robust Laplacian residual (Immerkaer 1996, with the median of Donoho and Johnstone 1994 in place of
-the mean) of the frame at *half size*: JPEG wipes out the finest noise, so full-size estimators read a frame with
-noise of sigma 10 after quality 75 as nearly clean, while averaging two pixels leaves the band that JPEG keeps. It
-needs no background and does not care which way up a frame is. Independent colour noise of sigma s reads 0.335 s.
+The level is a robust Laplacian residual (Immerkaer 1996, with the median of Donoho and Johnstone 1994 instead of the
+mean) of the frame at half size. JPEG removes the finest noise: after quality 75, a full-size estimator reads noise of
+sigma 10 as nearly clean, while half size keeps the frequencies that JPEG retains. The estimate needs no background and
+does not depend on orientation. Independent colour noise of sigma s gives a level of 0.335 s.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import numpy as np
 from scipy.special import ndtr
 
 COLUMNS = ("level", "impulses", "mean", "saturated")
-"""noise level in grey levels at half size; share of pixels 80 levels off their median of nine; mean grey level;
-share of pixels that are nearly black or nearly white."""
+"""Noise level in grey levels at half size; share of pixels more than 80 levels from the median of their 3 x 3
+neighbourhood; mean grey level; share of nearly black or white pixels."""
 KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-"""Difference of two Laplacians (Immerkaer 1996): blind to constant and linear regions."""
+"""Difference of two Laplacians (Immerkaer 1996): zero on constant and linear regions."""
 GAIN = 6
-"""Root of the sum of the kernel's squares: independent noise of sigma s comes out as 6 s."""
+"""L2 norm of the kernel: independent noise of sigma s becomes 6 s."""
 NORMAL_MEDIAN = 0.6745
-"""Median of |x| for x normally distributed with sigma 1."""
+"""Median of |x| for standard normal x."""
 GREY_HALF = 0.335
-"""Level of independent colour noise of sigma 1: grey weights leave 0.669, averaging 2 x 2 pixels half of it."""
+"""Level of independent colour noise of sigma 1: 0.669 after conversion to grey, half of that after 2 x 2 averaging."""
 
 
 def measure(frame: np.ndarray) -> np.ndarray:
@@ -43,7 +43,7 @@ def measure(frame: np.ndarray) -> np.ndarray:
 
 
 def _median(values: np.ndarray) -> float:
-    """Median of non-negative int16, interpolated inside its integer so that levels below 1 still differ."""
+    """Median of non-negative int16 values, interpolated within its histogram bin to resolve levels below 1."""
     counts = np.bincount(values[::2, ::2].ravel())
     total = np.cumsum(counts)
     middle = total[-1] / 2
@@ -54,12 +54,12 @@ def _median(values: np.ndarray) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class NoiseModel:
-    """What is normal noise for this footage.
+    """Normal noise of the training footage.
 
     Attributes:
         level: median level of the training frames.
         most_level: level above which a frame counts as noisy.
-        most_impulses: share of impulse pixels above which it counts as hit by impulses.
+        most_impulses: share of impulse pixels above which a frame has impulse noise.
         saturated: largest share of black and white pixels in training.
     """
 
@@ -70,26 +70,26 @@ class NoiseModel:
 
     @classmethod
     def of(cls, observed: np.ndarray) -> NoiseModel:
-        """From the (N, 4) `COLUMNS` of training frames; noisy training footage raises its own thresholds."""
+        """Fit to the (N, 4) `COLUMNS` of training frames; noisy training footage raises the thresholds."""
         level = observed[:, 0].astype(np.float64)
         middle = float(np.median(level))
         spread = 1.4826 * float(np.median(np.abs(level - middle)))
-        # single odd training frames must not open the door: all but one in a thousand, plus a visible step
+        # the 99.9 % quantile keeps single outliers of the training frames from raising the threshold
         high = float(np.quantile(level, 0.999))
         return cls(middle, max(high + 1.0, middle + 6 * spread, 1.25 * middle + 0.5),
                    float(np.quantile(observed[:, 1], 0.999)) + 0.002, float(observed[:, 3].max()))
 
     def sigma(self, observed: np.ndarray) -> np.ndarray:
-        """(N, 4) `COLUMNS` -> (N,) sigma of independent colour noise beyond the training footage's own, float32."""
+        """(N, 4) `COLUMNS` -> (N,) float32 sigma of independent colour noise in excess of the training footage."""
         extra = np.maximum(observed[:, 0].astype(np.float64) ** 2 - self.level ** 2, 0.0)
         return (np.sqrt(extra) / GREY_HALF).astype(np.float32)
 
     def impulsive(self, observed: np.ndarray) -> np.ndarray:
-        """(N, 4) `COLUMNS` -> (N,) bool: isolated outliers that Gaussian noise of this level would not make."""
+        """(N, 4) `COLUMNS` -> (N,) bool: more isolated outliers than Gaussian noise of this level explains."""
         deviation = np.maximum(2.12 * observed[:, 0].astype(np.float64), 1e-3)
         expected = 2 * ndtr(-80 / deviation)
         return observed[:, 1] > self.most_impulses + 2 * expected
 
     def noisy(self, observed: np.ndarray) -> np.ndarray:
-        """(N, 4) `COLUMNS` -> (N,) bool: more noise than training footage has, and not impulses."""
+        """(N, 4) `COLUMNS` -> (N,) bool: more noise than in training, other than impulses."""
         return (observed[:, 0] > self.most_level) & ~self.impulsive(observed)

@@ -1,7 +1,7 @@
-"""What repair knows of the training footage: all it needs to judge and repair test frames of the same cameras.
+"""`TrainingNorms`: the statistics of the training footage that repair needs.
 
-Reads the training split of an extraction; makes `TrainingNorms`, one file `norms.npz` (0.4 MB for the sample's camera
-of 640 x 360 pixels). With it test frames are repaired without any training frame. Nothing of the test footage enters.
+Reads the training split of an extraction; makes one file, `norms.npz` (0.4 MB for the sample's camera of 640 x 360
+pixels). Test frames of the same cameras are repaired with it alone, without training frames.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ VERSION = ARTEFACTS["norms"].number
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingNorms:
-    """What is normal in the training footage, for S scenes.
+    """Statistics of normal frames, for S scenes.
 
     Attributes:
-        key: names the training footage and the settings it was learnt with.
+        key: identifies the training footage and the settings.
         size: (h, w) working size that test frames are decoded at.
         full_size: (H, W) of the training frames.
-        fps: frames a second of the training footage.
+        fps: frames per second of the training footage.
         scenes: S scenes, see `background.learn_scenes`.
-        noise, repeats: S + 1 models; the last one, of all training frames, is for frames of none of the scenes.
-        backgrounds: number of a usable scene -> (H, W, 3) uint8 RGB median of its training frames (smaller where all
-            of them together would take more than `background.MEMORY` bytes).
+        noise, repeats: S + 1 models; the last one, of all training frames, applies to unknown scenes.
+        backgrounds: index of a usable scene -> (H, W, 3) uint8 RGB median of its training frames, scaled down if all
+            backgrounds together exceed `background.MEMORY` bytes.
     """
 
     key: str
@@ -60,12 +60,12 @@ class TrainingNorms:
     @classmethod
     def learn(cls, manifest: Manifest, extraction: Extraction, background_frames: int, *, key: str = "",
               workers: int | None = None) -> TrainingNorms:
-        """Learn them from an extraction's training split, observed with `noise.measure`.
+        """Learn the norms from the training split of an extraction that was observed with `noise.measure`.
 
         Args:
-            manifest: whose training files the full-size backgrounds are read from.
-            background_frames: training frames a full-size background is the median of, at most.
-            key: kept as the attribute.
+            manifest: names the training files that full-size backgrounds are read from.
+            background_frames: maximum number of training frames in a full-size background.
+            key: see the attribute.
         """
         train, readable = manifest.split("train"), np.flatnonzero(~extraction.unreadable("train"))
         pixels, videos = extraction.pixels("train"), train["video"].to_numpy(object)[readable]
@@ -77,10 +77,10 @@ class TrainingNorms:
                 log.warning("no background for training video %s: %s; its frames are left as they are", where,
                             scene.reason)
             elif not scene.allowed.all():
-                log.info("scene of %s resembles its own mirror image: some flips cannot be told from it", where)
+                log.info("scene of %s resembles its own mirror image: some flips cannot be detected", where)
         change = changes(pixels, readable, videos)
         own = [np.isin(videos.astype(str), np.array(s.videos, dtype=str)) for s in scenes]
-        # a scene with few frames gets the models of all
+        # a scene with few frames uses the models of all training frames
         enough = [rows if rows.sum() >= FEWEST else np.ones(len(rows), bool) for rows in own]
         usable = [k for k, scene in enumerate(scenes) if scene.usable]
         full_size = extraction.full_size["train"]
@@ -93,7 +93,7 @@ class TrainingNorms:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Hash of everything in it: equal norms repair equally."""
+        """Hash of the content: equal norms repair equally."""
         found = hashlib.blake2b(digest_size=16)
         for name, array in sorted(self._arrays().items()):
             found.update(f"{name} {array.dtype} {array.shape} ".encode())
@@ -101,7 +101,7 @@ class TrainingNorms:
         return found.hexdigest()
 
     def backgrounds_at(self, size: tuple[int, int]) -> dict[int, np.ndarray]:
-        """The backgrounds for test frames of (H, W) pixels."""
+        """The backgrounds resized to test frames of (H, W) pixels."""
         return {k: picture if picture.shape[:2] == tuple(size)
                 else cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)
                 for k, picture in self.backgrounds.items()}
@@ -109,14 +109,14 @@ class TrainingNorms:
     def save(self, folder: Path) -> Path:
         """Write `norms.npz`, sealed; returns its path."""
         path = Path(folder) / FILE
-        # PNG is a third smaller than deflate on pixels, and as exact
+        # PNG is lossless and a third smaller than deflate on pixels
         write_arrays(path, compress=True, **{name: _png(array) if array.ndim == 3 else array
                                              for name, array in self._arrays().items()})
         return path
 
     @classmethod
     def load(cls, folder: Path) -> TrainingNorms:
-        """Read what `save` wrote, to the bit.
+        """Read what `save` wrote, bit for bit.
 
         Raises:
             PixelPlayError: missing, damaged, or of another version.
@@ -153,7 +153,7 @@ class TrainingNorms:
 
 
 def _limited(size: tuple[int, int], count: int) -> tuple[int, int]:
-    """(H, W) at which `count` pictures take at most `MEMORY` bytes."""
+    """(H, W) at which `count` images take at most `MEMORY` bytes."""
     factor = min(1.0, (MEMORY / (3 * size[0] * size[1] * max(1, count))) ** 0.5)
     return (size[0], size[1]) if factor == 1 else (max(1, int(size[0] * factor)), max(1, int(size[1] * factor)))
 

@@ -1,8 +1,8 @@
-"""How much a frame tells: a number in [0, 1] that windows and smoothing lean on.
+"""Reliability: per-frame quality weight in [0, 1], used by windows and smoothing.
 
-Reads flags, noise and saturation; makes reliabilities. The values say what is left *after* repair: a flip is undone
-completely, noise leaves a residue that grows with its sigma, and a picture that belongs to another moment (frozen,
-duplicate) or to none (blank, unreadable) tells next to nothing about its own.
+Reads flags, noise and saturation. The weight describes the frame after repair: a flip is undone completely, denoising
+leaves a residue that grows with sigma, and a frozen, duplicate, blank or unreadable frame carries almost no information
+about its own moment.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import numpy as np
 
 OF_FLAG = {"unreadable": 0.0, "blank": 0.0, "frozen": 0.05, "duplicate": 0.1, "blur": 0.3, "shift": 0.7,
            "exposure": 0.7, "impulse": 0.5, "vflip": 0.95, "hflip": 0.95, "rot180": 0.95, "noise": 1.0}
-"""Reliability of a repaired frame with this flag; noise has its own, by sigma."""
+"""Reliability of a repaired frame by flag; noise is weighted by its sigma instead."""
 HALF_SIGMA = 200.0
-"""Noise sigma at which a denoised frame tells half as much as a clean one: on Ped2 smoothing lost least when denoised
-frames kept nearly their full weight (Experiments/E03)."""
+"""Sigma at which a denoised frame has reliability 0.5. On Ped2, smoothing lost least when denoised frames kept nearly
+full weight (Experiments/E03)."""
 HALF_SIGMA_RAW = 15.0
 """The same for a noisy frame that could not be denoised."""
 UNREPAIRED = 0.5
-"""Factor for a flip or exposure that was found but not undone."""
+"""Factor for a fault other than noise that was found but not repaired."""
 
 
 def reliability(flags: list[str], sigma: float, saturated: float = 0.0, repaired: bool = True) -> float:
     """Reliability of one frame.
 
     Args:
-        flags: names of what was wrong with it.
-        sigma: its noise beyond training, in grey levels; counts only with the flags 'noise' and 'impulse'.
-        saturated: share of black and white pixels beyond training.
-        repaired: what can be undone was undone.
+        flags: names of its faults.
+        sigma: noise in excess of training, in grey levels; used with the flag 'noise' only.
+        saturated: share of black and white pixels in excess of training.
+        repaired: whether the frame was repaired.
     """
     value = 1.0
     for flag in flags:

@@ -1,7 +1,7 @@
-"""Mending one frame as its row of the plan says. A pure function of the raw frame: nothing is stored of it.
+"""Repair of one frame according to its row of the plan; a pure function of the raw frame.
 
-Reads a raw full-size frame, its row and the backgrounds; makes the repaired frame. Geometry first (turned, moved
-back), then exposure, then noise, because the background is compared pixel by pixel.
+Reads a raw full-size frame, its row and the backgrounds; makes the repaired frame. Geometry comes first, then exposure,
+then noise, because denoising compares the frame with the background pixel by pixel.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from pixelplay.repair.denoise import Denoiser
 from pixelplay.repair.orientation import turn
 
 IMPULSE_RESIDUE = 8.0
-"""Sigma assumed of a frame after its impulses went through the median."""
+"""Sigma assumed for a frame with impulse noise after the median filter."""
 
 
 class Repairer:
-    """Mends full-size frames.
+    """Repairs full-size frames.
 
     Args:
-        backgrounds: scene -> (H, W, 3) uint8 RGB median of training frames at the test frames' full size.
-        working_size: (h, w) the plan's shifts are measured in.
+        backgrounds: scene -> (H, W, 3) uint8 RGB median of training frames at the full size of the test frames.
+        working_size: (h, w) in whose pixels the plan states shifts.
     """
 
     def __init__(self, backgrounds: dict[int, np.ndarray], working_size: tuple[int, int]):
         self.backgrounds, self.working_size = backgrounds, working_size
-        # a denoiser keeps tables of its own, so every thread has one
+        # a denoiser caches tables and is not thread-safe
         self._local = threading.local()
 
     def __call__(self, frame: np.ndarray, row) -> np.ndarray:
@@ -48,7 +48,7 @@ class Repairer:
         return frame
 
     def upright(self, frame: np.ndarray, row) -> np.ndarray:
-        """The raw frame turned and moved back, so that places fit; its pixels are those that were filmed."""
+        """Undo flips and shifts only: aligned with the background, but with the original grey levels and noise."""
         return frame if row.scene < 0 else self._moved_back(turn(frame, int(row.orientation)), row)
 
     def _moved_back(self, frame: np.ndarray, row) -> np.ndarray:
@@ -67,7 +67,7 @@ class Repairer:
 
 
 def needs_repair(plan) -> np.ndarray:
-    """(N,) bool: rows of a plan whose pixels change."""
+    """(N,) bool: rows of a plan whose pixels are changed."""
     changed = ((plan["orientation"] != 0) | plan["impulse"] | plan["noise"] | (plan["gain"] != 1.0)
                | (plan["offset"] != 0.0) | (plan["dx"] != 0.0) | (plan["dy"] != 0.0))
     return ((plan["scene"] >= 0) & changed).to_numpy()

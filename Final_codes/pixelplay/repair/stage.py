@@ -1,12 +1,13 @@
-"""Stage 1 as a whole: find the frames, decode them once, recognise what is wrong with test frames, mend it.
+"""Stage 1: decode the frames, detect corrupted test frames, repair them.
 
-Reads a `Manifest`. Writes into one folder what `pixelplay.data.extraction` writes, and beside it `norms.npz` (what the
-training footage says is normal, see `norms`) and, for test footage, one more file a video in `videos/` (its plan and
-the digest of its mended frames), `repair.csv` (the whole plan: one row a test frame), the manifest with flags and
-reliabilities, and `repair.json` last. Working-size frames are mended whenever they are decoded, noisy ones with the
-help of their clean neighbours; full-size frames are mended each by itself; the originals are never touched, training
-frames are left as they are. Everything is decided from training statistics and from a test frame's own video, so videos
-are planned one by one, in any order and anywhere, and the norms alone are enough to repair other test footage later.
+Reads a `Manifest`. Writes the files of `pixelplay.data.extraction` into one folder and, beside them, `norms.npz` (see
+`norms`). For test footage it adds one file per video in `videos/` (plan and digest of the repaired frames),
+`repair.csv` (the whole plan, one row per test frame), the manifest with flags and reliabilities, and `repair.json`
+last.
+
+Frames are repaired whenever they are decoded: working-size frames with temporal fusion, full-size frames one by one.
+Originals and training frames stay unchanged. Decisions depend only on the training norms and on the frame's own video,
+so videos are planned independently, and the norms alone suffice to repair other test footage later.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from pixelplay.repair.neighbours import TemporalFusion, clean_neighbours
 from pixelplay.repair.norms import FILE as NORMS
 from pixelplay.repair.norms import VERSION as NORMS_VERSION
 from pixelplay.repair.norms import TrainingNorms
-from pixelplay.repair.plan import SCHEMA, empty_plan, look, make_plan, read_plan
+from pixelplay.repair.plan import SCHEMA, empty_plan, make_plan, measure_frames, read_plan
 from pixelplay.repair.repairer import Repairer, needs_background, needs_repair
 from pixelplay.versions import ARTEFACTS
 
@@ -55,8 +56,8 @@ class RepairConfig:
     """Settings of stage 1.
 
     Attributes:
-        enabled: False leaves every frame as it is (only unreadable ones are flagged).
-        background_frames: training frames a full-size background is the median of.
+        enabled: if False, frames stay as they are and only unreadable ones are flagged.
+        background_frames: maximum number of training frames in a full-size background.
     """
 
     enabled: bool = True
@@ -65,25 +66,23 @@ class RepairConfig:
 
 def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None, *,
             norms: TrainingNorms | None = None, workers: int | None = None) -> Manifest:
-    """Run stage 1 for the splits the manifest has: decode, recognise, mend. What is done already is kept.
+    """Run stage 1 on the splits of a manifest. Finished work is kept.
 
     Args:
-        manifest: from `find_dataset`: training footage, test footage, or both. Another test split leaves the training
-            split's files as they are.
-        folder: where everything goes.
-        norms: what repair knows of the training footage, from an earlier run; learnt from the manifest's training split
-            when None. Test frames are decoded at its working size.
-        workers: threads of a process; its share of the CPUs when None.
+        manifest: from `find_dataset`: training footage, test footage, or both. A new test split leaves the files of the
+            training split unchanged.
+        folder: output folder.
+        norms: from an earlier run; learnt from the training split if None. They set the working size of test frames.
+        workers: threads per process; None for its share of the CPUs.
     Returns:
         The manifest with flags and reliabilities, as saved in the folder.
     Raises:
-        PixelPlayError: no frame of a split can be read, or there is test footage with neither training footage nor
-            norms.
+        PixelPlayError: no frame of a split can be read, or test footage has neither training footage nor norms.
     """
     folder, config = Path(folder), config or RepairConfig()
     if norms is None and manifest.splits() == ["test"]:
-        raise PixelPlayError(f"there is no training footage to judge the test footage of {manifest.roots['test']} by",
-                             expected="training videos, or a detector that was fitted on some",
+        raise PixelPlayError(f"there is no training footage for the test footage of {manifest.roots['test']}",
+                             expected="training videos, or a fitted detector",
                              hint="name the training videos with --train DIR, or score with a fitted detector")
     extraction = extract(manifest, folder, size=norms.size if norms else None, observe=noise.measure,
                          observe_key=f"noise {ARTEFACTS['noise'].number}", workers=workers)
@@ -98,7 +97,7 @@ def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None
     repaired = _flagged(manifest, extraction, plan)
     written = [folder / "repair.json", folder / "repair.csv"]
     if not missing and not damaged(written) and all(p.exists() for p in written) and _about(folder)["key"] == key:
-        log.info("frames are repaired already: %s", folder)
+        log.info("frames are already repaired: %s", folder)
         return _save(repaired, folder)
     with sealed(folder / "repair.csv") as part:
         plan.to_csv(part, index=False, lineterminator="\n")
@@ -108,12 +107,12 @@ def prepare(manifest: Manifest, folder: Path, config: RepairConfig | None = None
 
 
 def open_footage(folder: Path, split: str, workers: int | None = None, *, as_filmed: bool = False) -> Footage:
-    """The footage of a finished stage 1: repaired working-size frames, and full-size frames repaired on the fly.
+    """Open the footage of a finished stage 1, with frames repaired as they are decoded.
 
     Args:
-        as_filmed: full-size frames are only turned and moved back, for people to look at.
+        as_filmed: full-size frames are only aligned (flips and shifts undone), for display.
     Raises:
-        PixelPlayError: stage 1 is not finished, or the split is not there.
+        PixelPlayError: stage 1 is not finished, or the split is missing.
     """
     folder = Path(folder)
     raw = open_raw_footage(folder, split, workers)
@@ -128,16 +127,16 @@ def open_footage(folder: Path, split: str, workers: int | None = None, *, as_fil
                                   fingerprint=config_hash(raw.fingerprint, about["key"]))
     if len(plan) != len(footage):
         raise PixelPlayError(f"{folder / 'repair.csv'} plans {len(plan)} frames, the manifest names {len(footage)}",
-                             expected="one row a test frame in both",
+                             expected="one row per test frame in both",
                              hint=f"delete {folder / 'repair.json'} and {AGAIN}")
     changed = needs_repair(plan)
     if not changed.any():
         return footage
     norms, clips = folder / NORMS, []
     for part, clip, (key, digest) in zip(runs(raw.videos), raw.pixels.clips, about["videos"]):
-        mended = MendedFrames(clip, folder / VIDEOS / f"{key}.npz", norms, about["norms"])
+        mended = RepairedFrames(clip, folder / VIDEOS / f"{key}.npz", norms, about["norms"])
         clips.append(Clip(key, clip.count, mended, digest, clip.name) if changed[part].any() else clip)
-    TrainingNorms.load(folder)  # damaged ones are said here, not in the middle of a model
+    TrainingNorms.load(folder)  # report damage here, not in the middle of a model
     return dataclasses.replace(
         footage, pixels=ClipArray(clips, raw.pixels.shape[1:], np.uint8),
         open_stream=RepairedStream(raw.open_stream, plan, norms, about["norms"], as_filmed))
@@ -145,13 +144,13 @@ def open_footage(folder: Path, split: str, workers: int | None = None, *, as_fil
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RepairedStream:
-    """Full-size frames mended as the plan says: a `Stream` that can be pickled.
+    """Repaired full-size frames: a picklable `Stream`.
 
     Attributes:
-        source: of the raw frames.
-        plan: (N rows) of the same frames.
-        norms, digest: the file of what is normal, and what it must hold.
-        as_filmed: frames are only turned and moved back.
+        source: stream of the raw frames.
+        plan: N rows, for the same frames.
+        norms, digest: file of the norms, and their expected digest.
+        as_filmed: frames are only aligned.
     """
 
     source: Source
@@ -161,7 +160,7 @@ class RepairedStream:
     as_filmed: bool
 
     def part(self, start: int, stop: int) -> RepairedStream:
-        """Some of the rows, counted from 0."""
+        """Rows `start` to `stop`, renumbered from 0."""
         return dataclasses.replace(self, source=self.source.part(start, stop),
                                    plan=self.plan.iloc[start:stop].reset_index(drop=True))
 
@@ -184,13 +183,13 @@ class RepairedStream:
 
 
 @dataclasses.dataclass(frozen=True)
-class MendedFrames:
-    """Makes the mended working-size frames of one test video. It can be pickled.
+class RepairedFrames:
+    """Makes the repaired working-size frames of one test video; picklable.
 
     Attributes:
-        raw: the video's raw frames; its `make` knows the files.
-        record: the video's file, which holds its plan.
-        norms, digest: the file of what is normal, and what it must hold.
+        raw: raw frames of the video.
+        record: file with the plan of the video.
+        norms, digest: file of the norms, and their expected digest.
     """
 
     raw: Clip
@@ -199,35 +198,34 @@ class MendedFrames:
     digest: str
 
     def __call__(self, file: RowFile) -> None:
-        self.mend(file, _read_record(self.record)[0])
+        self.write_all(file, _read_record(self.record)[0])
 
-    def mend(self, file: RowFile, plan: pd.DataFrame) -> None:
-        """Write every frame as the plan says.
+    def write_all(self, file: RowFile, plan: pd.DataFrame) -> None:
+        """Write every frame as planned.
 
-        Noisy rows come second: they borrow from clean neighbours, which must have their final pixels by then, and never
-        from each other.
+        Noisy frames come last: temporal fusion reads clean neighbours, which must have their final pixels.
         """
         source, size = self.raw.make.source, self.raw.make.size
         repairer = _repairer(self.norms, self.digest, source.size)
         raw, rows_of = open_clip(self.raw, (*size, 3), np.uint8), list(plan.itertuples(index=False))
-        changed, borrowing = needs_repair(plan), needs_background(plan)
+        changed, noisy = needs_repair(plan), needs_background(plan)
         clean = plan["flags"].isin(("", "vflip", "hflip", "rot180")).to_numpy() & (plan["scene"] >= 0).to_numpy()
         for row in np.flatnonzero(~changed).tolist():
             file.write(row, raw.read(row))
 
-        def small(pair: tuple[int, np.ndarray]) -> np.ndarray:
+        def repair(pair: tuple[int, np.ndarray]) -> np.ndarray:
             return to_working(repairer(pair[1], rows_of[pair[0]]), size)
 
-        own = threading.local()  # a fusion keeps pyramids of its own, so every thread has one
+        local = threading.local()  # temporal fusion is not thread-safe
 
-        def fused(pair: tuple[int, np.ndarray]) -> np.ndarray:
-            if not hasattr(own, "fusion"):
-                own.fusion = TemporalFusion()
+        def denoise(pair: tuple[int, np.ndarray]) -> np.ndarray:
+            if not hasattr(local, "fusion"):
+                local.fusion = TemporalFusion()
             near = clean_neighbours(clean, source.videos, source.numbers, pair[0])
-            return own.fusion(small(pair), [file.read(k) for k in near])
+            return local.fusion(repair(pair), [file.read(k) for k in near])
 
         workers = source.workers or environment.cpu_count()
-        for rows, work in ((np.flatnonzero(changed & ~borrowing), small), (np.flatnonzero(borrowing), fused)):
+        for rows, work in ((np.flatnonzero(changed & ~noisy), repair), (np.flatnonzero(noisy), denoise)):
             with contextlib.closing(bounded_map(work, zip(rows.tolist(), source(rows)), workers)) as mended:
                 for row, frame in zip(rows.tolist(), mended):
                     file.write(row, frame)
@@ -235,7 +233,7 @@ class MendedFrames:
 
 @functools.lru_cache(maxsize=2)
 def _norms(path: Path, digest: str) -> TrainingNorms:
-    """What is normal, read once a process. Raises PixelPlayError: other norms lie there by now."""
+    """The norms, read once per process. Raises PixelPlayError: the file now holds others."""
     known = TrainingNorms.load(path.parent)
     if known.digest != digest:
         raise PixelPlayError(f"{path} is not what the test footage was repaired with", hint=AGAIN)
@@ -249,7 +247,7 @@ def _repairer(norms: Path, digest: str, full_size: tuple[int, int]) -> Repairer:
 
 
 def _learn(manifest: Manifest, extraction: Extraction, config: RepairConfig, workers: int | None) -> TrainingNorms:
-    """The norms of the training split: those in the folder where they are its, else learnt and kept there."""
+    """The norms of the training split: loaded from the folder if they belong to it, else learnt and saved."""
     key = config_hash(extraction.keys["train"], config.background_frames, NORMS_VERSION)
     kept = _kept(extraction.folder)
     if kept is not None and kept.key == key:
@@ -263,13 +261,13 @@ def _kept(folder: Path) -> TrainingNorms | None:
         return None
     try:
         return TrainingNorms.load(folder)
-    except PixelPlayError as mistake:
-        log.warning("%s; it is made again", mistake.problem)
+    except PixelPlayError as error:
+        log.warning("%s; learning it again", error.problem)
         return None
 
 
 def _keep(folder: Path, found: TrainingNorms) -> TrainingNorms:
-    """Have norms in the folder, so that it can be opened without what they came from."""
+    """Save norms in the folder if it holds others; it must be usable on its own."""
     kept = _kept(folder)
     if kept is None or kept.digest != found.digest:
         found.save(folder)
@@ -282,7 +280,7 @@ def _about(folder: Path) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
-    """One test video to be repaired."""
+    """Repair of one test video."""
 
     raw: Clip
     record: Path
@@ -293,7 +291,7 @@ class _Job:
 
     @property
     def key(self) -> str:
-        """Names the mended frames, and their record."""
+        """Cache key of the repaired frames and of their record."""
         return self.record.stem
 
 
@@ -308,41 +306,41 @@ def _jobs(manifest: Manifest, extraction: Extraction, config: RepairConfig, norm
 
 
 def _repair_video(job: _Job) -> None:
-    """Plan one test video, mend it, and write down both."""
+    """Plan and repair one test video; write its record."""
     unreadable = read_arrays(job.observed)["state"] == UNREADABLE
     if job.enabled:
         norms, source = _norms(job.norms, job.digest), job.raw.make.source
         raw = ClipArray([job.raw], (*job.raw.make.size, 3), np.uint8)
-        seen = look(raw, source.videos, source.numbers, norms.scenes)
-        plan = make_plan(seen, raw, read_arrays(job.observed)["observed"], unreadable, source.videos, source.numbers,
-                         norms)
+        measurements = measure_frames(raw, source.videos, source.numbers, norms.scenes)
+        observed = read_arrays(job.observed)["observed"]
+        plan = make_plan(measurements, raw, observed, unreadable, source.videos, source.numbers, norms)
     else:
         plan = empty_plan(unreadable)
     digest = job.raw.digest
     if needs_repair(plan).any():
-        mended = MendedFrames(job.raw, job.record, job.norms, job.digest)
-        clip = Clip(job.key, job.raw.count, functools.partial(mended.mend, plan=plan), name=job.raw.name)
+        mended = RepairedFrames(job.raw, job.record, job.norms, job.digest)
+        clip = Clip(job.key, job.raw.count, functools.partial(mended.write_all, plan=plan), name=job.raw.name)
         digest = make_clip(clip, (*job.raw.make.size, 3), np.uint8)
     columns = {name: plan[name].to_numpy(str if name == "flags" else None) for name in SCHEMA}
     write_arrays(job.record, digest=np.array(digest), **columns)
 
 
 def _read_record(path: Path) -> tuple[pd.DataFrame, str]:
-    """The plan of a video, and the digest of its mended frames."""
+    """The plan of a video, and the digest of its repaired frames."""
     kept = read_arrays(path, hint=AGAIN)
     plan = pd.DataFrame({name: kept[name] for name in SCHEMA}, columns=list(SCHEMA))
     return plan.assign(flags=plan["flags"].astype(object)), str(kept["digest"])
 
 
 def _notes(manifest: Manifest, config: RepairConfig, norms: TrainingNorms, plan: pd.DataFrame) -> list[str]:
-    """Remarks on what could not be repaired."""
+    """Messages about videos that cannot be repaired."""
     if not config.enabled:
         return ["repair is switched off"]
     names = manifest.split("test")["video"].to_numpy(object)
     notes = [f"training videos {', '.join(s.videos)}: {s.reason}" for s in norms.scenes if not s.usable]
-    alone = [names[part.start] for part in runs(names) if (plan["scene"][part] < 0).all()]
-    if alone:
-        notes.append(f"test videos {', '.join(alone)} match no usable training background and are left as they are")
+    unmatched = [names[part.start] for part in runs(names) if (plan["scene"][part] < 0).all()]
+    if unmatched:
+        notes.append(f"test videos {', '.join(unmatched)} match no usable training background and are left as they are")
         log.warning(notes[-1])
     return notes
 
@@ -359,17 +357,17 @@ def _finish(folder: Path, key: str, plan: pd.DataFrame, jobs: list[_Job], notes:
 
 
 def _flagged(manifest: Manifest, extraction: Extraction, plan: pd.DataFrame | None) -> Manifest:
-    """The manifest with what is known of every frame."""
+    """The manifest with flags and reliabilities filled in."""
     table = manifest.table.copy()
     for split in extraction.full_size:
-        own, known = table["split"] == split, plan if split == "test" else empty_plan(extraction.unreadable(split))
+        rows, known = table["split"] == split, plan if split == "test" else empty_plan(extraction.unreadable(split))
         for column in ("flags", "reliability"):
-            table.loc[own, column] = known[column].to_numpy()
+            table.loc[rows, column] = known[column].to_numpy()
     return dataclasses.replace(manifest, table=table)
 
 
 def _save(manifest: Manifest, folder: Path) -> Manifest:
-    """Save a manifest where the folder's differs: the same dataset may lie elsewhere now (Kaggle mounts it so)."""
+    """Save the manifest if it differs from the saved one: Kaggle may mount the same dataset at another path."""
     known = Manifest.load(folder)
     if not known.table.equals(manifest.table) or (dataclasses.replace(known, table=None)
                                                   != dataclasses.replace(manifest, table=None)):

@@ -1,7 +1,7 @@
-"""The embedded sample's actors: articulated people, a bicycle, a cart, a thrown bag.
+"""Rendering the actors of the embedded sample: articulated people, a bicycle, a cart, a thrown bag.
 
-Reads poses and places in metres; makes lists of `Part`s (hulls of spheres in world coordinates) and draws them, with
-their cast shadows, into small anti-aliased sprites. A body frame is (forward, left-to-right, up), origin at the feet.
+Reads poses and positions in metres; makes `Parts` (convex hulls of spheres in world coordinates) and renders them, with
+their cast shadows, as small anti-aliased sprites. The body frame is (forward, left to right, up), origin at the feet.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Parts:
     """Convex pieces of one actor, each the hull of spheres.
 
     Attributes:
-        points: (n, 3) sphere centres of all pieces, one piece after the other; metres.
+        points: (n, 3) sphere centres of all pieces in order, in metres.
         radii: (n,) radii in metres.
-        counts: spheres of each piece.
-        colours: (r, g, b) of each piece.
-        gloss: of each piece, how much lighter its side towards the sun is; 0 for flat ones.
+        counts: number of spheres per piece.
+        colours: (r, g, b) per piece.
+        gloss: brightness of the side towards the sun, per piece; 0 = flat.
     """
 
     points: np.ndarray
@@ -55,7 +55,7 @@ class _Builder:
         self.gloss.append(gloss)
 
     def place(self, pose: Pose) -> Parts:
-        """Body frame -> world: fall over forwards, turn to the heading, move to the place."""
+        """Body frame -> world: fall forwards, rotate to the heading, translate."""
         radii = np.array(self.radii, dtype=float)
         f, s, u = np.array(self.points, dtype=float).T
         if pose.fall > 0:
@@ -78,7 +78,7 @@ BAGS = ((66, 48, 40), (40, 44, 60), (130, 40, 44), (170, 150, 110))
 
 @dataclasses.dataclass(frozen=True)
 class Outfit:
-    """What a person looks like: height in metres, build (1 = average), colours, and extras."""
+    """Appearance of a person: height in metres, build (1 = average), colours, accessories."""
 
     height: float
     build: float
@@ -94,7 +94,7 @@ class Outfit:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Outfit:
-        """A random passer-by."""
+        """Draw at random."""
         def pick(palette: tuple) -> tuple[float, float, float]:
             return tuple((np.array(palette[rng.integers(len(palette))]) + rng.normal(0, 7, 3)).clip(12, 240).tolist())
 
@@ -106,17 +106,17 @@ class Outfit:
 
 @dataclasses.dataclass
 class Pose:
-    """One moment of a body.
+    """Pose of a body.
 
     Attributes:
-        x, z: place of the feet in metres.
-        heading: unit vector (dx, dz) the body faces.
+        x, z: position of the feet in metres.
+        heading: unit vector (dx, dz) of the facing direction.
         phase: gait phase in radians.
         stride: 0 standing, 1 walking.
         run: 0 walking gait, 1 running gait.
         raised: 0 to 1, right arm overhead.
         fall: 0 upright, 1 lying.
-        turn: twist of the head and shoulders in radians, for somebody who looks around.
+        turn: rotation of the head in radians.
     """
 
     x: float
@@ -204,7 +204,7 @@ def person(pose: Pose, outfit: Outfit) -> Parts:
 def hand_of(pose: Pose, outfit: Outfit) -> np.ndarray:
     """World position (3,) of the right hand, where a thrown bag starts and ends."""
     parts = person(pose, outfit)
-    # pieces in order: two legs of three, perhaps a skirt, the torso, left arm of three, right arm of three
+    # pieces in order: two legs of three, optional skirt, torso, left arm of three, right arm of three
     hand = 6 + int(outfit.skirt) + 1 + 3 + 2
     return parts.points[sum(parts.counts[:hand])]
 
@@ -255,7 +255,7 @@ def bicycle(pose: Pose, outfit: Outfit, colour: tuple[float, float, float]) -> P
 
 
 def _bend(top: np.ndarray, end: np.ndarray, upper: float, lower: float) -> np.ndarray:
-    """The knee between hip and foot, bent forwards (two-link inverse kinematics)."""
+    """Position of the knee, bent forwards, between hip and foot (two-link inverse kinematics)."""
     line = end - top
     reach = min(float(np.linalg.norm(line)), 0.999 * (upper + lower))
     along = (upper ** 2 - lower ** 2 + reach ** 2) / (2 * reach)
@@ -303,7 +303,7 @@ def cart(pose: Pose, outfit: Outfit, colour: tuple[float, float, float]) -> Part
 
 
 def bag(position: np.ndarray, spin: float, colour: tuple[float, float, float]) -> Parts:
-    """A rucksack in the air or in a hand."""
+    """A thrown rucksack."""
     axis = np.array([np.cos(spin), np.sin(spin), 0.3 * np.sin(spin * 0.7)]) * 0.11
     points = np.stack([position - axis, position + axis, position + axis * 1.6, position + axis * 2.0])
     return Parts(points, np.array([0.12, 0.14, 0.03, 0.03]), [2, 2], [colour, (40, 38, 36)], [0.22, 0.0])
@@ -311,11 +311,11 @@ def bag(position: np.ndarray, spin: float, colour: tuple[float, float, float]) -
 
 @dataclasses.dataclass
 class Sprite:
-    """A flat picture to lay over the frame.
+    """An image with alpha to composite onto the frame.
 
     Attributes:
         left, top: position in pixels.
-        colour: (h, w, 3) uint8, multiplied by alpha.
+        colour: (h, w, 3) uint8, premultiplied by alpha.
         through: (h, w, 3) uint8, 255 - alpha, repeated in three channels.
         z: depth in metres; nearer sprites cover farther ones.
     """
@@ -328,13 +328,13 @@ class Sprite:
 
     @classmethod
     def of(cls, rgba: np.ndarray, left: int, top: int, z: float) -> Sprite:
-        """From (h, w, 4) uint8 whose colour is multiplied by alpha already."""
+        """From (h, w, 4) uint8 with colour premultiplied by alpha."""
         through = cv2.bitwise_not(rgba[..., 3])
         return cls(left, top, cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), cv2.merge([through] * 3), z)
 
 
 def draw(camera: Camera, parts: Parts) -> Sprite | None:
-    """Draw an actor's pieces, far ones first; None when outside the picture."""
+    """Render the pieces of an actor, the farthest first; None outside the view."""
     if parts.points[:, 2].min() < NEAREST:
         return None
     scale = camera.scale(parts.points[:, 2])
@@ -352,7 +352,7 @@ def draw(camera: Camera, parts: Parts) -> Sprite | None:
     depth = np.add.reduceat(parts.points[:, 2], edges[:-1]) / np.diff(edges)
     for i in np.argsort(-depth, kind="stable").tolist():
         a, b = edges[i], edges[i + 1]
-        # a highlight narrower than a canvas pixel would only cost time
+        # skip highlights narrower than a canvas pixel
         glossy = parts.gloss[i] > 0 and sizes[a] > 8
         _fill(canvas, rims[a:b], parts.colours[i], 1.0 - (0.5 * parts.gloss[i] if glossy else 0.0))
         if glossy:
@@ -362,7 +362,7 @@ def draw(camera: Camera, parts: Parts) -> Sprite | None:
 
 
 def draw_shadow(camera: Camera, sun: tuple[float, float], parts: Parts, shade: np.ndarray) -> None:
-    """Mark in the (H, W) uint8 shade map where the pieces keep the sun (see `Site.sun`) off the ground."""
+    """Add the shadow of the pieces on the ground (see `Site.sun`) to the (H, W) uint8 shade map, in place."""
     x, y, z = parts.points.T
     cast = np.stack([x + sun[0] * y, np.zeros(len(x)), z + sun[1] * y], 1)
     if cast[:, 2].min() < NEAREST:
@@ -383,16 +383,16 @@ def draw_shadow(camera: Camera, sun: tuple[float, float], parts: Parts, shade: n
 
 
 NEAREST = 2.0
-"""Metres in front of the camera where actors are cut off."""
+"""Smallest distance to the camera in metres at which actors are drawn."""
 
 
 def _rims(centres: np.ndarray, sizes: np.ndarray, flat: float) -> np.ndarray:
-    """(n, 10, 2) int32 outlines of circles, in quarter pixels; `flat` squeezes them from above."""
+    """(n, 10, 2) int32 outlines of circles in quarter pixels; `flat` scales them vertically."""
     return np.rint(centres[:, None] + CIRCLE * (1.0, flat) * sizes[:, None, None]).astype(np.int32)
 
 
 def _window(camera: Camera, centres: np.ndarray, sizes: np.ndarray) -> tuple[int, int, int, int] | None:
-    """Pixel bounds (left, top, right, bottom) cut to the picture, None where nothing of it is visible."""
+    """Pixel bounds (left, top, right, bottom) clipped to the view; None if nothing is visible."""
     low = np.floor((centres - sizes[:, None]).min(0)).astype(int) - 2
     high = np.ceil((centres + sizes[:, None]).max(0)).astype(int) + 2
     left, top = max(0, int(low[0])), max(0, int(low[1]))
@@ -401,6 +401,6 @@ def _window(camera: Camera, centres: np.ndarray, sizes: np.ndarray) -> tuple[int
 
 
 def _fill(canvas: np.ndarray, rims: np.ndarray, colour: tuple[float, ...], light: float) -> None:
-    """Fill the hull of (n, 10, 2) outlines given in quarter pixels."""
+    """Fill the convex hull of (n, 10, 2) outlines in quarter pixels."""
     tint = (*(min(255.0, c * light) for c in colour), 255)
     cv2.fillConvexPoly(canvas, cv2.convexHull(rims.reshape(-1, 1, 2)), tint, shift=2)

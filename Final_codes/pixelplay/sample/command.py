@@ -1,4 +1,4 @@
-"""`pixelplay sample`: write the embedded scene to a folder, in the competition's layout."""
+"""`pixelplay sample`: write the embedded sample to a folder, in the competition's layout."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pixelplay.checks import new_folder
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare --output, --seed, --size and --cameras."""
     parser.add_argument("--output", type=new_folder, default=Path("outputs/sample"), metavar="DIR")
-    parser.add_argument("--seed", type=int, default=0, help="also chooses the view: 0 is the standard one")
+    parser.add_argument("--seed", type=int, default=0, help="also determines the view (default: 0, the standard view)")
     parser.add_argument("--size", choices=("tiny", "small", "large"), default="small")
     parser.add_argument("--cameras", type=int, default=1, metavar="N",
-                        help="how many cameras film it; the videos take turns (default: 1)")
+                        help="number of cameras; videos alternate between them (default: 1)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the sample and print where it is."""
+    """Write the sample and print its folder."""
     from pixelplay.sample.dataset import make_sample
 
     print(make_sample(args.output, seed=args.seed, size=args.size, cameras=args.cameras))

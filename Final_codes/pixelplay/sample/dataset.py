@@ -1,17 +1,17 @@
-"""The embedded sample: a small surveillance scene, made from nothing, deterministic by seed.
+"""The embedded sample: a small rendered surveillance scene, deterministic by seed.
 
 Writes, in the competition's layout and with its corruption of the test frames:
 
-    training_videos/01/frame_00000.jpg        normal only
-    testing_videos/01/frame_00037.jpg         own numbers: late starts, missing frames; flipped and noisy frames
-    testing_label_mask/01/frame_00037.png     255 where the anomaly is, in upright orientation whatever the frame's
+    training_videos/01/frame_00000.jpg        normal footage
+    testing_videos/01/frame_00037.jpg         with late starts, missing frames, flipped and noisy frames
+    testing_label_mask/01/frame_00037.png     255 at the anomaly, upright even if the frame is flipped
     frame_labels.csv                          Id,label
-    event_kinds.csv                           video,kind,first,last: what each anomaly is, and its frame numbers
+    event_kinds.csv                           video,kind,first,last: kind and frame numbers of each anomaly
     sample_submission.csv                     Id,Predicted (0.0)
-    corruption.csv                            what was done to each test frame (see pixelplay.data.corruption)
+    corruption.csv                            corruption of each test frame (see pixelplay.data.corruption)
     sample.json                               seed, size, cameras, the anomalies of each test video
 
-`sample.json` is written last: a folder that has it is complete and is not made again.
+`sample.json` is written last and marks a complete folder, which is kept.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ from pixelplay.progress import tqdm
 from pixelplay.sample.actors import Sprite, draw, draw_shadow
 from pixelplay.sample.scene import Light, make_props, paint_background
 from pixelplay.sample.script import ANOMALIES, FPS, Actor, anomaly, begins, walkers
-from pixelplay.sample.view import Camera, look
+from pixelplay.sample.view import Camera, make_view
 from pixelplay.versions import ARTEFACTS
 
 log = logging.getLogger(__name__)
 
 VERSION = ARTEFACTS["sample"].number
-"""Goes into sample.json; a folder made by another version is made again."""
+"""Stored in sample.json; a folder of another version is rendered again."""
 MIN_VISIBLE = 12
-"""Mask pixels (of a 640 x 360 frame) from which a frame counts as anomalous."""
+"""Minimum number of mask pixels (in a 640 x 360 frame) of an anomalous frame."""
 
 
-ALONE = tuple((kind,) for kind in ANOMALIES)
+SINGLE = tuple((kind,) for kind in ANOMALIES)
 
 
 @dataclasses.dataclass(frozen=True)
 class SampleSize:
-    """How much is made.
+    """Size of the sample.
 
     Attributes:
-        train_videos, train_frames: training videos, and the frames of each.
-        programme: of each test video the anomalies that happen in it, one after the other; the last is all normal.
-        test_frames: frames of each test video.
-        height, width: picture size in pixels.
+        train_videos, train_frames: number of training videos, and frames per video.
+        programme: consecutive anomalies of each test video; () = normal only.
+        test_frames: frames per test video.
+        height, width: frame size in pixels.
     """
 
     train_videos: int
@@ -70,18 +70,18 @@ SIZES = {
     "tiny": SampleSize(3, 24, (("runner",), ("cyclist",), ()), 32, 180, 320),
     "small": SampleSize(8, 110, (("cyclist", "fall"), ("runner", "wrong_way"), ("cart",), ("throw", "loiterer"), ()),
                         250),
-    "large": SampleSize(16, 250, (*ALONE, (), *ALONE, (), *ALONE, ()), 250),
+    "large": SampleSize(16, 250, (*SINGLE, (), *SINGLE, (), *SINGLE, ()), 250),
 }
 
 
 def make_sample(folder: Path | str, *, seed: int = 0, size: str = "small", cameras: int = 1) -> Path:
-    """Make the sample; the same arguments give the same files (for the same library versions).
+    """Render the sample; the same arguments give the same files (with the same library versions).
 
     Args:
-        folder: new or empty, or one with a sample: the same one is kept, another one or a half-made one replaced.
-        seed: also chooses the camera: 0 is the standard view, any other draws its own (`view.look`).
+        folder: new or empty, or with a sample: an identical one is kept, another or an unfinished one replaced.
+        seed: also determines the camera: 0 is the standard view, other seeds draw a random view (`view.make_view`).
         size: 'tiny' (tests), 'small' (demo, well under a minute on one core) or 'large'.
-        cameras: how many cameras film it, with the numbers `seed`, `seed + 1`, ...; the videos take turns.
+        cameras: number of cameras, with the seeds `seed`, `seed + 1`, ...; videos alternate between them.
     Returns:
         The folder, ready for `find_dataset`.
     Raises:
@@ -114,22 +114,22 @@ def make_sample(folder: Path | str, *, seed: int = 0, size: str = "small", camer
 
 
 def _clear(folder: Path) -> None:
-    """Remove an older or half-made sample; anything else in the folder is an error."""
+    """Remove an old or unfinished sample. Raises PixelPlayError if the folder holds anything else."""
     ours = {"training_videos", "testing_videos", "testing_label_mask", "frame_labels.csv", "event_kinds.csv",
             "sample_submission.csv", "corruption.csv", "sample.json", ".sample-unfinished.json"}
     if not folder.exists() or not any(folder.iterdir()):
         return
-    strangers = sorted({p.name for p in folder.iterdir()} - ours)
+    others = sorted({p.name for p in folder.iterdir()} - ours)
     made_here = (folder / "sample.json").exists() or (folder / ".sample-unfinished.json").exists()
-    if strangers or not made_here:
-        raise PixelPlayError(f"{folder} holds other files ({', '.join(strangers[:3]) or 'a dataset'})",
+    if others or not made_here:
+        raise PixelPlayError(f"{folder} holds other files ({', '.join(others[:3]) or 'a dataset'})",
                              expected="a new or empty folder for the sample", hint="choose another --output")
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
 
 
 def _write_test(folder: Path, stages: Sequence[Stage], seed: int, shape: SampleSize, bar: tqdm) -> None:
-    """All test videos with masks, labels, kinds and corruption."""
+    """Write all test videos with masks, labels, kinds and corruption."""
     rng = np.random.default_rng([seed, 2])
     starts = [int(rng.integers(20, 400)) if rng.random() < 0.4 else 0 for _ in shape.programme]
     keys = [(str(i + 1), start + t) for i, start in enumerate(starts) for t in range(shape.test_frames)]
@@ -144,7 +144,7 @@ def _write_test(folder: Path, stages: Sequence[Stage], seed: int, shape: SampleS
             if row["dropped"]:
                 continue
             label = int((mask > 0).sum() >= MIN_VISIBLE * mask.size / (360 * 640))
-            # a hand that is just coming into view is no event yet: masks and labels must say the same
+            # masks and labels must agree: a hand just entering the view is not yet an event
             mask *= np.uint8(label)
             _save(folder / "testing_videos" / f"{name}.jpg", encode(apply_plan(picture, row, seed)))
             _save(folder / "testing_label_mask" / f"{name}.png", cv2.imencode(".png", mask)[1].tobytes())
@@ -159,7 +159,7 @@ def _write_test(folder: Path, stages: Sequence[Stage], seed: int, shape: SampleS
 
 
 def _save(path: Path, data: bytes) -> None:
-    # no atomic_path for single pictures: sample.json, written last, tells whether the folder is complete
+    # single images are not written atomically: sample.json marks a complete folder
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
 
@@ -171,7 +171,7 @@ def _table(path: Path, table: pd.DataFrame) -> None:
 
 @dataclasses.dataclass
 class Take:
-    """One video's content: actors, light, length in frames, generator of its sensor noise."""
+    """Content of one video: actors, light, length in frames, random generator of its sensor noise."""
 
     actors: list[Actor]
     light: Light
@@ -180,17 +180,17 @@ class Take:
 
 
 class Stage:
-    """The scene of one seed and camera: background, props and a bank of sensor noise shared by its videos.
+    """The scene of one seed and camera: background, props and a bank of sensor noise, shared by its videos.
 
     Args:
-        height, width: picture size in pixels.
-        seed: of everything that is drawn.
-        camera: which of the seed's cameras; it has the view of number `seed + camera`.
+        height, width: frame size in pixels.
+        seed: of everything random.
+        camera: index of the camera; its view is that of number `seed + camera`.
     """
 
     def __init__(self, height: int, width: int, seed: int, camera: int = 0):
         self.seed = seed
-        self.camera, self.site = look(seed + camera, height, width)
+        self.camera, self.site = make_view(seed + camera, height, width)
         rng = np.random.default_rng([seed, 0, camera])
         self.background = paint_background(self.camera, self.site, rng)
         props = make_props(self.camera, self.site, rng)
@@ -201,7 +201,7 @@ class Stage:
         self.vignette = cv2.merge([np.rint(255 * (1 - 0.13 * (x ** 2 + y ** 2))).clip(0, 255).astype(np.uint8)] * 3)
 
     def video(self, split: str, index: int, frames: int, programme: Sequence[str] = ()) -> Take:
-        """Cast one video: passers-by, and the anomalies of its programme one after the other."""
+        """Draw the actors of one video: pedestrians, and the consecutive anomalies of its programme."""
         rng = np.random.default_rng([self.seed, 1 if split == "train" else 3, index])
         actors = walkers(rng, self.camera, frames, density=float(rng.uniform(3.5, 6.5)))
         actors += [anomaly(kind, rng, self.camera, frames, begin)
@@ -221,7 +221,7 @@ class Stage:
         picture, mask = _darken(self.background, shade, take.light.shadow(t)), np.zeros_like(shade)
         drawn = [(draw(self.camera, parts), bool(actor.anomalous[t])) for actor, parts in casts]
         layers = [(sprite, anomalous) for sprite, anomalous in drawn if sprite is not None]
-        # every prop is laid down in every frame, each at its depth: what hides what cannot depend on who passes
+        # all props are composited in every frame, sorted by depth with the actors, for correct occlusion
         layers += [(sprite, False) for sprite in self.rigid]
         layers += [(Sprite.of(p.at(t / FPS, take.light.wind), p.left, p.top, p.z), False) for p in self.swaying]
         for sprite, anomalous in sorted(layers, key=lambda item: -item[0].z):
@@ -234,7 +234,7 @@ class Stage:
         return self._expose(picture, take.rng), mask
 
     def _expose(self, picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The lens's softness and the sensor's noise."""
+        """Apply lens blur and sensor noise."""
         picture = cv2.GaussianBlur(picture, (3, 3), 0.55)
         dy, dx = (int(rng.integers(0, n + 1)) for n in (NOISE_MARGIN, NOISE_MARGIN))
         noise = self.noise[int(rng.integers(len(self.noise)))]
@@ -246,21 +246,21 @@ NOISE_MARGIN = 64
 
 
 def _noise_bank(camera: Camera, rng: np.random.Generator) -> list[np.ndarray]:
-    """Four pictures of sensor noise, mostly brightness, to be cut out at random places: drawing a fresh one for
-    every frame would cost more than everything else."""
+    """Four images of sensor noise, mostly luminance, to be cropped at random positions: drawing new noise for every
+    frame would dominate the cost of rendering."""
     shape = (camera.height + NOISE_MARGIN, camera.width + NOISE_MARGIN)
     return [np.rint(rng.normal(0, 2.3, (*shape, 1)) + rng.normal(0, 1.1, (*shape, 3))).astype(np.int16)
             for _ in range(4)]
 
 
 def _darken(background: np.ndarray, shade: np.ndarray, strength: float) -> np.ndarray:
-    """A copy of the background with cast shadows, a little bluer in them."""
+    """A copy of the background with slightly blue cast shadows."""
     light = cv2.merge([cv2.convertScaleAbs(shade, alpha=-strength * c, beta=255.0) for c in (1.0, 0.97, 0.92)])
     return cv2.multiply(background, light, scale=1 / 255)
 
 
 def _composite(picture: np.ndarray, mask: np.ndarray, sprite: Sprite, anomalous: bool) -> None:
-    """Lay a sprite over the picture in place; keep the mask of what is visible of the anomaly."""
+    """Composite a sprite onto the picture in place, and update the mask of visible anomalies."""
     height, width = picture.shape[:2]
     h, w = sprite.colour.shape[:2]
     y0, x0, y1, x1 = (max(0, sprite.top), max(0, sprite.left), min(height, sprite.top + h), min(width, sprite.left + w))

@@ -1,7 +1,7 @@
-"""The embedded sample's scene: plaza, building, trees, light.
+"""Scene of the embedded sample: plaza, building, trees, light.
 
-Reads a camera, a site and a random generator; makes a static background (H, W, 3), props that can hide actors,
-swaying foliage and a light curve. World coordinates are those of `view.py`.
+Reads a camera, a site and a random generator; makes a static background (H, W, 3), props that occlude actors, swaying
+foliage and a light curve. World coordinates are those of `view.py`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 from pixelplay.sample.view import Camera, Site, Tree
 
 FACADE, LAWN_FRONT, LAWN_BACK, PATH_HALF = 30.0, 15.8, 25.2, 3.2
-"""Depths of the building and of the lawns' edges, and half the width of the path between them, in metres."""
+"""Depths of the building and of the edges of the lawns, and half the width of the path between them, in metres."""
 
 
 class Noise:
-    """Smooth random textures over world coordinates, repeatable for one generator."""
+    """Smooth random textures over world coordinates."""
 
     def __init__(self, rng: np.random.Generator):
         self.tiles = [cv2.GaussianBlur(np.tile(rng.random((128, 128), dtype=np.float32), (3, 3)), (0, 0), 1.0)
@@ -36,7 +36,7 @@ class Noise:
 
 
 def paint_background(camera: Camera, site: Site, rng: np.random.Generator) -> np.ndarray:
-    """The empty scene, (H, W, 3) uint8 RGB: painted at twice the size, then averaged down."""
+    """The empty scene, (H, W, 3) uint8 RGB, rendered at twice the size and averaged down."""
     big = dataclasses.replace(camera, height=camera.height * 2, width=camera.width * 2)
     noise = Noise(rng)
     y, x = np.mgrid[0:big.height, 0:big.width].astype(np.float32) + 0.5
@@ -63,7 +63,7 @@ def _sky(camera: Camera, noise: Noise, x: np.ndarray, y: np.ndarray) -> np.ndarr
 
 
 def _paint_garden(picture: np.ndarray, site: Site, noise: Noise, x: np.ndarray, y: np.ndarray) -> None:
-    """Far trees and a wall beside the building."""
+    """Paint distant trees and a wall beside the building."""
     crown = 3.4 + 0.9 * noise(x, np.zeros_like(x), 5, 2, 0.9)
     trees = (x > site.corner) & (y < crown)
     leaf = noise(x, y, 1.2, 0.5, 0.25)[..., None] * 15
@@ -74,7 +74,7 @@ def _paint_garden(picture: np.ndarray, site: Site, noise: Noise, x: np.ndarray, 
 
 
 def _paint_building(picture: np.ndarray, site: Site, noise: Noise, x: np.ndarray, y: np.ndarray) -> None:
-    """A two-storey facade with windows, panel joints and the entrance walkers come out of."""
+    """Paint a two-storey facade with windows, joints and the entrance."""
     inside = x < site.corner
     colour = np.empty((*x.shape, 3), np.float32)
     colour[:] = site.wall
@@ -106,7 +106,7 @@ def _paint_building(picture: np.ndarray, site: Site, noise: Noise, x: np.ndarray
 
 def _ground(site: Site, noise: Noise, x: np.ndarray, z: np.ndarray, pixel: np.ndarray, rng: np.random.Generator
             ) -> np.ndarray:
-    """Slabs, lawns and kerbs over world coordinates; `pixel` is a pixel's width in metres."""
+    """Slabs, lawns and kerbs over world coordinates; `pixel` is the width of a pixel in metres."""
     edge = 0.10 * noise(x, z, 1.5)
     lawn = (z > LAWN_FRONT) & (z < LAWN_BACK) & (np.abs(x) > PATH_HALF)
     kerb = (z > LAWN_FRONT - 0.18) & (z < LAWN_BACK + 0.25) & (np.abs(x) > PATH_HALF - 0.18) & ~lawn
@@ -114,7 +114,7 @@ def _ground(site: Site, noise: Noise, x: np.ndarray, z: np.ndarray, pixel: np.nd
     i, j = np.floor(x / size).astype(int), np.floor(z / size).astype(int)
     tone = rng.normal(0, 5.5, 4096).astype(np.float32)[(i * 73 + j * 151) % 4096]
     across, along = np.abs((x / size) % 1 - 0.5), np.abs((z / size) % 1 - 0.5)
-    # a joint thinner than a pixel darkens it in proportion
+    # a joint narrower than a pixel darkens it proportionally
     joint = np.maximum((across > 0.5 - np.maximum(0.015, pixel / size / 2)) * np.minimum(1, 0.03 / pixel * size),
                        (along > 0.5 - np.maximum(0.015, pixel * 2 / size)) * np.minimum(1, 0.012 / pixel * size))
     colour = np.empty((*x.shape, 3), np.float32)
@@ -136,7 +136,7 @@ def _ground(site: Site, noise: Noise, x: np.ndarray, z: np.ndarray, pixel: np.nd
 
 
 def _paint_tree_shadows(ground: np.ndarray, site: Site, noise: Noise, x: np.ndarray, z: np.ndarray) -> None:
-    """Dappled shade where the trees' crowns lie between the sun and the ground."""
+    """Paint dappled shadows of the tree crowns."""
     leaves = noise(x, z, 1.1, 0.5) * 0.35
     for tree in site.trees:
         high = (tree.low + tree.high) / 2
@@ -147,10 +147,10 @@ def _paint_tree_shadows(ground: np.ndarray, site: Site, noise: Noise, x: np.ndar
 
 @dataclasses.dataclass
 class Prop:
-    """Something fixed that can hide actors.
+    """A fixed object that can occlude actors.
 
     Attributes:
-        z: its depth in metres.
+        z: depth in metres.
         left, top: position of the sprite in pixels.
         rgba: (h, w, 4) uint8, colour multiplied by alpha.
         sway: largest movement in pixels; 0 = rigid.
@@ -163,11 +163,11 @@ class Prop:
     sway: float = 0.0
 
     def at(self, time: float, wind: float) -> np.ndarray:
-        """The sprite at a time in seconds, bent by the wind (0 to 1)."""
+        """The sprite at a time in seconds, deformed by wind (0 to 1)."""
         if self.sway == 0.0:
             return self.rgba
         h, w = self.rgba.shape[:2]
-        # the movement is smooth: computing it at every fourth pixel is enough
+        # the displacement is smooth, so every fourth pixel suffices
         y, x = np.mgrid[0:h + 4:4, 0:w + 4:4].astype(np.float32)
         reach = self.sway * wind * (1.0 - 0.6 * y / h)
         move = np.sin(2.1 * time + x * 0.045 + y * 0.03) + 0.5 * np.sin(5.3 * time + x * 0.13 - y * 0.09)
@@ -180,7 +180,7 @@ class Prop:
 
 
 def make_props(camera: Camera, site: Site, rng: np.random.Generator) -> list[Prop]:
-    """Trees, a lamp post with a banner, a bench and a bin, far ones first."""
+    """Trees, a lamp post with a banner, a bench and a bin, the farthest first."""
     props = []
     for tree in site.trees:
         props += [_trunk(camera, tree), _crown(camera, tree, rng)]
@@ -191,7 +191,7 @@ def make_props(camera: Camera, site: Site, rng: np.random.Generator) -> list[Pro
 
 
 def _canvas(camera: Camera, z: float, x0: float, x1: float, y0: float, y1: float, factor: int = 3):
-    """A big canvas for a flat prop between world bounds: (pixels, left, top, world -> canvas points)."""
+    """Oversampled canvas of a flat prop between world bounds: (pixels, left, top, function world -> canvas points)."""
     corners = camera.project(np.array([[x0, y1, z], [x1, y0, z]]))
     left, top = np.floor(corners[0]).astype(int) - 2
     right, bottom = np.ceil(corners[1]).astype(int) + 2
@@ -222,7 +222,7 @@ def _trunk(camera: Camera, tree: Tree) -> Prop:
 
 
 def _crown(camera: Camera, tree: Tree, rng: np.random.Generator) -> Prop:
-    """Some hundred leaf clumps, dark ones behind and light ones towards the sun."""
+    """Tree crown of 1,300 leaf clumps in five layers, from dark behind to light towards the sun."""
     canvas, left, top, place = _canvas(camera, tree.z, tree.x - tree.spread - 0.5, tree.x + tree.spread + 0.5,
                                        tree.low - 0.6, tree.high + 0.4)
     middle, half = (tree.low + tree.high) / 2, (tree.high - tree.low) / 2
@@ -281,7 +281,7 @@ def _bin(camera: Camera, x: float, z: float) -> Prop:
 
 @dataclasses.dataclass(frozen=True)
 class Light:
-    """Daylight of one video: slow clouds and a slightly different hour.
+    """Daylight of one video, with slow changes by clouds.
 
     Attributes:
         level, swing: mean gain and half its range.
@@ -299,15 +299,15 @@ class Light:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Light:
-        """A random day."""
+        """Draw at random."""
         return cls(rng.uniform(0.90, 1.06), rng.uniform(0.02, 0.07), rng.uniform(160, 420), rng.uniform(0, 2 * np.pi),
                    rng.uniform(0.97, 1.04), rng.uniform(0.35, 1.0))
 
     def gains(self, frame: int) -> np.ndarray:
-        """(3,) gains of red, green and blue at a frame."""
+        """(3,) gains of red, green and blue in a frame."""
         gain = self.level + self.swing * np.sin(2 * np.pi * frame / self.period + self.phase)
         return gain * np.array([np.sqrt(self.warmth), 1.0, 1 / np.sqrt(self.warmth)])
 
     def shadow(self, frame: int) -> float:
-        """How dark shadows are, 0 to 1: fainter when a cloud passes."""
+        """Strength of shadows, 0 to 1; weaker under clouds."""
         return float(0.40 + 1.6 * (self.gains(frame)[1] - self.level))

@@ -1,8 +1,8 @@
-"""The embedded sample's script: who walks where, and what goes wrong in which test video.
+"""Actors of the embedded sample: normal routes and anomalies.
 
-Reads a random generator, a camera and a video's length; makes `Actor`s. What is normal here: people walk at 0.85 to
-1.8 m/s; on the near lane to the right, on the middle lane to the left, on the path between the entrance and the plaza
-both ways (keeping right), along the facade both ways. Nobody stops, runs, rides or drives.
+Reads a random generator, a camera and the length of a video; makes `Actor`s. In normal footage people walk at 0.85 to
+1.8 m/s: to the right on the near lane, to the left on the middle lane, both ways on the path between entrance and plaza
+(keeping right), and both ways along the facade. Nobody stops, runs, rides or drives.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Actor:
     """One participant over a whole video of T frames.
 
     Attributes:
-        poses: T poses, None where absent.
-        outfit: looks.
+        poses: T poses, None while absent.
+        outfit: appearance.
         anomalous: (T,) bool.
         kind: 'walker' or one of `ANOMALIES`.
         colour: of the vehicle or the thrown bag.
@@ -43,7 +43,7 @@ class Actor:
     flight: dict[int, tuple[np.ndarray, float]] = dataclasses.field(default_factory=dict)
 
     def parts(self, frame: int) -> Parts | None:
-        """What there is to draw at a frame; None where absent."""
+        """Parts to draw in a frame; None while absent."""
         pose = self.poses[frame]
         if pose is None:
             return None
@@ -63,10 +63,10 @@ def walk(line: np.ndarray, speed: np.ndarray, rng: np.random.Generator, *, start
 
     Args:
         line: (n, 2) points (x, z) in metres.
-        speed: (T,) metres a second.
+        speed: (T,) metres per second.
         start: metres along the line at frame 0; negative = appears later.
         run: (T,) running gait, 0 to 1.
-        cycle: metres of one gait cycle (two steps); 1.35 at a normal walk when None.
+        cycle: length of a gait cycle (two steps) in metres; None derives it from the speed (1.35 at a normal walk).
     """
     steps = np.hypot(*np.diff(line, axis=0).T)
     marks = np.concatenate([[0], np.cumsum(steps)])
@@ -90,7 +90,7 @@ def walk(line: np.ndarray, speed: np.ndarray, rng: np.random.Generator, *, start
 
 
 def lane_line(rng: np.random.Generator, camera: Camera, lane: tuple[float, float], to_right: bool) -> np.ndarray:
-    """A way across the picture, slightly slanted."""
+    """A slightly slanted line across the view."""
     a, b = rng.uniform(*lane, 2)
     b = a + 0.4 * (b - a)
     reach = camera.half_view(max(a, b))
@@ -98,13 +98,13 @@ def lane_line(rng: np.random.Generator, camera: Camera, lane: tuple[float, float
 
 
 def route(rng: np.random.Generator, camera: Camera) -> np.ndarray:
-    """A normal way through the scene."""
+    """A random normal route through the scene."""
     kind = rng.choice(5, p=[0.26, 0.28, 0.18, 0.16, 0.12])
     if kind == 0:
         return lane_line(rng, camera, NEAR, True)
     if kind == 1:
         return lane_line(rng, camera, MIDDLE, False)
-    if kind == 2:  # out of the entrance, down the path on its left side as seen from the camera
+    if kind == 2:  # from the entrance down the path, on its left side as seen from the camera
         x, end = rng.uniform(-1.2, -0.3), rng.uniform(-4.5, -1.5)
         return np.array([[x, 29.3], [rng.uniform(-2.2, -0.8), 17.0], [end, 9.5], [end - 0.5, 5.2]])
     if kind == 3:  # towards the entrance on the other side
@@ -114,9 +114,9 @@ def route(rng: np.random.Generator, camera: Camera) -> np.ndarray:
 
 
 def walkers(rng: np.random.Generator, camera: Camera, frames: int, density: float) -> list[Actor]:
-    """Passers-by of one video: about `density` of them in the picture at a time, some in pairs."""
+    """Pedestrians of one video: about `density` visible at a time, some in pairs."""
     actors: list[Actor] = []
-    # as many as keep the picture busy: a crossing takes about twelve seconds
+    # a crossing takes about twelve seconds
     for _ in range(max(2, round(density * (1 + frames / (12 * FPS))))):
         line, pace = route(rng, camera), float(np.clip(rng.normal(1.3, 0.22), 0.85, 1.8))
         length = float(np.hypot(*np.diff(line, axis=0).T).sum())
@@ -131,13 +131,13 @@ def walkers(rng: np.random.Generator, camera: Camera, frames: int, density: floa
 
 
 DURATION = {"runner": 60, "cyclist": 85, "cart": 108, "throw": 64, "fall": 66, "wrong_way": 80, "loiterer": 72}
-"""Frames an anomaly takes, about, before and after which its actor is absent or does what all do."""
+"""Approximate frames of an anomaly; before and after it the actor is absent or behaves normally."""
 
 
 def begins(rng: np.random.Generator, kinds: Sequence[str], frames: int) -> list[int]:
-    """The frame each of a video's anomalies begins at: one after the other, with normal frames around each."""
+    """First frame of each anomaly of a video: consecutive, with normal frames around each."""
     gap = (frames - sum(DURATION[k] for k in kinds)) / (len(kinds) + 1)
-    if gap < 0.1 * frames:  # short videos: the anomalies are cut off by the next one or by the end
+    if gap < 0.1 * frames:  # in short videos anomalies are cut off by the next one or by the end
         return [int(frames * (i + 0.35) / len(kinds)) for i in range(len(kinds))]
     out, start = [], 0.0
     for kind in kinds:
@@ -147,12 +147,12 @@ def begins(rng: np.random.Generator, kinds: Sequence[str], frames: int) -> list[
 
 
 def anomaly(kind: str, rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> Actor:
-    """One actor that misbehaves from a frame on.
+    """One anomalous actor.
 
     Args:
         kind: one of `ANOMALIES`.
-        frames: T of the video; what does not fit is cut off.
-        begin: frame at which it begins.
+        frames: T of the video; the anomaly is cut off there.
+        begin: first frame of the anomaly.
     """
     return {"runner": _runner, "cyclist": _cyclist, "cart": _cart, "throw": _throw, "fall": _fall,
             "wrong_way": _wrong_way, "loiterer": _loiterer}[kind](rng, camera, frames, begin)
@@ -177,7 +177,7 @@ def _outfit(rng: np.random.Generator, **changes) -> Outfit:
 
 
 def _runner(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> Actor:
-    """A walker on the middle lane who runs a stretch."""
+    """A pedestrian on the middle lane who runs for a while."""
     run = _ramp(frames, begin) - _ramp(frames, begin + DURATION["runner"] - 6)
     line = lane_line(rng, camera, MIDDLE, False)
     poses = walk(line, 1.4 + 2.6 * run, rng, start=rng.uniform(2.0, 4.0) - 1.4 * begin / FPS, run=run)
@@ -185,7 +185,7 @@ def _runner(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -
 
 
 def _cyclist(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> Actor:
-    """Somebody who rides across the plaza."""
+    """A cyclist who crosses the plaza."""
     line, speed = lane_line(rng, camera, (11.5, 14.5), bool(rng.random() < 0.5)), rng.uniform(5.2, 6.0)
     poses = walk(line, np.full(frames, speed), rng, start=-speed * begin / FPS, cycle=5.2)
     return Actor(poses, _outfit(rng, bag=""), _present(poses), "cyclist",
@@ -193,7 +193,7 @@ def _cyclist(rng: np.random.Generator, camera: Camera, frames: int, begin: int) 
 
 
 def _cart(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> Actor:
-    """A small cart that drives along the middle lane."""
+    """A small cart on the middle lane."""
     line, speed = lane_line(rng, camera, (12.8, 14.6), bool(rng.random() < 0.5)), rng.uniform(3.6, 4.4)
     poses = walk(line, np.full(frames, speed), rng, start=-speed * begin / FPS, cycle=1.63)
     return Actor(poses, _outfit(rng, bag=""), _present(poses), "cart",
@@ -201,7 +201,7 @@ def _cart(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> 
 
 
 def _throw(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> Actor:
-    """A walker who stops, throws a bag into the air and catches it three times, and walks on."""
+    """A pedestrian who stops, throws a bag into the air three times, and walks on."""
     end = begin + DURATION["throw"]
     pause = _ramp(frames, begin, 5) - _ramp(frames, end - 5, 5)
     line = lane_line(rng, camera, (10.8, 13.5), False)
@@ -226,7 +226,7 @@ def _throw(rng: np.random.Generator, camera: Camera, frames: int, begin: int) ->
 
 
 def _fall(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> Actor:
-    """A walker who stumbles, falls, lies for a second and a half, gets up and walks on."""
+    """A pedestrian who falls, lies for about 1.5 seconds, gets up and walks on."""
     end = begin + DURATION["fall"]
     down = _ramp(frames, begin, 9) ** 1.6 - _ramp(frames, end - 20, 20) ** 0.8
     still = _ramp(frames, begin, 8) - _ramp(frames, end - 4, 10)
@@ -241,7 +241,7 @@ def _fall(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> 
 
 
 def _wrong_way(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> Actor:
-    """Somebody who comes along the near lane against its direction, then turns up the path as many do."""
+    """A pedestrian on the near lane against its direction, who then takes the path like others."""
     pace, z = rng.uniform(1.4, 1.7), rng.uniform(*NEAR)
     line = np.array([[camera.half_view(z), z], [1.9, z - 0.3], [1.5, 17.0], [0.8, 29.3]])
     poses = walk(line, np.full(frames, pace), rng, start=-pace * begin / FPS)
@@ -250,7 +250,7 @@ def _wrong_way(rng: np.random.Generator, camera: Camera, frames: int, begin: int
 
 
 def _loiterer(rng: np.random.Generator, camera: Camera, frames: int, begin: int) -> Actor:
-    """A walker who stops in the middle of the plaza, looks around, and walks on."""
+    """A pedestrian who stops in the middle of the plaza, looks around, and walks on."""
     stay = _ramp(frames, begin, 7) - _ramp(frames, begin + DURATION["loiterer"] - 7, 7)
     line = lane_line(rng, camera, (10.6, 13.5), False)
     poses = walk(line, 1.2 * (1 - stay) + 1e-3, rng,

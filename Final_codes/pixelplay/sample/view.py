@@ -1,8 +1,8 @@
-"""Where the embedded sample is filmed: a camera, and the place it looks at.
+"""Camera and site of the embedded sample.
 
-Reads a number; makes a `Camera` and a `Site`. Number 0 is the standard view of the demo; every other number draws its
-own height, lens, sun, colours, trees and furniture. Where people walk is the same everywhere (`script.py`). World
-coordinates are metres: X to the right, Y up, Z away from the camera; the ground is Y = 0.
+Reads a number; makes a `Camera` and a `Site`. Number 0 is the standard view of the demo; every other number draws
+height, lens, sun, colours, trees and furniture at random. The routes of people are always the same (`script.py`). World
+coordinates are in metres: X to the right, Y up, Z away from the camera; the ground is Y = 0.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Colour = tuple[float, float, float]
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-    """A fixed camera that looks level through a shifted lens, so that verticals stay vertical.
+    """A fixed level camera with a shifted lens, so that verticals stay vertical.
 
     Attributes:
-        height, width: picture size in pixels.
+        height, width: frame size in pixels.
         above: metres above the ground.
-        lens: focal length, as a share of the picture's width.
-        shift: row of the horizon, as a share of the picture's height.
+        lens: focal length as a share of the frame width.
+        shift: row of the horizon as a share of the frame height.
     """
 
     height: int = 360
@@ -51,7 +51,7 @@ class Camera:
         return self.focal / depth
 
     def half_view(self, depth: float) -> float:
-        """Half the width in view at a depth, in metres, plus a margin to appear from."""
+        """Half the visible width at a depth in metres, plus a margin outside the view."""
         return depth / self.lens / 2 + 0.6
 
 
@@ -74,13 +74,13 @@ class Site:
     """A place.
 
     Attributes:
-        sun: where a shadow falls: metres to the right and away from the camera for every metre of height.
+        sun: offset of shadows in metres, to the right and away from the camera, per metre of height.
         wall, paving, grass, banner: colours.
         slab: width of a paving slab in metres.
         corner: right end of the building in metres.
         trees: left of, right of and behind the plaza.
         lamp, bench, bin: foot (x, z) in metres.
-        mirrored: the picture is flipped from left to right, and with it every direction.
+        mirrored: the frame is flipped horizontally, and with it every walking direction.
     """
 
     sun: tuple[float, float] = (0.80, 0.28)
@@ -101,14 +101,14 @@ WALLS: tuple[Colour, ...] = ((158, 108, 88), (196, 192, 182), (150, 152, 156), (
 PAVINGS: tuple[Colour, ...] = ((132, 130, 130), (172, 158, 136), (146, 134, 126))
 
 
-def look(number: int, height: int, width: int) -> tuple[Camera, Site]:
-    """The camera of a number and what it looks at, for pictures of a size in pixels."""
+def make_view(number: int, height: int, width: int) -> tuple[Camera, Site]:
+    """Camera and site of a number, for a frame size in pixels."""
     if number == 0:
         return Camera(height, width), Site()
     rng = np.random.default_rng([number, 11])
     above = float(rng.uniform(3.3, 5.8))
     lens = float(rng.uniform(0.66, 0.84))
-    # the near lane stays above the lower edge: its nearest line is 8.2 m away
+    # keep the near lane, at least 8.2 m away, inside the frame
     shift = min(0.21, 1 - above * lens * width / 8.2 / height)
     trees = tuple(dataclasses.replace(t, x=t.x + rng.uniform(-1.2, 1.2), z=t.z + rng.uniform(-0.4, 1.5),
                                       spread=t.spread * rng.uniform(0.8, 1.15), high=t.high + rng.uniform(-0.8, 0.8))

@@ -1,9 +1,9 @@
-"""Camera positions: what each fixed camera of the training videos sees, and which of them other footage shows.
+"""Camera positions: learn the scenes of the training videos and recognise them in other footage.
 
-Reads working-size training frames; makes `Scene`s, their templates, and the scene of every frame of any footage. Videos
-of one camera share a scene (a dataset may hold several cameras). A scene with too few frames, or whose frames do not
-resemble their own median (a moving camera), is kept and marked. What is learnt by scene keeps the templates beside it,
-so that a model recognises its scenes in the footage of another run or of a camera by itself.
+Reads working-size training frames; makes `Scene`s, their templates, and a scene index for every frame of any footage.
+Videos from one camera share a scene; a dataset may hold several cameras. A scene with too few frames, or whose frames
+do not match their own median (a moving camera), is kept but marked unusable. Templates are saved with everything that
+is learnt per scene, so scene indices are portable between runs.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from pixelplay.scenes.grouping import group_videos
 from pixelplay.scenes.medians import median_thumbnail, pixel_median
 
 FEWEST = 8
-"""Training frames a background needs."""
+"""Minimum number of training frames for a background."""
 SAMPLES = 96
-"""Training frames a background is made of, at most."""
+"""Maximum number of training frames in a background median."""
 OF_VIDEO = 24
-"""Frames a video is recognised by, at most."""
+"""Maximum number of frames that are sampled to recognise a video."""
 SAME_SCENE = 0.6
-"""Likeness of the gradients of two videos' backgrounds above which they share a camera."""
+"""Two videos share a camera if the gradients of their backgrounds correlate at least this well."""
 KNOWN = 0.35
-"""Median likeness of the gradients of a video's frames to a scene's below which it shows another place."""
+"""A video shows a known scene if the median gradient correlation of its frames with the scene reaches this."""
 STEADY = 0.45
-"""Median correlation of the training frames' detail with their background's below which the camera moves: 0.7 to 0.9
-for fixed cameras, 0.3 to 0.4 for slow pans, less when held by hand."""
+"""The camera is fixed if the fine detail of training frames correlates with the background at least this well (median).
+Fixed cameras reach 0.7 to 0.9, slow pans 0.3 to 0.4, hand-held cameras less."""
 GRID = (96, 160)
-"""Rows and columns two pictures' detail is compared at."""
+"""(rows, columns) at which the fine detail of two images is compared."""
 OWN = 100
-"""Training frames below which a scene has nothing usual of its own: a few walkers would decide."""
+"""Minimum number of training frames for statistics per scene: with fewer, a few walkers would dominate them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Scene:
     """One camera position.
 
     Attributes:
-        videos: names of the training videos it was learned from.
-        rows: (n,) positions among the training frames it was learned from.
+        videos: names of the training videos that show it.
+        rows: (n,) positions, among the readable training frames, of those in the median.
         picture: (h, w, 3) uint8 RGB median at working size.
-        template: (D,) description of the background, see `description.features`.
-        reason: why nothing can be decided against it; '' for a usable scene.
+        template: (D,) descriptor of the background, see `description.features`.
+        reason: why frames cannot be compared with this background; '' for a usable scene.
     """
 
     videos: tuple[str, ...]
@@ -58,19 +58,19 @@ class Scene:
 
     @property
     def usable(self) -> bool:
-        """Frames can be judged against this background."""
+        """Whether frames can be compared with this background."""
         return not self.reason
 
 
 def find_scenes(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray) -> list[Scene]:
-    """The scenes of the training videos.
+    """Learn the scenes of the training videos.
 
     Args:
         pixels: (N_all, h, w, 3) uint8 RGB working-size frames (an array or a `ClipArray`).
-        rows: (N,) positions in `pixels` of the training frames that could be read.
+        rows: (N,) positions in `pixels` of the readable training frames.
         videos: (N,) their video names, equal names contiguous.
     Returns:
-        At least one scene unless there are no frames; usable ones and others, most frames first.
+        All scenes, usable or not, sorted by number of frames, largest first; empty only if N is 0.
     """
     samples = _samples(videos)
     scenes = []
@@ -83,7 +83,7 @@ def find_scenes(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray) -> lis
 
 
 def by_camera(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray) -> list[list[str]]:
-    """Names of the videos of each camera, told by the backgrounds of the videos; arguments as of `find_scenes`."""
+    """Group videos by camera, comparing their backgrounds. Arguments as for `find_scenes`; returns names per camera."""
     def differ(one: np.ndarray, others: np.ndarray) -> np.ndarray:
         return np.array([float(edges(other[None], one)[0]) < SAME_SCENE for other in others], dtype=float)
 
@@ -93,11 +93,11 @@ def by_camera(pixels: np.ndarray, rows: np.ndarray, videos: np.ndarray) -> list[
 
 
 def scene_templates(train: Footage) -> np.ndarray:
-    """Descriptions of the scenes with something usual of their own.
+    """Descriptors of the scenes that get statistics of their own.
 
     Returns:
-        (K, D) float32, see `description.features`; K = 0 where all training frames show one scene. Left out are scenes
-        that too few training frames are recognised to show, and those nothing can be told of (a moving camera).
+        (K, D) float32, see `description.features`. K = 0 if all training frames show one scene. Unusable scenes and
+        scenes recognised in fewer than `OWN` training frames are left out.
     """
     readable = np.flatnonzero(train.reliability > 0)
     seen = train.pixels, train.rows[readable], train.videos[readable]
@@ -109,7 +109,7 @@ def scene_templates(train: Footage) -> np.ndarray:
 
 
 def recognise(footage: Footage, templates: np.ndarray) -> np.ndarray:
-    """The scene of every frame, from its video alone: (N,) int64 row of `templates`, -1 = none of them."""
+    """Recognise the scene of each video: (N,) int64 row of `templates` for every frame, -1 for an unknown scene."""
     found = np.full(len(footage), -1, np.int64)
     for video in footage.video_names() if len(templates) else ():
         rows = np.flatnonzero(footage.videos == video)
@@ -121,7 +121,7 @@ def recognise(footage: Footage, templates: np.ndarray) -> np.ndarray:
 
 
 def recognise_picture(picture: np.ndarray, templates: np.ndarray) -> int:
-    """The scene that one working-size picture shows: row of `templates`, -1 = none of them."""
+    """Recognise the scene of one working-size frame: row of `templates`, -1 for an unknown scene."""
     if not len(templates):
         return -1
     likeness = edges(templates, features(thumbnail(picture)))
@@ -129,12 +129,12 @@ def recognise_picture(picture: np.ndarray, templates: np.ndarray) -> int:
 
 
 def _samples(videos: np.ndarray) -> dict[str, np.ndarray]:
-    """Video name -> positions of the frames its background is told by."""
+    """Video name -> positions of the frames sampled for its background."""
     return {v: spread(np.flatnonzero(videos == v), OF_VIDEO, rounded=True) for v in dict.fromkeys(videos.tolist())}
 
 
 def _reason(frames: np.ndarray, picture: np.ndarray) -> str:
-    """Why nothing can be decided against the median of these frames; '' where it can."""
+    """Why frames cannot be compared with the median of these frames; '' if they can."""
     if len(frames) < FEWEST:
         return f"only {len(frames)} training frames: a background needs {FEWEST}"
     if thumbnail(picture).std() < 3:
@@ -147,9 +147,9 @@ def _reason(frames: np.ndarray, picture: np.ndarray) -> str:
 
 
 def detail_likeness(frames: np.ndarray, picture: np.ndarray) -> np.ndarray:
-    """Correlation of the fine detail of (N, h, w, 3) uint8 frames with that of a picture (h, w, 3): (N,) in [-1, 1].
+    """Correlation of the Laplacians of (N, h, w, 3) uint8 frames with that of an image (h, w, 3): (N,) in [-1, 1].
 
-    Large areas of light and dark agree even where a camera pans; edges do not.
+    Under a pan, large bright and dark areas still agree; edges do not.
     """
     def detail(image: np.ndarray) -> np.ndarray:
         grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), GRID[::-1], interpolation=cv2.INTER_AREA)

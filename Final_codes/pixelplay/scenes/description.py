@@ -1,7 +1,8 @@
-"""Grey thumbnails and what they look like, whatever the exposure: the description that tells places apart.
+"""Exposure-invariant descriptor of a grey thumbnail, used to recognise scenes and orientations.
 
-Likeness is the mean of two normalised correlations: of grey levels (large areas: sky, ground) and of compressed
-gradients (edges: survive darkening, over-exposure and crowds). Pixel noise is averaged away by the thumbnail.
+The similarity of two descriptors is the mean of two normalised correlations: of grey levels (large areas such as sky
+and ground) and of compressed gradients (edges, robust to darkening, over-exposure and crowds). The thumbnail averages
+pixel noise away.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import numpy as np
 
 THUMB = (45, 80)
 LENGTH = 3 * THUMB[0] * THUMB[1]
-"""Numbers of a description: grey levels, horizontal and vertical gradients."""
+"""Length of a descriptor: grey levels, horizontal and vertical gradients."""
 
 
 def thumbnail(frame: np.ndarray) -> np.ndarray:
@@ -21,14 +22,14 @@ def thumbnail(frame: np.ndarray) -> np.ndarray:
 
 
 def features(thumb: np.ndarray) -> np.ndarray:
-    """(45, 80) grey thumbnail -> (D,) float32 unit-length description; zeros for a thumbnail without contrast.
+    """(45, 80) grey thumbnail -> (D,) float32 unit-length descriptor; zeros for a thumbnail without contrast.
 
-    The dot product of two descriptions is the mean of the two correlations.
+    The dot product of two descriptors is the mean of the two correlations.
     """
     thumb = cv2.GaussianBlur(thumb, (0, 0), 1.0)
     dx, dy = cv2.Sobel(thumb, cv2.CV_32F, 1, 0), cv2.Sobel(thumb, cv2.CV_32F, 0, 1)
     power = dx * dx + dy * dy
-    # the square root of strong edges, so that one lamp post does not outvote the scene
+    # compress strong edges to their square root: one lamp post must not dominate the scene
     weight = 1.0 / np.sqrt(power + (np.sqrt(np.median(power)) + 2.0) ** 2)
     gradients = np.concatenate([(dx * weight).ravel(), (dy * weight).ravel()])
     grey = (thumb - thumb.mean()).ravel()
@@ -37,9 +38,10 @@ def features(thumb: np.ndarray) -> np.ndarray:
 
 
 def edges(templates: np.ndarray, description: np.ndarray) -> np.ndarray:
-    """Likeness of the gradients alone: (K, D) descriptions and (D,) -> (K,) in [-1, 1].
+    """Correlation of the gradient parts: (K, D) descriptors and (D,) -> (K,) in [-1, 1].
 
-    Grey ramps (sky above ground) agree between places; gradients of unrelated places reach 0.2, of one place 0.55.
+    Grey levels (sky above ground) agree between different places. Gradients of different places correlate up to 0.2,
+    those of the same place from 0.55.
     """
     start = THUMB[0] * THUMB[1]
     return 2 * (templates[:, start:] @ description[start:])

@@ -1,4 +1,4 @@
-"""Videos grouped by what their backgrounds look like."""
+"""Leader clustering of videos by their backgrounds."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import numpy as np
 
 def group_videos(descriptions: np.ndarray, distances: Callable[[np.ndarray, np.ndarray], np.ndarray], limit: float,
                  most: int | None = None) -> list[list[int]]:
-    """Leader clustering: a video joins the group whose first video is nearest, if within `limit`, else it founds one.
+    """Leader clustering: a video joins the group with the nearest first video if within `limit`, else starts a group.
 
-    Two questions are asked this way: which videos show the same camera position (`cameras.by_camera`), and which show
-    the same camera in the same light (`lighting.by_lighting`).
+    Used to group videos by camera position (`cameras.by_camera`) and by illumination (`lighting.by_lighting`).
 
     Args:
-        descriptions: (N, ...) one a video, in order.
-        distances: (...), (K, ...) -> (K,) distance of one description to others; the first of equal ones wins.
-        limit: largest distance within a group.
-        most: groups at most; later videos then join the nearest.
+        descriptions: (N, ...) one descriptor per video, in order.
+        distances: (...), (K, ...) -> (K,) distances of one descriptor to others; ties go to the first.
+        limit: largest distance to the first video of a group.
+        most: maximum number of groups; once reached, videos join the nearest group.
     Returns:
         Positions of the videos of each group.
     """

@@ -1,4 +1,4 @@
-"""Colour thumbnails: which camera and light a frame shows, whatever the gain of its channels."""
+"""Grouping videos by camera and illumination, from colour thumbnails, invariant to the gain of each channel."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pixelplay.scenes.medians import median_thumbnail
 THUMB = (48, 27)
 """(width, height) of the thumbnails."""
 SAME_LIGHT = 6.0
-"""Grey levels two videos' thumbnails may differ by (see `distances`) and still show one camera in one light."""
+"""Largest distance in grey levels (see `distances`) between videos of the same camera and illumination."""
 MAX_MODES = 16
 FRAMES = 15
-"""Frames a video's thumbnail is the median of."""
+"""Number of frames in the median thumbnail of a video."""
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
@@ -25,12 +25,12 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 
 
 def over_channels(function: np.ufunc, image: np.ndarray) -> np.ndarray:
-    """(h, w, 3) -> (h, w). A reduction over so short an axis would take ten times as long."""
+    """(h, w, 3) -> (h, w). Ten times faster than a reduction over an axis of length 3."""
     return function(function(image[..., 0], image[..., 1]), image[..., 2])
 
 
 def light_gain(image: np.ndarray, median: np.ndarray) -> np.ndarray:
-    """Gain (3,) per channel that takes the background to the frame's light: median ratio over bright enough pixels."""
+    """Gain (3,) per channel from the background to the frame: median ratio over pixels with a bright background."""
     seen = over_channels(np.minimum, median) > 20
     if seen.mean() < 0.05:
         return np.ones(3, np.float32)
@@ -41,12 +41,12 @@ def light_gain(image: np.ndarray, median: np.ndarray) -> np.ndarray:
 
 
 def distances(thumb: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Median absolute difference, gain removed, between one thumbnail and (K, ...) others -> (K,) grey levels."""
+    """Median absolute difference of a thumbnail to (K, ...) others after gain compensation: (K,) grey levels."""
     return np.array([float(np.median(np.abs(thumb - o * light_gain(thumb, o)))) for o in others])
 
 
 def by_lighting(train: Footage) -> list[list[str]]:
-    """Names of the videos that show the same camera in the same light, at most `MAX_MODES` groups."""
+    """Group video names by camera and illumination, into at most `MAX_MODES` groups."""
     names = train.video_names()
     picks = [spread(np.flatnonzero(train.videos == name), FRAMES) for name in names]
     thumbs = np.stack([median_thumbnail(train.batch(rows), thumbnail) for rows in picks])

@@ -1,4 +1,4 @@
-"""Per-pixel medians over many frames, by blocks of rows: a median copies what it sorts, so that memory stays small."""
+"""Per-pixel medians over many frames, in blocks of rows: `np.median` copies its input, blocks bound that copy."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 BLOCK = 32
-"""Rows of a block."""
+"""Rows per block."""
 
 
 def row_blocks(height: int) -> Iterator[slice]:
-    """The blocks of rows of a picture."""
+    """Slices that split the rows of an image into blocks."""
     return (slice(top, top + BLOCK) for top in range(0, height, BLOCK))
 
 
@@ -20,8 +20,8 @@ def pixel_median(frames: np.ndarray, dtype: DTypeLike = np.float64, *, lower: bo
     """Median of (N, H, W, ...) frames over N >= 1.
 
     Args:
-        dtype: of the result; whole numbers lose the half that lies between the two middle values of an even N.
-        lower: take the lower of those two instead of their mean.
+        dtype: of the result; integer types truncate the mean of the two middle values of an even N.
+        lower: take the lower of the two middle values instead of their mean.
     Returns:
         (H, W, ...).
     """
@@ -33,5 +33,5 @@ def pixel_median(frames: np.ndarray, dtype: DTypeLike = np.float64, *, lower: bo
 
 
 def median_thumbnail(frames: Iterable[np.ndarray], thumbnail: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Median, as float32, of the thumbnails of at least one frame."""
+    """float32 median of the thumbnails of at least one frame."""
     return np.median([thumbnail(frame) for frame in frames], axis=0).astype(np.float32)

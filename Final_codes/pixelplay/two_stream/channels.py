@@ -87,12 +87,10 @@ class Channel:
     Class attributes:
         name: as in score files.
         words: why an actor that it speaks about stands out, after 'person' or 'object'.
-        weight: of its rarity in the sum over the channels.
     """
 
     name: ClassVar[str]
     words: ClassVar[str]
-    weight: ClassVar[float] = 1.0
 
     @classmethod
     def fit(cls: type[C], actors: Actors) -> C:
@@ -199,11 +197,10 @@ class Velocity(Nearest):
 
 
 class Articulation(Nearest):
-    """How a body moves in itself, among actors of that height. It weighs half: a walking body moves in itself, too."""
+    """How a body moves relative to its own mean motion, among actors of that height."""
 
     name = "articulation"
     words = "moves its body as nobody does here"
-    weight = 0.5
 
     @classmethod
     def vectors(cls, actors: Actors, person: np.ndarray) -> np.ndarray:

@@ -71,7 +71,7 @@ class LocalMemory(Model):
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 5.0
     weight: ClassVar[float] = 0.99
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     Config = LocalMemoryConfig
 
     @classmethod
@@ -223,7 +223,7 @@ class LocalMemory(Model):
     @property
     def weights(self) -> dict[str, float]:
         """Of each channel's rarity in the sum."""
-        return {c.name: c.weight for c in CHANNELS} | {APPEARANCE: self.config.appearance}
+        return dict.fromkeys((c.name for c in CHANNELS), 1.0) | {APPEARANCE: self.config.appearance}
 
     @property
     def _device(self) -> str:

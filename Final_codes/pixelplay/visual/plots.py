@@ -21,7 +21,6 @@ from pixelplay.evaluation.metrics import average_precision, roc_auc
 from pixelplay.evaluation.report import Evaluation
 from pixelplay.evaluation.stage import BASELINE, evaluation_of_run
 from pixelplay.registry import MODELS, model_class, model_title
-from pixelplay.repair.contact_sheet import before_after
 from pixelplay.visual import error_maps, overlays, repair_sheet, scores, style
 from pixelplay.visual import memory_map as bank_map
 from pixelplay.visual import training as losses
@@ -57,9 +56,7 @@ def repairs(run: Folder) -> Figure | None:
     run = opened(run)
     if not (run.test["flags"] != "").any():
         return _nothing("nothing was wrong with any test frame")
-    pairs = [repair_sheet.Pair(str(i), before, after, flags)
-             for i, flags, before, after in before_after(run.paths.extraction, 8)]
-    return repair_sheet.repair_sheet(pairs)
+    return repair_sheet.repair_sheet(repair_sheet.flagged_pairs(run.paths.extraction, 8))
 
 
 def frames(run: Folder) -> Figure:

@@ -71,7 +71,7 @@ def run(place: Path, program: str, *arguments: str) -> str:
 
 def check_preflight(shown: str) -> None:
     """Nothing stands in the way of a run but the GPU that this machine may lack. Raises AssertionError."""
-    problems = [line for line in shown.splitlines() if line.startswith("going on in spite of")]
+    problems = [line for line in shown.splitlines() if line.startswith("continuing despite")]
     assert all("GPU" in line for line in problems) and len(problems) <= 1, "\n".join(problems)
 
 
