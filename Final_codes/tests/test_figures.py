@@ -336,7 +336,7 @@ def test_two_scores_are_compared_as_ranks_with_their_metrics(run):
 
 
 def test_errors_show_a_success_and_failures_in_words(run):
-    words = plots._told_apart(run, run.members["stae"].values, np.argsort(run.members["stae"].values, kind="stable"))
+    words = plots._notable_rows(run, run.members["stae"].values, np.argsort(run.members["stae"].values, kind="stable"))
     rows = {word: row for row, word in words.items()}
     values, labels = run.members["stae"].values, run.labels
     assert values[rows["highest anomaly"]] == values[labels].max()
@@ -412,7 +412,7 @@ def test_watch_file_finds_the_video_by_path_and_by_name(run, tmp_path):
 def test_watch_file_says_what_is_wrong(run, tmp_path):
     with pytest.raises(PixelPlayError, match="was not scored"):
         find_video(run, tmp_path / "elsewhere.mp4")
-    with pytest.raises(PixelPlayError, match="are gone"):
+    with pytest.raises(PixelPlayError, match="are missing"):
         find_video(run, tmp_path / "3")
     with pytest.raises(PixelPlayError, match="no finished run"):
         run_folder_of(tmp_path)

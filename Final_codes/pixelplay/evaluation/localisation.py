@@ -121,7 +121,7 @@ def region_counts(found: np.ndarray | BoxTable, ids: Sequence[str], truth: Path 
         truths = _as_boxes(truth, ids, videos, size, known, partial)
         return [count_boxes(_boxes(inside, v), boxes, tracks, len(v.at), thresholds) for v, boxes, tracks in truths]
     if found.ndim != 3 or len(found) != len(ids):
-        raise PixelPlayError(f"{source}: maps {found.shape} for {len(ids)} frames", expected="one map a frame",
+        raise PixelPlayError(f"{source}: maps {found.shape} for {len(ids)} frames", expected="one map per frame",
                              hint="run the model again")
     sampled = np.asarray(found[::max(1, int(np.ceil(found.size / SAMPLED)))], dtype=np.float32)
     if not np.isfinite(sampled).all():
@@ -228,5 +228,5 @@ def _masks(folder: Path, ids: Sequence[str], videos: Sequence[_Video]
         absent = [frame_id(video.name, f) for f in video.at if f not in table]
         if absent:
             raise PixelPlayError(f"{folder}: no mask for {len(absent)} frames (first: {', '.join(absent[:3])})",
-                                 expected="one mask a frame")
+                                 expected="one mask per frame")
         yield video, [(k, table[f]) for f, k in video.at.items()]

@@ -50,7 +50,7 @@ def diagnose(table: pd.DataFrame, expected_ids: Ids | None, path: object = "this
     """Describe why a table of strings is not a score file on `expected_ids` (None: any well-formed Ids)."""
     ids, values, faults = _columns(table)
     if ids is None:
-        return Diagnosis(faults[0], "the columns cannot be told apart by name: write a header Id,Predicted", "never")
+        return Diagnosis(faults[0], "the columns cannot be identified: write the header Id,Predicted", "never")
     found, id_fault = _by_name(ids, frozenset(expected_ids) if expected_ids is not None else frozenset())
     if id_fault:
         faults.append(id_fault)
@@ -89,7 +89,7 @@ def mend(table: pd.DataFrame, expected_ids: Sequence[str] | None, path: object, 
     """
     found = diagnose(table, expected_ids, path)
     if found.conversion == "never" or (found.conversion == "order" and not by_order):
-        raise PixelPlayError(f"{path}: {found.problem}", expected="a file whose frames can be told by name",
+        raise PixelPlayError(f"{path}: {found.problem}", expected="Ids that identify the frames",
                              hint=found.hint)
     ids, values = found.ids, as_numbers(found.values, found.ids, str(path))
     if found.conversion == "order":

@@ -117,7 +117,7 @@ def read_sample(path: Path) -> Sample:
     table = read_strings(path)
     if len(table.columns) != 2 or str(table.columns[0]).lower() != "id" or not len(table):
         raise PixelPlayError(f"{path} has the header {','.join(map(str, table.columns))} and {len(table)} rows",
-                             expected="two columns, Id and Predicted, one row a test frame")
+                             expected="two columns, Id and Predicted, one row per test frame")
     written = table.iloc[:, 0].tolist()
     try:
         ids = tuple(map(canonical_id, written))

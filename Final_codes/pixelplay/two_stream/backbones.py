@@ -210,7 +210,7 @@ def load_backbone(name: str, *, weights: Path | str | None = None, sha256: str |
     weights = Path(weights) if weights else None
     if sha256 and weights is None:
         raise PixelPlayError(f"backbone {name}: a sha256 is given but no weights file",
-                             hint="give the file's path, too")
+                             hint="also give the path of the file")
     if sha256 and weights.is_file():
         check_sha256(weights, sha256)
     backbone = BACKBONES[name](weights, hardware)
@@ -276,7 +276,7 @@ def _trunk(architecture: str, layers: tuple[int, ...], tensors: dict[str, Tensor
         elif found[key].shape != slot.shape:
             raise PixelPlayError(f"{path}: {key} is {tuple(found[key].shape)}",
                                  expected=f"{tuple(slot.shape)}, as in {architecture}",
-                                 hint="check that the file is this network's and not one of its kin")
+                                 hint="check that the file is this network's and not of a related one")
     network.load_state_dict(found, assign=True)
     return fold_batch_norm(network.eval())
 

@@ -68,7 +68,7 @@ class Detector(abc.ABC):
         path = Path(weights) if weights else obtain(self.name)
         if not path.is_file():
             raise PixelPlayError(f"detector {self.name}: {path} is not there", expected=TABLE[self.name].title,
-                                 hint="correct the path, leave it out to use the usual weights, or choose detector "
+                                 hint="correct the path, omit it to use the default weights, or choose detector "
                                       "'foreground', which needs none")
         self.sha256 = check_sha256(path, sha256)
         self.path, self.classes, self.confidence = path, classes, confidence
@@ -220,7 +220,7 @@ def _load(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path
         network.load_state_dict(tensors)
     except RuntimeError as cause:
         raise PixelPlayError(f"{path} holds other weights: {str(cause).splitlines()[1].strip()[:200]}",
-                             expected=expected, hint="leave the path out to use the usual weights") from cause
+                             expected=expected, hint="omit the path to use the default weights") from cause
 
 
 DETECTORS: dict[str, type[Detector]] = {d.name: d for d in (Yolov5s, FasterRCNN, YoloxNano)}

@@ -179,7 +179,7 @@ def histograms(run: Folder, models: Sequence[str] | None = None) -> Figure | Non
 def correlation(run: Folder) -> Figure | None:
     """Rank correlation between models."""
     run = opened(run)
-    return scores.correlation_matrix(run.z) if len(run.z) > 1 else _nothing("one model alone agrees with itself")
+    return scores.correlation_matrix(run.z) if len(run.z) > 1 else _nothing("a correlation needs two models")
 
 
 def training(run: Folder, model: str | None = None) -> Figure | None:
@@ -190,7 +190,7 @@ def training(run: Folder, model: str | None = None) -> Figure | None:
         found = losses.find_curve(run.paths.work(name), run.paths.trained(name)) if name in MODELS else None
         if found is not None:
             curves[name] = found
-    return losses.loss_curves(curves) if curves else _nothing("no loss curve lies in the model's folder")
+    return losses.loss_curves(curves) if curves else _nothing("the model's folder holds no loss curve")
 
 
 def compare(run: Folder, scores: Mapping[str, np.ndarray]) -> Figure:
@@ -383,7 +383,7 @@ def videos(run: Folder) -> Figure | None:
     run = opened(run)
     found = evaluation(run)
     if found is None or "submission" not in found.rows:
-        return _nothing("no labels are known, so there is nothing to measure videos by")
+        return _nothing("no labels are known, so there are no metrics")
     return style.side_by_side([_legend_below(figures.videos_figure(found, [n for n in ("submission", BASELINE)
                                                                            if n in found.rows]))])
 

@@ -120,4 +120,4 @@ def _sheet(run: RunFolder, folder: Path) -> Picture | None:
         return None
     style.save_figure(figure, folder / "repairs.jpg")
     size = tuple(int(v) for v in np.round(figure.get_size_inches() * figure.dpi))
-    return Picture("repairs.jpg", "Repaired test frames: above as they came, below as the models saw them", size)
+    return Picture("repairs.jpg", "Repaired test frames: above as recorded, below as the models saw them", size)

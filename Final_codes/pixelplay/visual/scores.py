@@ -26,12 +26,7 @@ def score_histograms(test: Mapping[str, np.ndarray], *, train: Mapping[str, np.n
         labels: (N,) bool, True = anomalous.
     """
     train = train or {}
-    columns = min(3, max(1, len(test)))
-    rows = max(1, -(-len(test) // columns))
-    figure = style.new_figure(3.7 * columns, 0.5 + 2.3 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.ravel()[len(test):]:
-        axes.set_visible(False)
+    figure, grid = style.panels(len(test), 3, (3.7, 2.3), 0.5)
     for axes, (name, values) in zip(grid.ravel(), test.items()):
         groups = []
         if name in train:

@@ -82,6 +82,24 @@ def new_figure(width: float, height: float, *, photo: bool = False) -> HouseFigu
     return figure
 
 
+def panels(count: int, columns: int, size: tuple[float, float], margin: float, *, sharey: bool = False
+           ) -> tuple[HouseFigure, np.ndarray]:
+    """A figure with `count` panels in rows of at most `columns`.
+
+    Args:
+        size: width and height of a panel; margin: height besides the panels; all in inches.
+    Returns:
+        The figure, and its (rows, columns) array of axes; those beyond `count` are hidden.
+    """
+    columns = min(columns, max(1, count))
+    rows = max(1, -(-count // columns))
+    figure = new_figure(size[0] * columns, margin + size[1] * rows)
+    grid = figure.subplots(rows, columns, sharey=sharey, squeeze=False)
+    for axes in grid.ravel()[count:]:
+        axes.set_visible(False)
+    return figure, grid
+
+
 def _encode(figure: Figure, form: str) -> bytes:
     """PNG with 256 colours (line art stays sharp and small) or JPEG, without a creation date, so that equal figures
     give equal bytes."""

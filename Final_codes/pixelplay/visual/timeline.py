@@ -128,12 +128,7 @@ def event_story(track: Track, pictures: Sequence[tuple[int, np.ndarray]], *, thr
 
 def timeline_page(tracks: Sequence[Track], *, threshold: Threshold | None = None) -> Figure:
     """Small timelines of all videos, on one score axis."""
-    columns = min(2, max(1, len(tracks)))
-    rows = max(1, -(-len(tracks) // columns))
-    figure = style.new_figure(5.5 * columns, 0.7 + 1.35 * rows)
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for axes in grid.ravel()[len(tracks):]:
-        axes.set_visible(False)
+    figure, grid = style.panels(len(tracks), 2, (5.5, 1.35), 0.7, sharey=True)
     for axes, track in zip(grid.ravel(), tracks):
         _draw_scores(axes, track, threshold)
         style.tidy(axes, title=f"video {track.video}")

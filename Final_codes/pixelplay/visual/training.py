@@ -26,12 +26,7 @@ def loss_curves(models: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]
     Args:
         models: model -> {curve name -> (step (n,), loss (n,))}; 'train' and 'held_out' have fixed colours.
     """
-    columns = min(2, max(1, len(models)))
-    rows = max(1, -(-len(models) // columns))
-    figure = style.new_figure(5.4 * columns, 0.4 + 2.5 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.ravel()[len(models):]:
-        axes.set_visible(False)
+    figure, grid = style.panels(len(models), 2, (5.4, 2.5), 0.4)
     for axes, (name, curves) in zip(grid.ravel(), models.items()):
         for i, (label, (steps, losses)) in enumerate(curves.items()):
             colour, line, marker = STYLES.get(label, (style.SPARE_COLOURS[i % len(style.SPARE_COLOURS)], "-",
