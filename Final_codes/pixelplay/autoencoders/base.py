@@ -31,8 +31,8 @@ from pixelplay.config import config_hash, override
 from pixelplay.data.footage import Footage
 from pixelplay.distributed import local_hardware
 from pixelplay.errors import PixelPlayError
-from pixelplay.flow.speed import Baselines, SpeedMaps, speed_maps, usual_speed
-from pixelplay.flow.step import MAX_STEP
+from pixelplay.flow.references import MAX_STEP
+from pixelplay.flow.speed import Baselines, SpeedMaps, mean_speed, speed_maps
 from pixelplay.model import Forecast, Model, Scores, extrapolate, quarter
 from pixelplay.scenes.cameras import recognise
 
@@ -203,12 +203,12 @@ class Autoencoder(Model):
         baselines = Baselines.learn(train)
         templates, scene = baselines.templates, recognise(train, baselines.templates)
         maps = speed_maps(train, baselines.steps[scene])
-        speeds = [usual_speed(SpeedMaps(maps.cells, maps.rows[scene == k])) for k in range(len(templates))]
+        speeds = [mean_speed(SpeedMaps(maps.cells, maps.rows[scene == k])) for k in range(len(templates))]
         by_scene = {"scenes": torch.as_tensor(templates), "scene_baseline": torch.as_tensor(baselines.steps[:-1]),
                     "scene_speed": torch.tensor(speeds)}
         return TrainingStatistics(
             background_median(train, size, self.config.channels), noise_floor(train, size, self.config.max_gap),
-            torch.tensor(int(baselines.steps[-1])), torch.tensor(usual_speed(maps)),
+            torch.tensor(int(baselines.steps[-1])), torch.tensor(mean_speed(maps)),
             **(by_scene if len(templates) else {}))
 
     def after_fit(self, net: nn.Module, clips: Clips, statistics: TrainingStatistics) -> dict[str, Tensor]:
@@ -227,6 +227,16 @@ class Autoencoder(Model):
         if self.net is None:
             raise PixelPlayError(f"{self.name} has no weights yet", hint="call fit or load first")
         return self._score(footage, Path(folder) / "maps" / f"{footage.name}.npy", f"{self.name}: score {footage.name}")
+
+    def accept(self, footage: Footage, wanted: np.ndarray, folder: Path, ceiling: float) -> dict[str, int]:
+        """Raise the error that is usual at a place, where the frames have larger ones; the network stays as it is."""
+        s = self.statistics
+        levels = self._by_scene(footage, s.level, s.scene_level)
+        location = scorer.raised_errors(self._errors, self.clips(footage), self.target_frames, wanted, s.location,
+                                        levels, self.config.patch, ceiling)
+        raised = int((location > s.location).any(dim=(0, 1)).sum())
+        self.statistics = dataclasses.replace(s, location=location)
+        return {f"places of {location[0, 0].numel()} where larger errors are usual": raised}
 
     def stream(self) -> AutoencoderStream:
         """The network for the frames of one camera."""

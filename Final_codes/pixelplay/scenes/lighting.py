@@ -19,7 +19,7 @@ FRAMES = 15
 """Number of frames in the median thumbnail of a video."""
 
 
-def thumbnail(image: np.ndarray) -> np.ndarray:
+def colour_thumbnail(image: np.ndarray) -> np.ndarray:
     """(h, w, 3) uint8 -> (27, 48, 3) float32."""
     return cv2.resize(image, THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
 
@@ -49,5 +49,5 @@ def by_lighting(train: Footage) -> list[list[str]]:
     """Group video names by camera and illumination, into at most `MAX_MODES` groups."""
     names = train.video_names()
     picks = [spread(np.flatnonzero(train.videos == name), FRAMES) for name in names]
-    thumbs = np.stack([median_thumbnail(train.batch(rows), thumbnail) for rows in picks])
+    thumbs = np.stack([median_thumbnail(train.batch(rows), colour_thumbnail) for rows in picks])
     return [[names[i] for i in group] for group in group_videos(thumbs, distances, SAME_LIGHT, MAX_MODES)]

@@ -29,8 +29,14 @@ from pixelplay.data.reading import bounded_map
 from pixelplay.engine import map_videos
 from pixelplay.files import damaged
 from pixelplay.flow.dense import DenseFlow, matchable
-from pixelplay.flow.references import later_reference_frames, reference_frames, with_references
-from pixelplay.flow.step import STILL, flow_step, neighbouring_pairs
+from pixelplay.flow.references import (
+    STILL,
+    flow_step,
+    later_reference_frames,
+    neighbouring_pairs,
+    reference_frames,
+    with_references,
+)
 from pixelplay.two_stream.actors import ActorRules, join_actors
 from pixelplay.two_stream.channels import Actors
 from pixelplay.two_stream.detectors import Detections, Detector
@@ -146,7 +152,7 @@ def actor_table(footage: Footage, folder: Path, scene: Scene, detectors: Sequenc
     names = footage.video_names()
     mine = [i for i in distributed.share(len(names))
             if damaged([home / f"{i}.npz"]) or not (home / f"{i}.npz").exists()]
-    jobs = [(footage.apart(names[i]), home / f"{i}.npz") for i in mine]
+    jobs = [(footage.only(names[i]), home / f"{i}.npz") for i in mine]
     # detectors cannot be pickled, in-memory frames should not be, and torchrun has already shared out the videos
     here = bool(detectors) or not isinstance(footage.pixels, ClipArray) or distributed.world()[1] > 1
     measure = functools.partial(_keep_video, scene=scene, detectors=detectors, use_foreground=use_foreground,

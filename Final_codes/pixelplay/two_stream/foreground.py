@@ -13,7 +13,7 @@ import numpy as np
 
 from pixelplay.data.footage import Footage
 from pixelplay.data.subsample import spread
-from pixelplay.scenes.lighting import by_lighting, distances, light_gain, over_channels, thumbnail
+from pixelplay.scenes.lighting import by_lighting, colour_thumbnail, distances, light_gain, over_channels
 from pixelplay.scenes.medians import pixel_median, row_blocks
 
 SAMPLES = 80
@@ -43,7 +43,7 @@ class Background:
 
     def mode_of(self, image: np.ndarray) -> tuple[int, float]:
         """Nearest mode of an analysis frame, and its distance (median grey levels after gain compensation)."""
-        far = distances(thumbnail(image), self.thumbs)
+        far = distances(colour_thumbnail(image), self.thumbs)
         return int(far.argmin()), float(far.min())
 
     def mask(self, image: np.ndarray, mode: int) -> np.ndarray:
@@ -76,7 +76,7 @@ def fit_background(train: Footage, size: tuple[int, int]) -> Background:
         medians.append(median)
         thresholds.append(threshold)
     stacked = np.stack(medians)
-    return Background(stacked, np.stack(thresholds), np.stack([thumbnail(m) for m in stacked]))
+    return Background(stacked, np.stack(thresholds), np.stack([colour_thumbnail(m) for m in stacked]))
 
 
 def _median_and_threshold(stack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
