@@ -51,6 +51,8 @@ UNKNOWN_SCENE = 25.0
 WANTED_SHIFT = 3.0
 """Displacement of a typical actor between the two frames of a flow, in pixels: well above sub-pixel noise, and small
 enough to match."""
+PROBE_PAIRS = 24
+"""Pairs of training frames from which the flow baseline and the dead zone are estimated."""
 VERSION = ARTEFACTS["actors"].number
 
 
@@ -110,9 +112,9 @@ class ActorTable:
 FIELDS = tuple(f.name for f in dataclasses.fields(ActorTable))
 
 
-def probe_scene(train: Footage, background: Background, *, tolerance: int, directions: int, pairs: int = 24) -> Scene:
+def probe_scene(train: Footage, background: Background, *, tolerance: int, directions: int) -> Scene:
     """Choose the flow baseline and measure the flow of the empty scene on a few pairs of training frames."""
-    rows = neighbouring_pairs(train, tolerance, pairs)
+    rows = neighbouring_pairs(train, tolerance, PROBE_PAIRS)
     if not len(rows):
         return Scene(background, 1, 0.1, tolerance, directions)
     wanted = np.unique(np.concatenate([rows, rows + 1]))
@@ -195,7 +197,7 @@ def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], us
         if not hasattr(own, "flow"):
             own.flow = DenseFlow()
         steps = [(other, int(footage.frames[row] - footage.frames[position])) for row, other in others]
-        actors = look(scene, own.flow, found, view, steps, footage.full_size, use_foreground, rules)
+        actors = measure_frame(scene, own.flow, found, view, steps, footage.full_size, use_foreground, rules)
         return (np.full(len(actors[0]), position, np.int64), *actors)
 
     def seen() -> Iterator[tuple]:
@@ -204,14 +206,14 @@ def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], us
         for position, frame, view, others in with_references(views, [reference, later]):
             yield position, detect(detectors, frame), view, others  # here, because not every detector is thread-safe
 
-    with _one_thread_inside(), contextlib.closing(bounded_map(work, seen(), environment.cpu_count())) as looks:
-        found = list(zip(*looks)) or [()] * 4
+    with _one_thread_inside(), contextlib.closing(bounded_map(work, seen(), environment.cpu_count())) as results:
+        found = list(zip(*results)) or [()] * 4
     return columns(*found)
 
 
-def look(scene: Scene, flow: DenseFlow, found: Detections, view: View, others: Sequence[tuple[View, int]],
-         full_size: tuple[int, int], use_foreground: bool, rules: ActorRules
-         ) -> tuple[Detections, Motion, np.ndarray]:
+def measure_frame(scene: Scene, flow: DenseFlow, found: Detections, view: View, others: Sequence[tuple[View, int]],
+                  full_size: tuple[int, int], use_foreground: bool, rules: ActorRules
+                  ) -> tuple[Detections, Motion, np.ndarray]:
     """Measure the n actors of one frame.
 
     Args:

@@ -60,14 +60,14 @@ def nearest(queries: np.ndarray | Tensor, bank: np.ndarray | Tensor, k: int = 1,
 
 
 def to_cover(queries: np.ndarray, distance: np.ndarray, limit: float) -> np.ndarray:
-    """Which queries have to join a bank so that none of them is further from it than a limit.
+    """Queries to add to a bank so that no query is further from it than `limit`.
 
-    The furthest joins first, as in the greedy coreset that made the bank (Gonzalez, 1985).
+    The farthest is added first, as in greedy k-center (Gonzalez 1985).
 
     Args:
-        queries: (N, D) float; distance: (N,) to the bank, NaN = it is empty; limit: >= 0.
+        queries: (N, D) float; distance: (N,) to the bank, NaN = empty bank; limit: >= 0.
     Returns:
-        rows in the order of joining.
+        Rows in order of addition.
     """
     far = np.flatnonzero(~(np.asarray(distance) <= limit))
     left, vectors = np.nan_to_num(distance[far], nan=np.inf), np.asarray(queries[far], np.float32)
