@@ -122,7 +122,7 @@ def read_run(name: str, data: Path, scratch: Path) -> list[Labelled]:
               }.get(name, avenue_labels)
     odd = ~np.isin(frames.videos, BESIDE if name.startswith("avenue") else ())
     truth = np.zeros(len(frames), int)
-    truth[odd] = read_labels(labels).align(frames.ids[odd]).values
+    truth[odd] = read_labels(labels).align(frames.ids[odd], frames.ids[odd]).values
     return [labelled(name, folder, frames, truth)]
 
 

@@ -53,6 +53,11 @@ class Calibration:
         """(...) raw scores -> (...) float64 z-scores."""
         return np.clip((transform(scores, self.log, self.eps) - self.centre) / self.scale, self.low, self.high)
 
+    def raw(self, z: float) -> float:
+        """The raw score that has a z-score within [low, high]; at least 0 where scores are errors."""
+        value = self.centre + z * self.scale
+        return max(0.0, float(np.exp(value) - self.eps)) if self.log else value
+
 
 def transform(scores: np.ndarray, log: bool, eps: float) -> np.ndarray:
     """log(s + eps) for error-like scores, s itself otherwise; float64."""
@@ -123,3 +128,14 @@ class Rarity:
         if math.isfinite(self.videos):
             beyond = self.videos * np.log1p(beyond / self.videos)
         return (beyond - np.log(1 - share)) / np.log(10)
+
+    def highest(self, rarity: float) -> float:
+        """The score that has a rarity >= 0; the highest of them at 0."""
+        levels = np.asarray(self.levels)
+        most = float(-np.log10(1 - self.LEVEL))
+        if rarity < most:
+            return float(np.interp(1 - 10.0 ** -rarity, np.linspace(0, self.LEVEL, len(levels)), levels))
+        beyond = (rarity - most) * np.log(10)
+        if math.isfinite(self.videos):
+            beyond = self.videos * np.expm1(beyond / self.videos)
+        return float(levels[-1] + beyond * self.excess)

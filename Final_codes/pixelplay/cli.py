@@ -22,6 +22,7 @@ from pixelplay.version import VERSION
 COMMANDS = {
     "run": ("run_arguments:run", "run_command:run", "fit, then score: data in, submission and report out"),
     "fit": ("run_arguments:fit", "fit_command:run", "learn a camera from its normal footage: a detector out"),
+    "update": ("run_arguments:update", "update_command:run", "teach a detector more normal footage, without training"),
     "score": ("run_arguments:score", "run_command:run", "score new footage with a detector"),
     "cameras": ("run_arguments:cameras", "cameras_command:run",
                 "learn and score many cameras, each by itself, from a table video,camera,split"),
@@ -33,6 +34,7 @@ COMMANDS = {
     "evaluate": ("evaluation.command:add_arguments", "evaluation.command:run", "metrics of score files against labels"),
     "watch": ("watch.command:add_arguments", "watch.command:run",
               "score a live camera, a stream or a file as it comes"),
+    "feedback": ("run_arguments:feedback", "update_command:run_feedback", "tell a detector that an event was normal"),
     "watch-file": ("visual.arguments:watch_file", "visual.command:run", "annotated video of a finished run"),
     "report": ("visual.arguments:report", "visual.report_command:run", "write a finished run's report, and open it"),
     "fetch": ("fetch_command:add_arguments", "fetch_command:run",

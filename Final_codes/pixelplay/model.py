@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pixelplay.data.footage import Footage
+from pixelplay.errors import PixelPlayError
 from pixelplay.pretrained import Needs
 
 
@@ -202,6 +203,21 @@ class Model(abc.ABC):
     def stream(self) -> Stream | None:
         """A stream for the frames of one camera; None if the model only scores complete footage."""
         return None
+
+    def accept(self, footage: Footage, wanted: np.ndarray, folder: Path, ceiling: float) -> dict[str, int]:
+        """Learn that some frames are normal, too. No network is trained; what is unlike them scores as before.
+
+        Args:
+            wanted: (N,) bool: frames that score no more than `ceiling` afterwards; the others are there for context.
+            folder: for what is kept meanwhile.
+            ceiling: raw score within those of held-out training frames.
+        Returns:
+            what was learnt -> how many of it were added, for people.
+        Raises:
+            PixelPlayError: a model that cannot do so, as here.
+        """
+        raise PixelPlayError(f"{self.name} can learn nothing more once it is fitted", hint="fit a detector anew, with "
+                             "this footage among the normal videos")
 
     def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
         """Run on a few frames and extrapolate to the whole footage; also tests that the model runs.

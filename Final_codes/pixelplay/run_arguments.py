@@ -51,6 +51,30 @@ def score(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(verb="score")
 
 
+def update(parser: argparse.ArgumentParser) -> None:
+    """More normal footage in, the same detector out, which knows it."""
+    parser.add_argument("detector", type=existing, metavar="DETECTOR", help="made by fit; the new one takes its place")
+    parser.add_argument("videos", type=existing, metavar="NORMAL", help="anomaly-free footage of the same camera that "
+                        "it was not fitted on: a folder of videos or frame folders, or one video")
+    _elsewhere(parser)
+
+
+def feedback(parser: argparse.ArgumentParser) -> None:
+    """An event that was normal in, the same detector out, which knows it."""
+    parser.add_argument("detector", type=existing, metavar="DETECTOR", help="that raised the alarm; the new one takes "
+                        "its place")
+    parser.add_argument("event", type=existing, metavar="EVENT", help="clip or description of an event that is over: "
+                        "CAMERA/clips/ID.mp4 or ID.json, as watch left both")
+    parser.add_argument("--normal", action="store_true", required=True, help="all that the clip shows was normal")
+    _elsewhere(parser)
+
+
+def _elsewhere(parser: argparse.ArgumentParser) -> None:
+    """Where an updated detector goes."""
+    parser.add_argument("--output", type=new_folder, metavar="DIR", help="leave DETECTOR as it is, and write the new "
+                        "one there")
+
+
 def cameras(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `cameras`."""
     parser.add_argument("videos", type=existing, metavar="TABLE", help="CSV file video,camera,split, or the folder of "

@@ -228,6 +228,16 @@ class Autoencoder(Model):
             raise PixelPlayError(f"{self.name} has no weights yet", hint="call fit or load first")
         return self._score(footage, Path(folder) / "maps" / f"{footage.name}.npy", f"{self.name}: score {footage.name}")
 
+    def accept(self, footage: Footage, wanted: np.ndarray, folder: Path, ceiling: float) -> dict[str, int]:
+        """Raise the error that is usual at a place, where the frames have larger ones; the network stays as it is."""
+        s = self.statistics
+        levels = self._by_scene(footage, s.level, s.scene_level)
+        location = scorer.raised_errors(self._errors, self.clips(footage), self.target_frames, wanted, s.location,
+                                        levels, self.config.patch, ceiling)
+        raised = int((location > s.location).any(dim=(0, 1)).sum())
+        self.statistics = dataclasses.replace(s, location=location)
+        return {f"places of {location[0, 0].numel()} where larger errors are usual": raised}
+
     def stream(self) -> AutoencoderStream:
         """The network for the frames of one camera."""
         if self.net is None:

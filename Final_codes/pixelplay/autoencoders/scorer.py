@@ -110,6 +110,27 @@ def usual_scores(errors: Errors, clips: Clips, patch: int, location: Tensor, pic
     return torch.cat(found).mean(dim=0).clamp_min(1e-12).cpu()
 
 
+@torch.no_grad()
+def raised_errors(errors: Errors, clips: Clips, target_frames: tuple[int, ...], wanted: np.ndarray, location: Tensor,
+                  levels: Tensor, patch: int, ceiling: float, *, batch: int = 32) -> Tensor:
+    """The usual errors under which some frames score no more than a ceiling in any window: raised where their errors
+    are, and one place around, because who passes there again does not take the same steps.
+
+    Args:
+        wanted: (N,) bool, which frames.
+        location: (F, M, P, Q) from `usual_errors`; levels: (N, F) of every frame's scene.
+        ceiling: > 0, in units of a frame's score.
+    """
+    levels, factor = levels.to(location.device), torch.ones_like(location[:, 0])
+    judged = wanted[clips.windows.rows[:, list(target_frames)]]
+    for clip, picks in clips.batches(batch=batch, picks=np.flatnonzero(judged.any(axis=1))):
+        level = levels[torch.as_tensor(clips.windows.anchors[picks], device=levels.device)]
+        counts = torch.as_tensor(judged[picks], device=levels.device)
+        scores = place_scores(patch_means(errors(clip), patch) / location)
+        factor = torch.maximum(factor, (scores * (counts / level / ceiling)[..., None, None]).amax(0))
+    return location * F.max_pool2d(factor, 3, 1, 1)[:, None]
+
+
 def nearby(x: Tensor) -> Tensor:
     """(..., P, Q) -> the same, each place a Gaussian mean of its neighbourhood (`NEAR`), edges left out."""
     for axis, share in zip((-2, -1), NEAR):

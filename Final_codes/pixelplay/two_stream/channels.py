@@ -18,7 +18,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from pixelplay.data.subsample import spread
-from pixelplay.two_stream.memory import folds
+from pixelplay.two_stream.memory import folds, to_cover
 
 BANDS = 12
 """Bands of rows that are told apart: perspective."""
@@ -77,6 +77,14 @@ class ByRow:
         """(n,) rows -> (n,), linear between the bands' centres."""
         return np.interp(row, (np.arange(BANDS) + 0.5) / BANDS, self.values)
 
+    def raised(self, row: np.ndarray, least: np.ndarray) -> ByRow:
+        """At least `least` (n,) at n rows: the two bands that a row lies between are raised, no other."""
+        values, place = self.values.copy(), row * BANDS - 0.5
+        short = least > self(row)
+        for band in (np.floor(place), np.ceil(place)):
+            np.maximum.at(values, np.clip(band, 0, BANDS - 1).astype(np.int64)[short], least[short])
+        return ByRow(values)
+
 
 C = TypeVar("C", bound="Channel")
 
@@ -99,6 +107,11 @@ class Channel:
 
     def score(self, actors: Actors) -> np.ndarray:
         """(n,) float64 >= 0, higher = less like the normal actors."""
+        raise NotImplementedError
+
+    def accept(self: C, actors: Actors, ceiling: float) -> tuple[C, int]:
+        """The channel after it has learnt that n actors are normal, too, and how much was added to it: none of them
+        scores above `ceiling` > 0."""
         raise NotImplementedError
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -126,6 +139,11 @@ class Speed(Channel):
 
     def score(self, actors: Actors) -> np.ndarray:
         return actors.speed / np.maximum(self.usual(actors.row), 1e-6)
+
+    def accept(self, actors: Actors, ceiling: float) -> tuple[Speed, int]:
+        """Raise the usual speed in their rows."""
+        usual = self.usual.raised(actors.row, actors.speed / ceiling)
+        return Speed(usual), int((usual.values > self.usual.values).sum())
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {"usual": self.usual.values}
@@ -169,8 +187,19 @@ class Nearest(Channel):
     def score(self, actors: Actors) -> np.ndarray:
         if len(actors) == 0:
             return np.zeros(0)
-        vectors = self.vectors(actors, _person(actors, self.height)) / self.scale
-        return self._tree.query(vectors, [min(NEIGHBOURS, len(self.bank))])[0][:, 0]
+        return self._tree.query(self._scaled(actors), [min(NEIGHBOURS, len(self.bank))])[0][:, 0]
+
+    def accept(self, actors: Actors, ceiling: float) -> tuple[Nearest, int]:
+        """Actors join the bank, each as often as there have to be neighbours."""
+        if len(actors) == 0:
+            return self, 0
+        vectors = self._scaled(actors)
+        new = vectors[to_cover(vectors, self.score(actors), ceiling)]
+        return type(self)(self.height, self.scale, np.concatenate([self.bank, np.repeat(new, NEIGHBOURS, axis=0)])), \
+            len(new)
+
+    def _scaled(self, actors: Actors) -> np.ndarray:
+        return self.vectors(actors, _person(actors, self.height)) / self.scale
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {"height": self.height.values, "scale": self.scale, "bank": self.bank}

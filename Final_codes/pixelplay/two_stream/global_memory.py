@@ -29,7 +29,7 @@ from pixelplay.two_stream.backbones import Backbone, backbone_needs, load_backbo
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
 from pixelplay.two_stream.features import frame_features
 from pixelplay.two_stream.greedy import Chosen
-from pixelplay.two_stream.memory import MemoryBank, folds, leave_one_video_out, nearest
+from pixelplay.two_stream.memory import MemoryBank, folds, leave_one_video_out, nearest, to_cover
 from pixelplay.two_stream.stream import GlobalStream
 
 log = logging.getLogger(__name__)
@@ -169,6 +169,18 @@ class GlobalMemory(Model):
         if not self.banks:
             raise PixelPlayError("the global memory has no banks yet", hint="call fit or load first")
         return self._scores(self._held_out_distances(train, folder))
+
+    def accept(self, footage: Footage, wanted: np.ndarray, folder: Path, ceiling: float) -> dict[str, int]:
+        """Frames join each bank until none is further from it than the ceiling allows."""
+        features, added = self._features(footage, folder)[np.flatnonzero(wanted)], {}
+        for i, (bank, calibration) in enumerate(zip(self.banks, self.calibrations)):
+            rows = to_cover(features, bank.score(features), calibration.raw(ceiling))
+            # as often as there have to be neighbours
+            new = np.repeat(np.asarray(features[rows], np.float32), bank.k, axis=0)
+            self.banks[i] = MemoryBank(np.concatenate([bank.vectors, new]), k=bank.k, reweight=bank.reweight,
+                                       device=bank.device, about=bank.about)
+            added[f"frames in bank {i + 1}"] = len(rows)
+        return added
 
     def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
         """As for every model, but for what takes the same time however much footage there is: loading, first calls."""

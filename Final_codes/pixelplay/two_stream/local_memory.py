@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from pixelplay import distributed
-from pixelplay.calibration import Calibration, Rarity, calibrate, is_constant
+from pixelplay.calibration import Rarity, calibrate, is_constant
 from pixelplay.cards import config_of, well_formed
-from pixelplay.data.footage import Footage
+from pixelplay.data.footage import Footage, around
 from pixelplay.errors import PixelPlayError
 from pixelplay.flow.references import reference_frames
 from pixelplay.model import Forecast, Model, Scores
@@ -42,6 +42,7 @@ from pixelplay.two_stream.foreground import analysis_size, fit_background
 from pixelplay.two_stream.local_config import LocalMemoryConfig
 from pixelplay.two_stream.local_files import LocalFit, read_memory, write_memory
 from pixelplay.two_stream.local_stream import LocalStream
+from pixelplay.two_stream.memory import to_cover
 from pixelplay.two_stream.scoring import fill_between, fill_missing, frame_maxima
 from pixelplay.two_stream.thumbnails import Thumbnails
 from pixelplay.two_stream.tracks import TRACK, link_actors, track_mean
@@ -173,6 +174,35 @@ class LocalMemory(Model):
             assert fresh._held_out is not None
             self._held_out = fresh._held_out
         return self._held_out[1]
+
+    def accept(self, footage: Footage, wanted: np.ndarray, folder: Path, ceiling: float) -> dict[str, int]:
+        """Actors whose motion or look is rarer than the ceiling allows join the normal ones and the banks."""
+        fitted, folder = self._require(), Path(folder)
+        # every channel gets the same share of the sum
+        most = ceiling / sum(self.weights[name] for name in fitted.rarities)
+        limits = {name: max(fitted.calibrations[name].raw(rarity.highest(most)), 1e-6)
+                  for name, rarity in fitted.rarities.items()}
+        table = self._table(footage, folder, fitted.scene)
+        # a frame's score depends on those around it: tracks go on, and crops are not embedded in every frame
+        there = around(wanted, footage.videos, self.reach, self.reach)[table.position]
+        moving = table.actors(footage.full_size).take(np.flatnonzero(there & table.measured))
+        learnt = {name: channel.accept(moving, limits[name]) for name, channel in fitted.channels.items()}
+        crops = self._crops(footage, folder, table)
+        rows = np.flatnonzero(there[crops.rows])
+        features = np.asarray(crops.features[rows])
+        joining = [to_cover(features, distance, limits[APPEARANCE])
+                   for distance in bank_distances(features, fitted.banks, self._device)[0]]
+        new = np.unique(np.concatenate(joining))
+        origin = crops.rows[rows[new]]
+        self.fitted = dataclasses.replace(
+            fitted, channels={name: channel for name, (channel, _) in learnt.items()},
+            crops=np.concatenate([fitted.crops, features[new]]),
+            members=[np.concatenate([m, len(fitted.crops) + np.sort(np.searchsorted(new, j))])
+                     for m, j in zip(fitted.members, joining)],
+            train_ids=np.concatenate([fitted.train_ids, footage.ids[table.position[origin]]]),
+            train_boxes=np.concatenate([fitted.train_boxes, table.boxes[origin]]))
+        return {f"{'rows' if name == 'speed' else 'actors'} of {name}": count for name, (_, count) in learnt.items()
+                } | {f"crops in bank {i + 1}": len(j) for i, j in enumerate(joining)}
 
     def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
         """As for every model, but for what takes the same time however much footage there is: loading, first calls."""
@@ -315,7 +345,7 @@ class LocalMemory(Model):
         alone = reference_frames(footage.videos, footage.frames, footage.reliability, scene.baseline,
                                  scene.tolerance) < 0
         parts = {name: fill_missing(np.nan_to_num(values, nan=0.0), alone, footage.videos, footage.frames,
-                                    _usual(fitted.calibrations[name])) for name, values in raw.items()}
+                                    fitted.calibrations[name].raw(0.0)) for name, values in raw.items()}
         parts[APPEARANCE] = self._between(footage, raw[APPEARANCE])
         return parts, {name: fitted.calibrations[name](values) for name, values in parts.items()}, alone
 
@@ -367,8 +397,3 @@ class LocalMemory(Model):
         model.about = {k: v for k, v in card.items()
                        if k not in ("model", "version", "config", "seed", "sha256", "bytes")}
         return model
-
-
-def _usual(calibration: Calibration) -> float:
-    """The raw score that calibrates to 0."""
-    return max(0.0, float(np.exp(calibration.centre) - calibration.eps))

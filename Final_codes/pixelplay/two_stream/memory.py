@@ -59,6 +59,25 @@ def nearest(queries: np.ndarray | Tensor, bank: np.ndarray | Tensor, k: int = 1,
     return distances, indices
 
 
+def to_cover(queries: np.ndarray, distance: np.ndarray, limit: float) -> np.ndarray:
+    """Which queries have to join a bank so that none of them is further from it than a limit.
+
+    The furthest joins first, as in the greedy coreset that made the bank (Gonzalez, 1985).
+
+    Args:
+        queries: (N, D) float; distance: (N,) to the bank, NaN = it is empty; limit: >= 0.
+    Returns:
+        rows in the order of joining.
+    """
+    far = np.flatnonzero(~(np.asarray(distance) <= limit))
+    left, vectors = np.nan_to_num(distance[far], nan=np.inf), np.asarray(queries[far], np.float32)
+    picked: list[int] = []
+    while len(left) and left.max() > limit:
+        picked.append(int(left.argmax()))
+        left = np.minimum(left, np.linalg.norm(vectors - vectors[picked[-1]], axis=1))
+    return far[picked]
+
+
 class MemoryBank:
     """Vectors of normal footage; the score of a query is its nearest neighbour distance.
 
