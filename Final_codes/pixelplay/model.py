@@ -162,7 +162,7 @@ class Model(abc.ABC):
     explain: ClassVar[str] = ""
     reads_speed: ClassVar[bool] = False
     version: ClassVar[int] = 1
-    Config: ClassVar[type]
+    Config: ClassVar[type[Any]]
 
     def __init__(self, config: Any, *, seed: int = 0):
         self.config, self.seed = config, seed
