@@ -19,8 +19,8 @@ import pandas as pd
 from pixelplay.data.extraction import extract, open_raw_footage
 from pixelplay.data.layouts import find_dataset
 from pixelplay.environment import limit_threads
+from pixelplay.evaluation.bootstrap import frame_intervals
 from pixelplay.evaluation.labels import read_labels
-from pixelplay.evaluation.metrics import frame_metrics
 from pixelplay.files import atomic_path
 from pixelplay.fusion.smoothing import smooth
 from pixelplay.two_stream.global_memory import GlobalMemory, GlobalMemoryConfig
@@ -57,9 +57,9 @@ def main() -> None:
         for member, values in members.items():
             for sigma in (0.0, model.sigma):
                 smoothed = smooth(values, test.videos, test.frames, test.reliability, sigma=sigma)
-                found = frame_metrics(labels, smoothed, test.videos)
+                found = frame_intervals(labels, smoothed, test.videos, draws=0)
                 rows.append({"setting": name, "banks": member, "vectors": len(model.banks[0]), "sigma_frames": sigma,
-                             **{k: round(100 * found[k], 2) for k in ("ap", "micro_auc", "macro_auc")}})
+                             **{k: round(100 * found[k].value, 2) for k in ("ap", "micro_auc", "macro_auc")}})
     table = pd.DataFrame(rows)
     print(table.to_string(index=False))
     with atomic_path(args.output) as part:

@@ -1,7 +1,8 @@
 """E16: which recipe ranks frames best on datasets it was not chosen on? Every recipe on the same raw scores.
 
 Development sets: labelled Ped2; the embedded sample; three Avenue test videos with two normal ones (12 and 16), all
-five from one encoder, scored by models trained on videos 10 and 11; normal footage of Avenue and Ped2 with injected
+five from one encoder, scored by models trained on videos 10 and 11; the same corrupted like the competition (recipe
+`competition`, seed 3); normal footage of Avenue and Ped2 with injected
 anomalies (folds and draws of E15). Raw scores are computed once, into SCRATCH_FOLDER, with the lite profile; ranking
 them with another recipe takes seconds. `recorded` recipes may use all of a video, `live` ones only its past. Baselines:
 both reference recipes, each member, each family, and frame difference.
@@ -32,6 +33,8 @@ from scipy.stats import rankdata
 from synthetic import UNTOUCHED
 
 from pixelplay.data.baseline import frame_difference_scores
+from pixelplay.data.corruption import RECIPES, corrupt_dataset
+from pixelplay.data.layouts import find_dataset
 from pixelplay.data.manifest import Manifest
 from pixelplay.environment import limit_threads
 from pixelplay.evaluation.bootstrap import frame_intervals
@@ -47,7 +50,7 @@ from pixelplay.repair.stage import open_footage
 LEARN, BESIDE = ("10", "11"), ("12", "16")
 """Training videos of Avenue that are learnt from, and that stand for normal test videos: those with the encoder of the
 test videos."""
-RUNS = ("ped2", "sample", "avenue")
+RUNS = ("ped2", "sample", "avenue", "avenue corrupted")
 QUAD = ("stae", "roadmap", "unet", "joint")
 METRICS = ("ap", "micro_auc", "macro_auc")
 
@@ -78,6 +81,10 @@ def score_run(name: str, data: Path, scratch: Path, models: tuple[str, ...] = tu
     options = {"ped2": Options(data=data / "ped2"), "sample": Options()}.get(name)
     if options is None:
         options = avenue(data, scratch / "avenue videos")
+    if name == "avenue corrupted":
+        videos = find_dataset(None, train=options.train, test=options.test)
+        corrupt_dataset(videos, scratch / "avenue corrupted videos", RECIPES["competition"], seed=3)
+        options = Options(data=scratch / "avenue corrupted videos")
     run = Run(dataclasses.replace(options, output=scratch / name, models=models))
     run.extract()
     for model in models:
@@ -110,11 +117,12 @@ def read_run(name: str, data: Path, scratch: Path) -> list[Labelled]:
     if not (folder / "scores" / "stae.csv").exists():
         return []
     frames = Frames.of_stage(folder / EXTRACTION)
-    labels = {"ped2": data / "ped2" / "frame_labels.csv", "avenue": data / "avenue_test_part" / "frame_labels.csv",
-              "sample": Manifest.load(folder / EXTRACTION).labels}[name]
-    odd = ~np.isin(frames.videos, BESIDE if name == "avenue" else ())
+    avenue_labels = data / "avenue_test_part" / "frame_labels.csv"
+    labels = {"ped2": data / "ped2" / "frame_labels.csv", "sample": Manifest.load(folder / EXTRACTION).labels
+              }.get(name, avenue_labels)
+    odd = ~np.isin(frames.videos, BESIDE if name.startswith("avenue") else ())
     truth = np.zeros(len(frames), int)
-    truth[odd] = read_labels(labels).align(frames.ids[odd]).values
+    truth[odd] = read_labels(labels).align(frames.ids[odd], frames.ids[odd]).values
     return [labelled(name, folder, frames, truth)]
 
 

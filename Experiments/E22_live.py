@@ -36,6 +36,8 @@ from pixelplay.watch import windows
 from pixelplay.watch.scorer import LiveScorer
 
 HERE = Path(__file__).parent
+COLUMNS = ("name", "processor_ms", "clock_ms", "old_processor_ms", "old_clock_ms", "ratio", "frames", "left_out",
+           "lag_median_s", "lag_95_s", "pace")
 PARTS = [(SpeedStream, "_measure", "speed maps"), (LocalStream, "_take", "actors: flow and foreground"),
          (LocalStream, "_embed", "actors: crops embedded"), (LocalStream, "_judge", "actors: judged"),
          (GlobalStream, "finish", "global memory"), (AutoencoderStream, "_judge", None),
@@ -50,14 +52,14 @@ def pictures(places: list[Path], size: tuple[int, int], count: int) -> list[np.n
 
 
 def cost(scorer: LiveScorer, frames: list[np.ndarray]) -> tuple[float, float]:
-    """Milliseconds of processor time and of the clock a frame; the first ones load and plan."""
-    first = min(48, len(frames) // 3)
+    """Milliseconds of processor time and of the clock a scored frame; the first ones load and plan."""
+    first, scored = min(48, len(frames) // 3), 0
     for number, frame in enumerate(frames):
         if number == first:
-            clock, processor = time.perf_counter(), time.process_time()
-        scorer.push(number, frame)
-    scorer.finish()
-    count = (len(frames) - first) / 1000
+            clock, processor, scored = time.perf_counter(), time.process_time(), 0
+        scored += len(scorer.push(number, frame))
+    # scores come late: those of the first frames may come only now
+    count = (scored + len(scorer.finish())) / 1000
     return (time.process_time() - processor) / count, (time.perf_counter() - clock) / count
 
 
@@ -184,8 +186,9 @@ def main() -> None:
         count, fps = int(args.cameras[0]), args.cameras[1]
         rows.append(as_cameras(detector.folder, args.video, (180, 320), fps, count, args.seconds))
         print(*rows[-2:], sep="\n", flush=True)
-    columns = list(dict.fromkeys(k for row in rows for k in row))
-    write_rows(HERE / "E22_live.csv", [{"data": data, **{k: row.get(k, "") for k in columns}} for row in rows])
+    # a run of some of the tables leaves the others as they are
+    write_rows(HERE / "E22_live.csv", [{"table": f"{data}; {row['what']}", **{k: row.get(k, "") for k in COLUMNS}}
+                                       for row in rows], keep="table")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ plots.radius(run.output, "global_memory")
 # direction and speed together, against actors of its size, so that walking the wrong way or standing where all walk
 # counts; its **articulation**, how its body moves in itself; and its **appearance**, the distance of its crop to the
 # nearest crop of a bank of training crops. Each becomes a rarity, how few training frames that the memory had not seen
-# score as high, and the rarities are added, articulation by half and appearance by less. A frame without actors counts
+# score as high, and the rarities are added, appearance by less. A frame without actors counts
 # as the least that can happen. **What it misses:** an act whose oddness lies in a relation (two people fighting), and
 # what is neither odd nor moves.
 

@@ -1,10 +1,10 @@
-"""`pixelplay cameras`: many fixed cameras, each learnt by itself, several side by side; one page and one submission.
+"""`pixelplay cameras`: fit and score many fixed cameras independently, with one page and one submission.
 
 Reads a table `video,camera,split` (paths relative to the table; split is train or test), or a dataset whose video names
-begin with the number of their camera, as ShanghaiTech's do (`01_0014`). All cameras are checked before the first one is
-learnt. Writes, in the output folder, a run of its own for every camera (with its detector and report), `submission.csv`
-over all test videos, `index.html`, and `metrics.json` where labels are known. A camera that has training videos alone
-is learnt and scores nothing; one that fails is named, and the others go on.
+begin with the number of the camera, as in ShanghaiTech (`01_0014`). All cameras are checked before the first is fitted.
+Writes one run per camera (with detector and report), `submission.csv` over all test videos, `index.html`, and
+`metrics.json` if there are labels. A camera without test videos is only fitted; a failure of one camera does not stop
+the others.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ log = logging.getLogger(__name__)
 
 COLUMNS = ("video", "camera", "split")
 NUMBERED = re.compile(r"(\d+)_\d+")
-"""Names of ShanghaiTech's videos: camera, then video."""
+"""Video names in ShanghaiTech: camera, then video."""
 NAMED = 10
-"""Mistakes of a table that are told one by one."""
+"""Maximum number of errors in a table that are listed."""
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check every camera, run them, then write what is over all of them."""
+    """Check and run all cameras; write submission, metrics and page over all of them."""
     options = run_command.read_options(args)
     output = Path(args.output or default_output())
     table, beside = read_videos(args.videos)
@@ -61,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
         if not args.force:
             found.require()
         if args.preflight:
-            run_command.tell("preflight: nothing stands in the way")
+            run_command.tell("preflight: no problems found")
             return 0
-        # on a GPU cameras take turns: its memory holds the networks of one
+        # one camera at a time on a GPU, whose memory holds the networks of one
         workers = 1 if usable_gpus() and options.workers is None else options.workers
         engine.use(engine.Engine(options.engine, options.address, workers))
         cameras = engine.map_videos(run_camera, jobs, what="cameras", here=len(jobs) == 1)
@@ -79,12 +79,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_videos(path: Path) -> tuple[pd.DataFrame, Path | None]:
-    """The videos of all cameras, and the labels that lie beside them.
+    """Read the videos of all cameras, and find labels beside them.
 
     Returns:
-        a row a video, with `COLUMNS` (paths are absolute); the labels of a dataset, None where it has none.
+        One row per video with `COLUMNS` (absolute paths); the labels of a dataset, or None.
     Raises:
-        PixelPlayError: another table, a video that is not there, two of one name, or a camera without training videos.
+        PixelPlayError: invalid table, missing video, two videos of the same name, or a camera without training videos.
     """
     table, labels = _of_dataset(path) if path.is_dir() else (_of_table(path), None)
     unlearnt = [name for name, part in table.groupby("camera") if "train" not in set(part["split"])]
@@ -93,13 +93,13 @@ def read_videos(path: Path) -> tuple[pd.DataFrame, Path | None]:
                              expected="training videos of every camera that has test videos")
     if "test" not in set(table["split"]):
         raise PixelPlayError(f"{path}: no camera has test videos", expected="videos to score",
-                             hint="pixelplay fit learns a camera without scoring anything")
-    # names as Ids have them: 01.avi and 1.avi would be one video
+                             hint="to fit cameras without scoring, use pixelplay fit")
+    # canonical names: 01.avi and 1.avi would have the same Ids
     names = Counter((split, video_name(Path(video).stem)) for split, video in zip(table["split"], table["video"]))
     twice = [name for name, count in names.items() if count > 1]
     if twice:
         raise PixelPlayError(f"{path}: two {twice[0][0]} videos are called {twice[0][1]}",
-                             expected="another name for every video", hint="Ids are made of names: rename one")
+                             expected="a unique name for every video", hint="rename one: Ids contain the names")
     return table, labels
 
 
@@ -111,7 +111,7 @@ def _of_table(path: Path) -> pd.DataFrame:
                              expected="CSV: " + ",".join(COLUMNS)) from cause
     if not set(COLUMNS) <= set(table.columns) or not len(table):
         raise PixelPlayError(f"{path} has the columns {', '.join(table.columns)} and {len(table)} rows",
-                             expected=", ".join(COLUMNS) + ", and a row a video")
+                             expected=", ".join(COLUMNS) + ", and one row per video")
     table["video"] = [str((path.parent / video).absolute()) for video in table["video"]]
     wrong = []
     for row in table.itertuples():
@@ -121,17 +121,17 @@ def _of_table(path: Path) -> pd.DataFrame:
     if wrong:
         rest = [f"and {len(wrong) - NAMED} more"] if len(wrong) > NAMED else []
         raise PixelPlayError(f"{path}: " + "\n  ".join([*wrong[:NAMED], *rest]),
-                             expected="a video that is there, a camera's name of letters and digits, train or test")
+                             expected="an existing video, a camera name of letters and digits, and train or test")
     return table
 
 
 def _of_dataset(folder: Path) -> tuple[pd.DataFrame, Path | None]:
     manifest, rows = find_dataset(folder.resolve()), []
     for split in manifest.splits():
-        own = manifest.split(split)
-        for name, path in own.groupby("video", sort=False)["path"].first().items():
+        rows_of_split = manifest.split(split)
+        for name, path in rows_of_split.groupby("video", sort=False)["path"].first().items():
             place = manifest.roots[split] / path
-            place = place if (own["path"] == path).sum() > 1 else place.parent
+            place = place if (rows_of_split["path"] == path).sum() > 1 else place.parent
             found = NUMBERED.fullmatch(place.stem)
             if not found:
                 raise PixelPlayError(f"the name of {split} video {name} does not begin with its camera",
@@ -145,15 +145,15 @@ def _of_dataset(folder: Path) -> tuple[pd.DataFrame, Path | None]:
 
 
 def job_of(name: str, videos: pd.DataFrame, options: Options, output: Path) -> Options:
-    """What is done for one camera, whose videos are linked into its folder."""
+    """Options of the run of one camera; links its videos into its folder."""
     folders = link_videos(videos, output / name / "videos")
-    # a camera is one task, and what it does video by video it does itself
+    # a camera is one task of the engine, and works on its videos in one process
     return dataclasses.replace(options, output=output / name, verb="run" if "test" in folders else "fit",
                                engine="loky", address=None, workers=1, **folders)
 
 
 def link_videos(table: pd.DataFrame, folder: Path) -> dict[str, Path]:
-    """Links to the videos of one camera, a folder a split; returns split -> folder. Other links there are removed."""
+    """Link the videos of one camera, one folder per split; removes old links. Returns split -> folder."""
     wanted = {folder / row.split / Path(row.video).name: Path(row.video) for row in table.itertuples()}
     for link in folder.glob("*/*"):
         if link.is_symlink() and (link not in wanted or link.readlink() != wanted[link]):
@@ -166,20 +166,20 @@ def link_videos(table: pd.DataFrame, folder: Path) -> dict[str, Path]:
 
 
 def run_camera(options: Options) -> Camera:
-    """Learn one camera and score it; a failure is contained."""
+    """Fit and score one camera; failures are recorded in the result."""
     name, folder, scores = options.output.name, options.output, options.verb == "run"
     try:
         job = Run(options)
         folder = job.output
         failed = job.all()["failed"]
-    except PixelPlayError as mistake:
-        log.error("camera %s: %s", name, mistake)
-        return Camera(name, folder, scored=False, reason=mistake.problem)
-    except Exception as defect:  # noqa: BLE001  one camera must not cost the hours of the others
+    except PixelPlayError as error:
+        log.error("camera %s: %s", name, error)
+        return Camera(name, folder, scored=False, reason=error.problem)
+    except Exception as bug:  # noqa: BLE001  a bug in one camera must not stop the others
         path = folder / "logs" / "camera.txt"
         write_text(path, traceback.format_exc())
-        log.error("camera %s failed, see %s: %s: %s", name, path, type(defect).__name__, defect)
-        return Camera(name, folder, scored=False, reason=f"{type(defect).__name__}: {defect} (see {path})")
+        log.error("camera %s failed, see %s: %s: %s", name, path, type(bug).__name__, bug)
+        return Camera(name, folder, scored=False, reason=f"{type(bug).__name__}: {bug} (see {path})")
     return Camera(name, folder, scored=scores, reason="; ".join(f"{model}: {why}" for model, why in failed.items()))
 
 
@@ -188,42 +188,42 @@ def run_camera(options: Options) -> Camera:
 
 def check(jobs: Sequence[Options], output: Path, labels: Path | None, *, download: bool
           ) -> tuple[list[str], Preflight]:
-    """Look at all cameras before the first one is learnt.
+    """Check all cameras before the first is fitted.
 
-    Every camera's videos are opened and listed, and the labels have to cover all test frames. Settings, packages,
-    weights and the machine are the same for all: the first camera is tried out in their place (see `preflight`).
+    Lists the videos of every camera and checks that labels cover all test frames. Settings, packages, weights and
+    hardware are common, so only the first camera gets a trial (see `preflight`).
 
     Returns:
-        the Ids of all test frames; every problem that was found.
+        The Ids of all test frames, and all problems found.
     """
     problems, ids = list(checks.unwritable(output)), []
     for job in jobs:
         try:
             manifest = Run(job).find_data()
             ids += manifest.split("test")["Id"].tolist()
-        except PixelPlayError as mistake:
-            problems.append(Problem(f"camera {job.output.name}: {mistake.problem}", mistake.hint))
+        except PixelPlayError as error:
+            problems.append(Problem(f"camera {job.output.name}: {error.problem}", error.hint))
     if labels is not None:
         try:
             read_named(labels).align(ids, ids, partial=True)
-        except PixelPlayError as mistake:
-            problems.append(Problem(mistake.problem, mistake.hint))
+        except PixelPlayError as error:
+            problems.append(Problem(error.problem, error.hint))
     if not problems:
         problems += preflight(Run(jobs[0]), download=download).problems
     return ids, Preflight(tuple(problems), {}, {})
 
 
 def read_named(path: Path) -> Labels:
-    """Labels that know their videos by name. Raises PixelPlayError: they know the order alone."""
+    """Read labels with video names. Raises PixelPlayError for labels that only have an order."""
     labels = read_labels(path)
     if labels.ordered:
-        raise PixelPlayError(f"{path} knows its videos by their order alone, which cameras do not have",
-                             expected="labels with names of videos", hint="write them as a CSV Id,label")
+        raise PixelPlayError(f"{path} has labels in the order of videos, without their names",
+                             expected="labels with video names", hint="write them as a CSV Id,label")
     return labels
 
 
 def _finish(cameras: Sequence[Camera], output: Path, labels: Path | None, test_ids: Sequence[str]) -> dict:
-    """Write what is over all cameras; returns what metrics.json holds, {} without labels."""
+    """Write submission, metrics and page over all cameras; returns the metrics, {} without labels."""
     for old in ("submission.csv", "metrics.json"):
         remove(output / old)
     scored, metrics = [camera for camera in cameras if camera.scored], {}

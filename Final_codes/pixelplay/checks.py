@@ -26,11 +26,11 @@ class Problem:
 
 
 def local(text: str) -> Path:
-    """The path that a plain path or a file:// address names; it need not exist.
+    """Path from a plain path or a file:// address; it need not exist.
 
     Raises:
-        PixelPlayError: an address such as s3://. A run renames finished files into place, locks folders and reads parts
-            of files, which file systems support, network ones included, and object stores do not.
+        PixelPlayError: another address such as s3://. A run needs atomic renames, locks and partial reads, which
+            (network) file systems support and object stores do not.
     """
     scheme, is_address, rest = text.partition("://")
     if is_address and scheme != "file":

@@ -1,8 +1,8 @@
 """The command line: `pixelplay COMMAND ...` or `python -m pixelplay COMMAND ...`.
 
-A command is a function that declares its arguments, which imports nothing heavy and checks paths while it parses, and
-one that runs; only those of the chosen command are imported. Exit status: 0 done, 2 a mistake the user can mend, 130
-interrupted.
+A command consists of a function that declares its arguments (without heavy imports; paths are checked while parsing)
+and one that runs it; only those of the chosen command are imported. Exit status: 0 success, 2 an error the user can
+fix, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pixelplay.version import VERSION
 COMMANDS = {
     "run": ("run_arguments:run", "run_command:run", "fit, then score: data in, submission and report out"),
     "fit": ("run_arguments:fit", "fit_command:run", "learn a camera from its normal footage: a detector out"),
+    "update": ("run_arguments:update", "update_command:run", "teach a detector more normal footage, without training"),
     "score": ("run_arguments:score", "run_command:run", "score new footage with a detector"),
     "cameras": ("run_arguments:cameras", "cameras_command:run",
                 "learn and score many cameras, each by itself, from a table video,camera,split"),
@@ -33,6 +34,7 @@ COMMANDS = {
     "evaluate": ("evaluation.command:add_arguments", "evaluation.command:run", "metrics of score files against labels"),
     "watch": ("watch.command:add_arguments", "watch.command:run",
               "score a live camera, a stream or a file as it comes"),
+    "feedback": ("run_arguments:feedback", "update_command:run_feedback", "tell a detector that an event was normal"),
     "watch-file": ("visual.arguments:watch_file", "visual.command:run", "annotated video of a finished run"),
     "report": ("visual.arguments:report", "visual.report_command:run", "write a finished run's report, and open it"),
     "fetch": ("fetch_command:add_arguments", "fetch_command:run",
@@ -41,21 +43,21 @@ COMMANDS = {
     "settings": ("settings_command:add_arguments", "settings_command:run", "list the settings of each model"),
     "doctor": ("doctor_command:add_arguments", "doctor_command:run", "show what this machine has and what is missing"),
 }
-"""Command -> function that declares its arguments, function that runs it, what it does."""
-MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
-"""Errors of a disk that say all there is to say: no permission, or no space."""
+"""Command -> (function that declares its arguments, function that runs it, description)."""
+FIXABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+"""Disk errors that need no traceback: no permission, or no space."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that suggests what a misspelt word may have meant, and whose help may have an end that is costly."""
+    """A parser that suggests corrections of misspelt words; its help may end with text from a function (`more`)."""
 
     def format_help(self) -> str:
-        """The help; the function that the default `more` names adds its end."""
+        """The help text, with the result of the function named by the default `more` appended."""
         more = self.get_default("more")
         return super().format_help() + (f"\n{imported(more)()}\n" if more else "")
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and what may have been meant. Ends with status 2."""
+        """Print the error with a suggestion and exit with status 2."""
         choice = re.search(r"invalid choice: '?(.*?)'? \(choose from (.*)\)", message)
         if choice:
             known = re.findall(r"[\w.-]+", choice[2])
@@ -76,25 +78,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         with quiet(args.quiet):
             logging.getLogger("pixelplay").setLevel(logging.WARNING if args.quiet else logging.NOTSET)
             return args.action(args)
-    except PixelPlayError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
+    except PixelPlayError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as cause:
-        if cause.errno not in MENDABLE:
+        if cause.errno not in FIXABLE:
             raise
         print(f"error: {cause.filename or 'a file'}: {cause.strerror}\n  hint:     free some space, or choose another "
-              "place; the same command goes on from here", file=sys.stderr)
+              "place; run the same command again to resume", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; run the same command again to resume", file=sys.stderr)
         return 130
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace | None:
-    """The arguments, with the chosen command's function as `action`; None where only help was asked for.
+    """Parse the arguments; `action` is the function of the command. None if the list of commands was printed.
 
     Raises:
-        PixelPlayError: an unknown command or option, or a path that is not there or cannot be written.
+        PixelPlayError: unknown command or option, or a path that is missing or not writable.
     """
     parser = Parser(prog="pixelplay", description="Semi-supervised video anomaly detection.")
     parser.add_argument("--version", action="version", version=f"pixelplay {VERSION}")
@@ -112,12 +114,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace | None:
                                       formatter_class=argparse.HelpFormatter)
         if argv[0] == name:
             imported(declare)(command)
-            command.add_argument("--quiet", action="store_true", help="print results, warnings and errors alone")
+            command.add_argument("--quiet", action="store_true", help="print only results, warnings and errors")
             chosen, action = command, run
     args, unknown = parser.parse_known_args(argv)
     if unknown:
         option = next((word for word in unknown if word.startswith("-")), unknown[0])
-        # without their dashes, which are all alike
+        # dashes are removed because they would make all options similar
         known = [name.lstrip("-") for name in chosen._option_string_actions]
         raise PixelPlayError(f"pixelplay {argv[0]} does not know {option}",
                              hint=did_you_mean(option.lstrip("-").partition("=")[0], known).replace("mean ", "mean --")
@@ -127,6 +129,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace | None:
 
 
 def imported(name: str) -> Callable[..., Any]:
-    """The function that 'module:function' names, in this package."""
+    """Import the function 'module:function' of this package."""
     module, _, function = name.removeprefix("pixelplay.").partition(":")
     return getattr(importlib.import_module(f"pixelplay.{module}"), function)

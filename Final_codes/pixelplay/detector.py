@@ -1,14 +1,14 @@
-"""A detector: everything that is needed to score new footage of a camera, learnt from normal footage of it.
+"""`Detector`: everything needed to score new footage of a camera, learnt from normal footage.
 
 Reads and writes one folder, the bundle:
 
-    detector.json     models, weights of the ensemble, thresholds, what it was learnt from; digests of all other files
-    norms.npz         what is normal in the scenes (backgrounds, noise, repetitions), for repair
-    flow.npz          how far apart in time motion is measured in each scene
+    detector.json     models, ensemble weights, thresholds, training footage; digests of all other files
+    norms.npz         statistics of normal frames for repair (backgrounds, noise, repetitions)
+    flow.npz          temporal baseline of optical flow in each scene
     training.csv      Id and reliability of the training frames
-    <model>/          weights.safetensors, card.json, train_scores.csv (held-out scores), fit.json (how it was fitted)
+    <model>/          weights.safetensors, card.json, train_scores.csv (held-out scores), fit.json (record of the fit)
 
-No training frame is in it. Copied to another machine it gives the same scores, to the bit on the same hardware.
+It holds no training frames. A copy on another machine gives the same scores, bit for bit on the same hardware.
 """
 
 from __future__ import annotations
@@ -41,31 +41,31 @@ if TYPE_CHECKING:
     from pixelplay.result import Result
 
 BUNDLE = 1
-"""Version of the bundle's layout."""
+"""Version of the layout of a bundle."""
 KEYS = ("bundle", "files", "models", "weights", "thresholds", "profile", "train_fingerprint")
-"""What detector.json holds at least."""
+"""Required keys of detector.json."""
 ABOUT, TRAINING, TRAIN_SCORES, FIT = "detector.json", "training.csv", "train_scores.csv", "fit.json"
 AGAIN = "copy the whole folder again, or fit it again: pixelplay fit NORMAL_VIDEOS --output DETECTOR"
 
 
 def about_model(cls: type[Model]) -> dict[str, Any]:
-    """What the ensemble has to know of a model, as it stands beside its scores."""
+    """Properties of a model that the ensemble uses, as stored beside its scores."""
     return {"model": cls.name, "family": cls.family, "kind": cls.kind, "sigma": cls.sigma, "weight": cls.weight}
 
 
 def mean_score(members: Mapping[str, ScoreFile], frames: Frames, weights: Mapping[str, float], *, causal: bool
                ) -> np.ndarray:
-    """(N,) weighted mean of the members' calibrated and smoothed scores: rarity."""
+    """(N,) weighted mean of the calibrated and smoothed scores of the members, in rarity."""
     z = fuse(members, frames, weights, causal=causal).processed
     return np.asarray(sum(w * z[m] for m, w in weights.items()) / sum(weights.values()))
 
 
 class Detector:
-    """A bundle that was checked. Make one with `load` (or `pixelplay.load`, `pixelplay.fit`).
+    """A verified bundle; create it with `Detector.load`, `pixelplay.load` or `pixelplay.fit`.
 
     Attributes:
-        folder: where it lies.
-        about: what detector.json holds.
+        folder: folder of the bundle.
+        about: content of detector.json.
     """
 
     def __init__(self, folder: Path, about: Mapping[str, Any]):
@@ -73,11 +73,10 @@ class Detector:
 
     @classmethod
     def load(cls, folder: Path | str) -> Detector:
-        """Open a bundle and check every file of it.
+        """Open a bundle and verify all its files.
 
         Raises:
-            PixelPlayError: no bundle, one of another version, or a file that is missing, damaged or not of it; each
-                says which.
+            PixelPlayError: the folder is no bundle, has another version, or a file is missing or damaged.
         """
         folder = Path(folder)
         if not (folder / ABOUT).exists():
@@ -105,7 +104,7 @@ class Detector:
             raise PixelPlayError(f"{folder / ABOUT} is no detector of this version: {cause!r}", hint=AGAIN) from cause
         if unknown or versions:
             raise PixelPlayError(f"{folder} was fitted with " + ", ".join(
-                [*(f"'{m}', which this release does not know" for m in unknown),
+                [*(f"'{m}', which this release does not have" for m in unknown),
                  *(f"version {v} of {m}" for m, v in versions.items())]),
                 expected=", ".join(f"version {model_class(m).version} of {m}" for m in versions) or ", ".join(MODELS),
                 hint="fit it again with this release, or use the release it was made with")
@@ -113,7 +112,7 @@ class Detector:
 
     @classmethod
     def find(cls, place: Path | str) -> Detector:
-        """Open the bundle in a folder, or the one of the run whose output folder it is."""
+        """Open the bundle in a folder, or that of the run in the folder."""
         place = Path(place)
         return cls.load(place if (place / ABOUT).exists() or not RunPaths(place).detector.is_dir()
                         else RunPaths(place).detector)
@@ -122,54 +121,53 @@ class Detector:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Its models, in the registry's order."""
+        """Names of its models, in the order of the registry."""
         return tuple(m for m in MODELS if m in self.about["models"])
 
     @property
     def profile(self) -> str:
-        """The profile its models were fitted with."""
+        """Profile that its models were fitted with."""
         return self.about["profile"]
 
     @property
     def digest(self) -> str:
-        """Names this detector: differs where any file of it does."""
+        """Hash of all its files."""
         return sha256_of(self.folder / ABOUT)
 
     def choose(self, names: Sequence[str] | None) -> tuple[str, ...]:
-        """Some of its models, all where none are named. Raises PixelPlayError for one it does not have."""
+        """The given models, or all of them for None, in order. Raises PixelPlayError for a model it does not have."""
         absent = [n for n in names or () if n not in self.names]
         if absent:
             raise PixelPlayError(f"{self.folder} has no model {', '.join(absent)}", expected=", ".join(self.names))
         return tuple(n for n in self.names if not names or n in names)
 
     def model(self, name: str) -> Model:
-        """One of its models, loaded and ready to score."""
+        """Load one of its models."""
         return model_class(name).load(self.folder / name)
 
     def config(self, name: str) -> Any:
-        """The settings one of its models was fitted with."""
+        """Settings of one of its models."""
         cls = model_class(name)
         with well_formed(self.folder / name):
             return config_of(read_card(self.folder / name, model=name, version=cls.version), cls.Config())
 
     @functools.cached_property
     def norms(self) -> TrainingNorms:
-        """What is normal in its scenes."""
+        """Statistics of normal frames, for repair."""
         return TrainingNorms.load(self.folder)
 
     @functools.cached_property
     def baselines(self) -> Baselines:
-        """How far apart in time motion is measured."""
+        """Temporal baselines of optical flow."""
         return Baselines.load(self.folder)
 
     @functools.cached_property
     def training(self) -> Frames:
-        """Its training frames: names, numbers and reliabilities, no pictures."""
+        """Its training frames: Ids and reliabilities, without pixels."""
         return read_training(self.folder)
 
     def members(self, names: Sequence[str] | None = None) -> dict[str, ScoreFile]:
-        """Held-out scores of the training frames by model, in the form of score files: what new scores are
-        calibrated by, and what an alarm threshold is taken from."""
+        """Held-out scores of the training frames per model, as score files, for calibration and thresholds."""
         found = {}
         for name in self.choose(names):
             ids, values = read_table(self.folder / name / TRAIN_SCORES, self.training.ids)
@@ -177,12 +175,12 @@ class Detector:
         return found
 
     def weights(self, names: Sequence[str] | None = None) -> dict[str, float]:
-        """Weights of (some of) its models in the ensemble; they sum to 1."""
+        """Ensemble weights of the given models, or of all; they sum to 1."""
         chosen = {n: self.about["weights"][n] for n in self.choose(names)}
         return {n: w / sum(chosen.values()) for n, w in chosen.items()}
 
     def threshold(self, names: Sequence[str] | None = None, *, live: bool = False) -> Threshold:
-        """When an event begins and ends, from held-out training scores."""
+        """Thresholds that begin and end an event, from held-out training scores."""
         if self.choose(names) == self.names:
             return Threshold(**self.about["thresholds"]["live" if live else "recorded"])
         return threshold_from_training(mean_score(self.members(names), self.training, self.weights(names), causal=live))
@@ -191,19 +189,19 @@ class Detector:
 
     def score(self, videos: Path | str, output: Path | str | None = None, *, models: Sequence[str] | None = None,
               labels: Path | str | None = None, repair: bool = True) -> Result:
-        """Score new footage of the same camera. Nothing is trained, and no training frame is read.
+        """Score new footage of the same camera, without training and without training frames.
 
         Args:
-            videos: folder of videos or of frame folders, one video, or a known dataset (its test split is scored).
-            output: where frames, scores, submission and report go; a folder named after the videos below ./outputs
-                (/kaggle/working on Kaggle) when None. Called again, it keeps what is finished.
-            models: some of the detector's models; all when None.
-            labels: ground truth, for the report's metrics alone.
+            videos: folder of videos or of frame folders, one video, or a known dataset (its test split).
+            output: output folder; default a folder named after the videos in ./outputs (/kaggle/working on Kaggle). A
+                repeated call keeps finished work.
+            models: names of models; None for all.
+            labels: ground truth, used only for metrics.
             repair: False leaves corrupted frames as they are.
         Returns:
             `Result`: scores of N frames, events, report.
         Raises:
-            PixelPlayError: no footage there, footage that cannot be read, or an output that cannot be written.
+            PixelPlayError: footage is missing or unreadable, or the output is not writable.
         """
         from pixelplay.environment import default_output
         from pixelplay.options import Options
@@ -222,13 +220,13 @@ class Detector:
 
 
 def write_training(folder: Path, table: pd.DataFrame) -> None:
-    """Keep Id and reliability of the training frames (rows of a manifest)."""
+    """Write Id and reliability of the training frames (rows of a manifest)."""
     with sealed(Path(folder) / TRAINING) as part:
         table[["Id", "reliability"]].to_csv(part, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def read_training(folder: Path) -> Frames:
-    """The training frames of a bundle. Raises PixelPlayError where the table is damaged."""
+    """Read the training frames of a bundle. Raises PixelPlayError if the table is damaged."""
     path = Path(folder) / TRAINING
     check(path)
     try:
@@ -241,7 +239,7 @@ def read_training(folder: Path) -> Frames:
 
 
 def write_model(folder: Path, model: Model, ids: np.ndarray, held_out: Scores, about: Mapping[str, Any]) -> None:
-    """Put a fitted model into a bundle's folder: weights, held-out scores and, last, how it was fitted."""
+    """Write a fitted model into a bundle: weights, held-out scores and, last, the record of the fit."""
     place = Path(folder) / model.name
     place.mkdir(parents=True, exist_ok=True)
     model.save(place)
@@ -250,17 +248,17 @@ def write_model(folder: Path, model: Model, ids: np.ndarray, held_out: Scores, a
 
 
 def fitted(folder: Path) -> list[str]:
-    """Models of which a bundle's folder holds everything."""
+    """Models that are complete in the folder of a bundle."""
     return [name for name in MODELS if (Path(folder) / name / FIT).exists()]
 
 
 def write_detector(folder: Path, names: Sequence[str], about: Mapping[str, Any]) -> Detector:
-    """Close a bundle: weights of the ensemble, thresholds and the digests of all its files.
+    """Write the index of a bundle: ensemble weights, thresholds and digests of all files.
 
     Args:
-        folder: holds norms, baselines, training frames and the fitted models.
-        names: models that are part of it; folders of others are removed.
-        about: what else is to be known (profile, seed, versions, training footage).
+        folder: with norms, baselines, training frames and the fitted models.
+        names: its models; folders of other models are removed.
+        about: further entries (profile, seed, versions, training footage).
     """
     folder = Path(folder)
     for other in fitted(folder):
@@ -281,7 +279,7 @@ def write_detector(folder: Path, names: Sequence[str], about: Mapping[str, Any])
 
 
 def copy_detector(detector: Detector, target: Path) -> Detector:
-    """Copy a bundle, its index last; returns the copy. Nothing is done where the same one is there already."""
+    """Copy a bundle, index last, and return the copy; an identical bundle at the target is kept."""
     target = Path(target)
     if (target / ABOUT).exists() and sha256_of(target / ABOUT) == detector.digest:
         return Detector.load(target)

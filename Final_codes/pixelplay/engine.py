@@ -1,9 +1,9 @@
-"""Work that is done video by video, on all processors of one machine or of many: `map_videos`.
+"""Parallel work on videos, on one machine or a cluster: `map_videos`.
 
-One of three engines carries it: joblib's loky (processes of this machine, the default), Dask, or Ray through joblib (a
-scheduler at an address, or one on this machine). They schedule, move functions to workers and, Dask and Ray, run the
-task of a dead worker again; nothing of that is done here. A task writes what it made to a folder that all workers see
-and gives back something small, so that a task that is run again finds what was finished.
+Three engines: loky through joblib (processes of this machine, the default), Dask, and Ray through joblib (a cluster at
+an address, or started on this machine). The engines schedule tasks and send functions to workers; Dask and Ray also
+repeat the task of a dead worker. A task writes its results to a folder visible to all workers and returns a small
+value, so a repeated task finds finished work.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ log = logging.getLogger(__name__)
 A, B = TypeVar("A"), TypeVar("B")
 
 PACKAGES = {"loky": "joblib", "dask": "distributed", "ray": "ray"}
-"""Engine -> the package it needs; the extras are called like the engines."""
+"""Engine -> required package; extras have the names of the engines."""
 MEMORY = 1.5e9
-"""Bytes that a worker process may need: its libraries, and a bounded number of frames."""
+"""Memory of a worker process in bytes: libraries and a bounded number of frames."""
 FEW = 600
-"""Frames below which processes are not worth starting."""
+"""Number of frames below which starting processes does not pay off."""
 ATTEMPTS = 3
-"""How often Dask and Ray run a task whose worker died."""
-DEATHS = {"BrokenProcessPool": "a worker process died", "KilledWorker": "worker processes died again and again",
-          "RayActorError": "worker processes died again and again", "WorkerCrashedError": "a worker process died",
-          "CancelledError": "the scheduler is gone", "CommClosedError": "the scheduler is gone"}
-"""Name of an engine's error -> what it means. By name: the packages may be absent."""
+"""Number of times that Dask and Ray repeat a task whose worker died."""
+DEATHS = {"BrokenProcessPool": "a worker process died", "KilledWorker": "worker processes died repeatedly",
+          "RayActorError": "worker processes died repeatedly", "WorkerCrashedError": "a worker process died",
+          "CancelledError": "the scheduler was lost", "CommClosedError": "the scheduler was lost"}
+"""Name of an engine's exception -> meaning. Names, because the packages are optional."""
 PROCESS = uuid.uuid4().hex
-"""Names this process. A number would not: in containers every process is the first one."""
+"""Identifies this process; process ids are not unique across containers."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
-    """Where work on videos is done.
+    """Backend for parallel work on videos.
 
     Attributes:
         name: 'loky', 'dask' or 'ray'.
         address: of a Dask scheduler (host:port) or a Ray cluster; None starts one on this machine.
-        workers: processes; None = one a processor, as far as memory allows (loky), or all there are (Dask, Ray).
+        workers: number of processes; None for one per CPU, limited by memory (loky), or all available (Dask, Ray).
     """
 
     name: str = "loky"
@@ -62,7 +62,7 @@ class Engine:
         if self.name not in PACKAGES:
             raise PixelPlayError(f"there is no engine '{self.name}'", expected=" or ".join(PACKAGES))
         if self.address and self.name == "loky":
-            raise PixelPlayError(f"the engine loky uses this machine alone; it has no use for --address {self.address}",
+            raise PixelPlayError(f"the engine loky works on this machine only and takes no --address {self.address}",
                                  hint="add --engine dask or --engine ray, or leave --address out")
         if self.workers is not None and self.workers < 1:
             raise PixelPlayError(f"--workers cannot be {self.workers}", expected="1 or more processes")
@@ -82,19 +82,18 @@ def use(engine: Engine) -> None:
 
 def map_videos(function: Callable[[A], B], videos: Sequence[A], *, what: str, frames: int | None = None,
                here: bool = False) -> list[B]:
-    """`[function(video) for video in videos]`, by the chosen engine.
+    """Compute `[function(video) for video in videos]` with the chosen engine.
 
     Args:
-        function, videos: any function and arguments that can be pickled (by cloudpickle, so closures may be).
-        what: what is done, for the progress bar and for errors.
-        frames: of all videos together; of a few, loky does them in this process, unless it was given `workers`.
-        here: do it in this process in any case: the function cannot be sent to another one.
+        function, videos: picklable by cloudpickle (closures are allowed).
+        what: name of the work, for the progress bar and errors.
+        frames: total number of frames; if small, loky works in this process unless `workers` is set.
+        here: always work in this process, for functions that cannot be pickled.
     Returns:
         The results in the order of the videos.
     Raises:
-        PixelPlayError: a worker process died (loky), or died again and again (Dask, Ray), or there is no scheduler, or
-            it was lost.
-        Exception: what the function raised.
+        PixelPlayError: a worker process died (repeatedly for Dask and Ray), or the scheduler is missing or was lost.
+        Exception: raised by the function.
     """
     engine = _engine
     count = _loky_workers(engine, len(videos), frames) if engine.name == "loky" else len(videos)
@@ -113,14 +112,14 @@ def map_videos(function: Callable[[A], B], videos: Sequence[A], *, what: str, fr
         died = next((DEATHS[kind.__name__] for kind in type(cause).__mro__ if kind.__name__ in DEATHS), None)
         if died is None:
             raise
-        raise PixelPlayError(f"{died} during: {what}; it was killed, or the memory is full",
-                             hint="run the same command again: it goes on with the videos that are missing; fewer "
-                             "--workers need less memory") from cause
+        raise PixelPlayError(f"{died} during: {what}; it was killed, or memory ran out",
+                             hint="run the same command again: it resumes with the missing videos; fewer --workers "
+                             "need less memory") from cause
     return results
 
 
 def _loky_workers(engine: Engine, videos: int, frames: int | None) -> int:
-    """Processes loky starts; 1 = none, the work is done in this one."""
+    """Number of loky processes; 1 = work in this process."""
     if engine.workers is not None:
         return min(engine.workers, videos)
     if frames is not None and frames < FEW:
@@ -131,19 +130,19 @@ def _loky_workers(engine: Engine, videos: int, frames: int | None) -> int:
 
 
 def _backend(engine: Engine, count: int, threads: int) -> Callable[[Callable, Sequence], Iterable]:
-    """An engine as a function of (task, videos) that gives results in order."""
+    """A function (task, videos) that yields results in order."""
     import joblib
 
     if engine.name == "dask":
         return functools.partial(_by_dask, _dask_client(engine))
     if engine.name == "loky":
-        # loky replaces a worker whose memory has grown; its task goes to another one, so nobody has to know
+        # loky replaces workers whose memory has grown and reschedules their tasks: no reason to warn the user
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
         place = joblib.parallel_config("loky", inner_max_num_threads=threads)
         options: dict[str, Any] = {"n_jobs": count, "return_as": "generator"}
     else:
         _start_ray(engine)
-        # a dead actor is started again, and so is the task it had
+        # restart dead actors and their tasks
         place = joblib.parallel_config("ray", ray_remote_args={"max_restarts": ATTEMPTS, "max_task_retries": ATTEMPTS})
         options = {"n_jobs": engine.workers or -1}
 
@@ -155,11 +154,11 @@ def _backend(engine: Engine, count: int, threads: int) -> Callable[[Callable, Se
 
 
 def _by_dask(client: Any, task: Callable, videos: Sequence) -> Iterable:
-    """Results of a Dask client, without joblib: its backend waits for ever where the scheduler is lost."""
+    """Results from Dask, without joblib, whose backend waits for ever if the scheduler is lost."""
     try:
         yield from (future.result() for future in client.map(task, videos, pure=False))
     except (CancelledError, OSError):
-        # the client would go on looking for its scheduler, and say so in pages; the next call may find another one
+        # otherwise the client keeps reconnecting and logs every attempt; the next call connects again
         for name in ("distributed", "distributed.client", "asyncio"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         _dask_client.cache_clear()
@@ -169,13 +168,13 @@ def _by_dask(client: Any, task: Callable, videos: Sequence) -> Iterable:
 
 @functools.lru_cache(maxsize=1)
 def _dask_client(engine: Engine) -> Any:
-    """A client of the scheduler at the engine's address, or of one on this machine that ends with this process."""
+    """A client of the scheduler at the engine's address, or of one started on this machine for this process."""
     import distributed
 
     try:
         if engine.address is not None:
             return distributed.Client(engine.address)
-        # no nanny would mean no new worker for a dead one
+        # nannies (the default) restart dead workers
         return distributed.Client(distributed.LocalCluster(
             n_workers=engine.workers or environment.cpu_count(), threads_per_worker=1, dashboard_address=None,
             silence_logs=logging.ERROR))
@@ -186,7 +185,7 @@ def _dask_client(engine: Engine) -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _start_ray(engine: Engine) -> None:
-    """Join the Ray cluster at the engine's address, or start one on this machine that ends with this process."""
+    """Join the Ray cluster at the engine's address, or start one on this machine for this process."""
     import ray
     from ray.util.joblib import register_ray
 
@@ -204,7 +203,7 @@ def _start_ray(engine: Engine) -> None:
 
 
 class _Task:
-    """A function as a worker runs it: with its share of the processors, and its log records sent home."""
+    """Wraps a function for a worker: sets its number of threads, and returns its log records with the result."""
 
     def __init__(self, function: Callable[[Any], Any], threads: int):
         self.function, self.threads, self.home = function, threads, PROCESS
@@ -227,7 +226,7 @@ class _Task:
 
 
 class _Collector(logging.Handler):
-    """Keeps log records as they can be pickled: with their text made."""
+    """Collects log records in picklable form, with formatted messages."""
 
     def __init__(self, records: list[logging.LogRecord]):
         super().__init__()
@@ -239,7 +238,7 @@ class _Collector(logging.Handler):
 
 
 def _settle(threads: int) -> None:
-    """Give a worker process its share of the processors."""
+    """Set the number of threads of a worker process."""
     import cv2
 
     environment.share_cpus(threads)

@@ -225,6 +225,12 @@ def sha256_of(path: Path | str) -> str:
     return _hash_of(path, hashlib.sha256())
 
 
+def state_of(path: Path) -> tuple[int, int, int]:
+    """Size, modification time in ns and inode of a file: equal while it is unchanged."""
+    about = path.stat()
+    return about.st_size, about.st_mtime_ns, about.st_ino
+
+
 def _hash_of(path: Path | str, digest: Any) -> str:
     with Path(path).open("rb") as stream:
         while block := stream.read(_BLOCK):
@@ -239,7 +245,7 @@ def _fits(path: Path) -> bool:
         return True
     if not path.exists():
         return False
-    if _checked.get(path.absolute()) == _state(path):
+    if _checked.get(path.absolute()) == state_of(path):
         return True
     if digest_of(path) != wanted:
         return False
@@ -252,14 +258,9 @@ def _write_seal(part: Path, digest: str, name: str) -> None:
     flush(part)
 
 
-def _state(path: Path) -> tuple[int, int, int]:
-    about = path.stat()
-    return about.st_size, about.st_mtime_ns, about.st_ino
-
-
 def _remember(path: Path) -> None:
     if path.stat().st_size >= REMEMBERED:
-        _checked[path.absolute()] = _state(path)
+        _checked[path.absolute()] = state_of(path)
 
 
 def _alive(process: int) -> bool:

@@ -1,7 +1,7 @@
-"""What a model is: the verbs all of them share, what each says about itself, and what scoring gives back.
+"""The interface of all models (`Model`), and the results of scoring.
 
-Reads `Footage`; makes `Scores`. A model never sees a file name, a label or the other split. To add one: write
-a class like this in one file of one subpackage, and add one line to `pixelplay.registry`.
+Reads `Footage`; makes `Scores`. A model never sees file names, labels or the other split. To add a model, write a
+subclass of `Model` in one file and add one line to `pixelplay.registry`.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pixelplay.data.footage import Footage
+from pixelplay.errors import PixelPlayError
 from pixelplay.pretrained import Needs
 
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """Raw scores of N frames, in the footage's order.
+    """Raw scores of N frames, in the order of the footage.
 
     Attributes:
-        values: (N,) float64, higher = more anomalous; not normalised, not smoothed.
-        filled: (N,) bool, True where no window reached the frame and the nearest valid score was taken.
-        parts: named partial scores (N,) worth keeping (e.g. appearance, motion); written beside the score file.
-        maps: (N, h, w) float16 memory map of where the anomaly is, in the same unit, or None.
-        actors: what was found out about every actor of the frames, or None; arrays as
-            `pixelplay.two_stream.actor_files.actor_arrays` describes them.
+        values: (N,) float64, higher = more anomalous; neither normalised nor smoothed.
+        filled: (N,) bool, True for frames that no window covers; they take the nearest valid score.
+        parts: named partial scores (N,), e.g. appearance and motion; saved beside the score file.
+        maps: (N, h, w) float16 memory-mapped anomaly maps in the same unit, or None.
+        actors: scores and boxes of every actor (see `pixelplay.two_stream.actor_files.actor_arrays`), or None.
     """
 
     values: np.ndarray
@@ -41,11 +41,11 @@ class Scores:
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """What one model will take on this machine, in seconds.
+    """Estimated seconds of one model on this machine.
 
     Attributes:
-        training: the part that follows the number of optimiser steps; 0 where nothing is trained.
-        rest: features, banks, scoring.
+        training: time proportional to the number of optimiser steps; 0 if nothing is trained.
+        rest: features, memory banks, scoring.
         steps: optimiser steps of the main network.
     """
 
@@ -55,11 +55,11 @@ class Forecast:
 
     @property
     def seconds(self) -> float:
-        """Both parts together."""
+        """Total seconds."""
         return self.training + self.rest
 
     def with_steps(self, steps: int) -> Forecast:
-        """The forecast of the same model trained for fewer or more steps."""
+        """The forecast for another number of steps."""
         return Forecast(self.training * steps / self.steps if self.steps else 0.0, self.rest, steps)
 
 
@@ -68,10 +68,11 @@ class LiveFrame:
     """One frame of a stream.
 
     Attributes:
-        number: frame number at the detector's rate, larger than that of the frame before; a jump is a gap in time.
-        full: (H, W, 3) uint8 RGB at the training footage's size; working: (h, w, 3) at its working size.
-        speed: (h / 4, w / 4) float16 speed map; None where it was not measured.
-        skipped: there is no time to look at it; it takes the score of the nearest frame that was looked at.
+        number: increasing frame number at the frame rate of the detector; a jump is a gap in time.
+        full: (H, W, 3) uint8 RGB at the size of the training footage.
+        working: (h, w, 3) uint8 RGB at working size.
+        speed: (h / 4, w / 4) float16 speed map, or None.
+        skipped: True if there is no time to process it; it takes the score of the nearest processed frame.
     """
 
     number: int
@@ -83,10 +84,10 @@ class LiveFrame:
 
 @dataclasses.dataclass(frozen=True)
 class LiveScore:
-    """What a model says of one frame of a stream; fields as in `Scores`, of this frame alone.
+    """Score of one frame of a stream; fields as in `Scores`, for this frame.
 
     Attributes:
-        actors: of this frame; without train_Id and train_boxes.
+        actors: of this frame, without train_Id and train_boxes.
     """
 
     number: int
@@ -96,58 +97,58 @@ class LiveScore:
 
 
 class Stream(abc.ABC):
-    """A model at work on a stream: it is shown every frame once and keeps what later scores need.
+    """A fitted model applied to a stream; it receives every frame once and buffers what later scores need.
 
-    Every frame gets one score, in order, as soon as no later frame can change it; all of them equal those that
-    `Model.score` gives to the same frames of one video, whole and without repair.
+    Each frame gets one score, in order, as soon as no later frame can change it. The scores equal those of
+    `Model.score` for the same frames in a file, without repair.
     """
 
     @abc.abstractmethod
     def push(self, frame: LiveFrame) -> list[LiveScore]:
-        """Take the next frame; returns the scores that are final by now."""
+        """Add the next frame; returns the scores that are final."""
 
     @abc.abstractmethod
     def finish(self) -> list[LiveScore]:
-        """The scores of the frames that wait, at the end of the stream. Nothing may be pushed afterwards."""
+        """Return the scores of the remaining frames; ends the stream."""
 
 
 def quarter(footage: Footage) -> Footage:
-    """The first quarter of a footage, at least one frame."""
+    """The first quarter of the frames, at least one."""
     return footage.select(np.arange(max(1, len(footage) // 4)))
 
 
 def whole(footage: Footage) -> Footage:
-    """The footage itself."""
+    """The footage unchanged; counterpart of `quarter`."""
     return footage
 
 
 def extrapolate(quarter_seconds: float, seconds: float, frames: int, count: int) -> float:
-    """Seconds for `count` frames, from those of `frames` frames and of a quarter of them."""
+    """Estimate the seconds for `count` frames from timings of `frames` frames and of a quarter of them."""
     added = frames - max(1, frames // 4)
     each = max(0.0, seconds - quarter_seconds) / added if added else seconds / frames
     return max(seconds, seconds + each * (count - frames))
 
 
 class Model(abc.ABC):
-    """One way to learn what is normal.
+    """Interface of an anomaly detection model.
 
     Class attributes:
-        name: registry name, score file's stem.
-        family: 'two_stream' or 'quad' (which submission it belongs to), or 'other'.
-        stage: work folder and notebook, e.g. '03_stae'.
-        kind: what a raw score is (see `pixelplay.fusion.scores.KINDS`).
-        sigma: standard deviation of the Gaussian the ensemble smooths it with, in frames. Those of the six models were
+        name: registry name and stem of the score file.
+        family: submission it belongs to: 'two_stream', 'quad' or 'other'.
+        stage: name of its working folder and notebook, e.g. '03_stae'.
+        kind: type of raw scores (see `pixelplay.fusion.scores.KINDS`).
+        sigma: standard deviation in frames of the temporal smoothing in the ensemble. Those of the six models were
             chosen on labelled sets (Experiments/README.md, E06 and E15).
-        weight: its share of its family in the ensemble (see `pixelplay.fusion.prior`).
-        title: name in figures, reports and tables; follows from `name` where it is ''.
-        colour: '#rrggbb' of its curves, at least 3:1 on white and on near-black; a spare one where it is ''.
-        explain: why a high score of this model means something, in words, for a report.
-        reads_speed: True where it uses the footage's speed maps.
-        version: raised when the same settings no longer give the same scores; older models are then fitted again.
+        weight: its share within its family in the ensemble (see `pixelplay.fusion.prior`).
+        title: name in figures, reports and tables; '' derives it from `name`.
+        colour: '#rrggbb' of its curves, with contrast of at least 3:1 on white and on near-black; '' for a default.
+        explain: meaning of a high score in words, for reports.
+        reads_speed: whether it uses speed maps.
+        version: raise it when the same settings no longer give the same scores; older models are then fitted again.
         Config: frozen dataclass of settings, with `Config.profile(name)` for 'smoke', 'lite' and 'full'.
 
-    Each verb takes a `folder` it may keep resumable state in; calling it again after a kill goes on from there
-    and ends in the same result.
+    Every method with a `folder` may keep resumable state there; after an interruption, a repeated call gives the same
+    result.
     """
 
     name: ClassVar[str]
@@ -161,58 +162,74 @@ class Model(abc.ABC):
     explain: ClassVar[str] = ""
     reads_speed: ClassVar[bool] = False
     version: ClassVar[int] = 1
-    Config: ClassVar[type]
+    Config: ClassVar[type[Any]]
 
     def __init__(self, config: Any, *, seed: int = 0):
         self.config, self.seed = config, seed
 
     @classmethod
     def needs(cls, config: Any) -> Needs:
-        """Optional packages and third-party weights that a model with these settings needs; here: none."""
+        """Optional packages and third-party weights that these settings need; none by default."""
         return Needs()
 
     @abc.abstractmethod
     def fit(self, train: Footage, folder: Path) -> None:
-        """Learn what is normal from anomaly-free footage."""
+        """Fit to anomaly-free footage."""
 
     @abc.abstractmethod
     def score(self, footage: Footage, folder: Path) -> Scores:
-        """Score every frame of the footage with the fitted model."""
+        """Score every frame of the footage."""
 
     @abc.abstractmethod
     def held_out(self, train: Footage, folder: Path) -> Scores:
-        """Score the training frames, each by a model that did not train on its video (for calibration)."""
+        """Held-out scores of the training frames: a model scores only videos it was not trained on (for
+        calibration)."""
 
     @property
     @abc.abstractmethod
     def reach(self) -> int:
-        """Frames to either side of a frame that its score can depend on; known once the model is fitted."""
+        """Number of frames on either side that the score of a frame depends on; known after fitting."""
 
     @property
     def stride(self) -> int:
-        """Distance in frames between those it looks at, where it does not look at all: footage cut out of a longer one
-        gets the same scores where the cut lies at a multiple of it."""
+        """Distance between processed frames: sections of a video that start at its multiples get the same scores."""
         return 1
 
     @property
     def max_gap(self) -> int:
-        """Largest step of the frame number that it does not take for a gap."""
+        """Largest step of the frame number that is not a gap."""
         return 1
 
     def stream(self) -> Stream | None:
-        """The fitted model for the frames of one camera; None where it can score whole footage alone."""
+        """A stream for the frames of one camera; None if the model only scores complete footage."""
         return None
 
-    def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
-        """Run on a few frames, and say from that what a whole run takes. What fails here fails in the run, too.
-
-        Here: fit, held-out scores and scores are timed on a quarter of the frames and on all of them. What the rest
-        of the frames adds grows with the footage; what a quarter takes beside it, such as loading, does not.
+    def accept(self, footage: Footage, wanted: np.ndarray, folder: Path, ceiling: float) -> dict[str, int]:
+        """Accept some frames as normal without training; scores of dissimilar frames do not change.
 
         Args:
-            train, test: a few frames of the real footage, at its real size.
-            folder: a folder that is thrown away.
-            frames: frames of the whole training and test footage.
+            footage: N frames.
+            wanted: (N,) bool, frames whose score must not exceed `ceiling` afterwards; the others are context.
+            folder: for temporary results.
+            ceiling: raw score within the range of held-out training scores.
+        Returns:
+            What was added (e.g. vectors) -> how many, for messages.
+        Raises:
+            PixelPlayError: the model does not support updates (the default).
+        """
+        raise PixelPlayError(f"{self.name} can learn nothing more once it is fitted", hint="fit a detector anew, with "
+                             "this footage among the normal videos")
+
+    def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
+        """Run on a few frames and extrapolate to the whole footage; also tests that the model runs.
+
+        Times `fit`, `held_out` and `score` on a quarter of the frames and on all of them: the difference grows with the
+        footage, the remainder (such as loading) is constant.
+
+        Args:
+            train, test: a few frames of the real footage at full resolution.
+            folder: temporary folder.
+            frames: number of frames of the whole training and test footage.
         """
         seconds = []
         for number, part in enumerate((quarter, whole)):
@@ -236,21 +253,23 @@ class Model(abc.ABC):
         return np.nan_to_num(np.fmax.reduce(list(parts.values())), nan=0.0)
 
     def expected_picture(self, footage: Footage, position: int) -> np.ndarray | None:
-        """What the model expected to see at a frame: (h, w[, 3]) uint8; None where it expects no picture."""
+        """Predicted or reconstructed frame: (h, w[, 3]) uint8; None for a model without one."""
         return None
 
     def remembered(self, train: Footage, test: Footage, folder: Path
                    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """What a memory keeps: (features of the training footage (N, D), rows of those it keeps in order of picking
-        (M,), features of the test footage (K, D)); None for a model that keeps no features or has none in `folder`."""
+        """Contents of a memory bank: (features of the training footage (N, D), rows in the bank in order of selection
+        (M,), features of the test footage (K, D)); None without a bank or without features in `folder`."""
         return None
 
     @abc.abstractmethod
     def save(self, folder: Path) -> None:
-        """Write what `score` needs and nothing else: weights (safetensors) and a card (JSON) that `load` understands.
-        A loaded model gives the scores of the fitted one to the bit."""
+        """Write everything that `score` needs: weights (safetensors) and a card (JSON).
+
+        A loaded model gives the scores of the fitted one, bit for bit.
+        """
 
     @classmethod
     @abc.abstractmethod
     def load(cls, folder: Path) -> Model:
-        """Read what `save` wrote. Raises PixelPlayError for another model's, size's or version's weights."""
+        """Read what `save` wrote. Raises PixelPlayError: weights of another model, size or version."""

@@ -51,6 +51,30 @@ def score(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(verb="score")
 
 
+def update(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `update`."""
+    parser.add_argument("detector", type=existing, metavar="DETECTOR", help="made by fit; the new one takes its place")
+    parser.add_argument("videos", type=existing, metavar="NORMAL", help="anomaly-free footage of the same camera that "
+                        "it was not fitted on: a folder of videos or frame folders, or one video")
+    _elsewhere(parser)
+
+
+def feedback(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `feedback`."""
+    parser.add_argument("detector", type=existing, metavar="DETECTOR", help="that raised the alarm; the new one takes "
+                        "its place")
+    parser.add_argument("event", type=existing, metavar="EVENT", help="clip or description of an event that is over: "
+                        "CAMERA/clips/ID.mp4 or ID.json, as watch left both")
+    parser.add_argument("--normal", action="store_true", required=True, help="all that the clip shows was normal")
+    _elsewhere(parser)
+
+
+def _elsewhere(parser: argparse.ArgumentParser) -> None:
+    """Option for the output of an updated detector."""
+    parser.add_argument("--output", type=new_folder, metavar="DIR", help="leave DETECTOR as it is, and write the new "
+                        "one there")
+
+
 def cameras(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `cameras`."""
     parser.add_argument("videos", type=existing, metavar="TABLE", help="CSV file video,camera,split, or the folder of "
@@ -91,10 +115,10 @@ def _time(parser: argparse.ArgumentParser) -> None:
 
 def _checks(group: argparse._ActionsContainer) -> None:
     """Options for the checks before the run."""
-    group.add_argument("--preflight", action="store_true", help="only check that everything is there, in seconds")
-    group.add_argument("--force", action="store_true", help="go on in spite of what the preflight finds")
-    group.add_argument("--wait", action="store_true", help="wait for another run in the output folder to end "
-                       "instead of stopping")
+    group.add_argument("--preflight", action="store_true", help="only check the requirements, in seconds")
+    group.add_argument("--force", action="store_true", help="continue despite problems found by the preflight")
+    group.add_argument("--wait", action="store_true", help="if another run uses the output folder, wait for "
+                       "it to end")
 
 
 def _engine(parser: argparse.ArgumentParser) -> None:

@@ -28,7 +28,7 @@ def _in(folder: str, names: str) -> tuple[str, ...]:
 
 
 SCENES = _in("scenes", "cameras description grouping medians")
-FLOW = _in("flow", "dense references step")
+FLOW = _in("flow", "dense references")
 EMBEDDING = _in("two_stream", "backbones features")
 MEMORY = ("calibration.py", *_in("two_stream", "coreset greedy memory scoring"))
 AUTOENCODER = (*_in("autoencoders", "augment base blocks parts scorer statistics trainer windows"), *SCENES)

@@ -7,7 +7,7 @@ import pytest
 from footage import make_footage
 
 from pixelplay.scenes.grouping import group_videos
-from pixelplay.scenes.lighting import SAME_LIGHT, distances, thumbnail
+from pixelplay.scenes.lighting import SAME_LIGHT, colour_thumbnail, distances
 from pixelplay.two_stream.actor_table import _faster
 from pixelplay.two_stream.actors import ActorRules, crop, join_actors, within_rules
 from pixelplay.two_stream.detectors import Detections
@@ -52,7 +52,7 @@ def test_a_noisy_frame_is_not_alive(background):
 
 
 def test_another_camera_is_another_mode():
-    thumbs = np.stack([thumbnail(scene()), thumbnail(scene(10)), thumbnail(scene()[::-1])])
+    thumbs = np.stack([colour_thumbnail(scene()), colour_thumbnail(scene(10)), colour_thumbnail(scene()[::-1])])
     assert group_videos(thumbs, distances, SAME_LIGHT) == [[0, 1], [2]]
     assert group_videos(thumbs, distances, SAME_LIGHT, most=1) == [[0, 1, 2]]
 

@@ -60,5 +60,5 @@ def test_stretches_are_apart_and_those_without_a_shift_are_not_looked_at():
 @pytest.mark.parametrize("shift", [(0.98, 0.15), (-0.6, 1.1), (0, 0)])
 def test_the_place_of_a_frame_is_measured_within_a_pixel(shift):
     reference = geometry.Reference.of(soft_scene().picture)
-    places = np.array([geometry.place(touched(soft(t), 0, 1, *shift), reference) for t in range(700, 708)])
+    places = np.array([geometry.best_shift(touched(soft(t), 0, 1, *shift), reference) for t in range(700, 708)])
     assert np.abs(np.median(places, axis=0) - shift).max() < 0.25, places

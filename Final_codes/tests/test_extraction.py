@@ -22,7 +22,7 @@ from pixelplay.data.extraction import Extraction, extract, open_raw_footage, wor
 from pixelplay.data.images import read_image
 from pixelplay.data.layouts import find_dataset
 from pixelplay.data.manifest import Manifest
-from pixelplay.data.reading import ahead, bounded_map, open_frames, open_stream, queue_length
+from pixelplay.data.reading import Source, ahead, bounded_map, open_stream, queue_length
 from pixelplay.errors import PixelPlayError
 
 
@@ -136,7 +136,7 @@ def test_every_kind_of_odd_image(tmp_path):
     write_frames(tmp_path / "b/1", ["0.jpg"])
     (tmp_path / "b/0/0.jpg").write_bytes(b"")
     manifest = find_dataset(None, train=folder, test=tmp_path / "b")
-    frames = list(open_frames(manifest, "train", 2)(np.arange(12)))
+    frames = list(Source.of(manifest, "train", workers=2).frames(np.arange(12)))
     assert [f.pixels.shape for f in frames] == [(48, 64, 3)] * 12
     assert {f.row for f in frames if not f.readable} == {1, 2, 4, 10}
     assert [number_of(f.pixels) for f in frames] == [0, 0, 0, 3, 3, 5, 6, 7, 8, 9, 9, 11]
@@ -365,7 +365,7 @@ def test_memory_does_not_grow_with_the_data(real_data, tmp_path):
                             test=real_data / "avenue_train/training_videos/16.avi")
     peaks = {}
     for name, rows in (("short", 70), ("long", 240)):
-        frames = open_frames(manifest, "test", 2)(np.arange(rows))
+        frames = Source.of(manifest, "test", workers=2).frames(np.arange(rows))
         tracemalloc.start()
         for _ in frames:
             pass

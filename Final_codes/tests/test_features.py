@@ -29,15 +29,17 @@ def lite():
     return load_backbone("efficientnet-lite0", hardware=CPU)
 
 
-def table(folder, produce, count=23, **options):
-    return cached_table(folder, "toy", "key", count, 3, produce, chunk=5, **{"dtype": "float32", **options})
+@pytest.fixture
+def table(monkeypatch):
+    monkeypatch.setattr(features, "CHUNK", 5)
+    return lambda folder, produce, count=23: cached_table(folder, "toy", "key", count, 3, produce)
 
 
 def rows_of(start, stop):
     return np.arange(start, stop)[:, None] * np.array([1.0, 10.0, 100.0])
 
 
-def test_rows_are_computed_once_in_order(tmp_path):
+def test_rows_are_computed_once_in_order(table, tmp_path):
     asked = []
 
     def produce(start, stop):
@@ -53,7 +55,7 @@ def test_rows_are_computed_once_in_order(tmp_path):
     assert [p.name for p in tmp_path.glob("[!.]*")] == ["toy-key.npy"]
 
 
-def test_a_killed_run_goes_on_with_the_first_missing_chunk(tmp_path):
+def test_a_killed_run_goes_on_with_the_first_missing_chunk(table, tmp_path):
     asked = []
 
     def dies(start, stop):
@@ -73,16 +75,16 @@ def test_a_killed_run_goes_on_with_the_first_missing_chunk(tmp_path):
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
-def test_few_rows(tmp_path, count):
+def test_few_rows(table, tmp_path, count):
     assert table(tmp_path, rows_of, count).shape == (count, 3)
 
 
-def test_rows_that_overflow_the_kept_precision_are_named(tmp_path):
+def test_rows_that_overflow_the_kept_precision_are_named(table, tmp_path):
     with pytest.raises(PixelPlayError, match="row 7 is not finite as float16"):
-        table(tmp_path, lambda a, b: 10_000.0 * rows_of(a, b) / 100, dtype="float16")
+        table(tmp_path, lambda a, b: 10_000.0 * rows_of(a, b) / 100)
 
 
-def test_wrong_width_is_refused(tmp_path):
+def test_wrong_width_is_refused(table, tmp_path):
     with pytest.raises(ValueError, match="expected width 3"):
         table(tmp_path, lambda a, b: np.zeros((b - a, 2)))
 
@@ -99,10 +101,10 @@ def test_shares_cover_everything_once(monkeypatch):
 
 def test_frame_features_are_the_backbones_embeddings(lite, tmp_path):
     footage = make_footage(videos=2, frames=5, full_size=(60, 100))
-    small = frame_features(footage, lite, tmp_path, source="working", dtype="float32")
-    np.testing.assert_allclose(small, lite.embed(footage.batch(np.arange(10))), atol=1e-5)
-    large = frame_features(footage, lite, tmp_path, source="full_size", dtype="float32", batch_size=4)
-    np.testing.assert_allclose(large, lite.embed([f for _, f in footage.full_frames()]), atol=1e-5)
+    small = frame_features(footage, lite, tmp_path, source="working")
+    np.testing.assert_allclose(small, lite.embed(footage.batch(np.arange(10))), atol=5e-4)
+    large = frame_features(footage, lite, tmp_path, source="full_size", batch_size=4)
+    np.testing.assert_allclose(large, lite.embed([f for _, f in footage.full_frames()]), atol=5e-4)
     assert np.abs(np.asarray(small) - large).max() > 1e-3
     cards = [read_json(p) for p in tmp_path.glob("*.json")]
     assert len(cards) == 2 and all(c["weights_hash"] == lite.weights_hash for c in cards)
@@ -137,10 +139,10 @@ def test_crops_come_from_their_own_frames(lite, tmp_path):
         x0, y0, x1, y1 = box.astype(int)
         return frame[y0:y1, x0:x1]
 
-    found = crop_features(footage, frame_of, boxes, crop, lite, tmp_path, dtype="float32", parameters="plain")
+    found = crop_features(footage, frame_of, boxes, crop, lite, tmp_path, parameters="plain")
     frames = footage.batch(np.arange(8))
     expected = lite.embed([crop(frames[f], b) for f, b in zip(frame_of, boxes)])
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, expected, atol=5e-4)
     none = crop_features(footage, frame_of[:0], boxes[:0], crop, lite, tmp_path, parameters="plain")
     assert none.shape == (0, lite.dim)
     with pytest.raises(ValueError, match="ascending"):

@@ -28,7 +28,7 @@ from pixelplay.visual.people import Box, People
 from pixelplay.visual.repair_sheet import Pair, repair_sheet
 from pixelplay.visual.run_folder import RunFolder
 from pixelplay.visual.scores import correlation_matrix, metric_intervals, rank_correlation, score_histograms
-from pixelplay.visual.style import in_runs, save_figure, save_picture, spans
+from pixelplay.visual.style import save_figure, save_picture, spans, with_gaps
 from pixelplay.visual.timeline import Track, score_timeline, timeline_page
 from pixelplay.visual.timeline_svg import timeline_svg
 from pixelplay.visual.training import find_curve, loss_curves, read_losses
@@ -55,11 +55,11 @@ def run(tmp_path_factory):
 
 def test_lines_break_at_gaps_and_spans_do_not_cross_them():
     frames, values = np.array([1, 2, 3, 20, 21]), np.arange(5.0)
-    x, y = in_runs(frames, values)
+    x, y = with_gaps(frames, values)
     assert np.isnan(x[3]) and np.isnan(y[3]) and len(x) == 6
     assert spans(frames, np.array([0, 1, 1, 1, 0], bool)) == [(1.5, 3.5), (19.5, 20.5)]
     assert spans(frames, np.zeros(5, bool)) == []
-    assert [len(v) for v in in_runs(np.zeros(0, int), np.zeros(0))] == [0, 0]
+    assert [len(v) for v in with_gaps(np.zeros(0, int), np.zeros(0))] == [0, 0]
 
 
 def test_figures_are_small_reproducible_and_leave_pyplot_alone(tmp_path):
@@ -336,7 +336,7 @@ def test_two_scores_are_compared_as_ranks_with_their_metrics(run):
 
 
 def test_errors_show_a_success_and_failures_in_words(run):
-    words = plots._told_apart(run, run.members["stae"].values, np.argsort(run.members["stae"].values, kind="stable"))
+    words = plots._notable_rows(run, run.members["stae"].values, np.argsort(run.members["stae"].values, kind="stable"))
     rows = {word: row for row, word in words.items()}
     values, labels = run.members["stae"].values, run.labels
     assert values[rows["highest anomaly"]] == values[labels].max()
@@ -412,7 +412,7 @@ def test_watch_file_finds_the_video_by_path_and_by_name(run, tmp_path):
 def test_watch_file_says_what_is_wrong(run, tmp_path):
     with pytest.raises(PixelPlayError, match="was not scored"):
         find_video(run, tmp_path / "elsewhere.mp4")
-    with pytest.raises(PixelPlayError, match="are gone"):
+    with pytest.raises(PixelPlayError, match="are missing"):
         find_video(run, tmp_path / "3")
     with pytest.raises(PixelPlayError, match="no finished run"):
         run_folder_of(tmp_path)

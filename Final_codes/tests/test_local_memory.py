@@ -75,7 +75,7 @@ def test_saved_and_loaded_scores_are_the_same(run, tmp_path):
 
 def test_the_score_is_the_weighted_sum_of_the_channels_rarities(run):
     model, _, _, _, scores = run
-    weights = {"speed": 1.0, "velocity": 1.0, "articulation": 0.5, "appearance": model.config.appearance}
+    weights = {"speed": 1.0, "velocity": 1.0, "articulation": 1.0, "appearance": model.config.appearance}
     assert set(model.fitted.rarities) == set(weights)
     expected = sum(w * model.fitted.rarities[n](model.fitted.calibrations[n](scores.parts[n]))
                    for n, w in weights.items())

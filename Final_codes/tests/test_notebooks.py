@@ -26,7 +26,7 @@ from pixelplay.fusion.scores import read_scores
 from pixelplay.registry import MODELS, model_class
 from pixelplay.two_stream.actor_files import read_actors
 from pixelplay.two_stream.local_memory import LocalMemory
-from pixelplay.visual.one_crop import way_of
+from pixelplay.visual.one_crop import score_of_crop
 from pixelplay.visual.run_folder import RunFolder
 
 NOTEBOOKS = REPOSITORY / "Final_codes"
@@ -315,13 +315,13 @@ def test_first_notebook_finds_the_new_mount_and_may_run_twice(tmp_path):
 
 def check_one_crop(run: RunFolder) -> None:
     """The figure of one crop embeds it again and comes to the training crop that the run has noted."""
-    way, actors = way_of(run), read_actors(run.paths.actors("local_memory"))
-    one = int(np.flatnonzero(np.isclose(actors["appearance_z"], way.deviations))[0])
+    score, actors = score_of_crop(run), read_actors(run.paths.actors("local_memory"))
+    one = int(np.flatnonzero(np.isclose(actors["appearance_z"], score.deviations))[0])
     fitted = LocalMemory.load(run.paths.trained("local_memory")).fitted
-    assert way.deviations == np.nanmax(actors["appearance_z"])
-    assert np.allclose(way.neighbours[0], fitted.crops[actors["nearest"][one]].astype(np.float32))
-    assert np.allclose(way.distances, np.linalg.norm(way.neighbours - way.features, axis=1), atol=1e-3)
-    assert way.pictures[0] is not None
+    assert score.deviations == np.nanmax(actors["appearance_z"])
+    assert np.allclose(score.neighbours[0], fitted.crops[actors["nearest"][one]].astype(np.float32))
+    assert np.allclose(score.distances, np.linalg.norm(score.neighbours - score.features, axis=1), atol=1e-3)
+    assert score.pictures[0] is not None
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ know fails it."""
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 import shlex
@@ -28,11 +29,13 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.fusion.scores import read_scores
 from pixelplay.pipeline import Options, Run
 from pixelplay.sample.dataset import make_sample
+from pixelplay.update import HISTORY
 from pixelplay.visual import plots, style
 from pixelplay.watch.scorer import LiveScorer
 
 GUIDES = REPOSITORY / "Final_codes" / "guides"
-PAGES = [REPOSITORY / "README.md", GUIDES / "kaggle.md", GUIDES / "own_videos.md", GUIDES / "datasets.md"]
+PAGES = [REPOSITORY / "README.md", GUIDES / "kaggle.md", GUIDES / "own_videos.md", GUIDES / "live.md",
+         GUIDES / "datasets.md"]
 README = "\n".join(page.read_text() for page in PAGES)
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 SPANS = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL))
@@ -190,6 +193,26 @@ def watch_camera(world: World, command: str) -> None:
         assert len(pd.read_csv(world.here / "watched.scores.csv")) > 10
 
 
+def update(world: World, command: str) -> None:
+    """A video that is neither among the normal nor among the new ones."""
+    detector, videos = shlex.split(command)[2:]
+    place = sorted((world.sample / "training_videos").iterdir())[2]
+    film(sorted(place.glob("*.jpg")), world.here / videos / "noon.mp4")
+    assert "an event begins at" in world.run(command)
+    assert Detector.load(world.here / detector).about[HISTORY][-1]["videos"] == ["noon"]
+
+
+def feedback(world: World, command: str) -> None:
+    """The clip of an event that a watch would have written."""
+    detector, event = shlex.split(command)[2:4]
+    clip = world.here / event
+    clip.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(world.here / "new_videos" / "door1.mp4", clip)
+    clip.with_suffix(".json").write_text(json.dumps({"id": "ID", "type": "end"}))
+    assert "an event begins at" in world.run(command)
+    assert Detector.load(world.here / detector).about[HISTORY][-1]["name"] == "ID"
+
+
 def known_dataset(world: World, command: str) -> None:
     """A run with labels, in the folder where the run before it wrote."""
     printed = world.run(f"{command} {SHORT}")
@@ -338,6 +361,8 @@ KNOWN: list[tuple[str, Callable[[World, str], None]]] = [
     (r"pixelplay score door_detector new_videos --output outputs", score_videos),
     (r"pixelplay watch (0|rtsp://address/of/camera) --detector door_detector"
      r"( --record watched\.mp4| --models unet joint)", watch_camera),
+    (r"pixelplay update door_detector autumn_videos", update),
+    (r"pixelplay feedback door_detector watched/camera/clips/ID\.mp4 --normal", feedback),
     (r"python Final_codes/run_all\.py --data ped2 --labels ped2/frame_labels\.csv", known_dataset),
     (r"pixelplay evaluate --scores outputs/submission\.csv --labels ped2/frame_labels\.csv", evaluate),
     (r"pixelplay evaluate --detections (outputs/scores/maps/joint\.npy --regions ped2/testing/masks"

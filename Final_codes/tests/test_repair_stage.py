@@ -15,8 +15,8 @@ from pixelplay.data.reading import open_stream
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import read_json, write_json
 from pixelplay.repair import stage
-from pixelplay.repair.contact_sheet import before_after
 from pixelplay.repair.stage import RepairConfig, open_footage, prepare
+from pixelplay.visual.repair_sheet import flagged_pairs
 
 RECIPE = Recipe((Fault("vflip", .15), Fault("hflip", .05), Fault("noise", .25, 37.0), Fault("noise", .15, 27.0),
                  Fault("blank", .05)), dropped=.05)
@@ -158,10 +158,11 @@ def test_backgrounds_fit_test_frames_of_another_size(tmp_path):
 def test_pairs_before_and_after_cover_every_flag(tmp_path, corrupted):
     manifest, truth = corrupted
     prepare(manifest, tmp_path / "out")
-    pairs = before_after(tmp_path / "out", 6)
-    assert len(pairs) == 6 and {p[1] for p in pairs} == set(truth["kind"]) - {""}
-    for _, flags, before, after in pairs:
-        assert before.shape == after.shape and ((before != after).any() or flags == "blank")
+    pairs = flagged_pairs(tmp_path / "out", 6)
+    assert len(pairs) == 6 and {p.flags for p in pairs} == set(truth["kind"]) - {""}
+    for pair in pairs:
+        assert pair.before.shape == pair.after.shape
+        assert (pair.before != pair.after).any() or pair.flags == "blank"
 
 
 def test_commands_run_and_say_what_they_found(tmp_path, clean, capsys):

@@ -87,7 +87,7 @@ def test_one_frame_is_no_constant(tmp_path):
 
 def test_a_video_called_frame_keeps_its_name():
     ids = ["cam_frame_1", "cam_frame_2"]
-    assert diagnose(frame({"Id": ids, "Predicted": ["1", "2"]}), ids).way == "none"
+    assert diagnose(frame({"Id": ids, "Predicted": ["1", "2"]}), ids).conversion == "none"
 
 
 def test_mending_by_name_and_by_order():
@@ -123,10 +123,10 @@ def test_each_odd_format_is_refused_in_its_own_words(real_data):
     folder = real_data / "pixel_play"
     expected = read_strings(folder / "sample_submission.csv")["Id"].tolist()
     for path in sorted((folder / "odd_formats").glob("*.csv")):
-        problem, way = REFUSED[path.name]
+        problem, conversion = REFUSED[path.name]
         with pytest.raises(PixelPlayError, match=problem) as found:
             read_scores(path, expected)
-        assert way in found.value.hint, path.name
+        assert conversion in found.value.hint, path.name
     assert {p.name for p in (folder / "odd_formats").glob("*.csv")} == set(REFUSED)
 
 

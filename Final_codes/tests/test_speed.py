@@ -15,9 +15,9 @@ from pixelplay.flow.speed import (
     SpeedMaps,
     choose_baseline,
     learn_baselines,
+    mean_speed,
     measure_speeds,
     speed_maps,
-    usual_speed,
     with_speeds,
 )
 
@@ -74,9 +74,9 @@ def test_the_baseline_is_longer_where_everything_is_slower():
 def test_the_unit_is_what_moves():
     cells = np.zeros((4, 3, 3), np.float16)
     cells[0, 0, 0], cells[2, 1, 1] = 2.0, 4.0
-    assert usual_speed(SpeedMaps(cells, np.arange(4))) == pytest.approx(3)
-    assert usual_speed(SpeedMaps(cells[:0], np.arange(0))) == 1.0
-    assert usual_speed(SpeedMaps(cells * 0, np.arange(4))) == 1.0
+    assert mean_speed(SpeedMaps(cells, np.arange(4))) == pytest.approx(3)
+    assert mean_speed(SpeedMaps(cells[:0], np.arange(0))) == 1.0
+    assert mean_speed(SpeedMaps(cells * 0, np.arange(4))) == 1.0
 
 
 def test_stage_one_keeps_them_and_a_part_of_the_footage_gets_its_own(tmp_path):

@@ -18,7 +18,7 @@ from pixelplay.versions import ARTEFACTS, MODELS
 PACKAGE = Path(pixelplay.__file__).parent
 RECORD = Path(__file__).with_name("versions.json")
 DECIDING = ("repair", "scenes", "flow", "two_stream", "autoencoders", "sample")
-SHOWING = {"repair/command.py", "repair/contact_sheet.py", "sample/command.py"}
+SHOWING = {"repair/command.py", "sample/command.py"}
 """Modules of these subpackages that only show what others made."""
 STREAMS = {"flow/stream.py", "autoencoders/stream.py", "two_stream/stream.py", "two_stream/local_stream.py"}
 """Keep nothing, and have to give the scores of a file (test_watch_scorer.py)."""

@@ -191,6 +191,20 @@ def test_a_wrong_scene_is_said_once_and_its_frames_do_not_count(wrong, state):
     assert found == "" and words[-1] == "the scene is as learnt" and count[-1]
 
 
+@pytest.mark.parametrize(("wrong", "length"), [(lambda i: np.full((180, 320, 3), 5, np.uint8), 8),
+                                              (lambda i: scene(2, i), 8)])
+def test_a_moment_of_another_scene_is_no_verdict(wrong, length):
+    """A flash, or somebody who passes close to the lens: a few frames do not count, those after it do."""
+    frames = [scene(1, i) for i in range(50)] + [wrong(i) for i in range(length)] + [scene(1, i) for i in range(60)]
+    check, reach = SceneCheck(features(thumbnail(scene(1)))[None], (180, 320), 25.0, 4), 4
+    words, count = [], []
+    for i, frame in enumerate(frames):
+        words += check.push(i, frame)
+        count += [check.counts(i - reach)] if i >= reach else []
+    assert not words and check.state == ""
+    assert all(count[:45]) and not any(count[50:50 + length - reach]) and all(count[50 + length + 5:])
+
+
 def test_a_frozen_picture_is_said_and_a_quiet_one_is_not():
     words, state, count = said([scene(1, i) for i in range(20)] + [scene(1, 7)] * 300)
     assert state == "frozen" and len(words) == 1 and not count[-1] and all(count[:200])

@@ -1,8 +1,8 @@
-"""What the autoencoders share: one class between a network file and the trainer, scorer and weight files.
+"""Base class of the autoencoders: connects a network to the trainer, the scorer and the weight files.
 
 Reads `Footage`; makes `Scores`, weights and a card. A new autoencoder is one file: a frozen Config that extends
-`TrainConfig` and an `Autoencoder` that says which frames a window holds, how the network learns from it, and
-which error maps it gives. Networks see `Clip`s: frames, and how fast every place of them moves.
+`TrainConfig`, and an `Autoencoder` that defines the frames of a window, the loss and the error maps. Networks see
+`Clip`s: frames and their speed maps.
 """
 
 from __future__ import annotations
@@ -31,51 +31,52 @@ from pixelplay.config import config_hash, override
 from pixelplay.data.footage import Footage
 from pixelplay.distributed import local_hardware
 from pixelplay.errors import PixelPlayError
-from pixelplay.flow.speed import Baselines, SpeedMaps, speed_maps, usual_speed
-from pixelplay.flow.step import MAX_STEP
+from pixelplay.flow.references import MAX_STEP
+from pixelplay.flow.speed import Baselines, SpeedMaps, mean_speed, speed_maps
 from pixelplay.model import Forecast, Model, Scores, extrapolate, quarter
 from pixelplay.scenes.cameras import recognise
 
 log = logging.getLogger(__name__)
 
 TRIAL_STEPS = 4
-"""Optimiser steps that a forecast is measured on; the fastest counts, because the first ones also plan."""
+"""Optimiser steps timed for a forecast; the fastest counts, because the first ones include planning."""
 TRIAL_VALUES = 1 << 22
 """Input values of one such step on a CPU."""
 
 MOST_SIDE = 4096
-"""Pixels a side of a network's input may have: a damaged card must not ask for all memory."""
+"""Largest number of input pixels, so that a damaged card cannot request all memory."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Settings every autoencoder has; each file extends it and sets its own defaults.
+    """Settings of every autoencoder; each file extends it and sets its own defaults.
 
     Attributes:
-        height: rows of the network's input in pixels; columns follow the footage's shape, both multiples of 16.
+        height: rows of the network's input in pixels; columns follow the aspect ratio, both multiples of 16.
         channels: 1 = gray, 3 = RGB.
         step: distance between neighbouring window frames, in frames.
-        batch: windows a step, over all processes together.
-        steps: optimiser steps of the final model, whatever the footage; 0 = `passes` over it, at most `most_steps`.
-            This setting alone says what training costs: the models of all folds together take (folds - 1) times as
-            many (see `Autoencoder.planned_steps`).
-        passes: times every training window is seen where `steps` is 0: little footage trains shortly.
-        most_steps: limit where `steps` is 0.
-        epoch_steps: steps between checkpoints and between looks at the held-out normal error.
+        batch: windows per step, over all processes.
+        steps: optimiser steps of the final model, independent of the footage; 0 = `passes` over it, at most
+            `most_steps`. It sets the cost of training: the models of all folds together take (folds - 1) times as many
+            (see `Autoencoder.planned_steps`).
+        passes: number of times every training window is seen if `steps` is 0, so that a short training set trains
+            shortly.
+        most_steps: limit if `steps` is 0.
+        epoch_steps: steps between checkpoints, and between measurements of the held-out normal error.
         lr, weight_decay, warmup: AdamW, cosine to zero; warm-up in steps.
         clip_norm: gradient norm limit.
-        ema: decay of the averaged weights that score (0 = off).
+        ema: decay of the averaged weights, which are used for scoring (0 = off).
         patience: epochs without a better held-out normal error before training stops.
-        noise_p, noise_sigma: share of windows that get dense colour noise, its largest sigma in [0, 1] units; the
+        noise_p, noise_sigma: share of windows with dense colour noise, and its largest sigma in [0, 1] units; the
             target stays clean.
         skip_p: share of windows whose input is played 2 to 5 times too fast while the target stays normal
             (pseudo anomalies of Astrid et al., BMVC 2021).
-        brightness: largest relative change of brightness, input and target alike.
+        brightness: largest relative change of brightness, equal for input and target.
         folds: cross-fitting folds by video for the held-out training scores.
-        max_gap: largest hole in the frame numbers a window may bridge, in frames.
-        patch: side of the scored patch in pixels at height 192; it shrinks and grows with the height.
+        max_gap: largest gap in the frame numbers that a window may bridge, in frames.
+        patch: side of the scored patch in pixels at height 192; it scales with the height.
         precision: 'auto' (the fastest native), 'float32', 'bfloat16' or 'float16'.
-        compile: use torch.compile (pays on a GPU and long runs only).
+        compile: use torch.compile (pays on a GPU and in long trainings only).
     """
 
     height: int = 96
@@ -104,7 +105,7 @@ class TrainConfig:
 
 
 class Autoencoder(Model):
-    """Base of the four: fit, score, held_out, save and load by the shared trainer, scorer and weight files.
+    """Base of the autoencoders: fit, score, held_out, save and load by the shared trainer, scorer and weight files.
 
     A subclass sets name, stage, Config (with `Config.profile(name)`) and the members below up to `errors`.
     """
@@ -114,7 +115,7 @@ class Autoencoder(Model):
     sigma: ClassVar[float] = 5.0
     reads_speed: ClassVar[bool] = True
     version: ClassVar[int] = 3
-    """Raise it when the network changes so that older weights no longer mean the same."""
+    """To be raised when the network changes so that older weights lose their meaning."""
 
     def __init__(self, config: Any = None, *, seed: int = 0):
         super().__init__(config if config is not None else self.Config(), seed=seed)
@@ -129,35 +130,35 @@ class Autoencoder(Model):
 
     @net.setter
     def net(self, net: nn.Module) -> None:
-        # scoring goes on with smaller batches where memory is short
+        # scoring continues with smaller batches when memory is short
         self._parts = InParts(net, self.name)
 
     @property
     def reach(self) -> int:
-        """A window's length, and as far again as the speeds in it are measured: towards frames up to two baselines
+        """Length of a window, plus the reach of its speed measurements: reference frames are up to two baselines
         away."""
         return self.offsets[-1] - self.offsets[0] + 2 * MAX_STEP
 
     @property
     def max_gap(self) -> int:
-        """See the settings."""
+        """See `TrainConfig`."""
         return self.config.max_gap
 
     def planned_steps(self, frames: int) -> int:
-        """Optimiser steps `fit` takes on so many training frames, unless it stops early.
+        """Optimiser steps of `fit` for this number of training frames, unless it stops early.
 
-        A fold's model takes the share of them that it has of the frames, so `fit` and `held_out` together take
-        `folds` times as many: (folds - 1) for the folds.
+        A fold's model takes a share of the steps equal to its share of the frames, so `fit` and `held_out` together
+        take `folds` times as many.
         """
         config = self.config
         return config.steps or max(1, min(config.most_steps, math.ceil(config.passes * frames / config.batch)))
 
-    # ---- what a subclass says -------------------------------------------------------------------------------
+    # ---- defined by a subclass ------------------------------------------------------------------------------
 
     @abc.abstractmethod
     def network(self, size: tuple[int, int]) -> nn.Module:
-        """The untrained network for (H, W) inputs, any multiples of 16. Three halvings of one may end in an odd size:
-        `blocks.even` and `blocks.double_size` fit the levels together."""
+        """The untrained network for (H, W) inputs, any multiples of 16. Three halvings may give odd sizes, which
+        `blocks.even` and `blocks.double_size` handle."""
 
     @property
     @abc.abstractmethod
@@ -167,56 +168,56 @@ class Autoencoder(Model):
     @property
     @abc.abstractmethod
     def target_frames(self) -> tuple[int, ...]:
-        """For each of the F judged frames of `errors`, its index into `offsets`. Several may be charged to one frame;
-        each (window, judged frame) pair that covers a frame enters its average."""
+        """For each of the F target frames of `errors`, its index into `offsets`. Several may be the same frame; every
+        (window, target frame) pair of a frame enters its average."""
 
     @property
     def frame_weights(self) -> tuple[float, ...]:
-        """(F,) weight of each judged frame in a frame's average."""
+        """(F,) weight of each target frame in the average of a frame."""
         return (1.0,) * len(self.target_frames)
 
     @abc.abstractmethod
     def loss(self, net: nn.Module, clip: Clip, target: Clip, generator: torch.Generator,
              statistics: TrainingStatistics) -> dict[str, Tensor]:
-        """Losses of a batch; 'total' is minimised, the others are logged. Each is a mean of per-window values, so
-        that two processes with half the batch each give the same gradient.
+        """Losses of a batch; 'total' is minimised, the others are logged. Each is a mean of per-window values, so that
+        two processes with half the batch each give the same gradient.
 
         Args:
-            net: call it with its forward (never a sub-module: it may be wrapped for several GPUs).
-            clip: augmented: what the network may see.
-            target: clean and at normal speed: what it should give.
+            net: call its forward only (never a sub-module: it may be wrapped for several GPUs).
+            clip: augmented network input.
+            target: clean, at normal speed: the desired output.
             generator: CPU generator for masks and the like, seeded by (seed, step, process).
             statistics: see `prepare`.
         """
 
     @abc.abstractmethod
     def errors(self, net: nn.Module, clip: Clip, statistics: TrainingStatistics) -> Tensor:
-        """Clean windows -> (B, F, M, h, w) non-negative error maps of F judged frames (any h, w): of motion, then of
-        appearance. The scorer divides them by the size training errors have near the same place."""
+        """Clean windows -> (B, F, M, h, w) non-negative error maps of F target frames (any h, w): motion, then
+        appearance. The scorer divides them by the typical training error near the same place."""
 
     @abc.abstractmethod
     def expected(self, net: nn.Module, clip: Clip, statistics: TrainingStatistics) -> Tensor:
-        """Windows -> (B, F, C, H, W) in [0, 1]: how the network expected the judged frames to look."""
+        """Windows -> (B, F, C, H, W) in [0, 1]: the network's prediction of the target frames."""
 
     def prepare(self, train: Footage, size: tuple[int, int]) -> TrainingStatistics:
-        """What is learnt from the training frames before training and handed to `loss` and `errors`."""
+        """Statistics of the training frames, computed before training and passed to `loss` and `errors`."""
         baselines = Baselines.learn(train)
         templates, scene = baselines.templates, recognise(train, baselines.templates)
         maps = speed_maps(train, baselines.steps[scene])
-        speeds = [usual_speed(SpeedMaps(maps.cells, maps.rows[scene == k])) for k in range(len(templates))]
+        speeds = [mean_speed(SpeedMaps(maps.cells, maps.rows[scene == k])) for k in range(len(templates))]
         by_scene = {"scenes": torch.as_tensor(templates), "scene_baseline": torch.as_tensor(baselines.steps[:-1]),
                     "scene_speed": torch.tensor(speeds)}
         return TrainingStatistics(
             background_median(train, size, self.config.channels), noise_floor(train, size, self.config.max_gap),
-            torch.tensor(int(baselines.steps[-1])), torch.tensor(usual_speed(maps)),
+            torch.tensor(int(baselines.steps[-1])), torch.tensor(mean_speed(maps)),
             **(by_scene if len(templates) else {}))
 
     def after_fit(self, net: nn.Module, clips: Clips, statistics: TrainingStatistics) -> dict[str, Tensor]:
-        """Tensors of its own to keep in the statistics, learnt with the trained network. Iterate with
+        """Further tensors for the statistics, computed with the trained network. Iterate with
         `for clip, _ in clips.batches(limit=...)`. Called before the location errors are measured."""
         return {}
 
-    # ---- the verbs every model has --------------------------------------------------------------------------
+    # ---- interface of every model ---------------------------------------------------------------------------
 
     def fit(self, train: Footage, folder: Path) -> None:
         """Train on all of `train`; state is kept in folder/main."""
@@ -228,8 +229,18 @@ class Autoencoder(Model):
             raise PixelPlayError(f"{self.name} has no weights yet", hint="call fit or load first")
         return self._score(footage, Path(folder) / "maps" / f"{footage.name}.npy", f"{self.name}: score {footage.name}")
 
+    def accept(self, footage: Footage, wanted: np.ndarray, folder: Path, ceiling: float) -> dict[str, int]:
+        """Raise the typical error at the places where the frames have larger ones; the network is unchanged."""
+        s = self.statistics
+        levels = self._by_scene(footage, s.level, s.scene_level)
+        location = scorer.raised_errors(self._errors, self.clips(footage), self.target_frames, wanted, s.location,
+                                        levels, self.config.patch, ceiling)
+        raised = int((location > s.location).any(dim=(0, 1)).sum())
+        self.statistics = dataclasses.replace(s, location=location)
+        return {f"places of {location[0, 0].numel()} where larger errors are usual": raised}
+
     def stream(self) -> AutoencoderStream:
-        """The network for the frames of one camera."""
+        """The model on the frames of one camera, one at a time."""
         if self.net is None:
             raise PixelPlayError(f"{self.name} has no weights yet", hint="call fit or load first")
         return AutoencoderStream(self)
@@ -246,11 +257,11 @@ class Autoencoder(Model):
         return Scores(values, filled)
 
     def expected_picture(self, footage: Footage, position: int) -> np.ndarray | None:
-        """The network run once on one window of the frame: STAE's reconstruction, Roadmap-lite's prediction, U-Net's
-        in-painted frame, Joint's rebuilt frame; None where no window reaches it."""
+        """Prediction for one window of the frame: STAE's reconstruction, Roadmap-lite's prediction, U-Net's in-painted
+        frame, Joint's reconstruction; None if no window covers the frame."""
         clips = self.clips(footage, budget=0)
-        # the middle of the judged frames: for STAE the end of the reconstructed half, for the others their only one;
-        # near a video's ends only others of them reach a frame
+        # the middle target frame: for STAE the last reconstructed one, for the others the only one; near the ends of a
+        # video only other target frames cover a frame
         middle = (len(self.target_frames) - 1) // 2
         for judged in sorted(range(len(self.target_frames)), key=lambda j: (abs(j - middle), j)):
             found = np.flatnonzero(clips.windows.rows[:, self.target_frames[judged]] == position)
@@ -264,32 +275,32 @@ class Autoencoder(Model):
         return made[0] if len(made) == 1 else np.ascontiguousarray(made.transpose(1, 2, 0))
 
     def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
-        """A few steps of training and the scores of `test`. Main and fold models together take `folds` times the
-        steps of the main one."""
+        """From a few training steps and the scores of `test`. Main and fold models together take `folds` times the
+        steps of the main model."""
         steps, config = self.planned_steps(frames[0]), self.config
         model = type(self)(dataclasses.replace(config, batch=self._trial_batch(train), epoch_steps=1), seed=self.seed)
         model._learn(train, Path(folder), TRIAL_STEPS, title=f"{self.name}: trial")
         pace = max(row["clips_per_second"] or 0.0 for row in model.about["curve"])
         training = steps * config.batch * config.folds / pace
-        model._score(quarter(train), None, f"{self.name}: trial")  # the first call also loads and plans
+        model._score(quarter(train), None, f"{self.name}: trial")  # the first call includes loading and planning
         seconds = []
         for few in (quarter(train), train):
             start = time.perf_counter()
             model._score(few, None, f"{self.name}: trial")
             seconds.append(time.perf_counter() - start)
-        # the training frames are scored twice: for what is usual at each place, and held out
+        # training frames are scored twice: for the typical errors, and held out
         return Forecast(training, extrapolate(*seconds, len(train), frames[1] + 2 * frames[0]), steps)
 
     def _trial_batch(self, train: Footage) -> int:
-        """Windows in a step of a trial: a CPU takes large ones one after another, and a batch of them takes minutes."""
+        """Windows per trial step: a CPU processes large ones one after another, so a batch of them takes minutes."""
         height, width = network_size(train.size, self.config.height)
         values = len(self.offsets) * self.config.channels * height * width
         return self.config.batch if local_hardware().device != "cpu" else \
             min(self.config.batch, max(1, TRIAL_VALUES // values))
 
     def without_fold(self, train: Footage, number: int, folder: Path) -> Autoencoder:
-        """The model that trained on all of `train` but fold `number` of `folds(train, config.folds)`; taken from
-        folder/fold<number> where it has been trained before."""
+        """The model trained on all of `train` except fold `number` of `folds(train, config.folds)`; loaded from
+        folder/fold<number> if it was trained before."""
         parts = folds(train, self.config.folds)
         other, rest = type(self)(self.config, seed=self.seed + 1000 + number), train.select(~parts[number])
         steps = max(1, round(self.planned_steps(len(train)) * len(rest) / len(train)))
@@ -309,7 +320,7 @@ class Autoencoder(Model):
 
     @classmethod
     def load(cls, folder: Path) -> Autoencoder:
-        """Read what `save` wrote, ready to score. Raises PixelPlayError for another model, version or content."""
+        """Read the files of `save`, ready to score. Raises PixelPlayError for another model, version or content."""
         card = read_card(folder, model=cls.name, version=cls.version)
         with well_formed(folder):
             tensors = load_file(Path(folder) / WEIGHTS)
@@ -333,7 +344,7 @@ class Autoencoder(Model):
             model.statistics = TrainingStatistics.of_tensors(found).to(device)
         return model
 
-    # ---- inside ---------------------------------------------------------------------------------------------
+    # ---- internal -------------------------------------------------------------------------------------------
 
     def _learn(self, train: Footage, folder: Path, steps: int, *, title: str) -> None:
         config, machine = self.config, local_hardware()
@@ -341,7 +352,7 @@ class Autoencoder(Model):
         size = network_size(train.size, config.height)
         key = config_hash(self.name, self.version, config, self.seed, steps, train.fingerprint, train.ids.tolist())
         statistics = self.prepare(train, size).to(device)
-        # the clips of training see speeds by the statistics known so far
+        # training clips use the speed statistics known so far
         self.statistics = statistics
         clips = self.clips(train, size)
         with torch.random.fork_rng(devices=[]):
@@ -372,8 +383,8 @@ class Autoencoder(Model):
             "curve": json.loads(done.curve.round(6).to_json(orient="records"))}
 
     def clips(self, footage: Footage, size: tuple[int, int] | None = None, *, budget: int | None = None) -> Clips:
-        """The footage as this fitted or loaded model sees it; `size` = (H, W), by default that of the weights;
-        `budget`: bytes of it that may be held, see `Clips`."""
+        """The windows of a `Footage` as this model sees them; `size` = (H, W), by default that of the weights;
+        `budget`: bytes that may be held, see `Clips`."""
         size = size or tuple(self.about["size"])
         s = self.statistics
         baseline = self._by_scene(footage, s.baseline, s.scene_baseline).cpu().numpy()
@@ -389,8 +400,8 @@ class Autoencoder(Model):
             return self.errors(self._parts, clip, self.statistics)
 
     def _by_scene(self, footage: Footage, usual: Tensor, of_scenes: Tensor | None) -> Tensor:
-        """(N, ...) a statistic for every frame: that of its scene (K, ...), or the usual one where the training videos
-        show one scene or the frame's is none of them."""
+        """(N, ...) statistic of every frame: that of its scene (K, ...), or `usual` if the training videos show one
+        scene or the frame shows none of them."""
         if of_scenes is None:
             return usual[None].expand(len(footage), *usual.shape)
         scene = torch.as_tensor(recognise(footage, self.statistics.scenes.cpu().numpy()))
@@ -400,16 +411,16 @@ class Autoencoder(Model):
         if not len(footage):
             return Scores(np.zeros(0), np.zeros(0, bool))
         s = self.statistics
-        # scoring reads every frame once, in order: to hold them would take memory that grows with the footage
+        # scoring reads every frame once, in order; holding them would take memory that grows with the footage
         clips, level = self.clips(footage, budget=0), self._by_scene(footage, s.level, s.scene_level)
         return scorer.score_footage(self._errors, clips, self.target_frames, s.location, self.config.patch,
                                     levels=level, weights=self.frame_weights, maps=maps, title=title)
 
 
 def folds(train: Footage, count: int) -> list[np.ndarray]:
-    """(N,) masks of the frames each fold holds out: every `count`-th video; parts of equal length of a single video.
+    """(N,) masks of the frames held out by each fold: every `count`-th video, or equal parts of a single video.
 
-    A video of which no frame could be read counts for none: what is left must have something to learn from.
+    Videos without a readable frame are not counted, so that the other folds have something to train on.
     """
     readable = set(train.videos[train.reliability > 0].tolist())
     names = [v for v in train.video_names() if v in readable] or train.video_names()

@@ -42,16 +42,15 @@ class PixelPyramid(nn.Module):
     (B, C, H, W) -> list of (B, widths[i], H / (CELL 2^i), W / (CELL 2^i)), rounded up; H and W are multiples of CELL.
     """
 
-    def __init__(self, channels: int, widths: tuple[int, ...], *, cell: int = CELL):
+    def __init__(self, channels: int, widths: tuple[int, ...]):
         super().__init__()
-        inputs = [channels * cell * cell, *widths[:-1]]
-        self.cell = cell
+        inputs = [channels * CELL * CELL, *widths[:-1]]
         self.levels = nn.ModuleList(
             nn.Sequential(conv(i, o, stride=1 if n == 0 else 2), conv(o, o))
             for n, (i, o) in enumerate(zip(inputs, widths)))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x, found = F.pixel_unshuffle(x, self.cell), []
+        x, found = F.pixel_unshuffle(x, CELL), []
         for number, level in enumerate(self.levels):
             x = level(even(x) if number else x)
             found.append(x)
@@ -95,20 +94,20 @@ def cells(x: Tensor) -> Tensor:
     return F.avg_pool2d(x.float().mean(1, keepdim=True), CELL)
 
 
-def speed_error(made: Tensor, speed: Tensor) -> Tensor:
+def speed_error(predicted: Tensor, speed: Tensor) -> Tensor:
     """Absolute difference of squared speeds, elementwise: too fast costs more than too slow."""
-    return (made.float() ** 2 - speed ** 2).abs()
+    return (predicted.float() ** 2 - speed ** 2).abs()
 
 
-def speed_loss(made: Tensor, speed: Tensor, extra: float) -> Tensor:
+def speed_loss(predicted: Tensor, speed: Tensor, extra: float) -> Tensor:
     """Mean absolute speed error, with weight up to 1 + extra on moving cells: most cells are still, so an unweighted
     loss favours predicting no motion."""
-    return ((1 + extra * speed.clamp(max=1)) * (made.float() - speed).abs()).mean()
+    return ((1 + extra * speed.clamp(max=1)) * (predicted.float() - speed).abs()).mean()
 
 
-def charbonnier(residual: Tensor, eps: float = 1e-2) -> Tensor:
-    """Charbonnier loss sqrt(r^2 + eps^2) - eps, elementwise: |r| far from zero, smooth at zero."""
-    return (residual.float() ** 2 + eps ** 2).sqrt() - eps
+def charbonnier(residual: Tensor) -> Tensor:
+    """Charbonnier loss sqrt(r^2 + eps^2) - eps, elementwise, eps = 0.01: |r| far from zero, smooth at zero."""
+    return (residual.float() ** 2 + 1e-2 ** 2).sqrt() - 1e-2
 
 
 def dead_zone(residual: Tensor, tolerance: Tensor | float) -> Tensor:
@@ -116,16 +115,16 @@ def dead_zone(residual: Tensor, tolerance: Tensor | float) -> Tensor:
     return F.relu(residual.float().abs() - tolerance) ** 2
 
 
-def gradient_loss(made: Tensor, target: Tensor) -> Tensor:
+def gradient_loss(predicted: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference of gradient magnitudes (Mathieu et al., ICLR 2016): keeps edges sharp."""
-    made, target = made.float(), target.float()
-    return sum((made.diff(dim=d).abs() - target.diff(dim=d).abs()).abs().mean() for d in (-1, -2))
+    predicted, target = predicted.float(), target.float()
+    return sum((predicted.diff(dim=d).abs() - target.diff(dim=d).abs()).abs().mean() for d in (-1, -2))
 
 
-def ssim(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
-    """(B, C, H, W) pairs in [0, 1] -> (B, C, h, w) structural similarity (Wang et al., 2004) in uniform windows."""
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """(B, C, H, W) pairs in [0, 1] -> (B, C, h, w) structural similarity (Wang et al., 2004), uniform 7 x 7 windows."""
     def mean(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, window, 1)
+        return F.avg_pool2d(x, 7, 1)
 
     a, b = a.float(), b.float()
     mean_a, mean_b = mean(a), mean(b)

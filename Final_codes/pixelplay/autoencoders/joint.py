@@ -85,9 +85,9 @@ class Joint(Autoencoder):
     def loss(self, net, clip, target, generator, statistics):
         background = statistics.background
         out = net(*frame_and_past(clip, background))
-        frame, goal, speed = out.frame + background, target.frames[:, -1], target.speed[:, -1]
+        frame, target_frame, speed = out.frame + background, target.frames[:, -1], target.speed[:, -1]
         losses = {
-            "appearance": blocks.charbonnier(frame - goal).mean() + blocks.gradient_loss(frame, goal),
+            "appearance": blocks.charbonnier(frame - target_frame).mean() + blocks.gradient_loss(frame, target_frame),
             "motion": 0.1 * blocks.speed_loss(out.next_speed, speed, self.config.motion),
             "correspondence": 0.1 * blocks.speed_loss(out.usual_speed, speed, self.config.motion),
         }

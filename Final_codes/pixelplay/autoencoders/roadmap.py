@@ -66,7 +66,7 @@ class Roadmap(Autoencoder):
 
     name = "roadmap"
     stage = "04_roadmap_lite"
-    weight = 0.1
+    weight = 0.01
     title = "Roadmap-lite"
     colour = "#B97F00"
     explain = "the next frame was not the one predicted"
@@ -85,26 +85,26 @@ class Roadmap(Autoencoder):
         return (self.config.history,)
 
     def loss(self, net, clip, target, generator, statistics):
-        goal, tau = target.frames[:, -1], tolerance(statistics.noise)
-        made, made_speed = net(clip.frames[:, :-1])
-        weight = blocks.moving_weight(goal, target.frames[:, -2], tau, self.config.motion)
-        error = blocks.dead_zone(made - goal, tau)
+        target_frame, tau = target.frames[:, -1], tolerance(statistics.noise)
+        predicted, predicted_speed = net(clip.frames[:, :-1])
+        weight = blocks.moving_weight(target_frame, target.frames[:, -2], tau, self.config.motion)
+        error = blocks.dead_zone(predicted - target_frame, tau)
         losses = {
             # squared residuals are small compared with the absolute terms
             "tolerant": 10 * (weight * error).mean(),
             # keeps still pixels from drifting inside their dead zone
-            "absolute": 0.1 * (made - goal).abs().mean(),
-            "gradient": 0.1 * blocks.gradient_loss(made, goal),
-            "speed": 0.05 * blocks.speed_loss(made_speed, target.speed[:, -1], self.config.motion),
+            "absolute": 0.1 * (predicted - target_frame).abs().mean(),
+            "gradient": 0.1 * blocks.gradient_loss(predicted, target_frame),
+            "speed": 0.05 * blocks.speed_loss(predicted_speed, target.speed[:, -1], self.config.motion),
         }
         return {"total": sum(losses.values()), **losses}
 
     def errors(self, net, clip, statistics):
         """Maps of the last frame: error of the squared speed, and squared error beyond the dead zone."""
-        made, made_speed = net(clip.frames[:, :-1])
+        predicted, predicted_speed = net(clip.frames[:, :-1])
         tau = tolerance(statistics.noise, statistics.own.get("grain"), clip.frames)
-        error = blocks.dead_zone(made - clip.frames[:, -1], tau)
-        return torch.cat([blocks.speed_error(made_speed, clip.speed[:, -1]), blocks.cells(error)], 1)[:, None]
+        error = blocks.dead_zone(predicted - clip.frames[:, -1], tau)
+        return torch.cat([blocks.speed_error(predicted_speed, clip.speed[:, -1]), blocks.cells(error)], 1)[:, None]
 
     def expected(self, net, clip, statistics):
         return net(clip.frames[:, :-1])[0][:, None]
@@ -115,11 +115,11 @@ class Roadmap(Autoencoder):
         grain, model, copy = [], 0.0, 0.0
         for clip, _ in clips.batches(limit=200):
             frames = clip.frames
-            (made, _), goal, last = net(frames[:, :-1]), frames[:, -1], frames[:, -2]
+            (predicted, _), target_frame, last = net(frames[:, :-1]), frames[:, -1], frames[:, -2]
             grain.append(blocks.noise_level(frames.flatten(0, 1)).flatten())
-            moving = (blocks.moving_weight(goal, last, tolerance(statistics.noise), 1.0) - 1).float()
-            model += (moving * (made - goal) ** 2).sum()
-            copy += (moving * (last - goal) ** 2).sum()
+            moving = (blocks.moving_weight(target_frame, last, tolerance(statistics.noise), 1.0) - 1).float()
+            model += (moving * (predicted - target_frame) ** 2).sum()
+            copy += (moving * (last - target_frame) ** 2).sum()
         return {"grain": torch.cat(grain).median(),
                 "skill": model / copy if copy > 0 else torch.ones(())}
 
@@ -170,5 +170,5 @@ class MultiPath(nn.Module):
         fused = states[-1]
         for fuse, state in zip(reversed(self.fuse), reversed(states[:-1])):
             fused = fuse(torch.cat([blocks.double_size(fused, state), state.to(fused.dtype)], 1))
-        made = self.head(fused).float()
-        return past[:, -1] + F.pixel_shuffle(made[:, :-1], CELL), F.softplus(made[:, -1:])
+        predicted = self.head(fused).float()
+        return past[:, -1] + F.pixel_shuffle(predicted[:, :-1], CELL), F.softplus(predicted[:, -1:])

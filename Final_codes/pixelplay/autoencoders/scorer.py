@@ -1,12 +1,11 @@
-"""One scorer for the four autoencoders: error maps in, one raw score a frame out.
+"""The scorer of the autoencoders: error maps -> one raw score per frame.
 
-Reads `Clips` and a network; makes `Scores`. A network measures each judged frame in two ways: motion and appearance.
-Each error map is averaged over overlapping patches and divided by the size training errors have near that place. The
-score of a place is the weighted sum of both, and the score of a frame that of its highest place (one patch speaks for
-the frame: Nguyen and Meunier, ICCV 2019). A frame-wide mean would drown a small person, and undivided errors would
-rank who walks next to the camera first. A product of the two measures would hide a place where only one of them is
-high, as where somebody gestures on the spot. Where several windows judge a frame, their mean counts, windows with
-unreliable frames less.
+Reads `Clips` and a network; makes `Scores`. A network measures motion and appearance errors of each target frame. Each
+error map is averaged over overlapping patches and divided by the typical training error near that place. The score of a
+place is their weighted sum, and the score of a frame the maximum over places (Nguyen and Meunier, ICCV 2019): a
+frame-wide mean would hide a small person, and unnormalised errors would rank whoever is closest to the camera first. A
+product of both errors would hide places where only one is high, such as a gesture on the spot. The scores of several
+windows on a frame are averaged; windows with unreliable frames weigh less.
 """
 
 from __future__ import annotations
@@ -30,23 +29,23 @@ from pixelplay.progress import tqdm
 log = logging.getLogger(__name__)
 
 Errors = Callable[[Clip], Tensor]
-"""B windows -> (B, F, M, h, w) non-negative error maps of F judged frames: motion, then appearance."""
+"""B windows -> (B, F, M, h, w) non-negative error maps of F target frames: motion, then appearance."""
 
 REFERENCE_HEIGHT = 192
-"""Height at which a patch is as large as the setting says; it shrinks and grows with the map's height."""
+"""Height at which the patch has the size of the setting; it scales with the height of the map."""
 LOCATION_WINDOWS = 400
-"""Training windows the location errors are measured on, evenly spread; every other one is kept for the levels."""
+"""Training windows on which location errors are measured, evenly spaced; every second one also serves the levels."""
 NEAR = (0.08, 0.4)
-"""Standard deviation, in shares of height and width, within which training errors say how large an error is usual at a
-place: speeds and sizes change with the row (perspective), and no place is visited often enough to stand alone."""
+"""Standard deviation, in shares of height and width, of the neighbourhood over which typical errors are averaged:
+speeds and sizes change with the row (perspective), and no place is visited often enough by itself."""
 LEVEL_WINDOWS = LOCATION_WINDOWS // 2
-"""Training windows the levels of a scene are measured on, at most."""
+"""Training windows on which the levels of a scene are measured, at most."""
 LOCATION_FLOOR = 0.1
-"""Share of the mean over all places that is added to every place's error."""
+"""Share of the mean over all places that is added to the typical error of every place."""
 LEAST_WEIGHT = 1e-3
-"""A frame that only unreliable windows cover still gets their score."""
+"""Weight of a window with an unreliable frame: a frame covered only by such windows still gets a score."""
 APPEARANCE = 0.5
-"""Weight of the relative appearance error beside that of motion (chosen in Experiments/E16)."""
+"""Weight of the relative appearance error compared with motion (chosen in Experiments/E16)."""
 
 
 def patch_means(maps: Tensor, patch: int) -> Tensor:
@@ -68,20 +67,19 @@ def place_scores(patches: Tensor) -> Tensor:
 
 
 def frame_scores(patches: Tensor) -> Tensor:
-    """(B, F, M, P, Q) relative patch errors -> (B, F): the score of the highest place."""
+    """(B, F, M, P, Q) relative patch errors -> (B, F): maximum over places."""
     return place_scores(patches).flatten(2).amax(2)
 
 
 @torch.no_grad()
 def usual_errors(errors: Errors, clips: Clips, patch: int, *, batch: int = 32) -> tuple[Tensor, Tensor]:
-    """What errors and scores are usual on training windows.
+    """Typical errors and scores on training windows.
 
     Returns:
-        location (F, M, P, Q) float32: how large a training error is near a place, where there is one, per judged frame
-        and measure. It is sum(e^2) / sum(e), the mean error weighted by itself. The plain mean also says how seldom a
-        place is walked on, and dividing by that would make every step onto empty ground an anomaly.
-        level (F,) float32: mean score of each judged frame. Divided by it, judged frames of different scales can stand
-        in for one another where not all of them reach a frame, as at the start of a video.
+        location (F, M, P, Q) float32: typical error near a place, per target frame and measure: sum(e^2) / sum(e), the
+        error-weighted mean error. A plain mean is near zero where nobody walks; dividing by it would flag every visit.
+        level (F,) float32: mean score of each target frame. After division by it, target frames of different scales
+        can replace each other where not all of them cover a frame, as at the start of a video.
     """
     first, second, kept = 0.0, 0.0, []
     for clip, picks in clips.batches(batch=batch, limit=LOCATION_WINDOWS):
@@ -99,10 +97,10 @@ def usual_errors(errors: Errors, clips: Clips, patch: int, *, batch: int = 32) -
 @torch.no_grad()
 def usual_scores(errors: Errors, clips: Clips, patch: int, location: Tensor, picks: np.ndarray, *, batch: int = 32
                  ) -> Tensor:
-    """The levels of one scene, (F,) float32 as from `usual_errors`, from its training windows.
+    """Levels of one scene, (F,) float32 as from `usual_errors`, from its training windows.
 
     Args:
-        location: (F, M, P, Q) from `usual_errors` on all scenes: measured by scene, it ranked frames worse.
+        location: (F, M, P, Q) from `usual_errors` on all scenes: measured per scene, it ranked frames worse.
         picks: positions of the scene's windows, at least one.
     """
     found = [frame_scores(patch_means(errors(clip), patch) / location.to(clips.device)).float()
@@ -110,8 +108,32 @@ def usual_scores(errors: Errors, clips: Clips, patch: int, location: Tensor, pic
     return torch.cat(found).mean(dim=0).clamp_min(1e-12).cpu()
 
 
+@torch.no_grad()
+def raised_errors(errors: Errors, clips: Clips, target_frames: tuple[int, ...], wanted: np.ndarray, location: Tensor,
+                  levels: Tensor, patch: int, ceiling: float, *, batch: int = 32) -> Tensor:
+    """Raise typical errors until the wanted frames score at most `ceiling` in every window.
+
+    They are raised where these frames have errors and one place around, because nobody repeats the same steps exactly.
+
+    Args:
+        wanted: (N,) bool.
+        location: (F, M, P, Q) from `usual_errors`; levels: (N, F), those of every frame's scene.
+        ceiling: > 0, in units of a frame's score.
+    Returns:
+        (F, M, P, Q) the raised location.
+    """
+    levels, factor = levels.to(location.device), torch.ones_like(location[:, 0])
+    judged = wanted[clips.windows.rows[:, list(target_frames)]]
+    for clip, picks in clips.batches(batch=batch, picks=np.flatnonzero(judged.any(axis=1))):
+        level = levels[torch.as_tensor(clips.windows.anchors[picks], device=levels.device)]
+        counts = torch.as_tensor(judged[picks], device=levels.device)
+        scores = place_scores(patch_means(errors(clip), patch) / location)
+        factor = torch.maximum(factor, (scores * (counts / level / ceiling)[..., None, None]).amax(0))
+    return location * F.max_pool2d(factor, 3, 1, 1)[:, None]
+
+
 def nearby(x: Tensor) -> Tensor:
-    """(..., P, Q) -> the same, each place a Gaussian mean of its neighbourhood (`NEAR`), edges left out."""
+    """(..., P, Q) -> the same, each place a Gaussian mean of its neighbourhood (`NEAR`), normalised at the edges."""
     for axis, share in zip((-2, -1), NEAR):
         count = x.shape[axis]
         place = torch.arange(count, device=x.device, dtype=x.dtype)
@@ -122,7 +144,7 @@ def nearby(x: Tensor) -> Tensor:
 
 
 def window_scores(errors: Errors, clip: Clip, location: Tensor, patch: int) -> tuple[Tensor, Tensor]:
-    """B windows -> (B, F) scores and (B, F, P, Q) local scores of their judged frames; arguments as of
+    """B windows -> (B, F) scores and (B, F, P, Q) local scores of their target frames; arguments as in
     `score_footage`."""
     patches = patch_means(errors(clip), patch) / location
     return frame_scores(patches), place_scores(patches)
@@ -132,19 +154,19 @@ def window_scores(errors: Errors, clip: Clip, location: Tensor, patch: int) -> t
 def score_footage(errors: Errors, clips: Clips, target_frames: tuple[int, ...], location: Tensor, patch: int, *,
                   levels: Tensor | None = None, weights: tuple[float, ...] | None = None, maps: Path | None = None,
                   batch: int = 32, title: str = "score") -> Scores:
-    """Raw score of every frame of the clips' footage.
+    """Raw score of every frame of a `Footage`.
 
     Args:
         errors: the network's error maps.
-        target_frames: (F,) the window frame each judged frame is.
+        target_frames: (F,) index of each target frame in its window.
         location: (F, M, P, Q) from `usual_errors`.
-        levels: (F,) from `usual_errors`, or (N, F), those of every frame's scene; ones when None.
-        weights: (F,) in a frame's average; equal when None.
-        maps: file (.npy, float16 (N, P, Q)) for the local scores averaged over windows, in units of the usual score of
-            a training frame; None = not kept.
+        levels: (F,) from `usual_errors`, or (N, F), those of every frame's scene; None = ones.
+        weights: (F,) weight of each target frame in a frame's average; None = equal.
+        maps: file (.npy, float16 (N, P, Q)) for the local scores averaged over windows, in units of the typical score
+            of a training frame; None = not kept.
     Returns:
-        Scores, positive; `filled` marks frames no complete window reached (they take the nearest score of their
-        video, or that of a padded window in a video shorter than a window).
+        Scores, positive; `filled` marks frames that no complete window covers (they take the nearest score of their
+        video, or that of a padded window in a video without a complete one).
     """
     count, windows = len(clips.footage), clips.windows
     location = location.to(clips.device)
@@ -155,7 +177,7 @@ def score_footage(errors: Errors, clips: Clips, target_frames: tuple[int, ...], 
     with contextlib.ExitStack() as stack:
         grid = None
         if maps is not None and count:
-            # on disk: the memory a run needs must not grow with the length of the footage
+            # on disk, because memory must not grow with the length of the footage
             grid = scratch_array((count, *location.shape[-2:]), np.float32, maps.parent)
         bar = stack.enter_context(tqdm(total=len(clips), desc=title, unit="frame", leave=False))
         for clip, picks in clips.batches(batch=batch):
@@ -191,8 +213,8 @@ def score_footage(errors: Errors, clips: Clips, target_frames: tuple[int, ...], 
 
 
 def nearest_covered(footage: Footage, covered: np.ndarray) -> np.ndarray:
-    """(N,) row whose score each frame takes: its own where it is covered, else the nearest covered frame of its video
-    by frame number (the earlier at a tie)."""
+    """(N,) row whose score each frame takes: its own if covered, else that of the nearest covered frame of its video
+    by frame number (the earlier on a tie)."""
     source = np.arange(len(footage))
     for name in footage.video_names():
         rows = np.flatnonzero(footage.videos == name)

@@ -94,17 +94,17 @@ class STAE(Autoencoder):
         return (*(0.01,) * (2 * self.config.length - 1), 1.0)
 
     def loss(self, net, clip, target, generator, statistics):
-        made, made_speed = self._make(net, clip, statistics)
+        predicted, predicted_speed = self._predict(net, clip, statistics)
         length, frames = self.config.length, target.frames
         motion = (frames[:, 1:] - frames[:, :-1]).abs()
         motion = torch.cat([motion[:, :1], motion], dim=1)
         # saturates at a tenth of the grey range, so that contrast does not add weight
         weight = 1 + self.config.motion * (motion / 0.1).clamp(max=1)
-        square = (made - frames) ** 2
+        square = (predicted - frames) ** 2
         # with the absolute term alone, the bare background is optimal wherever a walker's position is uncertain
         error = weight * (5 * square + 0.5 * ((square + 1e-4).sqrt() - 1e-2))
         moving = 1 + self.config.motion * target.speed.clamp(max=1)
-        slip = 0.05 * moving * (made_speed - target.speed).abs()
+        slip = 0.05 * moving * (predicted_speed - target.speed).abs()
         nearness = torch.linspace(1, 1 / length, length, device=error.device)
         of_frame = error.mean(dim=(0, 2, 3, 4)) + slip.mean(dim=(0, 2, 3, 4))
         rebuilt, predicted = of_frame[:length].mean(), (of_frame[length:] * nearness).sum() / nearness.sum()
@@ -112,14 +112,14 @@ class STAE(Autoencoder):
 
     def errors(self, net, clip, statistics):
         """Maps of every frame: error of the squared speed, and squared appearance error."""
-        made, made_speed = self._make(net, clip, statistics)
-        appearance = blocks.cells(((made - clip.frames) ** 2).flatten(0, 1)).unflatten(0, made.shape[:2])
-        return torch.cat([blocks.speed_error(made_speed, clip.speed), appearance], 2)
+        predicted, predicted_speed = self._predict(net, clip, statistics)
+        appearance = blocks.cells(((predicted - clip.frames) ** 2).flatten(0, 1)).unflatten(0, predicted.shape[:2])
+        return torch.cat([blocks.speed_error(predicted_speed, clip.speed), appearance], 2)
 
     def expected(self, net, clip, statistics):
-        return self._make(net, clip, statistics)[0]
+        return self._predict(net, clip, statistics)[0]
 
-    def _make(self, net: nn.Module, clip: Clip, statistics: TrainingStatistics) -> tuple[Tensor, Tensor]:
+    def _predict(self, net: nn.Module, clip: Clip, statistics: TrainingStatistics) -> tuple[Tensor, Tensor]:
         """Frames (B, 2 length, C, H, W) and speeds (B, 2 length, 1, H / 4, W / 4): reconstructed, then predicted, from
         the first half of the clip."""
         background, length = statistics.background, self.config.length
@@ -151,9 +151,9 @@ class TwoBranch(nn.Module):
         code = self.encoder(volume.transpose(1, 2))
         # odd sizes were rounded up when halved: crop what the decoders add
         height, width = speed.shape[-2:]
-        made = torch.cat([branch(code).transpose(1, 2)[..., :height, :width].float()
-                          for branch in (self.reconstruct, self.predict)], 1)
-        return F.pixel_shuffle(made[:, :, :-1], CELL) / SCALE, F.softplus(made[:, :, -1:])
+        predicted = torch.cat([branch(code).transpose(1, 2)[..., :height, :width].float()
+                               for branch in (self.reconstruct, self.predict)], 1)
+        return F.pixel_shuffle(predicted[:, :, :-1], CELL) / SCALE, F.softplus(predicted[:, :, -1:])
 
 
 def decoder(widths: tuple[int, ...], outputs: int) -> nn.Module:

@@ -1,8 +1,8 @@
-"""An autoencoder on a stream: every window through the network once, every frame scored once.
+"""An autoencoder on a stream: every window passes the network once, every frame is scored once.
 
-Reads `LiveFrame`s with speed maps one by one; makes the `LiveScore`s that `Autoencoder.score` gives to the same frames
-of a file. A window is judged when its last frame is there, some windows together; a frame's score is final when no
-later window covers it.
+Reads `LiveFrame`s with speed maps one by one; makes the same `LiveScore`s as `Autoencoder.score` on a file of these
+frames. A window is scored after its last frame has arrived, several windows together; the score of a frame is final
+when no later window covers it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from pixelplay.autoencoders.base import Autoencoder
 
 BATCH = 4
-"""Windows judged together: a network is a third faster than with one at a time, and scores come so much later."""
+"""Windows scored together: a third faster per window than one at a time, for a later score."""
 PATIENCE = 4
-"""Window lengths a frame waits for the first complete window; footage with so many gaps is judged by padded ones."""
+"""Window lengths a frame waits for the first complete window; footage with more gaps is scored by padded windows."""
 
 
 @dataclasses.dataclass
@@ -35,9 +35,9 @@ class _Row:
     """A frame that waits for its score.
 
     Attributes:
-        frame, speed: what clips are made of; known: the speed was measured.
-        looked: a window may be judged whose anchor it is.
-        total: weight of the windows so far; value, map: their weighted sums.
+        frame, speed: input of clips; known: whether the speed was measured.
+        looked: whether a window may be anchored at it.
+        total: total weight of its windows so far; value, map: their weighted sums.
         final: no later window covers it.
     """
 
@@ -52,12 +52,12 @@ class _Row:
     final: bool = False
 
     def score_of(self, number: int) -> LiveScore:
-        """Its score, as that of a frame near by."""
+        """Its score, given to a frame nearby."""
         return LiveScore(number, self.value / self.total, (self.map / self.total).clamp(0, 6e4).cpu().numpy())
 
 
 class _Window(NamedTuple):
-    """A complete window; one in which a neighbour stands in for a missing frame has half the weight."""
+    """A complete window; it has half the weight if a neighbour substitutes for a missing frame."""
 
     anchor: int
     rows: list[_Row]
@@ -65,7 +65,7 @@ class _Window(NamedTuple):
 
 
 class AutoencoderStream(Stream):
-    """See the module; the scene, where the training footage shows several, is looked up anew after every gap."""
+    """See the module. If the training footage shows several scenes, the scene is recognised again after every gap."""
 
     def __init__(self, model: Autoencoder):
         self.model, self.device = model, local_hardware().device
@@ -73,14 +73,14 @@ class AutoencoderStream(Stream):
         self.offsets, self.targets = np.asarray(model.offsets, np.int64), list(model.target_frames)
         self.share = np.asarray(model.frame_weights, np.float64)
         self.earliest = int(self.offsets[self.targets].min())
-        # in a hole of the numbers the nearest frame stands in, unless only anchors are judged
+        # in a gap of the frame numbers the nearest frame substitutes, unless only anchors are scored
         self.spill = model.config.max_gap // 2 if (self.offsets[self.targets] != 0).any() else 0
-        self._span: list[_Row] = []  # the rows windows are cut from: of the present stretch without a gap
-        self._first = 0  # number of its first frame
-        self._anchor = 0  # row of the span whose window comes next
+        self._span: list[_Row] = []  # rows since the last gap, from which windows are cut
+        self._first = 0  # frame number of the first row
+        self._anchor = 0  # row of the next anchor
         self._windows: list[_Window] = []
         self._out: deque[_Row] = deque()
-        self._covered: _Row | None = None  # the last frame that was given a score of its own
+        self._covered: _Row | None = None  # the last frame with a score of its own
 
     def push(self, frame: LiveFrame) -> list[LiveScore]:
         if not self._span or frame.number - self._span[-1].number > self.model.config.max_gap:
@@ -124,14 +124,14 @@ class AutoencoderStream(Stream):
         return _Row(frame.number, pixels[0], speeds[0], known, not frame.skipped)
 
     def _cut(self) -> None:
-        """Find the windows that are complete now."""
+        """Collect the windows that are now complete."""
         numbers = np.array([row.number for row in self._span])
         complete = [i for i in range(self._anchor, len(numbers)) if numbers[i] + self.offsets[-1] <= numbers[-1]]
         self._anchor += len(complete)
         anchors = [i for i in complete if numbers[i] + self.offsets[0] >= self._first and self._span[i].looked]
         if anchors:
             self._windows += [w for w in self._at(anchors, self._span) if all(row.known for row in w.rows)]
-        # the next window begins here
+        # start of the next window
         begin = (numbers[self._anchor] if self._anchor < len(numbers) else numbers[-1]) + self.offsets[0]
         drop = int(np.searchsorted(numbers, begin - self.model.config.max_gap))
         del self._span[:drop]
@@ -145,7 +145,7 @@ class AutoencoderStream(Stream):
                 for a, own, whole in zip(anchors, found, exact.all(axis=1))]
 
     def _judge(self) -> None:
-        """The network on the windows that wait, as in `scorer.score_footage`."""
+        """Run the network on the waiting windows, as in `scorer.score_footage`."""
         if not self._windows:
             return
         model, windows, self._windows = self.model, self._windows, []
@@ -164,7 +164,7 @@ class AutoencoderStream(Stream):
                 row.map = local[b, f] if row.map is None else row.map + local[b, f]
 
     def _judge_padded(self) -> None:
-        """No window was complete: one of each frame, its edge frames repeated, as in `windows.find_windows`."""
+        """Without a complete window: one window per frame, padded by its edge frames, as in `windows.find_windows`."""
         rows = [row for row in self._out if row.known] or list(self._out)
         if rows:
             self._windows = self._at(list(range(len(rows))), rows)
@@ -175,14 +175,14 @@ class AutoencoderStream(Stream):
     # ---- scores -------------------------------------------------------------------------------------------------
 
     def _ready(self, *, ended: bool = False) -> list[LiveScore]:
-        """The scores of the first rows that are decided."""
+        """The scores of the first rows that are final."""
         self._mark_final()
         out: list[LiveScore] = []
         while self._out and self._out[0].final:
             row = self._out[0]
             if row.total:
                 self._covered = row
-            # a frame that no window covers takes the nearest score, the earlier at a tie
+            # a frame that no window covers takes the nearest score, the earlier on a tie
             source = row if row.total else self._nearest(row.number, ended)
             if source is None:
                 break
@@ -192,7 +192,7 @@ class AutoencoderStream(Stream):
 
     def _mark_final(self) -> None:
         if self._span:
-            # the first anchor whose window is not judged
+            # the first anchor whose window is still to be scored
             following = self._windows[0].anchor if self._windows else \
                 self._span[self._anchor].number if self._anchor < len(self._span) else self._span[-1].number + 1
             for row in self._out:
@@ -202,11 +202,11 @@ class AutoencoderStream(Stream):
             self._judge_padded()
 
     def _nearest(self, number: int, ended: bool) -> _Row | None:
-        """The covered row that is nearest; None while a later frame may be nearer."""
+        """The nearest covered row; None while a later frame may be nearer."""
         before = self._covered
         for row in self._out:
             if row.total or not row.final:
-                # covered, or not known yet
+                # covered, or still undecided
                 if before is not None and number - before.number <= row.number - number:
                     return before
                 return row if row.total and row.final else None

@@ -88,33 +88,34 @@ class UNet(Autoencoder):
         return max(CELL, round(self.config.block * size[0] / 192 / CELL) * CELL)
 
     def loss(self, net, clip, target, generator, statistics):
-        background, goal, size = statistics.background, target.frames[:, 1], tuple(clip.frames.shape[-2:])
+        background, target_frame, size = statistics.background, target.frames[:, 1], tuple(clip.frames.shape[-2:])
         # shift the grid by whole cells in each step, so that block borders move
         places = 2 * self._block(size) // CELL
         shift = (CELL * torch.randint(0, places, (2,), generator=generator)).tolist()
-        choice = torch.randint(0, 4, (len(goal),), generator=generator).to(goal.device)
-        hidden = self.masks(size, tuple(shift), goal.device)[choice]
+        choice = torch.randint(0, 4, (len(target_frame),), generator=generator).to(target_frame.device)
+        hidden = self.masks(size, tuple(shift), target_frame.device)[choice]
         speed = target.speed[:, 1]
-        made, made_speed = net(clip.frames - background, speed, hidden)
-        made = made + background
+        predicted, predicted_speed = net(clip.frames - background, speed, hidden)
+        predicted = predicted + background
         # of each window: in a frame narrower than two blocks, a mask may hide nothing
         share = hidden.mean((1, 2, 3), keepdim=True).clamp_min(1e-3)
         moving = 1 + self.config.motion * speed.clamp(max=1)
-        slip = blocks.cells(hidden) * moving * (made_speed - speed).abs()
+        slip = blocks.cells(hidden) * moving * (predicted_speed - speed).abs()
         losses = {
-            "hidden": (hidden / share * blocks.cell_places(moving) * blocks.charbonnier(made - goal)).mean(),
-            "seen": 0.1 * blocks.charbonnier(made - goal).mean(),
-            "gradient": 0.5 * blocks.gradient_loss(made, goal),
-            "structure": 0.05 * (1 - blocks.ssim(made, goal)).mean(),
+            "hidden": (hidden / share * blocks.cell_places(moving)
+                       * blocks.charbonnier(predicted - target_frame)).mean(),
+            "seen": 0.1 * blocks.charbonnier(predicted - target_frame).mean(),
+            "gradient": 0.5 * blocks.gradient_loss(predicted, target_frame),
+            "structure": 0.05 * (1 - blocks.ssim(predicted, target_frame)).mean(),
             "speed": 0.1 * (slip / share).mean(),
         }
         return {"total": sum(losses.values()), **losses}
 
     def errors(self, net, clip, statistics):
         """Maps of the middle frame: error of the squared speed, and squared appearance error."""
-        made, made_speed = self.in_paint(net, clip, statistics.background)
-        motion = blocks.speed_error(made_speed, clip.speed[:, 1])
-        return torch.cat([motion, blocks.cells((made - clip.frames[:, 1]) ** 2)], 1)[:, None]
+        predicted, predicted_speed = self.in_paint(net, clip, statistics.background)
+        motion = blocks.speed_error(predicted_speed, clip.speed[:, 1])
+        return torch.cat([motion, blocks.cells((predicted - clip.frames[:, 1]) ** 2)], 1)[:, None]
 
     def expected(self, net, clip, statistics):
         return self.in_paint(net, clip, statistics.background)[0][:, None]
@@ -124,8 +125,9 @@ class UNet(Autoencoder):
         speed = clip.speed[:, 1]
         frame, pace = torch.zeros_like(clip.frames[:, 1]), torch.zeros_like(speed)
         for hidden in self.masks(tuple(frame.shape[-2:]), (0, 0), frame.device):
-            made, made_speed = net(clip.frames - background, speed, hidden[None].expand(len(frame), -1, -1, -1))
-            frame, pace = frame + hidden * made, pace + blocks.cells(hidden[None]) * made_speed
+            masks = hidden[None].expand(len(frame), -1, -1, -1)
+            predicted, predicted_speed = net(clip.frames - background, speed, masks)
+            frame, pace = frame + hidden * predicted, pace + blocks.cells(hidden[None]) * predicted_speed
         return frame + background, pace
 
 
@@ -158,5 +160,5 @@ class InPainter(nn.Module):
             if number > 0:
                 x = torch.cat([x, levels[number]], 1)
             x = self.up[number](x)
-        made = self.head(x).float()
-        return F.pixel_shuffle(made[:, :-1], CELL), F.softplus(made[:, -1:])
+        predicted = self.head(x).float()
+        return F.pixel_shuffle(predicted[:, :-1], CELL), F.softplus(predicted[:, -1:])

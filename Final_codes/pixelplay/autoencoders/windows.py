@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 LUMA = (0.299, 0.587, 0.114)
 CHUNK = 64
 """Frames read at once while loading."""
+SAMPLES = 200
+"""Training frames, or pairs of them, from which background and noise floor are estimated."""
 
 
 class Clip(NamedTuple):
@@ -160,26 +162,26 @@ def clip_parts(frames: np.ndarray, speeds: np.ndarray, unit: np.ndarray, size: t
         (n, C, H, W) uint8 frames, (n, 1, H / 4, W / 4) float16 speeds in that unit.
     """
     pixels = to_network(frames, size, channels, device)
-    made = torch.as_tensor(speeds).to(device).float()[:, None] / torch.tensor(unit, device=device).view(-1, 1, 1, 1)
+    scaled = torch.as_tensor(speeds).to(device).float()[:, None] / torch.tensor(unit, device=device).view(-1, 1, 1, 1)
     wanted = (size[0] // CELL, size[1] // CELL)
-    if made.shape[-2:] != wanted:
-        made = F.interpolate(made, size=wanted, mode="area")
-    return pixels, made.half()
+    if scaled.shape[-2:] != wanted:
+        scaled = F.interpolate(scaled, size=wanted, mode="area")
+    return pixels, scaled.half()
 
 
-def background_median(train: Footage, size: tuple[int, int], channels: int, most: int = 200) -> Tensor:
-    """(C, H, W) float32 in [0, 1]: per-pixel median of at most `most` training frames; rows are read in chunks.
+def background_median(train: Footage, size: tuple[int, int], channels: int) -> Tensor:
+    """(C, H, W) float32 in [0, 1]: per-pixel median of at most `SAMPLES` training frames; rows are read in chunks.
 
     Unreadable frames are used only if there are no others.
     """
     readable = np.flatnonzero(train.reliability > 0)
     readable = readable if len(readable) else np.arange(len(train))
-    picks = spread(readable, most)
+    picks = spread(readable, SAMPLES)
     parts = [to_network(train.batch(picks[i:i + CHUNK]), size, channels) for i in range(0, len(picks), CHUNK)]
     return _lower_median(parts).float() / 255
 
 
-def noise_floor(train: Footage, size: tuple[int, int], max_gap: int, most: int = 200) -> Tensor:
+def noise_floor(train: Footage, size: tuple[int, int], max_gap: int) -> Tensor:
     """Noise floor, (1, H, W) float32 in [0, 1]: 1.4826 x median over time of |x_t - x_{t-1}| in gray frames.
 
     Large for swaying trees and compression flicker, small for pavement. Zeros for fewer than two frames.
@@ -187,7 +189,7 @@ def noise_floor(train: Footage, size: tuple[int, int], max_gap: int, most: int =
     readable = train.reliability > 0
     pairs = np.flatnonzero((train.videos[1:] == train.videos[:-1]) & (np.diff(train.frames) <= max_gap)
                            & readable[1:] & readable[:-1])
-    pairs = spread(pairs, most)
+    pairs = spread(pairs, SAMPLES)
     if not len(pairs):
         return torch.zeros(1, *size)
     found = []

@@ -1,11 +1,11 @@
-"""Frames (or maps of them) that are decoded when they are asked for, video by video, and look like one array.
+"""Arrays of frames (or maps) that are decoded on access, with a bounded cache on disk.
 
-What can be decoded again is not kept: a `Clip` knows how the rows of one video are made and what their digest is. Rows
-that were asked for lie in a scratch folder, one plain file a video (row after row, no header), named after their
-content. Every process of a machine shares it. It holds no more than `most_bytes` (or one video, where that is more) and
-may be deleted at any time. Rows are read with plain reads, because the pages of a mapped file would count as memory.
+A `Clip` knows how to make the rows of one video, and their digest; `ClipArray` presents several clips as one array.
+Decoded rows are cached in a scratch folder shared by all processes of a machine: one file per video, row after row
+without header, named after its content. The cache holds at most `most_bytes` (or one video, if that is larger) and may
+be deleted at any time. Files are read with `pread` rather than mapped, because mapped pages count as memory.
 
-The scratch folder is `$PIXELPLAY_SCRATCH`, or `pixelplay-<user>` in the system's place for temporary files ($TMPDIR).
+The scratch folder is `$PIXELPLAY_SCRATCH`, or `pixelplay-<user>` in the system's temporary folder ($TMPDIR).
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from typing import Any
 import numpy as np
 
 from pixelplay.errors import PixelPlayError
-from pixelplay.files import clear_errors, digest_of
+from pixelplay.files import clear_errors, digest_of, state_of
 
 log = logging.getLogger(__name__)
 
 LEAST_BYTES, LARGEST = 1e9, 32e9
-"""Between these lies what the scratch folder may hold. Training reads frames in random order: where its footage does
-not fit, videos are decoded again and again. The competition's frames are 14 GB."""
+"""Bounds of the cache size in bytes. Training reads frames in random order: footage that exceeds the cache is decoded
+repeatedly. The frames of the competition take 14 GB."""
 OPEN = 32
-"""Files that an array keeps open."""
+"""Maximum number of open files per array."""
 
 _checked: dict[Path, tuple[int, int, int]] = {}
 _making = threading.RLock()
-"""Held while a clip is made; the same thread may need another clip to make it from."""
+"""Held while a clip is made; reentrant, because making a clip may open another one."""
 
 
 class RowFile:
-    """The rows of one video in a file, to be written and read in any order, by several threads."""
+    """The rows of one video in a file; reads and writes in any order, thread-safe."""
 
     handle = -1
 
@@ -51,29 +51,29 @@ class RowFile:
         self.handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC if new else os.O_RDONLY, 0o600)
 
     def read(self, row: int) -> np.ndarray:
-        """One row, a copy."""
+        """Return one row as a new array."""
         out = np.empty(self.shape, self.dtype)
         self.read_into(row, out)
         return out
 
     def read_into(self, row: int, out: np.ndarray) -> None:
-        """Fill a contiguous array of the row's shape."""
+        """Read one row into a contiguous array of its shape."""
         data = os.pread(self.handle, self.step, row * self.step)
         if len(data) != self.step:
             raise OSError(f"{self.path} ends before row {row}")
         out.reshape(-1).view(np.uint8)[:] = np.frombuffer(data, np.uint8)
 
     def write(self, row: int, value: np.ndarray) -> None:
-        """Set one row. Raises ValueError: another shape or dtype."""
+        """Write one row. Raises ValueError for another shape or dtype."""
         if value.shape != self.shape or value.dtype != self.dtype:
             raise ValueError(f"row {row} of {self.path} is {self.shape} {self.dtype}, not {value.shape} {value.dtype}")
         data = np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
         written = os.pwrite(self.handle, data, row * self.step)
-        while written < self.step:  # a full disk writes a part before it says so
+        while written < self.step:  # a full disk writes a part first and fails on the next call
             written += os.pwrite(self.handle, data[written:], row * self.step + written)
 
     def close(self) -> None:
-        """Give the handle back."""
+        """Close the file."""
         if self.handle >= 0:
             os.close(self.handle)
             self.handle = -1
@@ -83,7 +83,7 @@ class RowFile:
 
 
 Make = Callable[[RowFile], None]
-"""Writes every row of a video."""
+"""Writes all rows of a video."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,11 +91,11 @@ class Clip:
     """The rows of one video.
 
     Attributes:
-        key: names their content: of the video, and of what is done with it.
+        key: cache key of the video and its processing.
         count: number of rows.
-        make: writes them; it can be pickled.
-        digest: BLAKE2b of the rows as `make` wrote them the first time; '' where that was never done.
-        name: of the video, for errors.
+        make: writes the rows; picklable.
+        digest: BLAKE2b of the rows when first made; '' if they were never made.
+        name: of the video, for error messages.
     """
 
     key: str
@@ -106,12 +106,12 @@ class Clip:
 
 
 class ClipArray:
-    """(N, ...) rows of several clips, one after the other: read-only, sliced and indexed like an array; what is asked
-    for is copied.
+    """Concatenated rows of several clips, (N, ...): a read-only array; indexing returns copies.
 
     Args:
         clips: in order.
         shape: of one row.
+        dtype: of the rows.
     """
 
     def __init__(self, clips: Sequence[Clip], shape: tuple[int, ...], dtype: type):
@@ -123,7 +123,7 @@ class ClipArray:
 
     @property
     def ndim(self) -> int:
-        """Axes of the array."""
+        """Number of axes."""
         return len(self.shape)
 
     def __len__(self) -> int:
@@ -156,14 +156,14 @@ class ClipArray:
         return (self[i] for i in range(len(self)))
 
     def part(self, start: int, stop: int) -> ClipArray:
-        """Rows from the clip that begins at `start` to the one that ends at `stop`. Raises ValueError: none does."""
+        """Rows `start` to `stop` as an array. Raises ValueError unless both are borders of clips."""
         first, last = (int(np.searchsorted(self.starts, edge)) for edge in (start, stop))
         if self.starts[first] != start or self.starts[last] != stop:
             raise ValueError(f"rows {start} to {stop} are no whole clips")
         return ClipArray(self.clips[first:last], self.shape[1:], self.dtype)
 
     def clip_around(self, row: int) -> tuple[int, int]:
-        """First row of the clip that holds a row, and the first after it."""
+        """First and last + 1 row of the clip that contains `row`."""
         place = int(np.searchsorted(self.starts, row, side="right")) - 1
         return int(self.starts[place]), int(self.starts[place + 1])
 
@@ -180,16 +180,16 @@ class ClipArray:
             if file is None:
                 file = self._files[place] = open_clip(self.clips[place], self.shape[1:], self.dtype)
                 while len(self._files) > OPEN:
-                    self._files.popitem(last=False)  # closed once no thread reads it
+                    self._files.popitem(last=False)  # garbage collection closes it when no thread reads it
             self._files.move_to_end(place)
         return file, number - int(self.starts[place])
 
 
 def open_clip(clip: Clip, shape: tuple[int, ...], dtype: type) -> RowFile:
-    """A clip's rows: those in the scratch folder where they are right, else made again.
+    """Open the rows of a clip: from the cache if valid, else made again.
 
     Raises:
-        PixelPlayError: they are not what they were, because the video (or a library that decodes it) has changed.
+        PixelPlayError: the rows differ from the digest, because the video or a decoding library has changed.
     """
     path = scratch_folder() / f"{clip.key}.rows"
     with _making:
@@ -210,7 +210,7 @@ def open_clip(clip: Clip, shape: tuple[int, ...], dtype: type) -> RowFile:
 
 
 def make_clip(clip: Clip, shape: tuple[int, ...], dtype: type) -> str:
-    """Write a clip's rows into the scratch folder; returns their digest."""
+    """Write the rows of a clip into the scratch folder; returns their digest."""
     folder = scratch_folder()
     path, part = folder / f"{clip.key}.rows", folder / f".{clip.key}.{os.getpid()}.part"
     step = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
@@ -225,15 +225,15 @@ def make_clip(clip: Clip, shape: tuple[int, ...], dtype: type) -> str:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
-    _checked[path] = _state(path)
+    _checked[path] = state_of(path)
     return digest
 
 
 def scratch_folder() -> Path:
-    """Where decoded rows lie, made where it is missing.
+    """Path of the scratch folder; creates it.
 
     Raises:
-        PixelPlayError: somebody else's folder is in its place, or it cannot be made.
+        PixelPlayError: the folder belongs to another user, or cannot be created.
     """
     place = os.environ.get("PIXELPLAY_SCRATCH")
     folder = Path(place or Path(tempfile.gettempdir()) / f"pixelplay-{os.getuid()}")
@@ -245,38 +245,34 @@ def scratch_folder() -> Path:
 
 
 def most_bytes(folder: Path) -> float:
-    """Bytes of the scratch folder beyond which the files that were not used for longest are deleted: those of
-    `$PIXELPLAY_SCRATCH_GB`, else half of what its disk has for them, within bounds."""
+    """Size limit of the cache in bytes: `$PIXELPLAY_SCRATCH_GB`, else half of `free_bytes`, within bounds.
+
+    Beyond it, the least recently used files are deleted.
+    """
     named = os.environ.get("PIXELPLAY_SCRATCH_GB")
     return float(named) * 1e9 if named else min(max(free_bytes(folder) / 2, LEAST_BYTES), LARGEST)
 
 
 def free_bytes(folder: Path) -> int:
-    """Bytes that the scratch folder's disk has for rows: what is free, and what rows take up already."""
+    """Bytes available to the cache: free space on its disk plus its present size."""
     return shutil.disk_usage(folder).free + sum(size for _, size, _ in _kept(folder))
 
 
 def _is_right(path: Path, clip: Clip, step: int) -> bool:
-    """Whether a file holds a clip's rows; its digest is looked at once a process, as long as it stays as it is."""
+    """Whether a file holds the rows of a clip; its digest is checked once per process while the file is unchanged."""
     about = path.stat()
     if about.st_size != clip.count * step:
         return False
-    if _checked.get(path) != _state(path):
+    if _checked.get(path) != state_of(path):
         if not clip.digest or digest_of(path) != clip.digest:
             return False
-        _checked[path] = _state(path)
+        _checked[path] = state_of(path)
     os.utime(path, ns=(max(about.st_atime_ns, time.time_ns()), about.st_mtime_ns))
     return True
 
 
-def _state(path: Path) -> tuple[int, int, int]:
-    about = path.stat()
-    return about.st_size, about.st_mtime_ns, about.st_ino
-
-
 def _make_room(folder: Path, needed: int) -> None:
-    """Delete the files that were not used for longest until `needed` more bytes fit into `most_bytes`. Who has one open
-    reads on in it."""
+    """Delete least recently used files until `needed` more bytes fit into `most_bytes`; open files stay readable."""
     kept, most = _kept(folder), most_bytes(folder)
     total = sum(size for _, size, _ in kept) + needed
     for _, size, path in sorted(kept):
@@ -293,7 +289,7 @@ def _kept(folder: Path) -> list[tuple[int, int, Path]]:
     for path in folder.glob("*.rows"):
         try:
             about = path.stat()
-        except FileNotFoundError:  # another process was faster
+        except FileNotFoundError:  # deleted by another process
             continue
         found.append((about.st_atime_ns, about.st_size, path))
     return found

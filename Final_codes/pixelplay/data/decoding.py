@@ -40,7 +40,7 @@ LEAST_BYTES = 16
 """Smallest size of a frame in a file, including its index entry. A header that states more frames than fit into the
 file is ignored; smaller overstatements are accepted, because truncated files have them."""
 
-MEND = "copy it again, or remove it from the folder"
+HINT = "copy it again, or remove it from the folder"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _identity(path: Path) -> tuple[str, int, int]:
         if not Path(path).is_file():
             raise PixelPlayError(f"{path} is no regular file", expected="a video file")
     except OSError as cause:
-        raise PixelPlayError(f"{path} cannot be read: {cause.strerror}", hint=MEND) from cause
+        raise PixelPlayError(f"{path} cannot be read: {cause.strerror}", hint=HINT) from cause
     return str(path), stat.st_size, stat.st_mtime_ns
 
 
@@ -112,7 +112,7 @@ def _opened(path: str | Path) -> Iterator[tuple[InputContainer, av.VideoStream]]
     except av.error.FFmpegError as cause:
         raise PixelPlayError(f"{path} cannot be opened as a video: {cause.strerror}",
                              expected="a video file (mp4, avi, mov, mkv ...), not a playlist",
-                             hint=MEND) from cause
+                             hint=HINT) from cause
     with container:
         if not container.streams.video:
             raise PixelPlayError(f"{path} holds no video stream", hint="remove it from the folder")
@@ -148,7 +148,7 @@ def _scan(path: str, size: int, modified: int) -> tuple[VideoHeader, np.ndarray 
             log.warning("%s: reading stopped after %d frames: %s", path, len(times), cause.strerror)
     first = _first_frame(path)
     if first is None:
-        raise PixelPlayError(f"not one frame of {path} can be decoded", hint=MEND)
+        raise PixelPlayError(f"not one frame of {path} can be decoded", hint=HINT)
     shape = first.height, first.width
     frames = len(times)
     if promised > hidden and (promised - hidden) * LEAST_BYTES <= size:

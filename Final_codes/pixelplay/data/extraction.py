@@ -1,11 +1,12 @@
-"""Frame extraction: every video is decoded once, measured, and from then on decoded again where its frames are wanted.
+"""Frame extraction: decode and measure every video once.
 
-Reads a `Manifest` and its files. Writes, in one folder: `videos/<key>.npz`, one file a video with what was found out
-about its frames: `state` (n,) uint8 (1 = decoded, 2 = unreadable), `observed` (n, k) float32 where frames are observed,
-and the digest of its working-size frames; `manifest.csv` and `manifest.json`; `extraction.json` last. The key names the
-video's content, the sizes and the observation, so that a file is right wherever it is found, and another test split
-leaves the training videos' files as they are. The frames themselves are not kept (see `clips`): to decode them again
-costs less than to keep them. A killed extraction goes on with the videos that are missing.
+Reads a `Manifest` and its files. Writes into one folder: `videos/<key>.npz` per video, with `state` (n,) uint8
+(1 = decoded, 2 = unreadable), optional measurements `observed` (n, k) float32, and the digest of the working-size
+frames; then `manifest.csv`, `manifest.json` and, last, `extraction.json`.
+
+Keys hash the content of the video, the sizes and the measurement, so files are valid in any run, and a new test split
+leaves the files of training videos unchanged. Frames are not stored but decoded again on access (see `clips`), which is
+cheaper. An interrupted extraction resumes with the missing videos.
 """
 
 from __future__ import annotations
@@ -34,23 +35,23 @@ from pixelplay.files import damaged, read_json, remove, write_json
 log = logging.getLogger(__name__)
 
 WORKING_AREA = 192 * 320
-"""Pixels of a working-size frame, roughly: 640 x 360 becomes 336 x 192."""
+"""Approximate number of pixels of a working-size frame: 640 x 360 becomes 336 x 192."""
 MULTIPLE = 16
 DECODED, UNREADABLE = 1, 2
 VIDEOS = "videos"
-"""Sub-folder of the files that belong to one video each."""
+"""Subfolder of the files per video."""
 AGAIN = "run stage 01_frame_extraction"
 
 Observe = Callable[[np.ndarray], np.ndarray]
-"""A raw full-size frame (H, W, 3) uint8 RGB -> (k,) numbers worth keeping of it."""
+"""A raw full-size frame (H, W, 3) uint8 RGB -> (k,) measurements."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RawFrames:
-    """Makes the raw working-size frames of one video. It can be pickled.
+    """Makes the raw working-size frames of one video; picklable.
 
     Attributes:
-        source: the video's files.
+        source: files of the video.
         size: (h, w) working size.
     """
 
@@ -61,7 +62,7 @@ class RawFrames:
         self.observed(file, None)
 
     def observed(self, file: RowFile, observe: Observe | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Write every frame; returns `state` (n,) uint8 and what was observed, (n, k) float32 or None."""
+        """Write every frame; returns `state` (n,) uint8 and the measurements, (n, k) float32 or None."""
         def work(frame: Frame) -> tuple[np.ndarray, bool, np.ndarray | None]:
             small = to_working(frame.pixels, self.size)
             return small, frame.readable, None if observe is None else np.asarray(observe(frame.pixels), np.float32)
@@ -80,15 +81,15 @@ class RawFrames:
 
 @dataclasses.dataclass(frozen=True)
 class Extraction:
-    """What `extract` wrote.
+    """Result of `extract`.
 
     Attributes:
-        folder: where it lies.
-        size: (h, w) working size, the same for all splits.
-        full_size: split -> (H, W) of its original frames.
-        keys: split -> hash of its files, the size and the observation; a cache made from it keys on this.
-        bits: split -> see `reading.value_bits`.
-        videos: split -> [(key, digest, frames), ...] of its videos, in order.
+        folder: its folder.
+        size: (h, w) working size, common to all splits.
+        full_size: split -> (H, W) of the original frames.
+        keys: split -> hash of its files, the size and the measurement; for cache keys.
+        bits: split -> bit depth, see `reading.value_bits`.
+        videos: split -> [(key, digest, number of frames), ...] of its videos, in order.
     """
 
     folder: Path
@@ -99,34 +100,34 @@ class Extraction:
     videos: dict[str, list[tuple[str, str, int]]]
 
     def source(self, manifest: Manifest, split: str, workers: int | None = None) -> Source:
-        """The files of a split, at its size."""
+        """The files of a split as a stream of full-size frames."""
         return Source.of(manifest, split, size=self.full_size[split], bits=self.bits[split], workers=workers)
 
     def clips(self, source: Source, split: str) -> list[Clip]:
-        """The raw frames of every video of a split; `source` names all its files."""
+        """The raw working-size frames of every video of a split; `source` names all its files."""
         return [Clip(key, count, RawFrames(source.part(part.start, part.stop), self.size), digest,
                      f"{split} video {source.videos[part.start]}")
                 for part, (key, digest, count) in zip(runs(source.videos), self.videos[split])]
 
     def pixels(self, split: str) -> ClipArray:
-        """(N, h, w, 3) uint8 RGB, decoded where they are asked for."""
+        """Raw working-size frames (N, h, w, 3) uint8 RGB, decoded on access."""
         return ClipArray(self.clips(self.source(Manifest.load(self.folder), split), split), (*self.size, 3), np.uint8)
 
     def record(self, key: str) -> Path:
-        """The file of a video."""
+        """Path of the file of a video."""
         return self.folder / VIDEOS / f"{key}.npz"
 
     def files(self) -> list[Path]:
-        """Everything that was written."""
+        """All files of the extraction."""
         records = [self.record(key) for videos in self.videos.values() for key, _, _ in videos]
         return [*records, *(self.folder / n for n in ("extraction.json", "manifest.csv", "manifest.json"))]
 
     def unreadable(self, split: str) -> np.ndarray:
-        """(N,) bool: rows that could not be decoded and hold their nearest earlier neighbour instead."""
+        """(N,) bool: rows that could not be decoded and show the nearest earlier frame."""
         return self._of_videos(split, "state") == UNREADABLE
 
     def observed(self, split: str) -> np.ndarray | None:
-        """(N, k) float32 measurements, None where nothing was observed."""
+        """(N, k) float32 measurements, or None."""
         return self._of_videos(split, "observed")
 
     def _of_videos(self, split: str, name: str) -> np.ndarray | None:
@@ -135,7 +136,7 @@ class Extraction:
 
     @classmethod
     def load(cls, folder: Path) -> Extraction:
-        """Read a finished extraction. Raises PixelPlayError where there is none."""
+        """Read a finished extraction. Raises PixelPlayError if there is none."""
         folder = Path(folder)
         if not (folder / "extraction.json").exists():
             raise PixelPlayError(f"{folder} holds no finished extraction", hint="run stage 01_frame_extraction")
@@ -150,10 +151,10 @@ class Extraction:
 
 
 def working_size(original: tuple[int, int]) -> tuple[int, int]:
-    """(h, w) in multiples of 16 with an area near 192 x 320 and the aspect ratio nearest to the original's.
+    """Working size (h, w) for frames of (H, W): multiples of 16 with an area near `WORKING_AREA`.
 
-    Never larger than the original (H, W) rounded up to 16. Of the sizes whose area is within 15 % of the wanted
-    one, the one with the smallest error of the aspect ratio wins; ties go to the nearer area.
+    Never larger than the original rounded up to 16. Among sizes within 15 % of the wanted area, the one with the
+    closest aspect ratio is chosen; ties go to the closer area.
     """
     height, width = original
     most_h, most_w = (-(-side // MULTIPLE) * MULTIPLE for side in (height, width))
@@ -170,7 +171,7 @@ def working_size(original: tuple[int, int]) -> tuple[int, int]:
 
 
 def to_working(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize (H, W, 3) uint8 to (h, w, 3) by area averaging, which also tames pixel noise."""
+    """Resize (H, W, 3) uint8 to (h, w, 3) by area averaging, which also reduces pixel noise."""
     if frame.shape[:2] == tuple(size):
         return frame
     return cv2.resize(frame, (size[1], size[0]), interpolation=cv2.INTER_AREA)
@@ -178,18 +179,17 @@ def to_working(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def extract(manifest: Manifest, folder: Path, *, size: tuple[int, int] | None = None, observe: Observe | None = None,
             observe_key: str | None = None, workers: int | None = None) -> Extraction:
-    """Decode and measure every frame of the manifest's splits once, video by video (see `engine`).
+    """Decode and measure every frame of a manifest once, video by video (see `engine`).
 
     Args:
         manifest: from `find_dataset`.
-        folder: where it is written; an extraction of the same input and settings found there is returned at once, and
-            of any other one the videos that are right are kept.
-        size: (h, w) working size; `working_size` of the training frames (else of the test frames) when None.
-        observe: measures every raw full-size frame; called from several threads.
-        observe_key: names `observe` and its settings; its module and name when None.
-        workers: threads of a process; its share of the CPUs when None.
+        folder: output folder; valid files in it are kept.
+        size: (h, w) working size; None for `working_size` of the training frames (else of the test frames).
+        observe: measurement of every raw full-size frame; called from several threads.
+        observe_key: cache key of `observe` and its settings; None for its module and name.
+        workers: threads per process; None for its share of the CPUs.
     Raises:
-        PixelPlayError: empty manifest, or no frame of a split can be read.
+        PixelPlayError: the manifest is empty, or no frame of a split can be read.
     """
     folder = Path(folder)
     if len(manifest.table) == 0:
@@ -198,7 +198,7 @@ def extract(manifest: Manifest, folder: Path, *, size: tuple[int, int] | None = 
     if not any(known.values()):
         raise PixelPlayError(f"not one frame of {', '.join(str(manifest.roots[s]) for s in known)} can be read",
                              hint="check that the download or the unpacking finished")
-    # the size of one split must not depend on the other
+    # the full size of one split must not depend on the other
     full = {split: s or UNKNOWN_SIZE for split, s in known.items()}
     size = tuple(size or working_size(next(iter(full.values()))))
     if observe_key is None and observe is not None:
@@ -235,7 +235,7 @@ def extract(manifest: Manifest, folder: Path, *, size: tuple[int, int] | None = 
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
-    """One video to be extracted."""
+    """Extraction of one video."""
 
     name: str
     key: str
@@ -272,7 +272,7 @@ def _extract_video(job: _Job) -> None:
 
 
 def _check_space(needed: int) -> None:
-    """Raise PixelPlayError where the scratch folder's disk has no room for as much as may lie there at a time."""
+    """Raise PixelPlayError if the disk of the scratch folder is too small for the cache."""
     folder = scratch_folder()
     needed, free = min(needed, clips.most_bytes(folder)), clips.free_bytes(folder)
     if free < needed:
@@ -294,13 +294,14 @@ def _flag_unreadable(manifest: Manifest, extraction: Extraction) -> Manifest:
 
 
 def open_raw_footage(folder: Path, split: str, workers: int | None = None) -> Footage:
-    """The footage of an extraction as it is, without repair.
+    """Open the footage of an extraction without repair.
 
     Args:
-        folder: where `extract` wrote.
+        folder: of the extraction.
         split: 'train' or 'test'.
+        workers: threads that decode; None for one per CPU.
     Raises:
-        PixelPlayError: no finished extraction, or a split it does not have.
+        PixelPlayError: the extraction is not finished, or the split is missing.
     """
     folder = Path(folder)
     extraction, manifest = Extraction.load(folder), Manifest.load(folder)

@@ -85,7 +85,7 @@ class Footage:
         """The subset of some videos, in manifest order."""
         return self.select(np.isin(self.videos.astype(str), np.asarray(list(names), dtype=str)))
 
-    def apart(self, name: str) -> Footage:
+    def only(self, name: str) -> Footage:
         """The frames of one video without references to other videos, for pickling to another process."""
         part = self.of_videos([name])
         start, stop = int(part.rows[0]), int(part.rows[-1]) + 1
@@ -139,3 +139,16 @@ def segments(videos: np.ndarray, frames: np.ndarray, max_gap: int = 1) -> list[s
     edges = [0, *cut.tolist(), len(videos)]
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
+
+
+def around(wanted: np.ndarray, videos: np.ndarray, before: int, after: int) -> np.ndarray:
+    """(N,) bool: rows that lie at most so many rows before or after a wanted one, in the same video.
+
+    Args:
+        wanted: (N,) bool; videos: (N,) names, equal ones contiguous.
+    """
+    out = np.zeros(len(wanted), bool)
+    for part in segments(videos, np.zeros(len(videos), np.int64)):
+        rows = np.flatnonzero(wanted[part])[:, None] + np.arange(-before, after + 1)
+        out[part.start + np.clip(rows, 0, part.stop - part.start - 1)] = True
+    return out

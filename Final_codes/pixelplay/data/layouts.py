@@ -34,13 +34,13 @@ MAX_DEPTH = 8
 
 EXPECTED = ("training_videos/ with testing_videos/ (competition or Avenue), training/ with testing/ holding frames/ or "
             "videos/ (ShanghaiTech, Ped2), Train/ with Test/ (UCSD or your own)")
-MEND = "give the dataset's folder with --data DIR, or your own videos with --train DIR --test DIR"
-KAGGLE_MEND = ("on Kaggle: 'Add Input' in the right-hand panel, choose the competition or a dataset, run this cell "
-               "again; elsewhere: " + MEND)
+HINT = "give the dataset's folder with --data DIR, or your own videos with --train DIR --test DIR"
+KAGGLE_HINT = ("on Kaggle: 'Add Input' in the right-hand panel, choose the competition or a dataset, run this cell "
+               "again; elsewhere: " + HINT)
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class Dataset:
     """A recognised dataset.
 
     Attributes:
@@ -62,54 +62,54 @@ class Found:
         return self.train is not None and self.test is not None
 
 
-def recognise_avenue(folder: Listing) -> Found | None:
+def recognise_avenue(folder: Listing) -> Dataset | None:
     """`training_videos` and `testing_videos`: frame folders (the competition) or video files (original Avenue)."""
     train, test = folder.child("training_videos"), folder.child("testing_videos")
     if train is None and test is None:
         return None
     of_files = any(Listing(side).videos for side in (test, train) if side is not None)
-    return Found("avenue" if of_files else "competition", folder.path, train, test, _labels(
+    return Dataset("avenue" if of_files else "competition", folder.path, train, test, _labels(
         folder.path, "frame_labels.csv", "testing_label_mask", "ground_truth_demo/testing_label_mask",
         "../testing_label_mask", "../ground_truth_demo/testing_label_mask"))
 
 
-def recognise_ucsd(folder: Listing) -> Found | None:
+def recognise_ucsd(folder: Listing) -> Dataset | None:
     """`Train/Train001/001.tif`, `Test/Test001`, `Test/Test001_gt` (UCSD Ped1 and Ped2 as published)."""
     train, test = folder.child("Train"), folder.child("Test")
     sides = [Listing(side) for side in (train, test) if side is not None]
     if not any(name.lower().startswith(("train0", "test0")) for side in sides for name in side.folders):
         return None
     truth = test if test is not None and (any(test.glob("*.m")) or any(test.glob("*_gt"))) else None
-    return Found("ucsd", folder.path, train, test, _labels(folder.path, "frame_labels.csv") or truth)
+    return Dataset("ucsd", folder.path, train, test, _labels(folder.path, "frame_labels.csv") or truth)
 
 
-def recognise_shanghaitech(folder: Listing) -> Found | None:
+def recognise_shanghaitech(folder: Listing) -> Dataset | None:
     """`training/videos/*.avi` (or `training/frames`), `testing/frames/01_0014/000.jpg`, `testing/test_frame_mask`."""
     train, test = folder.child("training"), folder.child("testing")
     masks = _labels(folder.path, "testing/test_frame_mask", "test_frame_mask")
     if masks is None and (train is None or Listing(train).child("videos") is None):
         return None
-    return Found("shanghaitech", folder.path, _inner(train), _inner(test), masks)
+    return Dataset("shanghaitech", folder.path, _inner(train), _inner(test), masks)
 
 
-def recognise_frames(folder: Listing) -> Found | None:
+def recognise_frames(folder: Listing) -> Dataset | None:
     """`training/frames/01/000.jpg` and `testing/frames/01/000.jpg`, as in the code of most papers."""
     train, test = _inner(folder.child("training")), _inner(folder.child("testing"))
     if train is None and test is None:
         return None
-    return Found("frames", folder.path, train, test,
+    return Dataset("frames", folder.path, train, test,
                  _labels(folder.path, "frame_labels.csv", "testing/masks", "masks", "ground_truth"))
 
 
-def recognise_folders(folder: Listing) -> Found | None:
+def recognise_folders(folder: Listing) -> Dataset | None:
     """`train` and `test` with videos, frame folders or both below them."""
     train, test = folder.child("train"), folder.child("test")
     if train is None or test is None or not (list_videos(train) and list_videos(test)):
         return None
-    return Found("folders", folder.path, train, test, _labels(folder.path, "frame_labels.csv", "masks", "test/masks"))
+    return Dataset("folders", folder.path, train, test, _labels(folder.path, "frame_labels.csv", "masks", "test/masks"))
 
 
-RECOGNISERS: list[Callable[[Listing], Found | None]] = [
+RECOGNISERS: list[Callable[[Listing], Dataset | None]] = [
     recognise_avenue, recognise_ucsd, recognise_shanghaitech, recognise_frames, recognise_folders]
 """Tried in this order; the first match wins. Add a function here for a new layout."""
 
@@ -134,7 +134,7 @@ def find_dataset(root: Path | str | None, train: Path | str | None = None, test:
         if train is not None and test is not None and train.resolve() == test.resolve():
             raise PixelPlayError(f"--train and --test both name {train}", expected="two different folders",
                                  hint="training videos must be other videos, without anomalies")
-        return _manifest(Found("own", (train or test).parent, train, test, _labels_of(test)))
+        return _manifest(Dataset("own", (train or test).parent, train, test, _labels_of(test)))
     found = _search(root, partial=train is not None or test is not None)
     return _manifest(dataclasses.replace(found, train=train or found.train, test=test or found.test,
                                          labels=found.labels if test is None else _labels_of(test)))
@@ -156,15 +156,15 @@ def find_split(place: Path | str, split: str) -> Manifest:
     return find_dataset(None, **{split: place})
 
 
-def _search(root: Path | None, *, partial: bool) -> Found:
+def _search(root: Path | None, *, partial: bool) -> Dataset:
     """The only dataset below `root`; with `partial`, one split suffices."""
     looked = root if root is not None else environment.KAGGLE_INPUT
-    hint = MEND if root is not None else KAGGLE_MEND
+    hint = HINT if root is not None else KAGGLE_HINT
     if root is None and not looked.is_dir():
         raise PixelPlayError(f"no dataset was named and there is no {looked}", expected=EXPECTED, hint=hint)
     if looked.is_file():
         raise PixelPlayError(f"{looked} is a single file; training and test videos are needed", expected=EXPECTED,
-                             hint=MEND)
+                             hint=HINT)
     candidates, visited = _candidates(looked)
     whole = [c for c in candidates if c.complete] or (candidates if partial else [])
     if not whole and candidates:
@@ -181,7 +181,7 @@ def _search(root: Path | None, *, partial: bool) -> Found:
     return _choose_copy(whole, looked) if len(whole) > 1 else whole[0]
 
 
-def _candidates(looked: Path) -> tuple[list[Found], list[Path]]:
+def _candidates(looked: Path) -> tuple[list[Dataset], list[Path]]:
     """Recognised folders below `looked`, not nested in one another, and all visited folders."""
     found, visited, queue = [], [], [(looked, 0)]
     while queue:
@@ -196,7 +196,7 @@ def _candidates(looked: Path) -> tuple[list[Found], list[Path]]:
     return found, visited
 
 
-def _choose_copy(whole: list[Found], looked: Path) -> Found:
+def _choose_copy(whole: list[Dataset], looked: Path) -> Dataset:
     """The first of several datasets if all are identical (e.g. the competition and a re-upload); raises otherwise."""
     manifests = [_manifest(found) for found in whole]
     if len({m.fingerprint for m in manifests}) == 1:
@@ -207,7 +207,7 @@ def _choose_copy(whole: list[Found], looked: Path) -> Found:
                          hint="name the one you mean with --data DIR")
 
 
-def _manifest(found: Found) -> Manifest:
+def _manifest(found: Dataset) -> Manifest:
     """List the frames of a recognised dataset."""
     rows, roots, prints, rates, contents = [], {}, {}, {}, {}
     for split, place in (("train", found.train), ("test", found.test)):

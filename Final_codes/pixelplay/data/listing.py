@@ -223,8 +223,8 @@ def list_videos(place: Path) -> list[Video]:
     """List all videos of a split.
 
     A video file, or a folder that contains only images, is one video. In any other folder, every video file and every
-    folder of images is a video. Names of videos in nested folders get the folder names as prefix ('cam1-night'), unless
-    every level has a single folder. Folders without frames are skipped with a warning.
+    folder of images is a video. Names of videos in nested folders get the folder names as prefix ('cam1-night'); a
+    level with a single folder adds none. Folders without frames are skipped with a warning.
 
     Raises:
         PixelPlayError: two videos have the same name, a name is invalid (see `check_name`), or folders are too deep.

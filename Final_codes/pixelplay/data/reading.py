@@ -1,7 +1,7 @@
-"""Full-size frames of a split, decoded ahead of the reader.
+"""Streams of full-size frames, decoded ahead of the reader.
 
-Reads the manifest's files; gives raw uint8 RGB frames row by row, in order, in constant memory. A frame that cannot
-be decoded is replaced by the nearest earlier one of its video (mid grey where there is none) and reported.
+Reads the files of a manifest; yields raw uint8 RGB frames in order, in constant memory. A frame that cannot be decoded
+is reported and replaced by the nearest earlier frame of its video, or by mid grey if there is none.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ log = logging.getLogger(__name__)
 A, B = TypeVar("A"), TypeVar("B")
 
 AHEAD = 4
-"""Frames decoded ahead for every worker."""
+"""Number of frames decoded ahead per worker."""
 MOST_BYTES = 256 << 20
-"""Bytes of frames one queue may hold: what bounds the memory for 4K video and many workers."""
+"""Maximum bytes of frames in one queue, which bounds the memory for 4K video and many workers."""
 
 SAMPLES = 5
-"""Images of every folder that vote on the split's size and tell how many bits its values have."""
+"""Number of images per folder that are sampled for the frame size and bit depth of a split."""
 UNKNOWN_SIZE = (240, 320)
-"""(H, W) of the frames of a split none of whose sampled headers can be read."""
+"""(H, W) of a split without any readable header among the samples."""
 LEAST_SIDE = 8
-"""Pixels; in smaller frames there is nothing to see."""
+"""Minimum height and width of a frame in pixels."""
 DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
-"""Images that may have 16 bits a value (Pillow scales those of .pgm and .ppm by their own maximum)."""
+"""Formats that may have 16 bits per value (Pillow scales .pgm and .ppm by their own maximum)."""
 
 
 class Frame(NamedTuple):
-    """One raw frame: its row in the split, (H, W, 3) uint8 RGB pixels, and whether it could be decoded."""
+    """One raw frame: row in the split, (H, W, 3) uint8 RGB pixels, and whether it could be decoded."""
 
     row: int
     pixels: np.ndarray
@@ -58,10 +58,10 @@ class Frame(NamedTuple):
 
 
 def full_size(manifest: Manifest, split: str) -> tuple[int, int] | None:
-    """(H, W) most frames of a split have, by a few headers of every video; None for a split without readable frames.
+    """The most common (H, W) of the frames of a split, from sampled headers of every video; None if none is readable.
 
     Raises:
-        PixelPlayError: a side is shorter than `LEAST_SIDE` pixels.
+        PixelPlayError: height or width is below `LEAST_SIDE`.
     """
     votes: collections.Counter[tuple[int, int]] = collections.Counter()
     root = manifest.roots.get(split)
@@ -74,7 +74,7 @@ def full_size(manifest: Manifest, split: str) -> tuple[int, int] | None:
             votes[size] += len(paths) / len(sizes)
     if not votes:
         return None
-    # sorted before max: a tie must not depend on the order of the videos
+    # sort first, so that ties do not depend on the order of the videos
     size = max(sorted(votes), key=votes.__getitem__)
     if min(size) < LEAST_SIDE:
         raise PixelPlayError(f"the {split} frames below {root} are {size[1]} x {size[0]} pixels",
@@ -83,10 +83,10 @@ def full_size(manifest: Manifest, split: str) -> tuple[int, int] | None:
 
 
 def value_bits(manifest: Manifest, split: str) -> int:
-    """Bits that the values of a split's 16-bit images use, by a few images of every video: 8, 10, 12, 14 or 16.
+    """Bit depth of the 16-bit images of a split, from sampled images of every video: 8, 10, 12, 14 or 16.
 
-    Cameras of 10 or 12 bits store their values in 16-bit files as they are. All frames of a split are scaled alike, so
-    that a dark one stays dark. 16 where there are no such images.
+    Cameras with 10 or 12 bits store their values unscaled in 16-bit files. One depth for the whole split keeps dark
+    frames dark. 16 if there are no such images.
     """
     root, needed = manifest.roots.get(split), []
     for paths in _paths(manifest, split):
@@ -115,14 +115,14 @@ def is_video(path: str) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """The files of a split, or of some of its videos. It can be pickled, and is a `Stream` of their raw frames.
+    """The files of a split or of some of its videos: a picklable `Stream` of raw frames.
 
     Attributes:
-        root: folder the paths are relative to.
-        paths, videos, numbers: (N,) of every frame: its file, the name of its video, its number.
-        size: (H, W) all frames are given at.
+        root: folder that the paths are relative to.
+        paths, videos, numbers: (N,) file, video name and number of every frame.
+        size: (H, W) that all frames are resized to.
         bits: see `value_bits`.
-        workers: threads; one a CPU when None.
+        workers: threads; None for one per CPU.
     """
 
     root: Path
@@ -136,7 +136,7 @@ class Source:
     @classmethod
     def of(cls, manifest: Manifest, split: str, *, size: tuple[int, int] | None = None, bits: int | None = None,
            workers: int | None = None) -> Source:
-        """The files of a split; size and bits are looked up in them where they are not known yet."""
+        """The files of a split; `size` and `bits` are determined from them if not given."""
         table = manifest.split(split)
         paths, videos, numbers = (table[c].to_numpy() for c in ("path", "video", "frame"))
         return cls(manifest.roots.get(split, Path()), paths, videos, numbers,
@@ -146,7 +146,7 @@ class Source:
         return len(self.paths)
 
     def part(self, start: int, stop: int) -> Source:
-        """Some of the rows, counted from 0."""
+        """Rows `start` to `stop`, renumbered from 0."""
         rows = slice(start, stop)
         return dataclasses.replace(self, paths=self.paths[rows], videos=self.videos[rows], numbers=self.numbers[rows])
 
@@ -155,11 +155,11 @@ class Source:
             yield frame.pixels
 
     def frames(self, rows: np.ndarray) -> Iterator[Frame]:
-        """Frames of sorted rows, which tell whether they could be decoded."""
+        """Yield the frames of sorted rows."""
         rows, workers = np.asarray(rows, dtype=np.int64), self.workers or environment.cpu_count()
 
         def read(row: int) -> np.ndarray | None:
-            # fitted where it is decoded: only that many frames of another, perhaps huge size are held at a time
+            # resized in the worker, which bounds the number of frames of another, possibly huge size in memory
             image = read_image(self.root / self.paths[row], self.bits)
             return None if image is None else _fit(image, self.size)
 
@@ -180,14 +180,8 @@ def open_stream(manifest: Manifest, split: str, workers: int | None = None) -> S
     return Source.of(manifest, split, workers=workers)
 
 
-def open_frames(manifest: Manifest, split: str, workers: int | None = None
-                ) -> Callable[[np.ndarray], Iterator[Frame]]:
-    """Like `open_stream`, but yields `Frame`s, which tell whether they could be decoded."""
-    return Source.of(manifest, split, workers=workers).frames
-
-
 def queue_length(size: tuple[int, int], workers: int) -> int:
-    """How many frames of (H, W) pixels a queue may hold."""
+    """Maximum number of frames of (H, W) pixels in a queue."""
     return max(2, min(AHEAD * workers, MOST_BYTES // (3 * size[0] * size[1])))
 
 
@@ -200,7 +194,7 @@ def _images(read: Callable[[int], np.ndarray | None], videos: np.ndarray, rows: 
                 last_row, last = row, image
                 yield image, True
                 continue
-            # what replaces a frame must not depend on which rows were asked for: look back in the video itself
+            # search backwards in the video, so that the replacement does not depend on the requested rows
             for earlier in range(row - 1, last_row, -1):
                 if videos[earlier] != videos[row]:
                     break
@@ -212,7 +206,7 @@ def _images(read: Callable[[int], np.ndarray | None], videos: np.ndarray, rows: 
 
 
 def _fit(pixels: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
-    """A frame at the split's size; mid grey for None."""
+    """Resize a frame to the size of the split; mid grey for None."""
     if pixels is None:
         return np.full((*size, 3), 128, np.uint8)
     if pixels.shape[:2] == size:
@@ -229,7 +223,7 @@ def runs(names: np.ndarray) -> list[slice]:
 
 
 def bounded_map(function: Callable[[A], B], items: Iterable[A], workers: int, depth: int | None = None) -> Iterator[B]:
-    """`map` over a thread pool, in order, holding at most `depth` (AHEAD * workers) items or results at a time."""
+    """Ordered `map` over a thread pool with at most `depth` (default AHEAD * workers) pending items or results."""
     depth = depth or AHEAD * workers
     with ThreadPoolExecutor(workers) as pool:
         pending: collections.deque = collections.deque()
@@ -246,7 +240,7 @@ def bounded_map(function: Callable[[A], B], items: Iterable[A], workers: int, de
 
 
 def ahead(items: Iterator[A], depth: int) -> Iterator[A]:
-    """Run a generator in a thread of its own, at most `depth` items ahead of the reader."""
+    """Run a generator in another thread, at most `depth` items ahead of the reader."""
     ready: queue.Queue = queue.Queue(depth)
     stopped = threading.Event()
 
@@ -265,7 +259,7 @@ def ahead(items: Iterator[A], depth: int) -> Iterator[A]:
                 if not put(("item", item)):
                     break
             put(("end", None))
-        except BaseException as cause:  # noqa: BLE001  handed to the reader, who raises it
+        except BaseException as cause:  # noqa: BLE001  raised again in the reader
             put(("error", cause))
         finally:
             close = getattr(items, "close", None)

@@ -39,12 +39,12 @@ def draw_videos(count: int, draws: int, seed: int = 0) -> np.ndarray:
     return generator.multinomial(count, np.full(count, 1.0 / count), size=draws)
 
 
-def interval(value: float, drawn: np.ndarray, level: float = LEVEL) -> Interval:
+def interval(value: float, drawn: np.ndarray) -> Interval:
     """Percentile interval of the finite values among (B,) resamples."""
     drawn = drawn[np.isfinite(drawn)]
     if len(drawn) < 2:
         return Interval(value, float("nan"), float("nan"), len(drawn))
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high), len(drawn))
 
 

@@ -1,7 +1,7 @@
-"""Metrics of many cameras: each by itself, all frames together, and the mean over the cameras.
+"""Metrics of many cameras: of each, of all frames pooled (micro), and the mean over cameras (macro).
 
-Reads one submission a camera and the labels of all of them; makes what `metrics.json` of `pixelplay cameras` holds. A
-camera's scores are in the unit of its own normal footage, so pooled frames say whether one threshold serves all.
+Reads one submission per camera and the labels of all; makes the `metrics.json` of `pixelplay cameras`. A camera's
+scores are in the unit of its own normal footage, so pooled metrics show whether one threshold serves all cameras.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def evaluate_cameras(scored: Mapping[str, Scored], labels: Labels, known_ids: Se
     Args:
         scored: camera -> scores of its test frames; at least one.
         labels: of all test frames.
-        known_ids: every test Id, those of cameras that failed, too.
+        known_ids: every test Id, including those of cameras that failed.
         draws: see `evaluate`.
     Returns:
-        `cameras`: camera -> metrics with intervals, frames, positives; `micro`: the same of all frames together;
-        `macro`: metric -> mean over the cameras on which it is defined, None where it is on none, and `cameras` the
-        number of these by metric. A metric that is not defined (one class alone) is None.
+        `cameras`: camera -> metrics with intervals, frames, positives; `micro`: the same, pooled over all frames;
+        `macro`: metric -> mean over the cameras on which it is defined, None if there is none, and `cameras`: their
+        number by metric. An undefined metric (one class only) is None.
     Raises:
         PixelPlayError: scored frames without a label.
     """

@@ -34,22 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", type=Path, metavar="PATH", help=FORMS + "; or the dataset's folder")
     parser.add_argument("--manifest", type=Path, metavar="DIR",
                         help="folder of manifest.csv: which frames the data has (default: beside the scores)")
-    parser.add_argument("--partial", action="store_true", help="evaluate the scored frames, whatever else is labelled")
+    parser.add_argument("--partial", action="store_true",
+                        help="evaluate only the scored frames, even if others are labelled")
     parser.add_argument("--padding", choices=PADDINGS, default="exclude",
                         help="; ".join(f"{k}: {v}" for k, v in PADDING_RULES.items()) + " (default: exclude)")
     parser.add_argument("--detections", type=Path, nargs="+", default=[], metavar="PATH",
                         help="RBDC and TBDC of these: score maps of a run (scores/maps/NAME.npy), or a CSV of scored "
                              f"boxes ({HEADERS['score']})")
     parser.add_argument("--regions", type=Path, nargs="?", const=AT_LABELS, metavar="PATH",
-                        help="what RBDC and TBDC are measured against: mask folders, N_label.mat or .npy masks, or a "
-                             f"CSV of boxes ({HEADERS['track']}); default: what lies at the labels. Without "
-                             "--detections the maps beside the score files are taken")
+                        help="ground truth of RBDC and TBDC: mask folders, N_label.mat or .npy masks, or a "
+                             f"CSV of boxes ({HEADERS['track']}); default: those at the labels. Without "
+                             "--detections, the maps beside the score files are evaluated")
     parser.add_argument("--frame-size", metavar="WIDTHxHEIGHT",
                         help="of the original frames, for maps against boxes (default: the run's)")
     parser.add_argument("--bootstrap", type=int, default=DRAWS, metavar="N",
-                        help=f"draws for the 95 %% intervals, 0 for none (default: {DRAWS})")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
-    parser.add_argument("--json", type=new_file, metavar="FILE", help="write the numbers here as well")
+                        help=f"resamples for the 95 %% intervals, 0 for none (default: {DRAWS})")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the resamples")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="also write the metrics to this file")
     parser.add_argument("--figures", type=new_folder, metavar="DIR", help="write roc.png, pr.png, videos.png here")
 
 
@@ -65,7 +66,7 @@ class _Known:
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print. Returns the exit status; raises PixelPlayError for invalid input."""
     if args.bootstrap < 0:
-        raise PixelPlayError(f"--bootstrap {args.bootstrap}", expected="a number of draws, 0 for no intervals")
+        raise PixelPlayError(f"--bootstrap {args.bootstrap}", expected="a number of resamples, 0 for no intervals")
     if not args.scores and not args.detections:
         raise PixelPlayError("nothing to evaluate", expected="--scores CSV ..., or --detections PATH ...")
     if args.labels is None and (args.scores or args.regions in (None, AT_LABELS)):

@@ -121,7 +121,7 @@ def region_counts(found: np.ndarray | BoxTable, ids: Sequence[str], truth: Path 
         truths = _as_boxes(truth, ids, videos, size, known, partial)
         return [count_boxes(_boxes(inside, v), boxes, tracks, len(v.at), thresholds) for v, boxes, tracks in truths]
     if found.ndim != 3 or len(found) != len(ids):
-        raise PixelPlayError(f"{source}: maps {found.shape} for {len(ids)} frames", expected="one map a frame",
+        raise PixelPlayError(f"{source}: maps {found.shape} for {len(ids)} frames", expected="one map per frame",
                              hint="run the model again")
     sampled = np.asarray(found[::max(1, int(np.ceil(found.size / SAMPLED)))], dtype=np.float32)
     if not np.isfinite(sampled).all():
@@ -177,7 +177,7 @@ def _as_boxes(truth: Path | BoxTable, ids: Sequence[str], videos: Sequence[_Vide
             yield video, dataclasses.replace(mine, scores=np.zeros(len(mine.scores))), mine.scores
         return
     for video, masks in _masks(truth, ids, videos):
-        linked, _ = link_masks(masks)
+        linked = link_masks(masks)
         rows = [(k, track, bounds(mask)) for k, regions in linked.items() for track, mask in regions]
         xyxy = np.array([b for *_, b in rows], dtype=np.float64).reshape(-1, 4)
         if size is not None and masks and masks[0][1].shape != tuple(size):
@@ -192,7 +192,7 @@ def _as_cells(truth: Path | BoxTable, ids: Sequence[str], videos: Sequence[_Vide
     """(video, position -> [(track, (h, w) bool region), ...])."""
     if not isinstance(truth, BoxTable):
         for video, masks in _masks(truth, ids, videos):
-            yield video, link_masks(masks, size=cells)[0]
+            yield video, link_masks(masks, size=cells)
         return
     if size is None:
         raise PixelPlayError(f"{truth.source} gives regions in pixels of frames whose size is not known",
@@ -228,5 +228,5 @@ def _masks(folder: Path, ids: Sequence[str], videos: Sequence[_Video]
         absent = [frame_id(video.name, f) for f in video.at if f not in table]
         if absent:
             raise PixelPlayError(f"{folder}: no mask for {len(absent)} frames (first: {', '.join(absent[:3])})",
-                                 expected="one mask a frame")
+                                 expected="one mask per frame")
         yield video, [(k, table[f]) for f, k in video.at.items()]

@@ -81,7 +81,7 @@ def cells_of(path: Path) -> Sequence[np.ndarray]:
     if cells.dtype != object:
         if cells.ndim == 3:
             return list(np.moveaxis(cells, -1, 0))
-        raise PixelPlayError(f"{path}: volLabel is an array {cells.shape}", expected="a cell of masks, one a frame")
+        raise PixelPlayError(f"{path}: volLabel is an array {cells.shape}", expected="a cell of masks, one per frame")
     return [one_mask(cell, f"{path}, frame {k}") for k, cell in enumerate(cells.ravel())]
 
 

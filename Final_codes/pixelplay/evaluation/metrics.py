@@ -68,11 +68,6 @@ def roc_auc(labels: np.ndarray, scores: np.ndarray) -> float:
     return auc_of(*Ranking.of(labels, scores).counts())
 
 
-def equal_error_rate(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Rate at which false positive rate and false negative rate are equal, interpolated."""
-    return eer_of(*Ranking.of(labels, scores).counts())
-
-
 def ap_of(false: np.ndarray, true: np.ndarray) -> float:
     """Average precision from cumulative counts."""
     if true[-1] <= 0:
@@ -137,14 +132,6 @@ def per_video(labels: np.ndarray, scores: np.ndarray, videos: np.ndarray) -> pd.
                      "mean_normal": float(s[y == 0].mean()) if (y == 0).any() else float("nan"),
                      "mean_anomalous": float(s[y == 1].mean()) if (y == 1).any() else float("nan")})
     return pd.DataFrame(rows)
-
-
-def frame_metrics(labels: np.ndarray, scores: np.ndarray, videos: np.ndarray,
-                  padding: str = "exclude") -> dict[str, float]:
-    """All frame-level metrics: ap, micro_auc, macro_auc, eer."""
-    counts = Ranking.of(labels, scores).counts()
-    return {"ap": ap_of(*counts), "micro_auc": auc_of(*counts), "macro_auc": macro_auc(labels, scores, videos, padding),
-            "eer": eer_of(*counts)}
 
 
 def quality_of(labels: Any) -> Callable[[Sequence[str], np.ndarray], Mapping[str, float]]:

@@ -168,8 +168,8 @@ def criteria(counts: Sequence[Counts], weights: np.ndarray | None = None) -> dic
     return out
 
 
-def area(fpr: np.ndarray, rate: np.ndarray, limit: float = MAX_FPR) -> float:
-    """Area under the best detection rate at each false-positive rate up to `limit`, as a share of `limit`.
+def area(fpr: np.ndarray, rate: np.ndarray) -> float:
+    """Area under the best detection rate at each false-positive rate up to `MAX_FPR`, as a share of `MAX_FPR`.
 
     Components of maps merge as the threshold falls, so neither rate is monotone: the curve is the running maximum. It
     is linear between points, starts at (0, 0), and is constant after the last point.
@@ -180,10 +180,10 @@ def area(fpr: np.ndarray, rate: np.ndarray, limit: float = MAX_FPR) -> float:
     x, y = x[last], y[last]
     if x[0] > 0:
         x, y = np.append(0.0, x), np.append(0.0, y)
-    end = float(np.interp(limit, x, y))
-    inside = x < limit
-    x, y = np.append(x[inside], limit), np.append(y[inside], end)
-    return float((np.diff(x) * (y[1:] + y[:-1])).sum() / (2 * limit))
+    end = float(np.interp(MAX_FPR, x, y))
+    inside = x < MAX_FPR
+    x, y = np.append(x[inside], MAX_FPR), np.append(y[inside], end)
+    return float((np.diff(x) * (y[1:] + y[:-1])).sum() / (2 * MAX_FPR))
 
 
 def thresholds_of(values: np.ndarray, count: int = 100) -> np.ndarray:
@@ -198,8 +198,8 @@ def thresholds_of(values: np.ndarray, count: int = 100) -> np.ndarray:
     return np.unique(np.quantile(values, np.clip(np.concatenate([top, rest]), 0, 1)))[::-1].astype(np.float64)
 
 
-def link_masks(masks: Sequence[tuple[int, np.ndarray]], size: tuple[int, int] | None = None,
-               first_track: int = 0) -> tuple[dict[int, list[tuple[int, np.ndarray]]], int]:
+def link_masks(masks: Sequence[tuple[int, np.ndarray]], size: tuple[int, int] | None = None
+               ) -> dict[int, list[tuple[int, np.ndarray]]]:
     """Regions and tracks from the mask images of one video, which have no track numbers.
 
     A region is an 8-connected component. It continues the track of the component in the previous frame with which it
@@ -209,10 +209,10 @@ def link_masks(masks: Sequence[tuple[int, np.ndarray]], size: tuple[int, int] | 
         masks: [(frame position, (H, W) bool), ...] in temporal order.
         size: (h, w) to resize the masks to, e.g. that of the score maps; a region keeps at least one pixel.
     Returns:
-        (position -> [(track, (h, w) bool), ...], next free track number).
+        position -> [(track, (h, w) bool), ...]; tracks are numbered from 0.
     """
     out: dict[int, list[tuple[int, np.ndarray]]] = {}
-    track, before, last = first_track, [], None
+    track, before, last = 0, [], None
     for position, mask in masks:
         number, label = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
         now = [label == k for k in range(1, number)]
@@ -223,7 +223,7 @@ def link_masks(masks: Sequence[tuple[int, np.ndarray]], size: tuple[int, int] | 
         before, last = list(zip(names, now)), position
         if now:
             out[position] = [(int(n), _resized(m, size)) for n, m in before]
-    return out, track
+    return out
 
 
 def _continue(now: Sequence[np.ndarray], before: Sequence[tuple[int, np.ndarray]]) -> list[int | None]:

@@ -31,8 +31,7 @@ from pixelplay.paths import RunPaths
 BASELINE = "frame_difference"
 
 
-def evaluate_run(output: Path, labels: Path | Labels, *, padding: str = "exclude", draws: int = DRAWS,
-                 seed: int = 0) -> dict[str, Any]:
+def evaluate_run(output: Path, labels: Path | Labels, *, draws: int = DRAWS) -> dict[str, Any]:
     """Evaluate a run's output folder.
 
     Returns:
@@ -44,10 +43,9 @@ def evaluate_run(output: Path, labels: Path | Labels, *, padding: str = "exclude
     processed, raw = scored_of_run(output)
     truth = labels if isinstance(labels, Labels) else read_labels(labels)
     known = Manifest.load(RunPaths(output).extraction).split("test")["Id"].tolist()
-    extra, regions = regions_of_run(output, truth, draws=draws, seed=seed)
-    found = evaluate(processed, truth, known_ids=known, padding=padding, draws=draws, seed=seed, extra=extra,
-                     regions=regions)
-    bare = evaluate(raw, truth, known_ids=known, padding=padding, draws=draws, seed=seed) if raw else None
+    extra, regions = regions_of_run(output, truth, draws=draws)
+    found = evaluate(processed, truth, known_ids=known, draws=draws, extra=extra, regions=regions)
+    bare = evaluate(raw, truth, known_ids=known, draws=draws) if raw else None
     metrics = found.as_json() | {"raw_rows": bare.as_json()["rows"] if bare else {}}
     write_json(output / "metrics.json", metrics)
     return metrics
@@ -74,7 +72,7 @@ def scored_of_run(output: Path) -> tuple[list[Scored], list[Scored]]:
     for path in files:
         file = read_scores(path, frames.ids, any_order=True)
         raw.append(Scored(file.name, frames.ids, file.values))
-        processed.append(Scored(file.name, frames.ids, alone(file, frames)))
+        processed.append(Scored(file.name, frames.ids, score_alone(file, frames)))
     for end in (*FAMILIES.values(), ""):
         path = output / f"submission{end}.csv"
         if path.exists():
@@ -82,8 +80,8 @@ def scored_of_run(output: Path) -> tuple[list[Scored], list[Scored]]:
     return processed, raw
 
 
-def regions_of_run(output: Path, labels: Labels, *, draws: int = DRAWS,
-                   seed: int = 0) -> tuple[dict[str, dict[str, Interval]], str]:
+def regions_of_run(output: Path, labels: Labels, *, draws: int = DRAWS
+                   ) -> tuple[dict[str, dict[str, Interval]], str]:
     """(model -> RBDC and TBDC of its maps, ground truth in words), if there are pixel masks at or beside the labels."""
     scored = output / "scores"
     maps = [p for p in sorted((scored / "maps").glob("*.npy")) if (scored / f"{p.stem}.csv").exists()]
@@ -92,11 +90,11 @@ def regions_of_run(output: Path, labels: Labels, *, draws: int = DRAWS,
         return {}, ""
     ids, rows, words = Manifest.load(RunPaths(output).extraction).split("test")["Id"].tolist(), {}, ""
     for path in maps:
-        rows[path.stem], words = region_intervals(read_array(path, mapped=True), ids, masks, draws=draws, seed=seed,
+        rows[path.stem], words = region_intervals(read_array(path, mapped=True), ids, masks, draws=draws,
                                                   source=str(path))
     return rows, words
 
 
-def alone(file: ScoreFile, frames: Frames) -> np.ndarray:
+def score_alone(file: ScoreFile, frames: Frames) -> np.ndarray:
     """(N,) score of a single model through the default recipe."""
     return load_recipe("default").fuse({file.name: file}, frames, None).values

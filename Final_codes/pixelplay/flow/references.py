@@ -1,7 +1,10 @@
 """Choice of the reference frames that flow is measured against, and a stream that yields frames with them.
 
 Reads video names, frame numbers and reliabilities as in `Footage`; returns rows. A reference frame never lies in
-another video or across a gap.
+another video or across a gap. Its distance (baseline) is long enough to exceed sub-pixel noise and short enough to
+match: speed maps (`speed.choose_baseline`) aim at a displacement of one pixel, as a mean weighted by speed over
+working-size frames; actors (`two_stream.actor_table.probe_scene`) at three pixels for the median foreground pixel at
+analysis size.
 """
 
 from __future__ import annotations
@@ -11,11 +14,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from pixelplay.data.footage import segments
+from pixelplay.data.footage import Footage, segments
+from pixelplay.data.subsample import spread
+
+STILL = 0.1
+"""Speed in pixels per frame below which a pixel counts as still."""
+MAX_STEP = 5
 
 
 def reference_frames(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, baseline: int, tolerance: int
-             ) -> np.ndarray:
+                     ) -> np.ndarray:
     """Choose a reference frame for every frame.
 
     Prefers the earlier frame that lies `baseline` frame numbers away; at the start of a segment, a later one. Among
@@ -61,7 +69,7 @@ def later_reference_frames(videos: np.ndarray, frames: np.ndarray, reliability: 
 
 
 def with_references(stream: Iterable[tuple[int, np.ndarray, np.ndarray]], reference: Sequence[np.ndarray]
-                  ) -> Iterator[tuple[int, np.ndarray, np.ndarray, list[tuple[int, np.ndarray]]]]:
+                    ) -> Iterator[tuple[int, np.ndarray, np.ndarray, list[tuple[int, np.ndarray]]]]:
     """Yield every frame of a stream with its reference frames, buffering only the frames that are still needed.
 
     Args:
@@ -89,3 +97,18 @@ def with_references(stream: Iterable[tuple[int, np.ndarray, np.ndarray]], refere
             yield done, full, small[done], [(int(o[done]), small[int(o[done])]) for o in reference if o[done] >= 0]
             for old in [r for r in small if needed[r] <= done]:
                 del small[old]
+
+
+def neighbouring_pairs(footage: Footage, tolerance: int, most: int) -> np.ndarray:
+    """Positions (n,), at most `most`, of frames that are followed by a frame of the same video without a gap.
+
+    Args:
+        tolerance: largest step of the frame number that is not a gap.
+    """
+    follows = (footage.videos[1:] == footage.videos[:-1]) & (np.diff(footage.frames) <= tolerance)
+    return spread(np.flatnonzero(follows), most)
+
+
+def flow_step(typical: float, wanted: float) -> int:
+    """Number of frames, 1 to `MAX_STEP`, in which a speed of `typical` pixels per frame covers `wanted` pixels."""
+    return int(np.clip(round(wanted / typical), 1, MAX_STEP))

@@ -35,8 +35,14 @@ from pixelplay.engine import map_videos
 from pixelplay.errors import PixelPlayError
 from pixelplay.files import damaged, read_json, remove, write_json
 from pixelplay.flow.dense import DenseFlow, matchable
-from pixelplay.flow.references import later_reference_frames, reference_frames
-from pixelplay.flow.step import MAX_STEP, STILL, flow_step, neighbouring_pairs
+from pixelplay.flow.references import (
+    MAX_STEP,
+    STILL,
+    flow_step,
+    later_reference_frames,
+    neighbouring_pairs,
+    reference_frames,
+)
 from pixelplay.progress import tqdm
 from pixelplay.scenes.cameras import recognise, scene_templates
 from pixelplay.versions import ARTEFACTS
@@ -205,7 +211,7 @@ def both_sides(videos: np.ndarray, frames: np.ndarray, reliability: np.ndarray, 
                ) -> tuple[np.ndarray, np.ndarray]:
     """Choose two reference frames per frame, one on either side in time.
 
-    The first and last frames of a video have one side only; their second reference is the reference of their first.
+    The first and last frames of a video have one side only; their second reference lies further away on that side.
 
     Args:
         videos, frames, reliability, baseline: (N,).
@@ -235,7 +241,7 @@ def choose_baseline(train: Footage) -> int:
     return flow_step(float((speeds ** 2).sum() / speeds.sum()), WANTED_SHIFT) if len(speeds) else 1
 
 
-def usual_speed(maps: SpeedMaps) -> float:
+def mean_speed(maps: SpeedMaps) -> float:
     """Mean speed of moving cells over at most `SAMPLED` frames, in pixels per frame; 1 if nothing moves."""
     speeds = maps.batch(spread(len(maps.rows), SAMPLED)).astype(np.float64)
     moving = speeds[speeds > STILL]
@@ -267,7 +273,7 @@ def measure_speeds(folder: Path, footage: Footage, baselines: Baselines) -> None
     key = config_hash(VERSION, footage.fingerprint, baselines.digest)
     steps, jobs = baselines.of(footage), []
     for part in runs(footage.videos):
-        video = footage.apart(footage.videos[part.start])
+        video = footage.only(footage.videos[part.start])
         step = int(steps[part.start])
         jobs.append(_Job(video, step, folder / VIDEOS / f"{_key(video, step)}.npz"))
     missing = [job for job in jobs if damaged([job.path]) or not job.path.exists()]

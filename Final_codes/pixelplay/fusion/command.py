@@ -31,12 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, metavar="DIR",
                         help="folder of manifest.csv, for reliabilities (default: beside the scores)")
     parser.add_argument("--recipe", default="default", help="; ".join(RECIPES) + " (default: default)")
-    parser.add_argument("--models", nargs="+", metavar="NAME", help="merge these alone (default: all that are found)")
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="merge only these models (default: all found)")
     parser.add_argument("--weights", default="", metavar="RULE",
                         help=" or ".join(WEIGHTINGS) + " (default: the recipe's own)")
     parser.add_argument("--output", type=new_file, metavar="CSV",
                         help=f"submission of all models (default: {output / 'submission.csv'})")
-    parser.add_argument("--allow-smoke", action="store_true", help="let scores of smoke runs in")
+    parser.add_argument("--allow-smoke", action="store_true", help="accept scores of smoke runs")
     parser.add_argument("--mend", type=Path, metavar="CSV", help="convert this file to Id,Predicted instead of merging")
     parser.add_argument("--by-order", action="store_true",
                         help="with --mend: trust the order of the rows where the frames were renumbered")

@@ -83,13 +83,13 @@ def find_files(places: Sequence[Path], *, parts: bool = False, leave_out: Sequen
             raise PixelPlayError(f"{place} does not exist", expected="a folder of score files, or score files",
                                  hint="run the models first (python Final_codes/run_all.py), or name --scores")
     if not found:
-        raise PixelPlayError(f"no score files in {', '.join(map(str, places))}", expected="CSV files, one a model",
+        raise PixelPlayError(f"no score files in {', '.join(map(str, places))}", expected="one CSV file per model",
                              hint="run the models first (python Final_codes/run_all.py), or name --scores")
     stems: dict[str, Path] = {}
     for path in found:
         if path.stem in stems:
             raise PixelPlayError(f"two score files are called {path.stem}: {stems[path.stem]} and {path}",
-                                 expected="one name a model", hint="rename one of them")
+                                 expected="a different name for each model", hint="rename one of them")
         stems[path.stem] = path
     return found
 

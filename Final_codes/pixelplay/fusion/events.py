@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from pixelplay.data.footage import segments
-from pixelplay.data.ids import frame_id
 from pixelplay.registry import model_explain, model_title
 
 
@@ -44,27 +43,24 @@ class Event:
     frames: int
     reason: str
 
-    @property
-    def peak_id(self) -> str:
-        """Id of the frame with the highest score."""
-        return frame_id(self.video, self.peak_frame)
+
+HIGH, LOW = 0.995, 0.97
+"""Quantiles of the final scores of held-out training frames at which an event begins and ends."""
 
 
-def threshold_from_training(train_scores: np.ndarray, *, high: float = 0.995, low: float = 0.97) -> Threshold:
-    """Thresholds at two quantiles of the final scores (N,) of held-out training frames.
+def threshold_from_training(train_scores: np.ndarray) -> Threshold:
+    """Thresholds at the quantiles `HIGH` and `LOW` of the final scores (N,) of held-out training frames.
 
     Raises:
-        ValueError: no scores, non-finite scores, or low > high.
+        ValueError: no scores, or non-finite scores.
     """
     train_scores = np.asarray(train_scores, dtype=np.float64)
     if train_scores.size == 0 or not np.isfinite(train_scores).all():
         raise ValueError("a threshold needs at least one training score, all finite")
-    if not 0 <= low <= high <= 1:
-        raise ValueError(f"quantiles must be 0 <= low <= high <= 1, not {low} and {high}")
-    upper, lower = np.quantile(train_scores, [high, low])
+    upper, lower = np.quantile(train_scores, [HIGH, LOW])
     return Threshold(float(upper), float(lower),
-                     f"begins above the {high:.1%} quantile of held-out training scores ({upper:.2f}), "
-                     f"ends below the {low:.1%} quantile ({lower:.2f})")
+                     f"begins above the {HIGH:.1%} quantile of held-out training scores ({upper:.2f}), "
+                     f"ends below the {LOW:.1%} quantile ({lower:.2f})")
 
 
 def find_events(videos: np.ndarray, frames: np.ndarray, scores: np.ndarray, threshold: Threshold, *,

@@ -35,13 +35,13 @@ class Diagnosis:
 
     Attributes:
         problem, hint: in words, for the error message.
-        way: 'none' (valid), 'convert' (exact, by name), 'order' (by row order, only on request) or 'never'.
+        conversion: 'none' (valid), 'convert' (exact, by name), 'order' (by row order, only on request) or 'never'.
         ids, values: the converted file; None if it cannot be converted.
     """
 
     problem: str
     hint: str
-    way: str
+    conversion: str
     ids: np.ndarray | None = None
     values: np.ndarray | None = None
 
@@ -50,7 +50,7 @@ def diagnose(table: pd.DataFrame, expected_ids: Ids | None, path: object = "this
     """Describe why a table of strings is not a score file on `expected_ids` (None: any well-formed Ids)."""
     ids, values, faults = _columns(table)
     if ids is None:
-        return Diagnosis(faults[0], "the columns cannot be told apart by name: write a header Id,Predicted", "never")
+        return Diagnosis(faults[0], "the columns cannot be identified: write the header Id,Predicted", "never")
     found, id_fault = _by_name(ids, frozenset(expected_ids) if expected_ids is not None else frozenset())
     if id_fault:
         faults.append(id_fault)
@@ -88,11 +88,11 @@ def mend(table: pd.DataFrame, expected_ids: Sequence[str] | None, path: object, 
         PixelPlayError: the file cannot be converted, or only by order and `by_order` is not set.
     """
     found = diagnose(table, expected_ids, path)
-    if found.way == "never" or (found.way == "order" and not by_order):
-        raise PixelPlayError(f"{path}: {found.problem}", expected="a file whose frames can be told by name",
+    if found.conversion == "never" or (found.conversion == "order" and not by_order):
+        raise PixelPlayError(f"{path}: {found.problem}", expected="Ids that identify the frames",
                              hint=found.hint)
     ids, values = found.ids, as_numbers(found.values, found.ids, str(path))
-    if found.way == "order":
+    if found.conversion == "order":
         ids = _ids_by_order(pd.Index(ids), expected_ids)
     elif expected_ids is not None:
         position = pd.Index(ids).get_indexer(pd.Index(expected_ids))

@@ -1,11 +1,10 @@
 """The ensemble's weights, fixed before the scores of a run are seen.
 
-Reads the sidecars of score files; makes weights: `FAMILY` for each family, and the models' own `weight` within it. On
-Ped2, the embedded sample and Avenue every weight of the two-stream family from 0.2 to 0.5 ranks within half a point of
-the best (mean of AP, micro and macro AUC), recorded and live, with each dataset left out in turn (Experiments/E16). The
-weights within the quad are those of the reference entry, half of them STAE's, which alone ranks as well as the quad.
-The global stream has almost no weight: global pooling hides a small actor, and on all three datasets a larger weight
-ranks worse.
+Reads the sidecars of score files; makes weights: `FAMILY` for each family, and the models' own `weight` within it.
+A larger share of the two-stream family ranks better on drawn and injected anomalies and worse on Ped2 and on corrupted
+Avenue, where repaired frames blur how bodies move (Experiments/E25). Within the quad the weights are those of the
+reference entry but for Roadmap, which ranks lowest everywhere but on Ped2. Roadmap and the global stream keep a
+hundredth: a larger weight of either ranks worse on average.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def read_table(path: Path, expected_ids: Ids | None = None) -> tuple[np.ndarray,
         return plain
     table = read_strings(path)
     found = diagnose(table, expected_ids, path)
-    if list(table.columns) not in GOOD_HEADERS or (expected_ids is not None and found.way != "none"):
+    if list(table.columns) not in GOOD_HEADERS or (expected_ids is not None and found.conversion != "none"):
         raise PixelPlayError(f"{path}: {found.problem}",
                              expected="header Id,Predicted" + (f" and exactly the {len(expected_ids)} expected Ids, "
                                                                "unpadded" if expected_ids is not None else ""),

@@ -41,17 +41,15 @@ class Sample:
     source: str
 
 
-def merge(output: Path, *, recipe: str = "default", smoke: bool = False, weights: str = "",
-          quality: Quality | None = None) -> dict[str, Path]:
+def merge(output: Path, *, recipe: str = "default", smoke: bool = False) -> dict[str, Path]:
     """Stage 7 of a run: merge `output/scores` into the submissions of `output`.
 
     Returns:
         submission name -> path, e.g. {'submission': output/submission.csv}.
     """
     paths = RunPaths(Path(output))
-    return merge_files([paths.scores], paths.root / "submission.csv", recipe=recipe, weights=weights,
-                       manifest=paths.extraction if paths.manifest.exists() else None, allow_smoke=smoke,
-                       quality=quality)[0]
+    return merge_files([paths.scores], paths.root / "submission.csv", recipe=recipe,
+                       manifest=paths.extraction if paths.manifest.exists() else None, allow_smoke=smoke)[0]
 
 
 def merge_files(places: Sequence[Path], target: Path, *, recipe: str = "default", sample: Path | None = None,
@@ -119,7 +117,7 @@ def read_sample(path: Path) -> Sample:
     table = read_strings(path)
     if len(table.columns) != 2 or str(table.columns[0]).lower() != "id" or not len(table):
         raise PixelPlayError(f"{path} has the header {','.join(map(str, table.columns))} and {len(table)} rows",
-                             expected="two columns, Id and Predicted, one row a test frame")
+                             expected="two columns, Id and Predicted, one row per test frame")
     written = table.iloc[:, 0].tolist()
     try:
         ids = tuple(map(canonical_id, written))

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import ndtr
 
 MOVER = 3.5
-"""Foreground threshold: difference to the background in standard deviations of the noise of 8 x 8 pixel means."""
+"""Foreground threshold: smoothed difference to the background, in standard deviations of its noise."""
 LEVELS, NOISE_POWER = 2, 2.0
 """Levels of the residual pyramid, and the factor on its noise variance in the Wiener gain."""
 STEP = 4.0

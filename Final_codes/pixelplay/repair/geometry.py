@@ -113,7 +113,7 @@ def shift(detail: np.ndarray, reference: Reference, regained: float = REGAINED) 
     return (x - reach + _vertex(left[y + 1, x:x + 3]), y - reach + _vertex(left[y:y + 3, x + 1]))
 
 
-def place(frame: np.ndarray, reference: Reference) -> tuple[float, float]:
+def best_shift(frame: np.ndarray, reference: Reference) -> tuple[float, float]:
     """Best (dx, dy) of an upright working-size frame (h, w, 3) uint8 RGB, without a minimum gain in detail."""
     return shift(cv2.Laplacian(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.CV_32F), reference, regained=0.0)
 

@@ -190,11 +190,11 @@ def smooth_shifts(measured: np.ndarray, found: dict[str, np.ndarray], pixels: np
     for k in np.unique(scene[found["shift"]]).tolist():
         rows = np.flatnonzero((scene == k) & ~hidden)
 
-        def place(i: int, rows: np.ndarray = rows, k: int = k) -> tuple[float, float]:
-            return geometry.place(turn(np.asarray(pixels[rows[i]]), int(orientation[rows[i]])), refs[k])
+        def shift_of(i: int, rows: np.ndarray = rows, k: int = k) -> tuple[float, float]:
+            return geometry.best_shift(turn(np.asarray(pixels[rows[i]]), int(orientation[rows[i]])), refs[k])
 
-        path = camera_shifts(measured[rows, shifts], found["shift"][rows], place, videos[rows], frames[rows],
-                        shift_limit(scenes[k].normal))
+        path = camera_shifts(measured[rows, shifts], found["shift"][rows], shift_of, videos[rows], frames[rows],
+                             shift_limit(scenes[k].normal))
         measured[rows, shifts], found["shift"][rows] = path, path.any(axis=1)
 
 

@@ -134,8 +134,8 @@ def open_footage(folder: Path, split: str, workers: int | None = None, *, as_fil
         return footage
     norms, clips = folder / NORMS, []
     for part, clip, (key, digest) in zip(runs(raw.videos), raw.pixels.clips, about["videos"]):
-        mended = RepairedFrames(clip, folder / VIDEOS / f"{key}.npz", norms, about["norms"])
-        clips.append(Clip(key, clip.count, mended, digest, clip.name) if changed[part].any() else clip)
+        repaired = RepairedFrames(clip, folder / VIDEOS / f"{key}.npz", norms, about["norms"])
+        clips.append(Clip(key, clip.count, repaired, digest, clip.name) if changed[part].any() else clip)
     TrainingNorms.load(folder)  # report damage here, not in the middle of a model
     return dataclasses.replace(
         footage, pixels=ClipArray(clips, raw.pixels.shape[1:], np.uint8),
@@ -174,8 +174,8 @@ class RepairedStream:
         def work(pair: tuple[int, np.ndarray]) -> np.ndarray:
             return change(pair[1], rows_of[pair[0]]) if changed[pair[0]] else pair[1]
 
-        with contextlib.closing(bounded_map(work, pairs, self.source.workers or environment.cpu_count())) as mended:
-            yield from mended
+        with contextlib.closing(bounded_map(work, pairs, self.source.workers or environment.cpu_count())) as repaired:
+            yield from repaired
 
     @functools.cached_property
     def _rows(self) -> tuple[np.ndarray, list]:
@@ -226,8 +226,8 @@ class RepairedFrames:
 
         workers = source.workers or environment.cpu_count()
         for rows, work in ((np.flatnonzero(changed & ~noisy), repair), (np.flatnonzero(noisy), denoise)):
-            with contextlib.closing(bounded_map(work, zip(rows.tolist(), source(rows)), workers)) as mended:
-                for row, frame in zip(rows.tolist(), mended):
+            with contextlib.closing(bounded_map(work, zip(rows.tolist(), source(rows)), workers)) as repaired:
+                for row, frame in zip(rows.tolist(), repaired):
                     file.write(row, frame)
 
 
@@ -318,8 +318,8 @@ def _repair_video(job: _Job) -> None:
         plan = empty_plan(unreadable)
     digest = job.raw.digest
     if needs_repair(plan).any():
-        mended = RepairedFrames(job.raw, job.record, job.norms, job.digest)
-        clip = Clip(job.key, job.raw.count, functools.partial(mended.write_all, plan=plan), name=job.raw.name)
+        repaired = RepairedFrames(job.raw, job.record, job.norms, job.digest)
+        clip = Clip(job.key, job.raw.count, functools.partial(repaired.write_all, plan=plan), name=job.raw.name)
         digest = make_clip(clip, (*job.raw.make.size, 3), np.uint8)
     columns = {name: plan[name].to_numpy(str if name == "flags" else None) for name in SCHEMA}
     write_arrays(job.record, digest=np.array(digest), **columns)

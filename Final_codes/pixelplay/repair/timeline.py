@@ -29,8 +29,7 @@ class RepeatModel:
     Attributes:
         change: a frame is a repetition if its mean absolute difference to the frame before is at most this, in grey
             levels.
-        around: largest change just before or after a repetition in training, in grey levels; 0 if training has hardly
-            any repetitions.
+        around: largest value of `changes_around` in training, in grey levels; 0 if repetitions are rare there.
         longest: longest run of repetitions in training, in frames.
     """
 

@@ -44,7 +44,7 @@ class Scene:
 
     Attributes:
         videos: names of the training videos that show it.
-        rows: (n,) positions of the training frames in the median.
+        rows: (n,) positions, among the readable training frames, of those in the median.
         picture: (h, w, 3) uint8 RGB median at working size.
         template: (D,) descriptor of the background, see `description.features`.
         reason: why frames cannot be compared with this background; '' for a usable scene.

@@ -19,7 +19,7 @@ FRAMES = 15
 """Number of frames in the median thumbnail of a video."""
 
 
-def thumbnail(image: np.ndarray) -> np.ndarray:
+def colour_thumbnail(image: np.ndarray) -> np.ndarray:
     """(h, w, 3) uint8 -> (27, 48, 3) float32."""
     return cv2.resize(image, THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
 
@@ -30,7 +30,7 @@ def over_channels(function: np.ufunc, image: np.ndarray) -> np.ndarray:
 
 
 def light_gain(image: np.ndarray, median: np.ndarray) -> np.ndarray:
-    """Gain (3,) per channel from the background to the frame: median ratio over pixels brighter than 20."""
+    """Gain (3,) per channel from the background to the frame: median ratio over pixels with a bright background."""
     seen = over_channels(np.minimum, median) > 20
     if seen.mean() < 0.05:
         return np.ones(3, np.float32)
@@ -49,5 +49,5 @@ def by_lighting(train: Footage) -> list[list[str]]:
     """Group video names by camera and illumination, into at most `MAX_MODES` groups."""
     names = train.video_names()
     picks = [spread(np.flatnonzero(train.videos == name), FRAMES) for name in names]
-    thumbs = np.stack([median_thumbnail(train.batch(rows), thumbnail) for rows in picks])
+    thumbs = np.stack([median_thumbnail(train.batch(rows), colour_thumbnail) for rows in picks])
     return [[names[i] for i in group] for group in group_videos(thumbs, distances, SAME_LIGHT, MAX_MODES)]

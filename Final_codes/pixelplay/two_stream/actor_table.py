@@ -29,8 +29,14 @@ from pixelplay.data.reading import bounded_map
 from pixelplay.engine import map_videos
 from pixelplay.files import damaged
 from pixelplay.flow.dense import DenseFlow, matchable
-from pixelplay.flow.references import later_reference_frames, reference_frames, with_references
-from pixelplay.flow.step import STILL, flow_step, neighbouring_pairs
+from pixelplay.flow.references import (
+    STILL,
+    flow_step,
+    later_reference_frames,
+    neighbouring_pairs,
+    reference_frames,
+    with_references,
+)
 from pixelplay.two_stream.actors import ActorRules, join_actors
 from pixelplay.two_stream.channels import Actors
 from pixelplay.two_stream.detectors import Detections, Detector
@@ -45,6 +51,8 @@ UNKNOWN_SCENE = 25.0
 WANTED_SHIFT = 3.0
 """Displacement of a typical actor between the two frames of a flow, in pixels: well above sub-pixel noise, and small
 enough to match."""
+PROBE_PAIRS = 24
+"""Pairs of training frames from which the flow baseline and the dead zone are estimated."""
 VERSION = ARTEFACTS["actors"].number
 
 
@@ -104,9 +112,9 @@ class ActorTable:
 FIELDS = tuple(f.name for f in dataclasses.fields(ActorTable))
 
 
-def probe_scene(train: Footage, background: Background, *, tolerance: int, directions: int, pairs: int = 24) -> Scene:
+def probe_scene(train: Footage, background: Background, *, tolerance: int, directions: int) -> Scene:
     """Choose the flow baseline and measure the flow of the empty scene on a few pairs of training frames."""
-    rows = neighbouring_pairs(train, tolerance, pairs)
+    rows = neighbouring_pairs(train, tolerance, PROBE_PAIRS)
     if not len(rows):
         return Scene(background, 1, 0.1, tolerance, directions)
     wanted = np.unique(np.concatenate([rows, rows + 1]))
@@ -144,7 +152,7 @@ def actor_table(footage: Footage, folder: Path, scene: Scene, detectors: Sequenc
     names = footage.video_names()
     mine = [i for i in distributed.share(len(names))
             if damaged([home / f"{i}.npz"]) or not (home / f"{i}.npz").exists()]
-    jobs = [(footage.apart(names[i]), home / f"{i}.npz") for i in mine]
+    jobs = [(footage.only(names[i]), home / f"{i}.npz") for i in mine]
     # detectors cannot be pickled, in-memory frames should not be, and torchrun has already shared out the videos
     here = bool(detectors) or not isinstance(footage.pixels, ClipArray) or distributed.world()[1] > 1
     measure = functools.partial(_keep_video, scene=scene, detectors=detectors, use_foreground=use_foreground,
@@ -189,7 +197,7 @@ def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], us
         if not hasattr(own, "flow"):
             own.flow = DenseFlow()
         steps = [(other, int(footage.frames[row] - footage.frames[position])) for row, other in others]
-        actors = look(scene, own.flow, found, view, steps, footage.full_size, use_foreground, rules)
+        actors = measure_frame(scene, own.flow, found, view, steps, footage.full_size, use_foreground, rules)
         return (np.full(len(actors[0]), position, np.int64), *actors)
 
     def seen() -> Iterator[tuple]:
@@ -198,14 +206,14 @@ def _one_video(footage: Footage, scene: Scene, detectors: Sequence[Detector], us
         for position, frame, view, others in with_references(views, [reference, later]):
             yield position, detect(detectors, frame), view, others  # here, because not every detector is thread-safe
 
-    with _one_thread_inside(), contextlib.closing(bounded_map(work, seen(), environment.cpu_count())) as looks:
-        found = list(zip(*looks)) or [()] * 4
+    with _one_thread_inside(), contextlib.closing(bounded_map(work, seen(), environment.cpu_count())) as results:
+        found = list(zip(*results)) or [()] * 4
     return columns(*found)
 
 
-def look(scene: Scene, flow: DenseFlow, found: Detections, view: View, others: Sequence[tuple[View, int]],
-         full_size: tuple[int, int], use_foreground: bool, rules: ActorRules
-         ) -> tuple[Detections, Motion, np.ndarray]:
+def measure_frame(scene: Scene, flow: DenseFlow, found: Detections, view: View, others: Sequence[tuple[View, int]],
+                  full_size: tuple[int, int], use_foreground: bool, rules: ActorRules
+                  ) -> tuple[Detections, Motion, np.ndarray]:
     """Measure the n actors of one frame.
 
     Args:

@@ -88,16 +88,15 @@ class Backbone:
         return [m.float() for m in self._run(batch)]
 
     @torch.inference_mode()
-    def embed(self, images: Sequence[np.ndarray] | np.ndarray, *, batch_size: int = 16, fit: str = "squash",
-              normalise: bool = True) -> np.ndarray:
-        """Embed images.
+    def embed(self, images: Sequence[np.ndarray] | np.ndarray, *, batch_size: int = 16, fit: str = "squash"
+              ) -> np.ndarray:
+        """Embed images: the spatial mean of each part, L2-normalised, concatenated.
 
         Args:
             images: uint8 RGB, a list of (h, w, 3) of any sizes, an (N, h, w, 3) array, or an object with a length whose
                 slices are such; each slice is read once, in order, from another thread.
             batch_size: images per forward pass, at most `CPU_BATCH` on a CPU; the results do not depend on it.
             fit: see `FITS`.
-            normalise: L2-normalise each part before concatenation; False gives the plain pooled means.
         Returns:
             (N, dim) float32.
         """
@@ -105,9 +104,7 @@ class Backbone:
             batch_size = min(batch_size, CPU_BATCH)
         out = np.empty((len(images), self.dim), np.float32)
         for start, batch in self._batches(images, batch_size, fit):
-            pooled = [m.mean((2, 3), dtype=torch.float32) for m in self._run(batch)]
-            if normalise:
-                pooled = [nn.functional.normalize(p, dim=1) for p in pooled]
+            pooled = [nn.functional.normalize(m.mean((2, 3), dtype=torch.float32), dim=1) for m in self._run(batch)]
             out[start:start + len(batch)] = torch.cat(pooled, dim=1).cpu().numpy()
         return out
 
@@ -217,7 +214,7 @@ def load_backbone(name: str, *, weights: Path | str | None = None, sha256: str |
     weights = Path(weights) if weights else None
     if sha256 and weights is None:
         raise PixelPlayError(f"backbone {name}: a sha256 is given but no weights file",
-                             hint="give the file's path, too")
+                             hint="also give the path of the file")
     if sha256 and weights.is_file():
         check_sha256(weights, sha256)
     backbone = BACKBONES[name](weights, hardware)
@@ -283,7 +280,7 @@ def _trunk(architecture: str, layers: tuple[int, ...], tensors: dict[str, Tensor
         elif found[key].shape != slot.shape:
             raise PixelPlayError(f"{path}: {key} is {tuple(found[key].shape)}",
                                  expected=f"{tuple(slot.shape)}, as in {architecture}",
-                                 hint="check that the file is this network's and not one of its kin")
+                                 hint="check that the file is this network's and not of a related one")
     network.load_state_dict(found, assign=True)
     return fold_batch_norm(network.eval())
 

@@ -1,12 +1,11 @@
-"""Channels: the ways in which an actor can be unlike those of normal footage, each with a score of its own.
+"""Channels of motion: several normality scores per actor, each for one attribute.
 
-Reads where actors are, how large they are and how they move (numbers alone, no pictures); learns from normal actors;
-makes a score for each actor. `speed`: faster than anybody in that part of the image. `velocity`: a direction and speed
-that nobody of that size has, standing still among them. `articulation`: a body that moves in itself as nobody's of that
-size does. The scores of one channel are comparable with each other only; `calibration.Rarity` makes probabilities of
-them.
+Reads the position, size and motion of actors (numbers, no images); learns from normal actors; makes a score per actor.
+`speed`: faster than normal in that part of the image. `velocity`: direction and speed that are abnormal for an actor of
+that size, including standing still. `articulation`: motion within the body that is abnormal for that size. Scores of
+different channels are not comparable; `calibration.Rarity` makes them so.
 
-One attribute a density, and their largest values joined, is from Reiss and Hoshen, arXiv 2212.00789.
+After Reiss and Hoshen, arXiv 2212.00789 (one density per attribute, maxima joined).
 """
 
 from __future__ import annotations
@@ -18,28 +17,28 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from pixelplay.data.subsample import spread
-from pixelplay.two_stream.memory import folds
+from pixelplay.two_stream.memory import folds, to_cover
 
 BANDS = 12
-"""Bands of rows that are told apart: perspective."""
+"""Bands of image rows with their own quantiles, because of perspective."""
 PRIOR = 30
-"""Actors with the quantile of the whole image that are added to every band. One that few have crossed is judged with
-the others, and a top speed is a band's own only where thousands have shown it."""
+"""Pseudo-actors at the quantile of the whole image that are added to every band: a band with few actors takes the
+global quantile, and its own counts after thousands."""
 NEIGHBOURS = 20
 MOST = 20000
-"""Most actors that a channel keeps to compare with."""
+"""Largest number of actors in a channel's bank."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Actors:
-    """What channels know of n actors; lengths in heights of the image.
+    """Position, size and motion of n actors; lengths are in image heights.
 
     Attributes:
         row: (n,) lower edge of the box, 0 = top of the image, 1 = bottom.
         height: (n,) of the box.
-        velocity: (n, 2) x and y, mean over the actor, per frame.
-        speed: (n,) of its fast parts, per frame.
-        articulation: (n,) speed of the liveliest part of the box relative to the whole, per frame; NaN = not known.
+        velocity: (n, 2) mean x and y velocity, per frame.
+        speed: (n,) upper speed (see `motion.Motion`), per frame.
+        articulation: (n,) motion relative to the whole body, per frame; NaN = not measured.
     """
 
     row: np.ndarray
@@ -52,13 +51,13 @@ class Actors:
         return len(self.row)
 
     def take(self, keep: np.ndarray) -> Actors:
-        """The actors of a mask or of positions."""
+        """The actors at a mask or at positions."""
         return Actors(*(v[keep] for v in vars(self).values()))
 
 
 @dataclasses.dataclass(frozen=True)
 class ByRow:
-    """A quantile of something by the row of the image.
+    """A quantile as a function of the image row.
 
     Attributes:
         values: (`BANDS`,) from the top to the bottom.
@@ -68,53 +67,64 @@ class ByRow:
 
     @classmethod
     def fit(cls, row: np.ndarray, values: np.ndarray, level: float) -> ByRow:
-        """From (n,) rows and values, n >= 1."""
+        """Fit to (n,) rows and values, n >= 1."""
         band = np.clip((row * BANDS).astype(np.int64), 0, BANDS - 1)
         whole = np.full(PRIOR, np.quantile(values, level))
         return cls(np.array([np.quantile(np.concatenate([values[band == b], whole]), level) for b in range(BANDS)]))
 
     def __call__(self, row: np.ndarray) -> np.ndarray:
-        """(n,) rows -> (n,), linear between the bands' centres."""
+        """(n,) rows -> (n,) quantiles, linear between the centres of the bands."""
         return np.interp(row, (np.arange(BANDS) + 0.5) / BANDS, self.values)
+
+    def raised(self, row: np.ndarray, least: np.ndarray) -> ByRow:
+        """A copy that is at least `least` (n,) at n rows: only the two bands next to a row are raised."""
+        values, place = self.values.copy(), row * BANDS - 0.5
+        short = least > self(row)
+        for band in (np.floor(place), np.ceil(place)):
+            np.maximum.at(values, np.clip(band, 0, BANDS - 1).astype(np.int64)[short], least[short])
+        return ByRow(values)
 
 
 C = TypeVar("C", bound="Channel")
 
 
 class Channel:
-    """One way to be unlike normal actors.
+    """One attribute of motion.
 
     Class attributes:
         name: as in score files.
-        words: why an actor that it speaks about stands out, after 'person' or 'object'.
-        weight: of its rarity in the sum over the channels.
+        words: reason for a high score, after 'person' or 'object'.
     """
 
     name: ClassVar[str]
     words: ClassVar[str]
-    weight: ClassVar[float] = 1.0
 
     @classmethod
     def fit(cls: type[C], actors: Actors) -> C:
-        """Learn from n >= 1 normal actors."""
+        """Fit to n >= 1 normal actors."""
         raise NotImplementedError
 
     def score(self, actors: Actors) -> np.ndarray:
-        """(n,) float64 >= 0, higher = less like the normal actors."""
+        """(n,) float64 >= 0, higher = more abnormal."""
+        raise NotImplementedError
+
+    def accept(self: C, actors: Actors, ceiling: float) -> tuple[C, int]:
+        """A copy that has also learnt n more normal actors, none of which then scores above `ceiling` > 0; and the
+        number of additions."""
         raise NotImplementedError
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All it has learnt, for saving."""
+        """The state, for saving."""
         raise NotImplementedError
 
     @classmethod
     def from_arrays(cls: type[C], arrays: dict[str, np.ndarray]) -> C:
-        """Undo `arrays`."""
+        """Inverse of `arrays`."""
         raise NotImplementedError
 
 
 class Speed(Channel):
-    """Speed over the 99th percentile of normal speeds in the row: one-sided, and large for the fastest alone."""
+    """Speed over the 99th percentile of normal speeds in its row: one-sided."""
 
     name = "speed"
     words = "moves faster than anybody here"
@@ -129,6 +139,11 @@ class Speed(Channel):
     def score(self, actors: Actors) -> np.ndarray:
         return actors.speed / np.maximum(self.usual(actors.row), 1e-6)
 
+    def accept(self, actors: Actors, ceiling: float) -> tuple[Speed, int]:
+        """Raise the normal speed in their rows."""
+        usual = self.usual.raised(actors.row, actors.speed / ceiling)
+        return Speed(usual), int((usual.values > self.usual.values).sum())
+
     def arrays(self) -> dict[str, np.ndarray]:
         return {"usual": self.usual.values}
 
@@ -138,13 +153,13 @@ class Speed(Channel):
 
 
 class Nearest(Channel):
-    """Distance to the `NEIGHBOURS`-th nearest of the normal actors in a space of two or three numbers.
+    """Distance to the `NEIGHBOURS`-th nearest normal actor in a space of two or three dimensions.
 
-    Lengths are measured in heights of a person: that of the box, or what is usual in its row where that is more,
-    because foreground often shows a part of a person only.
+    Lengths are in heights of a person: the height of the box or, if larger, the typical height in its row, because
+    foreground often covers only a part of a person.
 
     Args:
-        height: usual height by row; scale: (d,) of the vectors; bank: (K, d) normal actors, scaled.
+        height: typical height by row; scale: (d,) of the vectors; bank: (K, d) normal actors, scaled.
     """
 
     def __init__(self, height: ByRow, scale: np.ndarray, bank: np.ndarray):
@@ -153,12 +168,12 @@ class Nearest(Channel):
 
     @classmethod
     def vectors(cls, actors: Actors, person: np.ndarray) -> np.ndarray:
-        """(n, d) numbers of n actors; person: (n,) height of a person where they are."""
+        """(n, d) vectors of n actors; person: (n,) height of a person at their rows."""
         raise NotImplementedError
 
     @classmethod
     def units(cls, vectors: np.ndarray) -> np.ndarray:
-        """(d,) what (n, d) vectors are divided by, so that all numbers count alike."""
+        """(d,) scale of (n, d) vectors, so that all dimensions have equal weight."""
         return np.maximum(vectors.std(0), 1e-6)
 
     @classmethod
@@ -171,8 +186,19 @@ class Nearest(Channel):
     def score(self, actors: Actors) -> np.ndarray:
         if len(actors) == 0:
             return np.zeros(0)
-        vectors = self.vectors(actors, _person(actors, self.height)) / self.scale
-        return self._tree.query(vectors, [min(NEIGHBOURS, len(self.bank))])[0][:, 0]
+        return self._tree.query(self._scaled(actors), [min(NEIGHBOURS, len(self.bank))])[0][:, 0]
+
+    def accept(self, actors: Actors, ceiling: float) -> tuple[Nearest, int]:
+        """Add actors to the bank, as often as needed to have `NEIGHBOURS` neighbours."""
+        if len(actors) == 0:
+            return self, 0
+        vectors = self._scaled(actors)
+        new = vectors[to_cover(vectors, self.score(actors), ceiling)]
+        return type(self)(self.height, self.scale, np.concatenate([self.bank, np.repeat(new, NEIGHBOURS, axis=0)])), \
+            len(new)
+
+    def _scaled(self, actors: Actors) -> np.ndarray:
+        return self.vectors(actors, _person(actors, self.height)) / self.scale
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {"height": self.height.values, "scale": self.scale, "bank": self.bank}
@@ -183,7 +209,7 @@ class Nearest(Channel):
 
 
 class Velocity(Nearest):
-    """Direction and speed, among actors of that height."""
+    """Direction and speed, compared with actors of similar height."""
 
     name = "velocity"
     words = "moves, or stands, as nobody does here"
@@ -199,11 +225,10 @@ class Velocity(Nearest):
 
 
 class Articulation(Nearest):
-    """How a body moves in itself, among actors of that height. It weighs half: a walking body moves in itself, too."""
+    """Motion relative to the body's mean motion, compared with actors of similar height."""
 
     name = "articulation"
     words = "moves its body as nobody does here"
-    weight = 0.5
 
     @classmethod
     def vectors(cls, actors: Actors, person: np.ndarray) -> np.ndarray:
@@ -214,16 +239,16 @@ CHANNELS: tuple[type[Channel], ...] = (Speed, Velocity, Articulation)
 
 
 def _person(actors: Actors, height: ByRow) -> np.ndarray:
-    """(n,) height of a person where the actors are, in heights of the image."""
+    """(n,) height of a person at the actors' rows, in image heights."""
     return np.maximum(np.maximum(height(actors.row), actors.height), 1e-3)
 
 
 def fit_channel(kind: type[C], actors: Actors, videos: np.ndarray) -> tuple[C | None, np.ndarray]:
-    """Fit normal actors; videos: (n,) video of each.
+    """Fit a channel to normal actors; videos: (n,) video of each.
 
     Returns:
-        the channel, None without actors, and the (n,) score of each actor by a channel that did not learn from its
-        video (from its fold, where there are more than 16 videos).
+        The channel, None without actors; and the held-out score (n,) of each actor, by a channel fitted without its
+        video (or its fold, with more than 16 videos).
     """
     if len(actors) == 0:
         return None, np.zeros(0)
@@ -231,7 +256,7 @@ def fit_channel(kind: type[C], actors: Actors, videos: np.ndarray) -> tuple[C | 
     held_out = np.empty(len(actors))
     for f in np.unique(fold):
         others = fold != f
-        # one actor alone: there is no other to learn from
+        # a single actor has no others to be compared with
         judge = kind.fit(actors.take(others)) if others.any() else channel
         held_out[~others] = judge.score(actors.take(~others))
     return channel, held_out

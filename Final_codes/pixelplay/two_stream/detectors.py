@@ -68,7 +68,7 @@ class Detector(abc.ABC):
         path = Path(weights) if weights else obtain(self.name)
         if not path.is_file():
             raise PixelPlayError(f"detector {self.name}: {path} is not there", expected=TABLE[self.name].title,
-                                 hint="correct the path, leave it out to use the usual weights, or choose detector "
+                                 hint="correct the path, omit it to use the default weights, or choose detector "
                                       "'foreground', which needs none")
         self.sha256 = check_sha256(path, sha256)
         self.path, self.classes, self.confidence = path, classes, confidence
@@ -220,17 +220,17 @@ def _load(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path
         network.load_state_dict(tensors)
     except RuntimeError as cause:
         raise PixelPlayError(f"{path} holds other weights: {str(cause).splitlines()[1].strip()[:200]}",
-                             expected=expected, hint="leave the path out to use the usual weights") from cause
+                             expected=expected, hint="omit the path to use the default weights") from cause
 
 
 DETECTORS: dict[str, type[Detector]] = {d.name: d for d in (Yolov5s, FasterRCNN, YoloxNano)}
 
 
-def letterbox(frame: np.ndarray, side: int, fill: int = 114) -> tuple[np.ndarray, float]:
+def letterbox(frame: np.ndarray, side: int) -> tuple[np.ndarray, float]:
     """Scale a frame (H, W, 3) into the upper left of a (side, side, 3) square, aspect ratio kept -> (image, ratio)."""
     ratio = min(side / frame.shape[0], side / frame.shape[1])
     size = (max(1, round(frame.shape[1] * ratio)), max(1, round(frame.shape[0] * ratio)))
-    image = np.full((side, side, 3), fill, np.uint8)
+    image = np.full((side, side, 3), 114, np.uint8)  # YOLOX's padding colour
     image[:size[1], :size[0]] = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR)
     return image, ratio
 

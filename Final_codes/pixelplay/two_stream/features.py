@@ -28,6 +28,9 @@ from pixelplay.versions import ARTEFACTS
 
 log = logging.getLogger(__name__)
 
+DTYPE = "float16"
+"""Precision of the tables on disk."""
+
 CHUNK = 256
 """Rows computed and written together. Batches never cross a chunk, so results do not depend on who computes which."""
 
@@ -41,43 +44,39 @@ Crop = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Frame (H, W, 3) and box (4,) xyxy in its pixels -> uint8 RGB crop that keeps the aspect ratio."""
 
 
-def cached_table(folder: Path, name: str, key: str, count: int, width: int, produce: Produce, *,
-                 chunk: int | None = None, dtype: str = "float16") -> np.ndarray:
+def cached_table(folder: Path, name: str, key: str, count: int, width: int, produce: Produce) -> np.ndarray:
     """A table of `count` rows, computed once, in chunks, by all processes together.
 
     Args:
         folder: where tables are kept; all processes must see the same folder.
         name, key: the file is `<name>-<key>.npy`; the key must change whenever a row would.
-        produce: computes rows [start, stop), at most `chunk` of them, aligned to multiples of `chunk`. Each process
+        produce: computes rows [start, stop), at most `CHUNK` of them, aligned to multiples of `CHUNK`. Each process
             calls it in ascending order, so it may read a stream.
-        chunk: rows computed and written together; `CHUNK` when None.
-        dtype: precision on disk.
     Returns:
-        (count, width) read-only memory map.
+        (count, width) float16 read-only memory map.
     Raises:
-        PixelPlayError: `produce` returns rows that are not finite in `dtype` (names the first), or the disk is full.
+        PixelPlayError: `produce` returns rows that are not finite in float16 (names the first), or the disk is full.
     """
-    chunk = chunk or CHUNK
-    path, parts = Path(folder) / f"{name}-{key}.npy", Path(folder) / f".{name}-{key}.chunks{chunk}"
+    path, parts = Path(folder) / f"{name}-{key}.npy", Path(folder) / f".{name}-{key}.chunks{CHUNK}"
     if damaged([path]) or not path.exists():
-        pieces = -(-count // chunk)
+        pieces = -(-count // CHUNK)
         mine = [p for p in distributed.share(pieces)
                 if damaged([parts / f"{p}.npy"]) or not (parts / f"{p}.npy").exists()]
         for piece in tqdm(mine, desc=f"{name} features", unit="chunk", disable=None):
-            start, stop = piece * chunk, min((piece + 1) * chunk, count)
+            start, stop = piece * CHUNK, min((piece + 1) * CHUNK, count)
             rows = np.asarray(produce(start, stop))
             if rows.shape != (stop - start, width):
                 raise ValueError(f"{name}: rows {start} to {stop} came as {rows.shape}, expected width {width}")
             with np.errstate(over="ignore"):  # the check below names the row
-                rows = rows.astype(dtype)
+                rows = rows.astype(DTYPE)
             if not np.isfinite(rows).all():
                 bad = start + int(np.argmin(np.isfinite(rows).all(axis=1)))
-                raise PixelPlayError(f"{name} features: row {bad} is not finite as {dtype}",
+                raise PixelPlayError(f"{name} features: row {bad} is not finite as {DTYPE}",
                                      hint="choose another precision or backbone")
             write_array(parts / f"{piece}.npy", rows)
         distributed.barrier()
         if distributed.is_main():
-            _join(path, parts, count, width, dtype, pieces)
+            _join(path, parts, count, width, pieces)
         distributed.barrier()
     elif distributed.is_main():
         shutil.rmtree(parts, ignore_errors=True)  # left by a run that was killed after joining them
@@ -88,8 +87,8 @@ def cached_table(folder: Path, name: str, key: str, count: int, width: int, prod
     return table
 
 
-def _join(path: Path, parts: Path, count: int, width: int, dtype: str, pieces: int) -> None:
-    with new_array(path, (count, width), dtype) as whole:
+def _join(path: Path, parts: Path, count: int, width: int, pieces: int) -> None:
+    with new_array(path, (count, width), DTYPE) as whole:
         row = 0
         for piece in range(pieces):
             rows = read_array(parts / f"{piece}.npy")
@@ -103,7 +102,7 @@ def features_key(footage: Footage, backbone: Backbone, **parameters: object) -> 
     rows = footage.rows
     return config_hash(ARTEFACTS["features"].number, footage.fingerprint, footage.name, footage.size, footage.full_size,
                        [len(rows), *digest(rows)], backbone.name, backbone.weights_hash, backbone.hardware.dtype,
-                       parameters)
+                       {**parameters, "normalise": True, "dtype": DTYPE})
 
 
 def digest(numbers: np.ndarray) -> list[str]:
@@ -112,14 +111,12 @@ def digest(numbers: np.ndarray) -> list[str]:
 
 
 def frame_features(footage: Footage, backbone: Backbone, folder: Path, *, source: str = "full_size",
-                   fit: str = "squash", normalise: bool = True, batch_size: int = 16,
-                   dtype: str = "float16") -> np.ndarray:
+                   fit: str = "squash", batch_size: int = 16) -> np.ndarray:
     """Embed every frame of a `Footage`; the table is cached on disk.
 
     Args:
         source: see `SOURCES`.
-        fit, normalise, batch_size: see `Backbone.embed`.
-        dtype: precision on disk.
+        fit, batch_size: see `Backbone.embed`.
         (N, dim) read-only memory map in the order of the frames.
         (N, dim) read-only memory map in the footage's order.
     """
@@ -131,19 +128,16 @@ def frame_features(footage: Footage, backbone: Backbone, folder: Path, *, source
         def take(part: range) -> Sequence[np.ndarray]:
             return footage.batch(np.asarray(part)) if frames is None else [frames.take(p) for p in part]
 
-        return backbone.embed(_Pictures(range(start, stop), take), batch_size=batch_size, fit=fit,
-                              normalise=normalise)
+        return backbone.embed(_Pictures(range(start, stop), take), batch_size=batch_size, fit=fit)
 
-    key = features_key(footage, backbone, kind="frame", source=source, fit=fit, normalise=normalise, dtype=dtype)
-    table = cached_table(folder, f"{footage.name}-frames-{backbone.name}", key, len(footage), backbone.dim, produce,
-                         dtype=dtype)
+    key = features_key(footage, backbone, kind="frame", source=source, fit=fit)
+    table = cached_table(folder, f"{footage.name}-frames-{backbone.name}", key, len(footage), backbone.dim, produce)
     _card(folder, f"{footage.name}-frames-{backbone.name}-{key}", backbone, table)
     return table
 
 
 def crop_features(footage: Footage, frame_of: np.ndarray, boxes: np.ndarray, crop: Crop, backbone: Backbone,
-                  folder: Path, *, name: str = "crops", parameters: object = None, fit: str = "squash",
-                  normalise: bool = True, batch_size: int = 64, dtype: str = "float16") -> np.ndarray:
+                  folder: Path, *, parameters: object = None, batch_size: int = 64) -> np.ndarray:
     """Embed the crop of every actor; the table is cached on disk.
 
     Args:
@@ -163,14 +157,12 @@ def crop_features(footage: Footage, frame_of: np.ndarray, boxes: np.ndarray, cro
         def take(part: range) -> Sequence[np.ndarray]:
             return [crop(frames.take(int(frame_of[actor])), boxes[actor]) for actor in part]
 
-        return backbone.embed(_Pictures(range(start, stop), take), batch_size=batch_size, fit=fit,
-                              normalise=normalise)
+        return backbone.embed(_Pictures(range(start, stop), take), batch_size=batch_size)
 
-    key = features_key(footage, backbone, kind="crop", crop=parameters, fit=fit, normalise=normalise, dtype=dtype,
+    key = features_key(footage, backbone, kind="crop", crop=parameters, fit="squash",
                        boxes=digest(boxes) + digest(frame_of))
-    table = cached_table(folder, f"{footage.name}-{name}-{backbone.name}", key, len(boxes), backbone.dim, produce,
-                         dtype=dtype)
-    _card(folder, f"{footage.name}-{name}-{backbone.name}-{key}", backbone, table)
+    table = cached_table(folder, f"{footage.name}-crops-{backbone.name}", key, len(boxes), backbone.dim, produce)
+    _card(folder, f"{footage.name}-crops-{backbone.name}-{key}", backbone, table)
     return table
 
 

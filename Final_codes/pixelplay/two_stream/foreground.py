@@ -13,9 +13,11 @@ import numpy as np
 
 from pixelplay.data.footage import Footage
 from pixelplay.data.subsample import spread
-from pixelplay.scenes.lighting import by_lighting, distances, light_gain, over_channels, thumbnail
+from pixelplay.scenes.lighting import by_lighting, colour_thumbnail, distances, light_gain, over_channels
 from pixelplay.scenes.medians import pixel_median, row_blocks
 
+SAMPLES = 80
+"""Frames per median; memory is SAMPLES * h * w * 3 bytes, independent of the number of videos."""
 BUSY = 45.0
 """Highest threshold of a pixel, in grey levels. Pixels that reach it are occupied or flicker most of the time."""
 
@@ -41,7 +43,7 @@ class Background:
 
     def mode_of(self, image: np.ndarray) -> tuple[int, float]:
         """Nearest mode of an analysis frame, and its distance (median grey levels after gain compensation)."""
-        far = distances(thumbnail(image), self.thumbs)
+        far = distances(colour_thumbnail(image), self.thumbs)
         return int(far.argmin()), float(far.min())
 
     def mask(self, image: np.ndarray, mode: int) -> np.ndarray:
@@ -58,24 +60,23 @@ class Background:
         return mask
 
 
-def fit_background(train: Footage, size: tuple[int, int], *, samples: int = 80) -> Background:
+def fit_background(train: Footage, size: tuple[int, int]) -> Background:
     """Fit a median background and noise thresholds for every camera or lighting in the training videos.
 
     Args:
         train: anomaly-free footage.
         size: (h, w) analysis size.
-        samples: frames per median; memory is samples * h * w * 3 bytes, independent of the number of videos.
     """
     medians, thresholds = [], []
     for names in by_lighting(train):
-        positions = spread(np.flatnonzero(np.isin(train.videos.astype(str), names)), samples)
+        positions = spread(np.flatnonzero(np.isin(train.videos.astype(str), names)), SAMPLES)
         stack = np.stack([cv2.GaussianBlur(shrink(frame, size), (0, 0), 1.0)
                           for _, frame in train.full_frames(positions)])
         median, threshold = _median_and_threshold(stack)
         medians.append(median)
         thresholds.append(threshold)
     stacked = np.stack(medians)
-    return Background(stacked, np.stack(thresholds), np.stack([thumbnail(m) for m in stacked]))
+    return Background(stacked, np.stack(thresholds), np.stack([colour_thumbnail(m) for m in stacked]))
 
 
 def _median_and_threshold(stack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -112,10 +113,10 @@ def _shadow(image: np.ndarray, lit: np.ndarray) -> np.ndarray:
     return (mean > 0.55) & (mean < 0.95) & (np.ptp(ratio, axis=1) < 0.06)
 
 
-def components(mask: np.ndarray, min_area: float, *, close: int = 3) -> np.ndarray:
+def components(mask: np.ndarray, min_area: float) -> np.ndarray:
     """Boxes (n, 4) float32 xyxy, in mask pixels, of the connected components with at least `min_area` pixels."""
     solid = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
-    solid = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (close, close)))
+    solid = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
     count, _, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
     stats = stats[1:count]
     stats = stats[stats[:, cv2.CC_STAT_AREA] >= min_area].astype(np.float32)

@@ -1,9 +1,9 @@
-"""Global stream: is this whole frame near any normal one?
+"""Global stream: distance of the whole frame to normal frames.
 
-Reads `Footage`; embeds every frame once (`features`), keeps a coreset of the training frames in three memory banks
-that differ in start, subsample and projection. A frame's distance to each bank is calibrated on the distances of
-held-out training videos to banks made the same way; the score is the mean of these z-scores, so that a bank with
-larger distances has no larger say. The raw distances are kept as parts seed0, seed1, seed2.
+Reads `Footage`; embeds every frame once (`features`) and keeps coresets of the training frames in three memory banks
+that differ in start, subsample and projection. The nearest neighbour distance of a frame to each bank is standardised
+by the distances of held-out training videos to banks built in the same way; the score is the mean of these z-scores, so
+that banks with larger distances do not dominate. The raw distances are kept as parts seed0, seed1, seed2.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from pixelplay.two_stream.backbones import Backbone, backbone_needs, load_backbo
 from pixelplay.two_stream.coreset import coreset_size, greedy_coreset, without_outliers
 from pixelplay.two_stream.features import frame_features
 from pixelplay.two_stream.greedy import Chosen
-from pixelplay.two_stream.memory import MemoryBank, folds, leave_one_video_out, nearest
+from pixelplay.two_stream.memory import MemoryBank, folds, leave_one_video_out, nearest, to_cover
 from pixelplay.two_stream.stream import GlobalStream
 
 log = logging.getLogger(__name__)
 
 HIGH = 100.0
-"""Clip of the z-scores on both sides: far out, so that every frame keeps its place in the order."""
+"""Limit of the z-scores on both sides, large enough to keep the order of frames."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,22 +44,23 @@ class GlobalMemoryConfig:
 
     Attributes:
         backbone: see `backbones.BACKBONES`.
-        weights: the backbone's weights file; '' takes the usual one (`pretrained.TABLE`).
-        sha256: expected digest of that file; '' does not check.
+        weights: the backbone's weights file; '' = the one in `pretrained.TABLE`.
+        sha256: expected digest of that file; '' = no check.
         source: 'full_size' frames or the smaller 'working' ones.
         fit: how a frame becomes a square (see `backbones.FITS`).
-        batch: frames the network sees at once.
+        batch: frames per forward pass.
         stride: every n-th training frame may enter a bank. All frames are scored.
         ratio: share of the training frames that a bank keeps.
-        floor: least vectors in a bank, where there are as many frames. 1 % of a short training set is a handful
-            of frames, and the score then depends more on which ones than on the picture.
-        seeds: banks.
-        subsample: share of the training frames a bank is picked from, drawn anew for each.
-        projection: dimensions of the random projection picks are made in, drawn anew for each; 0 = none, exact.
-        outliers: share of the strangest training frames to leave out first (distance to the nearest other video).
-        neighbours: nearest vectors whose mean distance is the score.
+        floor: smallest number of vectors in a bank, if there are as many frames. 1 % of a short training set is only a
+            few frames, and scores would depend on their choice.
+        seeds: number of banks.
+        subsample: share of the training frames that a bank is picked from, drawn for each bank.
+        projection: dimensions of the random projection in which picks are made, drawn for each bank; 0 = none, exact.
+        outliers: share of the most outlying training frames that are dropped first (distance to the nearest other
+            video).
+        neighbours: the score is the mean distance of this many nearest vectors.
         reweight: neighbours for PatchCore's re-weighting; 0 = off.
-        folds: most banks built for the held-out scores, each without some videos.
+        folds: largest number of banks for the held-out scores, each built without some videos.
     """
 
     backbone: str = "efficientnet-lite0"
@@ -81,7 +82,7 @@ class GlobalMemoryConfig:
 
     @classmethod
     def profile(cls, name: str) -> GlobalMemoryConfig:
-        """smoke: a wiring test; lite: two CPU cores, weights shipped with this package; full: a GPU and CLIP."""
+        """smoke: a wiring test; lite: two CPU cores, shipped weights; full: a GPU and CLIP."""
         return {
             "smoke": cls(folds=2, floor=16),
             "lite": cls(),
@@ -119,11 +120,11 @@ class GlobalMemory(Model):
 
     @property
     def reach(self) -> int:
-        """A frame is judged by itself."""
+        """0: a frame is scored by itself."""
         return 0
 
     def fit(self, train: Footage, folder: Path) -> None:
-        """Embed the training frames, build and calibrate the banks. Features in `folder` are kept and used again."""
+        """Embed the training frames, build and calibrate the banks. Features are cached in `folder`."""
         if len(train) == 0:
             raise PixelPlayError("there is no training frame", hint="give a folder of anomaly-free videos")
         allowed = self._allowed(train)
@@ -144,39 +145,51 @@ class GlobalMemory(Model):
             log.info("global memory: %d vectors, covering radius %.3g", len(bank), bank.about["radius"])
 
     def score(self, footage: Footage, folder: Path) -> Scores:
-        """Mean over the banks of every frame's calibrated distance."""
+        """Mean over the banks of each frame's z-score."""
         if not self.banks:
             raise PixelPlayError("the global memory has no banks yet", hint="call fit or load first")
         features = self._features(footage, folder)
         return self._scores([bank.score(features) for bank in self.banks])
 
     def stream(self) -> GlobalStream:
-        """The banks for the frames of one camera."""
+        """The model on the frames of one camera, one at a time."""
         if not self.banks:
             raise PixelPlayError("the global memory has no banks yet", hint="call fit or load first")
         return GlobalStream(self)
 
     def values(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
-        """(n,) scores of n pictures (H, W, 3) uint8 RGB: `working` or `full_size` frames, as the settings ask for."""
+        """(n,) scores of n pictures (H, W, 3) uint8 RGB: `working` or `full_size` frames, according to the settings."""
         features = self.backbone.embed(pictures, batch_size=self.config.batch, fit=self.config.fit)
         return self._scores([bank.score(features.astype(np.float16)) for bank in self.banks]).values
 
     def held_out(self, train: Footage, folder: Path) -> Scores:
-        """Every training frame by banks built the same way without its video.
+        """Every training frame against banks built in the same way without its video.
 
-        One video alone is scored in fifths, each by banks of the other four.
+        A single video is scored in fifths, each against banks of the other four.
         """
         if not self.banks:
             raise PixelPlayError("the global memory has no banks yet", hint="call fit or load first")
         return self._scores(self._held_out_distances(train, folder))
 
+    def accept(self, footage: Footage, wanted: np.ndarray, folder: Path, ceiling: float) -> dict[str, int]:
+        """Add frames to each bank until none is further from it than the ceiling allows."""
+        features, added = self._features(footage, folder)[np.flatnonzero(wanted)], {}
+        for i, (bank, calibration) in enumerate(zip(self.banks, self.calibrations)):
+            rows = to_cover(features, bank.score(features), calibration.raw(ceiling))
+            # each frame enters k times, so that all its k neighbours are near
+            new = np.repeat(np.asarray(features[rows], np.float32), bank.k, axis=0)
+            self.banks[i] = MemoryBank(np.concatenate([bank.vectors, new]), k=bank.k, reweight=bank.reweight,
+                                       device=bank.device, about=bank.about)
+            added[f"frames in bank {i + 1}"] = len(rows)
+        return added
+
     def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
-        """As for every model, but for what takes the same time however much footage there is: loading, first calls."""
+        """As for every model, except for the constant cost of loading and of the first calls."""
         self.backbone.embed(test.batch(np.arange(1)))
         return super().forecast(train, test, folder, frames)
 
     def _held_out_distances(self, train: Footage, folder: Path) -> list[np.ndarray]:
-        """One (N,) array of distances a bank."""
+        """One (N,) array of distances per bank."""
         stamp = f"{train.fingerprint}-{len(train)}"
         if self._held_out is None or self._held_out[0] != stamp:
             features = self._features(train, folder)
@@ -186,13 +199,13 @@ class GlobalMemory(Model):
         return self._held_out[1]
 
     def _scores(self, distances: list[np.ndarray]) -> Scores:
-        """One (N,) array of distances a bank -> the mean of their z-scores, with the distances kept as parts."""
+        """One (N,) array of distances per bank -> the mean of their z-scores, with the distances as parts."""
         values = np.mean([c(d) for c, d in zip(self.calibrations, distances)], axis=0)
         return Scores(values, np.zeros(len(values), dtype=bool), {f"seed{i}": d for i, d in enumerate(distances)})
 
     @property
     def backbone(self) -> Backbone:
-        """The frozen network, loaded when first needed."""
+        """The frozen network, loaded on first use."""
         if self._backbone is None:
             c = self.config
             self._backbone = load_backbone(c.backbone, weights=c.weights or None, sha256=c.sha256 or None,
@@ -215,19 +228,19 @@ class GlobalMemory(Model):
         return allowed if allowed.any() else np.ones(len(train), dtype=bool)
 
     def _groups(self, train: Footage) -> np.ndarray:
-        """(N,) frames to hold out together (see `folds`); -1 for those of videos that no frame can be read of."""
+        """(N,) groups of frames to hold out together (see `folds`); -1 for videos without a readable frame."""
         known = np.isin(train.videos.astype(str), np.unique(train.videos[self._allowed(train)].astype(str)))
         groups = np.full(len(train), -1, np.int64)
         groups[known] = folds(train.videos[known], self.config.folds)
         return groups
 
     def _builder(self, features: np.ndarray, train: Footage, member: int) -> Callable[[np.ndarray], MemoryBank]:
-        """Rows of `train` -> one member's bank of them."""
+        """Function from rows of `train` to the bank of one member."""
         allowed = self._allowed(train)
 
         def build(rows: np.ndarray) -> MemoryBank:
             kept = rows[allowed[rows]]
-            # a fold of unreliable frames alone has no better ones
+            # a fold may contain unreliable frames only
             mask = np.zeros(len(train), dtype=bool)
             mask[kept if len(kept) else rows] = True
             return self._build(features, train.videos, mask, member)
@@ -240,7 +253,7 @@ class GlobalMemory(Model):
         if c.outliers:
             rows = rows[without_outliers(Chosen(features, rows), videos[rows], c.outliers, device=self._device)]
         size = coreset_size(len(rows), c.ratio, c.floor)
-        # a bank larger than the subsample would only repeat it
+        # a bank larger than the subsample would only contain duplicates
         drawn = min(len(rows), max(size, round(c.subsample * len(rows))))
         rows = rows[np.sort(torch.randperm(len(rows), generator=generator)[:drawn].numpy())]
         core = greedy_coreset(Chosen(features, rows), size, generator=generator, projection=c.projection,
@@ -254,7 +267,7 @@ class GlobalMemory(Model):
 
     def remembered(self, train: Footage, test: Footage, folder: Path
                    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """See `Model.remembered`: of the first bank, where the folder of this model's work still holds features."""
+        """See `Model.remembered`: of the first bank, if the model's work folder still holds its features."""
         if not (folder / "features").is_dir():
             return None
         seen, new = (np.asarray(self._features(footage, folder), dtype=np.float32) for footage in (train, test))
@@ -263,7 +276,7 @@ class GlobalMemory(Model):
         return seen, np.asarray(found).reshape(-1), new
 
     def save(self, folder: Path) -> None:
-        """Write the banks (weights.safetensors) and, last, the card."""
+        """Write the banks (weights.safetensors) and then the card."""
         write_weights_and_card(folder, save({f"bank{i}": bank.vectors for i, bank in enumerate(self.banks)}), {
             "model": self.name, "version": self.version, "config": dataclasses.asdict(self.config), "seed": self.seed,
             **self.about, "banks": [{"vectors": len(b), **b.about} for b in self.banks],
@@ -271,7 +284,7 @@ class GlobalMemory(Model):
 
     @classmethod
     def load(cls, folder: Path) -> GlobalMemory:
-        """Read what `save` wrote; the backbone's weights are checked when they are first needed."""
+        """Read the files of `save`; the backbone's weights are checked on first use."""
         card = read_card(folder, model=cls.name, version=cls.version)
         with well_formed(folder):
             tensors = load_file(Path(folder) / WEIGHTS)

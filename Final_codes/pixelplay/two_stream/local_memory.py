@@ -1,10 +1,9 @@
-"""Local stream: does any actor look or move like no normal one?
+"""Local stream: abnormal appearance or motion of single actors.
 
-Reads `Footage`; finds actors (`actor_table`) and judges each by several channels: three of motion (`channels.py`) and
-one of appearance, the distance of its crop to memory banks of training crops. The highest score of a channel in a frame
-becomes a rarity under held-out training frames (`calibration.Rarity`), and the rarities are added. With the scores
-comes what was found out about every actor (boxes, z-scores, the channel that spoke, nearest training crop), for the
-report.
+Reads `Footage`; finds actors (`actor_table`) and scores each by several channels: three of motion (`channels.py`) and
+one of appearance, the nearest neighbour distance of its crop in memory banks of training crops. The maximum of a
+channel over the actors of a frame becomes a rarity under held-out training frames (`calibration.Rarity`), and the
+rarities are added. Per-actor results (boxes, z-scores, reason, nearest training crop) are kept for the report.
 
 After Reiss and Hoshen, arXiv 2212.00789 (attributes, per-attribute maxima, held-out calibration).
 """
@@ -22,9 +21,9 @@ import numpy as np
 import torch
 
 from pixelplay import distributed
-from pixelplay.calibration import Calibration, Rarity, calibrate, is_constant
+from pixelplay.calibration import Rarity, calibrate, is_constant
 from pixelplay.cards import config_of, well_formed
-from pixelplay.data.footage import Footage
+from pixelplay.data.footage import Footage, around
 from pixelplay.errors import PixelPlayError
 from pixelplay.flow.references import reference_frames
 from pixelplay.model import Forecast, Model, Scores
@@ -42,6 +41,7 @@ from pixelplay.two_stream.foreground import analysis_size, fit_background
 from pixelplay.two_stream.local_config import LocalMemoryConfig
 from pixelplay.two_stream.local_files import LocalFit, read_memory, write_memory
 from pixelplay.two_stream.local_stream import LocalStream
+from pixelplay.two_stream.memory import to_cover
 from pixelplay.two_stream.scoring import fill_between, fill_missing, frame_maxima
 from pixelplay.two_stream.thumbnails import Thumbnails
 from pixelplay.two_stream.tracks import TRACK, link_actors, track_mean
@@ -50,13 +50,13 @@ log = logging.getLogger(__name__)
 
 APPEARANCE = "appearance"
 WORDS = {c.name: c.words for c in CHANNELS} | {APPEARANCE: "looks like nothing in training"}
-"""What a channel says about an actor that stands out."""
+"""Reason for a high score of each channel, in words."""
 TOLERANCE = 2
-"""Largest step of the frame number that is not a gap, in frames."""
+"""Largest step of the frame number within a segment, in frames."""
 SUBSAMPLE, PROJECTION = 0.8, 256
-"""Share of the training crops that each bank is picked from, and dimensions that the picks are made in."""
+"""Share of the training crops that each bank is picked from, and dimensions of the projection for picking."""
 HIGH = 100.0
-"""Clip of the channels' z-scores: far out, so that strong anomalies keep their order."""
+"""Limit of the z-scores of channels, large enough to keep the order of strong anomalies."""
 
 
 class LocalMemory(Model):
@@ -71,7 +71,7 @@ class LocalMemory(Model):
     kind: ClassVar[str] = "zscore"
     sigma: ClassVar[float] = 5.0
     weight: ClassVar[float] = 0.99
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     Config = LocalMemoryConfig
 
     @classmethod
@@ -102,13 +102,13 @@ class LocalMemory(Model):
 
     @property
     def max_gap(self) -> int:
-        """Largest step of the frame number that is not a gap."""
+        """Largest step of the frame number within a segment."""
         return TOLERANCE
 
-    # ---- verbs --------------------------------------------------------------------------------------------
+    # ---- interface of every model -------------------------------------------------------------------------
 
     def fit(self, train: Footage, folder: Path) -> None:
-        """Learn background, usual speeds and crops; calibrate on videos held out in turn."""
+        """Fit background, motion channels and crops; calibrate on held-out videos."""
         if len(train) == 0:
             raise PixelPlayError("there is no training frame", hint="give a folder of anomaly-free videos")
         if (readable := int((train.reliability > 0).sum())) < 2:
@@ -137,17 +137,17 @@ class LocalMemory(Model):
                  scene.baseline)
 
     def score(self, footage: Footage, folder: Path) -> Scores:
-        """Sum of the parts' rarities in every frame, and what was found out about every actor."""
+        """Sum of the channels' rarities in every frame, and the results of every actor."""
         folder = Path(folder)
         table = self._table(footage, folder, self._require().scene)
         return self.judge(footage, table, self._crops(footage, folder, table))
 
     def stream(self) -> LocalStream:
-        """The actors of one camera's frames."""
+        """The model on the frames of one camera, one at a time."""
         return LocalStream(self)
 
     def judge(self, footage: Footage, table: ActorTable, crops: Crops) -> Scores:
-        """The scores of a footage of which all is measured: no picture is looked at."""
+        """Scores from measured actors; reads no frame."""
         fitted = self._require()
         actors, measured = table.actors(footage.full_size), np.flatnonzero(table.measured)
         motion = {kind.name: np.full(len(table), np.nan) for kind in CHANNELS}
@@ -157,15 +157,15 @@ class LocalMemory(Model):
         scores = ActorScores(self._steady(motion, table, footage, fitted.scene), crops.rows, distances)
         z = {name: np.where(np.isfinite(v), fitted.calibrations[name](np.nan_to_num(v)), np.nan)
              for name, v in scores.parts().items()}
-        first = np.append(fitted.members[0], -1)  # a place of -1, nothing to compare with, stays -1
+        first = np.append(fitted.members[0], -1)  # maps -1 (empty bank) to -1
         return dataclasses.replace(self._frame_scores(footage, table, scores), actors=actor_arrays(
             footage, table, z, WORDS, scores.of_all(first[place], -1), fitted.train_ids, fitted.train_boxes))
 
     def held_out(self, train: Footage, folder: Path) -> Scores:
-        """Scores of the training frames: speeds and crops are compared with those of other videos only.
+        """Scores of the training frames, with motion and crops compared with other videos only.
 
-        A crop's distance is to the bank without the picks of its own video (its own fold's, with more than 16
-        videos): a bank picked anew without them would cover the others at least as well.
+        The distance of a crop is that to the bank without the picks of its own video (or fold, with more than 16
+        videos): a bank picked without that video would cover the others at least as well.
         """
         if self._held_out is None or self._held_out[0] != self._stamp(train):
             fresh = type(self)(self.config, seed=self.seed)
@@ -174,8 +174,37 @@ class LocalMemory(Model):
             self._held_out = fresh._held_out
         return self._held_out[1]
 
+    def accept(self, footage: Footage, wanted: np.ndarray, folder: Path, ceiling: float) -> dict[str, int]:
+        """Add actors whose motion or appearance is rarer than the ceiling allows to the channels and the banks."""
+        fitted, folder = self._require(), Path(folder)
+        # an equal share of the sum for every channel
+        most = ceiling / sum(self.weights[name] for name in fitted.rarities)
+        limits = {name: max(fitted.calibrations[name].raw(rarity.highest(most)), 1e-6)
+                  for name, rarity in fitted.rarities.items()}
+        table = self._table(footage, folder, fitted.scene)
+        # the score of a frame depends on neighbouring frames, through tracks and interpolated appearance
+        there = around(wanted, footage.videos, self.reach, self.reach)[table.position]
+        moving = table.actors(footage.full_size).take(np.flatnonzero(there & table.measured))
+        learnt = {name: channel.accept(moving, limits[name]) for name, channel in fitted.channels.items()}
+        crops = self._crops(footage, folder, table)
+        rows = np.flatnonzero(there[crops.rows])
+        features = np.asarray(crops.features[rows])
+        joining = [to_cover(features, distance, limits[APPEARANCE])
+                   for distance in bank_distances(features, fitted.banks, self._device)[0]]
+        new = np.unique(np.concatenate(joining))
+        origin = crops.rows[rows[new]]
+        self.fitted = dataclasses.replace(
+            fitted, channels={name: channel for name, (channel, _) in learnt.items()},
+            crops=np.concatenate([fitted.crops, features[new]]),
+            members=[np.concatenate([m, len(fitted.crops) + np.sort(np.searchsorted(new, j))])
+                     for m, j in zip(fitted.members, joining)],
+            train_ids=np.concatenate([fitted.train_ids, footage.ids[table.position[origin]]]),
+            train_boxes=np.concatenate([fitted.train_boxes, table.boxes[origin]]))
+        return {f"{'rows' if name == 'speed' else 'actors'} of {name}": count for name, (_, count) in learnt.items()
+                } | {f"crops in bank {i + 1}": len(j) for i, j in enumerate(joining)}
+
     def forecast(self, train: Footage, test: Footage, folder: Path, frames: tuple[int, int]) -> Forecast:
-        """As for every model, but for what takes the same time however much footage there is: loading, first calls."""
+        """As for every model, except for the constant cost of loading and of the first calls."""
         first = test.batch(np.arange(1))
         self.backbone.embed(first)
         for detector in self.detectors:
@@ -183,14 +212,14 @@ class LocalMemory(Model):
         return super().forecast(train, test, folder, frames)
 
     def actor_scores(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The weighted sum of the channels' rarities, by which frames are scored, for single actors."""
+        """The weighted sum of the channels' rarities, as for frames, of single actors."""
         return self._sum({name: np.nan_to_num(z, nan=-np.inf) for name, z in parts.items() if name in self.weights})
 
     # ---- steps --------------------------------------------------------------------------------------------
 
     @functools.cached_property
     def backbone(self) -> Backbone:
-        """The frozen network, loaded when first needed."""
+        """The frozen network, loaded on first use."""
         c = self.config
         net = load_backbone(c.backbone, weights=c.weights or None, sha256=c.sha256 or None,
                             hardware=distributed.local_hardware())
@@ -202,7 +231,7 @@ class LocalMemory(Model):
 
     @functools.cached_property
     def detectors(self) -> list[Detector]:
-        """Detectors with weights; 'foreground' is not one of them."""
+        """Detectors with weights, without 'foreground'."""
         c, made = self.config, []
         for number, name in enumerate(n for n in c.detectors if n != "foreground"):
             made.append(load_detector(name, weights=(c.detector_weights or None) if number == 0 else None,
@@ -212,7 +241,7 @@ class LocalMemory(Model):
 
     @property
     def scene(self) -> Scene:
-        """What has to be known of the training footage before actors can be measured."""
+        """What actor measurement needs from the training footage."""
         return self._require().scene
 
     @property
@@ -222,8 +251,8 @@ class LocalMemory(Model):
 
     @property
     def weights(self) -> dict[str, float]:
-        """Of each channel's rarity in the sum."""
-        return {c.name: c.weight for c in CHANNELS} | {APPEARANCE: self.config.appearance}
+        """Weight of each channel's rarity in the sum."""
+        return dict.fromkeys((c.name for c in CHANNELS), 1.0) | {APPEARANCE: self.config.appearance}
 
     @property
     def _device(self) -> str:
@@ -239,7 +268,7 @@ class LocalMemory(Model):
                            self.rules)
 
     def _crops(self, footage: Footage, folder: Path, table: ActorTable) -> Crops:
-        """The crops that are embedded: those of the evaluated frames."""
+        """Embedded crops: those of the evaluated frames."""
         c = self.config
         rows = np.flatnonzero(embedded_frames(footage, c.stride, TOLERANCE)[table.position])
         features = crop_features(footage, table.position[rows], table.boxes[rows],
@@ -249,8 +278,8 @@ class LocalMemory(Model):
 
     def _fit_channels(self, train: Footage, table: ActorTable, scene: Scene
                       ) -> tuple[dict[str, Channel], dict[str, np.ndarray]]:
-        """The channels of motion, and the held-out score of every training actor, NaN where not measured."""
-        # what an unreliable frame shows is not normal footage but its corruption
+        """The motion channels, and the held-out score of every training actor, NaN where not measured."""
+        # unreliable frames show corruption, not normal motion
         trusted = table.measured & (train.reliability[table.position] >= 0.5)
         measured = np.flatnonzero(trusted if trusted.any() else table.measured)
         actors, videos = table.actors(train.full_size).take(measured), train.videos[table.position[measured]]
@@ -264,7 +293,7 @@ class LocalMemory(Model):
         return channels, self._steady(scores, table, train, scene)
 
     def _calibrate(self, train: Footage, table: ActorTable, scores: ActorScores) -> None:
-        """Fit calibrations to the held-out scores of the training frames, then the rarities to what these give."""
+        """Fit calibrations to the held-out scores of the training frames, then rarities to the calibrated scores."""
         fitted, raw = self._require(), self._raw(train, table, scores)
         calibrations = {name: calibrate(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1),
                                         log=True, high=HIGH) for name, values in raw.items()}
@@ -274,21 +303,21 @@ class LocalMemory(Model):
 
     def _steady(self, scores: dict[str, np.ndarray], table: ActorTable, footage: Footage, scene: Scene
                 ) -> dict[str, np.ndarray]:
-        """Scores of motion, each the mean along its actor's short track."""
+        """Motion scores averaged along the actors' short tracks."""
         links = link_actors(table, footage, TOLERANCE)
         return {name: track_mean(values, *links, TRACK * scene.baseline) for name, values in scores.items()}
 
     def _pick(self, crops: Crops, member: int) -> np.ndarray:
-        """Sorted rows of `crops` (m,) that one bank keeps; members differ in subsample, start and projection."""
+        """Sorted rows of `crops` (m,) in one bank; members differ in subsample, start and projection."""
         c, features = self.config, crops.features
         generator = torch.Generator().manual_seed(1000 * self.seed + member)
         if len(features) == 0:
             return np.zeros(0, np.int64)
         rows = np.arange(len(features))
         if c.outliers:
-            # greedy picks go to outliers first: crops cut through by the frame's edge would hide anomalies
+            # k-center picks outliers first: crops cut by the frame border would hide anomalies
             rows = rows[without_outliers(features, crops.videos, c.outliers, device=self._device)]
-        # the subsample goes first: a bank that kept every crop would be the same for every seed
+        # subsample first: banks of all crops would be equal for every seed
         drawn = max(1, round(SUBSAMPLE * len(rows)))
         size = min(drawn, coreset_size(len(rows), c.ratio, c.floor))
         rows = rows[np.sort(torch.randperm(len(rows), generator=generator)[:drawn].numpy())]
@@ -297,39 +326,39 @@ class LocalMemory(Model):
         return np.sort(rows[core.indices])
 
     def _raw(self, footage: Footage, table: ActorTable, scores: ActorScores) -> dict[str, np.ndarray]:
-        """Channel -> (N,) largest score of the actors of each frame, NaN where none was measured."""
+        """Channel -> (N,) maximum over the actors of each frame, NaN if none was measured."""
         return {part: frame_maxima(values, table.position, len(footage)) for part, values in scores.parts().items()}
 
     def _between(self, footage: Footage, values: np.ndarray) -> np.ndarray:
-        """Scores of all frames from those of the evaluated ones."""
+        """Interpolate from the evaluated frames to all frames."""
         evaluated = embedded_frames(footage, self.config.stride, TOLERANCE)
-        # nobody there is the least that can happen, not an unknown
+        # a frame without actors gets the lowest score, it is not unknown
         return fill_between(np.nan_to_num(values, nan=0.0), evaluated, footage.videos, footage.frames, TOLERANCE)
 
     def _parts(self, footage: Footage, raw: dict[str, np.ndarray]
                ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-        """Raw scores and z-scores of every frame by channel; (N,) bool where motion was taken from another frame."""
+        """Raw scores and z-scores of every frame by channel; (N,) bool: motion taken from another frame."""
         fitted = self._require()
-        # a frame cut off from its neighbours shows no motion to measure, which is not the same as standing still
+        # a frame without reference frames has unknown motion, which differs from no motion
         scene = fitted.scene
         alone = reference_frames(footage.videos, footage.frames, footage.reliability, scene.baseline,
                                  scene.tolerance) < 0
         parts = {name: fill_missing(np.nan_to_num(values, nan=0.0), alone, footage.videos, footage.frames,
-                                    _usual(fitted.calibrations[name])) for name, values in raw.items()}
+                                    fitted.calibrations[name].raw(0.0)) for name, values in raw.items()}
         parts[APPEARANCE] = self._between(footage, raw[APPEARANCE])
         return parts, {name: fitted.calibrations[name](values) for name, values in parts.items()}, alone
 
     def _frame_scores(self, footage: Footage, table: ActorTable, scores: ActorScores) -> Scores:
-        """Sum of the channels' rarities in every frame; with them, the largest distance to each bank, too."""
+        """Sum of the channels' rarities in every frame; also the largest distance to each bank."""
         parts, z, alone = self._parts(footage, self._raw(footage, table, scores))
         position = table.position[scores.rows]
         parts |= {f"{APPEARANCE}.seed{b}": self._between(footage, frame_maxima(d, position, len(footage)))
                   for b, d in enumerate(scores.distances)}
-        # a channel in which nothing differs (nobody moves, nobody is there) ranks nothing and has no file
+        # a constant channel (no motion, no actors) ranks nothing and has no file
         return Scores(self._sum(z), alone, {n: v for n, v in parts.items() if len(v) < 2 or not is_constant(v)})
 
     def _sum(self, z: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Weighted sum of the rarities of channels' z-scores."""
+        """Weighted sum of the rarities of the channels' z-scores."""
         rarities = self._require().rarities
         return sum(weight * rarities[name](z[name]) for name, weight in self.weights.items() if name in z)
 
@@ -350,7 +379,7 @@ class LocalMemory(Model):
                          "tolerance": scene.tolerance}}
 
     def save(self, folder: Path) -> None:
-        """Write banks and what is usual where, small pictures of the crops where there are any, and the card last."""
+        """Write banks and channels, thumbnails of the crops if enabled, and then the card."""
         if self.thumbnails is not None:
             self.thumbnails.save(folder)
         write_memory(folder, self._require(), {
@@ -359,7 +388,7 @@ class LocalMemory(Model):
 
     @classmethod
     def load(cls, folder: Path) -> LocalMemory:
-        """Read what `save` wrote; backbone and detector weights are checked when they are first needed."""
+        """Read the files of `save`; backbone and detector weights are checked on first use."""
         fitted, card = read_memory(folder, cls.name, cls.version)
         with well_formed(folder):
             model = cls(config_of(card, LocalMemoryConfig()), seed=card["seed"])
@@ -367,8 +396,3 @@ class LocalMemory(Model):
         model.about = {k: v for k, v in card.items()
                        if k not in ("model", "version", "config", "seed", "sha256", "bytes")}
         return model
-
-
-def _usual(calibration: Calibration) -> float:
-    """The raw score that calibrates to 0."""
-    return max(0.0, float(np.exp(calibration.centre) - calibration.eps))

@@ -1,8 +1,8 @@
-"""The local memory on a stream: actors found, measured and embedded once, and judged with those around them.
+"""The local memory on a stream: actors are found, measured and embedded once, and scored with their neighbours in time.
 
-Reads `LiveFrame`s one by one; makes the `LiveScore`s that `LocalMemory.score` gives to the same frames of a file. All
-that costs time (flow, foreground, embedding) is done once a frame; what is cheap (tracks, channels, rarities) is done
-again for the few frames around the ones whose scores become final.
+Reads `LiveFrame`s one by one; makes the same `LiveScore`s as `LocalMemory.score` on a file of these frames. Expensive
+steps (flow, foreground, embedding) run once per frame; cheap ones (tracks, channels, rarities) are repeated for the few
+frames around those whose scores become final.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pixelplay.flow.references import later_reference_frames, reference_frames
 from pixelplay.flow.stream import Referenced, ReferenceStream
 from pixelplay.model import LiveFrame, LiveScore, Stream
 from pixelplay.two_stream.actor_scores import Crops
-from pixelplay.two_stream.actor_table import ActorTable, View, columns, detect, look
+from pixelplay.two_stream.actor_table import ActorTable, View, columns, detect, measure_frame
 from pixelplay.two_stream.actors import crop
 from pixelplay.two_stream.detectors import Detections
 from pixelplay.two_stream.foreground import shrink
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
 VIDEO = "live"
 BATCH = 4
-"""Frames judged together."""
+"""Frames scored together."""
 
 
 @dataclasses.dataclass
 class _Row:
-    """What was found in a frame.
+    """Results of a frame.
 
     Attributes:
-        place: of the looked-at frames since the last gap, which one.
-        features: (n, dim) float16 of its actors' crops; None where they are not embedded.
-        frame: kept while it may turn out to be the last one before a gap.
+        place: its index among the frames since the last gap, skipped ones excluded.
+        features: (n, dim) float16 of its actors' crops; None if they are not embedded.
+        frame: kept while it may be the last one before a gap.
     """
 
     number: int
@@ -63,8 +63,8 @@ class LocalStream(Stream):
         self._flow = DenseFlow()
         self._begin_stretch()
         self._rows: list[_Row] = []
-        self._given = 0  # rows at the head that have left already and are kept as context
-        self._order: deque[tuple[int, bool]] = deque()  # number and whether it is looked at, of frames without a score
+        self._given = 0  # rows at the start whose scores are out and that are kept as context
+        self._order: deque[tuple[int, bool]] = deque()  # (number, not skipped) of the frames without a score
         self._last: float | None = None
 
     def push(self, frame: LiveFrame) -> list[LiveScore]:
@@ -93,7 +93,7 @@ class LocalStream(Stream):
         for one in self._stretch.ready(ended=True):
             self._take(one)
         if self._rows and self._rows[-1].features is None:
-            # nothing lies beyond to interpolate with
+            # the last frame of a segment is embedded, because interpolation needs it
             self._embed(self._rows[-1])
         self._begin_stretch()
 
@@ -112,8 +112,8 @@ class LocalStream(Stream):
             return
         model = self.model
         found = detect(model.detectors, frame.full)
-        seen = look(self.scene, self._flow, found, view, [(other, step) for (_, other), step in one.others],
-                    frame.full.shape[:2], "foreground" in model.config.detectors, model.rules)
+        seen = measure_frame(self.scene, self._flow, found, view, [(other, step) for (_, other), step in one.others],
+                             frame.full.shape[:2], "foreground" in model.config.detectors, model.rules)
         if self._rows:
             self._rows[-1].frame = None
         row = _Row(frame.number, self._place, *seen, frame=frame.full)
@@ -130,7 +130,7 @@ class LocalStream(Stream):
     # ---- some frames --------------------------------------------------------------------------------------------
 
     def _judge(self, count: int) -> list[LiveScore]:
-        """The scores of the `count` rows after the context, and of the skipped frames among them."""
+        """The scores of the `count` rows after the context, and of the skipped frames between them."""
         found: dict[int, LiveScore] = {}
         if count:
             footage, table, crops = self._measured()
@@ -147,7 +147,7 @@ class LocalStream(Stream):
             if looked and number not in found:
                 break
             if not looked and self._last is None:
-                # nothing came before it: the first one that was looked at stands in
+                # the first frames were skipped: they take the first score
                 if not found:
                     break
                 self._last = next(iter(found.values())).value
@@ -157,7 +157,7 @@ class LocalStream(Stream):
         return out
 
     def _measured(self) -> tuple[Footage, ActorTable, Crops]:
-        """All rows as the footage that `LocalMemory.judge` reads, without pictures."""
+        """All rows as the arguments of `LocalMemory.judge`, without frames."""
         rows, count = self._rows, len(self._rows)
         numbers = np.array([row.number for row in rows], np.int64)
         videos = np.array([VIDEO] * count, dtype=object)
@@ -176,7 +176,7 @@ class LocalStream(Stream):
         return footage, table, Crops(embedded, videos[table.position[embedded]], features)
 
     def _forget(self, given: int) -> None:
-        """Drop what no later score can depend on, but begin at an embedded frame."""
+        """Drop rows that no later score depends on; the rest starts at an embedded frame."""
         first = max(0, given - self.ahead)
         first -= self._rows[first].place % self.model.config.stride if first < len(self._rows) else 0
         first = max(0, first)

@@ -59,6 +59,25 @@ def nearest(queries: np.ndarray | Tensor, bank: np.ndarray | Tensor, k: int = 1,
     return distances, indices
 
 
+def to_cover(queries: np.ndarray, distance: np.ndarray, limit: float) -> np.ndarray:
+    """Queries to add to a bank so that no query is further from it than `limit`.
+
+    The farthest is added first, as in greedy k-center (Gonzalez 1985).
+
+    Args:
+        queries: (N, D) float; distance: (N,) to the bank, NaN = empty bank; limit: >= 0.
+    Returns:
+        Rows in order of addition.
+    """
+    far = np.flatnonzero(~(np.asarray(distance) <= limit))
+    left, vectors = np.nan_to_num(distance[far], nan=np.inf), np.asarray(queries[far], np.float32)
+    picked: list[int] = []
+    while len(left) and left.max() > limit:
+        picked.append(int(left.argmax()))
+        left = np.minimum(left, np.linalg.norm(vectors - vectors[picked[-1]], axis=1))
+    return far[picked]
+
+
 class MemoryBank:
     """Vectors of normal footage; the score of a query is its nearest neighbour distance.
 

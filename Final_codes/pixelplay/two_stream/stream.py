@@ -1,6 +1,6 @@
-"""The global memory on a stream: every frame embedded once, some frames together.
+"""The global memory on a stream: frames are embedded once, several together.
 
-Reads `LiveFrame`s one by one; makes the `LiveScore`s that `GlobalMemory.score` gives to the same frames of a file.
+Reads `LiveFrame`s one by one; makes the same `LiveScore`s as `GlobalMemory.score` on a file of these frames.
 """
 
 from __future__ import annotations

@@ -94,15 +94,11 @@ def square(image: np.ndarray) -> np.ndarray:
     return out
 
 
-def crop(frame: np.ndarray, xyxy: Sequence[float], *, context: float = 2.0, least: int = 96) -> np.ndarray:
-    """Square part of a frame (H, W, 3) around a box, with context; never outside the frame.
-
-    Args:
-        context: side of the square over the longer side of the box; least: its smallest side, in pixels of the frame.
-    """
+def crop(frame: np.ndarray, xyxy: Sequence[float]) -> np.ndarray:
+    """Square part of a frame (H, W, 3) around a box: twice its longer side, at least 96 pixels, inside the frame."""
     x0, y0, x1, y1 = (float(v) for v in xyxy)
     height, width = frame.shape[:2]
-    side = max(least, round(context * max(x1 - x0, y1 - y0)))
+    side = max(96, round(2 * max(x1 - x0, y1 - y0)))
     sides = min(side, height), min(side, width)
     top = int(np.clip(round((y0 + y1 - sides[0]) / 2), 0, height - sides[0]))
     left = int(np.clip(round((x0 + x1 - sides[1]) / 2), 0, width - sides[1]))

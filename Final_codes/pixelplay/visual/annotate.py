@@ -223,8 +223,8 @@ class Strip:
         for part, ink in ((numbers >= now, (165, 165, 165)), (numbers <= now, WHITE)):
             if not part.any():
                 continue
-            columns, heights = style.in_runs(*style.highest_a_column(numbers[part], scores[part], scale),
-                                             max_gap=3 + 2 * int(1 / scale))
+            columns, heights = style.with_gaps(*style.column_maxima(numbers[part], scores[part], scale),
+                                               max_gap=3 + 2 * int(1 / scale))
             for run in np.split(np.stack([x(columns), y(heights)], 1), np.flatnonzero(np.isnan(columns))):
                 points = run[~np.isnan(run[:, 0])]
                 if len(points):

@@ -24,4 +24,4 @@ def watch_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=new_file, default=Path("annotated.mp4"), metavar="FILE.mp4",
                         help="default: annotated.mp4; a list of its events lies beside it")
     parser.add_argument("--repaired", action="store_true", help="show the frames as the models saw them, denoised, "
-                        "instead of as they were filmed")
+                        "instead of as recorded")

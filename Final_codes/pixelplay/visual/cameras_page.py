@@ -1,7 +1,7 @@
-"""The page over many cameras: what became of each, its metrics where labels are known, and the way to its report.
+"""Overview page of many cameras: outcome, metrics if labels are known, and links to the reports.
 
-Reads what `pixelplay cameras` found and the events of each camera's report; makes one HTML text in the style of the
-report, with links that are relative to the output folder.
+Reads the results of `pixelplay cameras` and the events of each camera's report; makes one HTML text in the style of the
+report, with links relative to the output folder.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from pixelplay.visual.verdict import count
 
 
 class Camera(NamedTuple):
-    """What became of one camera.
+    """Outcome of one camera.
 
     Attributes:
         name: of the camera; folder: of its run.
-        scored: it has scores of its test videos.
-        reason: why it, or some of its models, failed; '' where nothing did.
+        scored: whether its test videos have scores.
+        reason: why it, or some of its models, failed; '' = no failure.
     """
 
     name: str
@@ -39,14 +39,14 @@ class Camera(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What there is to say of it: '' for one that was learnt and scored."""
+        """Outcome in words; '' if it was fitted and scored."""
         if self.reason:
             return f"FAILED: {self.reason}" if not self.scored else f"some models FAILED: {self.reason}"
         return "" if self.scored else "learnt; it has no test videos"
 
 
 def metric_cells(cameras: Sequence[Camera], metrics: Mapping[str, Any]) -> tuple[list[str], dict[str, list[str]]]:
-    """Column titles and camera -> cells in percent, of what `evaluate_cameras` found; no columns without labels."""
+    """Column titles, and camera -> cells in percent, from `evaluate_cameras`; no columns without labels."""
     if not metrics:
         return [], {camera.name: [] for camera in cameras}
     rows = metrics["cameras"]
@@ -59,7 +59,7 @@ def cameras_page(cameras: Sequence[Camera], output: Path, metrics: Mapping[str, 
     """The HTML document.
 
     Args:
-        output: folder it is written to; the cameras' folders lie below it.
+        output: folder of the page; the folders of the cameras lie in it.
         metrics: from `evaluate_cameras`; {} without labels.
     """
     header, cells = metric_cells(cameras, metrics)
@@ -81,7 +81,7 @@ def cameras_page(cameras: Sequence[Camera], output: Path, metrics: Mapping[str, 
 
 
 def _events(camera: Camera) -> int | None:
-    """Number of events in a camera's report; None where it has none."""
+    """Number of events in a camera's report; None without a report."""
     path = camera.folder / "report" / "events.csv"
     return len(pd.read_csv(path)) if camera.scored and path.exists() else None
 

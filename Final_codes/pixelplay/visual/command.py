@@ -79,8 +79,8 @@ def find_video(finished: RunFolder, wanted: Path) -> tuple[str, slice]:
                              "OUTPUT, then give --scores OUTPUT")
     first = finished.manifest.roots["test"] / finished.test["path"].iloc[videos[name].start]
     if not first.exists():
-        raise PixelPlayError(f"the frames of video {name} are gone: {first} is missing",
-                             hint="put the data back where the run read it, or run again on its new place")
+        raise PixelPlayError(f"the frames of video {name} are missing: {first}",
+                             hint="restore the data at that path, or run again on the new one")
     return name, videos[name]
 
 

@@ -101,10 +101,13 @@ def error_grid(images: Sequence[np.ndarray], names: Sequence[str], maps: Mapping
     return figure
 
 
-def overlay(image: np.ndarray, heat: np.ndarray, floor: float = 0.4) -> np.ndarray:
-    """The image in grey with a heat map in [0, 1] as colour; heat below `floor` is not drawn."""
+FLOOR = 0.4
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """The image in grey with a heat map in [0, 1] as colour; heat below `FLOOR` is not drawn."""
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-    share = cv2.resize(np.clip((np.nan_to_num(heat) - floor) / (1 - floor), 0, 1).astype(np.float32), grey.shape[::-1])
+    share = cv2.resize(np.clip((np.nan_to_num(heat) - FLOOR) / (1 - FLOOR), 0, 1).astype(np.float32), grey.shape[::-1])
     colour = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     share = 0.8 * share[..., None]
     return (grey[..., None] * (1 - share) + colour * share).astype(np.uint8)

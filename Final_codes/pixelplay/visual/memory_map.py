@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from pixelplay.visual import style
 
 
-def project(train: np.ndarray, *others: np.ndarray, dimensions: int = 2) -> list[np.ndarray]:
-    """PCA of the training features, applied to all matrices.
+def project(train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+    """Principal component analysis of the training features, applied to all matrices.
 
     Returns:
         One (n, 2) float array for `train` and for each of `others`.
@@ -24,8 +24,8 @@ def project(train: np.ndarray, *others: np.ndarray, dimensions: int = 2) -> list
     axes = axes.T[::-1]
     # the sign of a component is arbitrary: fix it, so that figures are reproducible
     axes = axes * np.where(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)] < 0, -1.0, 1.0)[:, None]
-    basis = np.zeros((dimensions, train.shape[1]))
-    basis[:min(dimensions, len(axes))] = axes[:dimensions]
+    basis = np.zeros((2, train.shape[1]))
+    basis[:min(2, len(axes))] = axes[:2]
     return [(np.asarray(x, dtype=np.float64) - centre) @ basis.T for x in (train, *others)]
 
 

@@ -23,7 +23,7 @@ NEAREST = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Way:
+class CropScore:
     """Intermediate results for one crop.
 
     Attributes:
@@ -49,55 +49,57 @@ class Way:
     rarity: Rarity
 
 
-def way_of(run: RunFolder) -> Way | None:
+def score_of_crop(run: RunFolder) -> CropScore | None:
     """The computation for the test actor with the most unusual appearance; None if no crop was embedded."""
     if run.actor_model is None:
         return None
     actors = read_actors(run.paths.actors(run.actor_model))
     if not (actors["nearest"] >= 0).any():
         return None
-    one = int(np.argmax(np.where(actors["nearest"] >= 0, np.nan_to_num(actors["appearance_z"], nan=-np.inf), -np.inf)))
-    footage, box = run.footage("test"), actors["boxes"][one]
-    row = int(np.flatnonzero(footage.ids == actors["Id"][one])[0])
+    z = np.where(actors["nearest"] >= 0, np.nan_to_num(actors["appearance_z"], nan=-np.inf), -np.inf)
+    actor = int(np.argmax(z))
+    footage, box = run.footage("test"), actors["boxes"][actor]
+    row = int(np.flatnonzero(footage.ids == actors["Id"][actor])[0])
     frame = next(f for _, f in footage.full_frames([row]))
     model = model_class(run.actor_model).load(run.paths.trained(run.actor_model))
-    seen, fitted = crop(frame, box, model.rules.pad), model.fitted
-    features = model.backbone.embed(seen[None])
+    image, fitted = crop(frame, box, model.rules.pad), model.fitted
+    features = model.backbone.embed(image[None])
     distances, places = nearest(features, fitted.banks[0], NEAREST)
     entries = fitted.members[0][places[0]]
     pictures = [run.crops.find(fitted.train_ids[e], fitted.train_boxes[e]) if run.crops is not None else None
                 for e in entries]
-    return Way(str(actors["Id"][one]), frame, box, seen, features[0], fitted.banks[0][places[0]], pictures,
-               distances[0], len(fitted.banks[0]), float(actors["appearance_z"][one]), fitted.rarities["appearance"])
+    return CropScore(str(actors["Id"][actor]), frame, box, image, features[0], fitted.banks[0][places[0]], pictures,
+                     distances[0], len(fitted.banks[0]), float(actors["appearance_z"][actor]),
+                     fitted.rarities["appearance"])
 
 
-def crop_way(way: Way) -> Figure:
+def crop_score_figure(score: CropScore) -> Figure:
     """Five columns, in the order of the computation."""
     figure = style.new_figure(14, 3.6, photo=True)
     parts = figure.subfigures(1, 5, width_ratios=[2.2, 1.2, 1.5, 1.6, 2])
-    drawn = np.ascontiguousarray(way.frame).copy()
-    (x0, y0), (x1, y1) = way.box.reshape(2, 2).round().astype(int).tolist()
+    drawn = np.ascontiguousarray(score.frame).copy()
+    (x0, y0), (x1, y1) = score.box.reshape(2, 2).round().astype(int).tolist()
     cv2.rectangle(drawn, (x0 - 2, y0 - 2), (x1 + 2, y1 + 2), style.rgb(style.VERMILLION), 2)
-    style.picture(parts[0].subplots(), drawn, f"1. actor, frame {way.title}")
-    style.picture(parts[1].subplots(), way.crop, "2. its crop")
+    style.picture(parts[0].subplots(), drawn, f"1. actor, frame {score.title}")
+    style.picture(parts[1].subplots(), score.crop, "2. its crop")
     axes = parts[2].subplots()
     # the components that differ most, largest first, because all of them are too many to see
-    order = np.argsort(-np.abs(way.features - way.neighbours[0]), kind="stable")[:60]
-    axes.plot(way.features[order], color=style.VERMILLION, lw=1.2, label="this crop")
-    axes.plot(way.neighbours[0][order], color=style.BLUE, lw=1.2, label="nearest")
-    style.tidy(axes, x=f"60 of {len(way.features)} components", title="3. features")
+    order = np.argsort(-np.abs(score.features - score.neighbours[0]), kind="stable")[:60]
+    axes.plot(score.features[order], color=style.VERMILLION, lw=1.2, label="this crop")
+    axes.plot(score.neighbours[0][order], color=style.BLUE, lw=1.2, label="nearest")
+    style.tidy(axes, x=f"60 of {len(score.features)} components", title="3. features")
     axes.legend(fontsize=8, frameon=False)
-    grid = parts[3].subplots(len(way.pictures), 1, squeeze=False)[:, 0]
-    for axes, picture, distance in zip(grid, way.pictures, way.distances):
+    grid = parts[3].subplots(len(score.pictures), 1, squeeze=False)[:, 0]
+    for axes, picture, distance in zip(grid, score.pictures, score.distances):
         style.picture(axes, np.full((96, 96, 3), 235, np.uint8) if picture is None else picture)
         axes.set_ylabel(f"{distance:.2f}", fontsize=9, rotation=0, ha="right", va="center")
-    grid[0].set_title(f"4. nearest of {way.bank} training\ncrops, and distance", fontsize=9)
+    grid[0].set_title(f"4. nearest of {score.bank} training\ncrops, and distance", fontsize=9)
     axes = parts[4].subplots()
-    top = max(way.deviations, 4.0) * 1.15
-    z = np.linspace(min(-2.0, way.deviations), top, 200)
-    axes.plot(z, way.rarity(z), color=style.BLUE, lw=1.5)
-    axes.plot([way.deviations], way.rarity(np.array([way.deviations])), "o", color=style.VERMILLION)
+    top = max(score.deviations, 4.0) * 1.15
+    z = np.linspace(min(-2.0, score.deviations), top, 200)
+    axes.plot(z, score.rarity(z), color=style.BLUE, lw=1.5)
+    axes.plot([score.deviations], score.rarity(np.array([score.deviations])), "o", color=style.VERMILLION)
     style.tidy(axes, x="deviations above usual", y="rarity among training frames",
-               title=f"5. rarity {float(way.rarity(np.array([way.deviations]))[0]):.1f}")
+               title=f"5. rarity {float(score.rarity(np.array([score.deviations]))[0]):.1f}")
     axes.grid(alpha=0.3)
     return figure

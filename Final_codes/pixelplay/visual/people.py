@@ -175,8 +175,8 @@ class People:
                     members.append(open_tracks[-1])
         own, number = self.scores.copy(), {}
         for track in members:
-            told = [a for a in track if self.words[a]]
-            best = max(told, key=lambda a: own[a]) if told else None
+            with_reason = [a for a in track if self.words[a]]
+            best = max(with_reason, key=lambda a: own[a]) if with_reason else None
             video = videos[self.rows[track[0]]]
             drawn = max(own[a] for a in track) >= ACTOR_NOTE  # only actors that are drawn get a number
             number[video] = number.get(video, 0) + drawn

@@ -21,13 +21,12 @@ from pixelplay.evaluation.metrics import average_precision, roc_auc
 from pixelplay.evaluation.report import Evaluation
 from pixelplay.evaluation.stage import BASELINE, evaluation_of_run
 from pixelplay.registry import MODELS, model_class, model_title
-from pixelplay.repair.contact_sheet import before_after
 from pixelplay.visual import error_maps, overlays, repair_sheet, scores, style
 from pixelplay.visual import memory_map as bank_map
 from pixelplay.visual import training as losses
 from pixelplay.visual.actors import Comparison, actors_figure, crop, nearest_figure
 from pixelplay.visual.annotate import draw_frame
-from pixelplay.visual.one_crop import crop_way, way_of
+from pixelplay.visual.one_crop import crop_score_figure, score_of_crop
 from pixelplay.visual.people import ACTOR_NOTE
 from pixelplay.visual.predictions import predictions
 from pixelplay.visual.report_tables import METRICS, SUBMISSIONS, metric_tables
@@ -52,24 +51,23 @@ def _nothing(what: str) -> None:
     log.info("no picture: %s", what)
 
 
-def repairs(run: Folder, *, count: int = 8) -> Figure | None:
+def repairs(run: Folder) -> Figure | None:
     """Contact sheet of damaged test frames before and after repair; None if none was damaged."""
     run = opened(run)
     if not (run.test["flags"] != "").any():
         return _nothing("nothing was wrong with any test frame")
-    pairs = [repair_sheet.Pair(str(i), before, after, flags)
-             for i, flags, before, after in before_after(run.paths.extraction, count)]
-    return repair_sheet.repair_sheet(pairs)
+    return repair_sheet.repair_sheet(repair_sheet.flagged_pairs(run.paths.extraction, 8))
 
 
-def frames(run: Folder, *, count: int = 8) -> Figure:
+def frames(run: Folder) -> Figure:
     """Evenly spaced frames of the training and the test split, as the models see them."""
     run = opened(run)
-    figure = style.new_figure(2.2 * count / 2, 3.4, photo=True)
-    grid = figure.subplots(2, count // 2, squeeze=False)
+    columns = 4
+    figure = style.new_figure(2.2 * columns, 3.4, photo=True)
+    grid = figure.subplots(2, columns, squeeze=False)
     for line, split in zip(grid, ("train", "test")):
         footage = run.footage(split)
-        rows = np.linspace(0, len(footage) - 1, count // 2).round().astype(int)
+        rows = np.linspace(0, len(footage) - 1, columns).round().astype(int)
         for axes, row, image in zip(line, rows, footage.batch(rows)):
             style.picture(axes, image, str(footage.ids[row]))
         line[0].set_ylabel("training" if split == "train" else "test", fontsize=9)
@@ -101,8 +99,8 @@ def timelines(run: Folder) -> Figure | None:
     return timeline_page(run.tracks, threshold=run.threshold)
 
 
-def timeline(run: Folder, models: Sequence[str] | None = None, video: str | None = None, *,
-             thumbnails: int = 4) -> Figure | None:
+def timeline(run: Folder, models: Sequence[str] | None = None, video: str | None = None
+             ) -> Figure | None:
     """Score timeline of one video with pictures at its peaks; by default the highest-scoring video.
 
     Args:
@@ -124,7 +122,7 @@ def timeline(run: Folder, models: Sequence[str] | None = None, video: str | None
     names = [t.video for t in tracks]
     index = names.index(video) if video is not None else int(np.argmax([t.final.max() for t in tracks]))
     track, rows = tracks[index], run.videos()[index][1]
-    peaks = _peaks(track.final, track.frames, round(run.fps), thumbnails)
+    peaks = _peaks(track.final, track.frames, round(run.fps), 4)
     pictures = run.footage("test").batch(rows.start + peaks)
     return score_timeline(track, threshold=threshold, unit=unit,
                           thumbnails=list(zip(track.frames[peaks].tolist(), pictures)))
@@ -181,7 +179,7 @@ def histograms(run: Folder, models: Sequence[str] | None = None) -> Figure | Non
 def correlation(run: Folder) -> Figure | None:
     """Rank correlation between models."""
     run = opened(run)
-    return scores.correlation_matrix(run.z) if len(run.z) > 1 else _nothing("one model alone agrees with itself")
+    return scores.correlation_matrix(run.z) if len(run.z) > 1 else _nothing("a correlation needs two models")
 
 
 def training(run: Folder, model: str | None = None) -> Figure | None:
@@ -192,7 +190,7 @@ def training(run: Folder, model: str | None = None) -> Figure | None:
         found = losses.find_curve(run.paths.work(name), run.paths.trained(name)) if name in MODELS else None
         if found is not None:
             curves[name] = found
-    return losses.loss_curves(curves, x="step") if curves else _nothing("no loss curve lies in the model's folder")
+    return losses.loss_curves(curves) if curves else _nothing("the model's folder holds no loss curve")
 
 
 def compare(run: Folder, scores: Mapping[str, np.ndarray]) -> Figure:
@@ -218,7 +216,7 @@ def compare(run: Folder, scores: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
-def _told_apart(run: RunFolder, values: np.ndarray, seen: np.ndarray) -> dict[int, str]:
+def _notable_rows(run: RunFolder, values: np.ndarray, seen: np.ndarray) -> dict[int, str]:
     """Rows to show -> caption: the highest anomalous frame, the peak of the anomalous video with the lowest peak, and
     the highest normal frame; without labels the highest and a median frame.
 
@@ -241,7 +239,7 @@ def error_grid(run: Folder) -> Figure | None:
     maps = {n: m for n in run.members if (m := run.maps(n)) is not None}
     if not maps or run.final is None:
         return _nothing("no model of this run keeps error maps")
-    words = _told_apart(run, run.final, np.argsort(run.final, kind="stable"))
+    words = _notable_rows(run, run.final, np.argsort(run.final, kind="stable"))
     rows = list(words)
     names = [words[r] + (f"\n{k}" if (k := run.kind_at(r)) else "") for r in rows]
     return error_maps.error_grid(run.footage("test").batch(rows), names,
@@ -261,7 +259,7 @@ def errors(run: Folder, model: str) -> Figure | None:
     own = np.array([i not in filled for i in run.test["Id"]], dtype=bool)
     seen = np.flatnonzero(own if own.any() else ~own)
     seen = seen[np.argsort(values[seen], kind="stable")]
-    words = _told_apart(run, values, seen)
+    words = _notable_rows(run, values, seen)
     rows = list(words)
     pictures = run.footage("test").batch(rows)
     expected = predictions(run, model, rows)
@@ -291,7 +289,7 @@ def actors(run: Folder, *, count: int = 3) -> Figure | None:
                          title=f"{run.test['Id'].iloc[row]}: unusual actors")
 
 
-def nearest(run: Folder, *, count: int = 5) -> Figure | None:
+def nearest(run: Folder) -> Figure | None:
     """One unusual actor per video, top-scoring events first, with its nearest training crop."""
     run = opened(run)
     people = run.people
@@ -305,15 +303,17 @@ def nearest(run: Folder, *, count: int = 5) -> Figure | None:
                 found.append(best)
     if not found:
         return _nothing("no unusual actor was compared with training actors")
-    return nearest_figure(_comparisons(run, found[:count], where=True),
+    return nearest_figure(_comparisons(run, found[:5], where=True),
                           title="Unusual actors, and what they were compared with")
 
 
 def one_crop(run: Folder) -> Figure | None:
     """Computation of the appearance score for the test actor with the most unusual appearance."""
     run = opened(run)
-    way = way_of(run)
-    return crop_way(way) if way is not None else _nothing("the local memory has embedded no actor of a test frame yet")
+    score = score_of_crop(run)
+    if score is None:
+        return _nothing("the local memory has embedded no actor of a test frame yet")
+    return crop_score_figure(score)
 
 
 def _comparisons(run: RunFolder, wanted: Sequence[tuple[int, int]], *, where: bool = False) -> list[Comparison]:
@@ -383,7 +383,7 @@ def videos(run: Folder) -> Figure | None:
     run = opened(run)
     found = evaluation(run)
     if found is None or "submission" not in found.rows:
-        return _nothing("no labels are known, so there is nothing to measure videos by")
+        return _nothing("no labels are known, so there are no metrics")
     return style.side_by_side([_legend_below(figures.videos_figure(found, [n for n in ("submission", BASELINE)
                                                                            if n in found.rows]))])
 

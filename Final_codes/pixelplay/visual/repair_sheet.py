@@ -1,17 +1,23 @@
 """Contact sheet of repair: frames as recorded, and as the models see them.
 
-Reads pairs of images; makes a Figure.
+Reads a finished stage 1; makes pairs of frames and a Figure.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from pixelplay.data.extraction import open_raw_footage
+from pixelplay.repair.stage import open_footage
 from pixelplay.visual import style
+
+COLUMNS = 4
+"""Maximum number of pairs per row."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +30,28 @@ class Pair:
     flags: str
 
 
-def repair_sheet(pairs: Sequence[Pair], *, columns: int = 4, title: str = "Before and after repair") -> Figure:
+def flagged_pairs(folder: Path, count: int) -> list[Pair]:
+    """Up to `count` flagged test frames in manifest order, covering every combination of flags before repeating any.
+
+    Args:
+        folder: of stage 1.
+        count: maximum number of pairs; frames are full-size.
+    """
+    footage, raw = open_footage(folder, "test"), open_raw_footage(folder, "test")
+    rng = np.random.default_rng(0)
+    groups = [rng.permutation(np.flatnonzero(footage.flags == f)) for f in sorted(set(footage.flags.tolist()) - {""})]
+    groups.sort(key=len, reverse=True)
+    order = [group[turn] for turn in range(count) for group in groups if turn < len(group)]
+    picks = np.sort(np.array(order[:count], dtype=np.int64))
+    frames = zip(raw.open_stream(picks), footage.open_stream(picks))
+    return [Pair(str(footage.ids[i]), before, after, footage.flags[i]) for i, (before, after) in zip(picks, frames)]
+
+
+def repair_sheet(pairs: Sequence[Pair]) -> Figure:
     """Each pair one above the other, with its flags in words. Raises ValueError for an empty list."""
     if not pairs:
         raise ValueError("a contact sheet needs at least one pair")
-    columns = min(columns, len(pairs))
+    columns = min(COLUMNS, len(pairs))
     rows = -(-len(pairs) // columns)
     aspect = pairs[0].before.shape[0] / pairs[0].before.shape[1]
     figure = style.new_figure(2.5 * columns, 0.5 + rows * (2 * 2.4 * aspect + 0.45), photo=True)
@@ -44,5 +67,5 @@ def repair_sheet(pairs: Sequence[Pair], *, columns: int = 4, title: str = "Befor
         if i % columns == 0:
             top.set_ylabel("before", fontsize=8)
             bottom.set_ylabel("after", fontsize=8)
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    figure.suptitle("Before and after repair", fontsize=11, x=0.01, ha="left")
     return figure

@@ -36,14 +36,13 @@ VIDEO_FRAMES = 16_000
 """Frames rendered as annotated video, highest-scoring videos first; `watch-file` renders the others."""
 
 
-def write_report(output_folder: Path | str, *, footage: dict[str, Footage] | None = None, cards: int = CARDS,
+def write_report(output_folder: Path | str, *, footage: dict[str, Footage] | None = None,
                  video_frames: int = VIDEO_FRAMES, folder: Path | None = None) -> Path:
     """Write the report of a run.
 
     Args:
         output_folder: the folder of `pixelplay run --output`.
         footage: split -> Footage to use instead of the cache of stage 1.
-        cards: number of events with pictures.
         video_frames: largest number of frames rendered as annotated video.
         folder: target; None = `report` in the output folder.
     Returns:
@@ -58,7 +57,7 @@ def write_report(output_folder: Path | str, *, footage: dict[str, Footage] | Non
     rows = event_rows(run.events, {t.video: int(t.frames[0]) for t in run.tracks}, run.fps, verdict)
     threshold = run.threshold if run.final is not None else None
     page = Page(title="Pixel Play report", key=f"pixelplay {run.manifest.fingerprint}", verdict=verdict, fps=run.fps,
-                tracks=run.tracks, events=run.events, cards=make_cards(run, verdict, heat, cards),
+                tracks=run.tracks, events=run.events, cards=make_cards(run, verdict, heat, CARDS),
                 threshold=threshold, videos=videos, tables=metric_tables(run), terms=TERMS,
                 quality=quality_tables(run), sheet=_sheet(run, folder), config=config_sections(run), notes=notes)
     write_events_csv(rows, folder / "events.csv")
@@ -121,4 +120,4 @@ def _sheet(run: RunFolder, folder: Path) -> Picture | None:
         return None
     style.save_figure(figure, folder / "repairs.jpg")
     size = tuple(int(v) for v in np.round(figure.get_size_inches() * figure.dpi))
-    return Picture("repairs.jpg", "Repaired test frames: above as they came, below as the models saw them", size)
+    return Picture("repairs.jpg", "Repaired test frames: above as recorded, below as the models saw them", size)

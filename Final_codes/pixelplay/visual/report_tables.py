@@ -20,16 +20,15 @@ SUBMISSIONS = {"submission": "all together", "submission_two_stream": "two-strea
 METRICS = (("ap", "average precision"), ("micro_auc", "micro AUC"), ("macro_auc", "macro AUC"), ("rbdc", "RBDC"),
            ("tbdc", "TBDC"))
 TERMS = {
-    "average precision": "How pure the top of the ranking is: 100 % where every anomalous frame scores above every "
+    "average precision": "Area under the precision-recall curve: 100 % if every anomalous frame scores above every "
                          "normal one. A constant score reaches the share of anomalous frames.",
-    "micro AUC": "The chance that an anomalous frame scores above a normal one, over all videos together. A constant "
+    "micro AUC": "Probability that an anomalous frame scores above a normal one, over all videos together. A constant "
                  "score reaches 50 %.",
-    "macro AUC": "The same within each video, then the mean over the videos.",
-    "RBDC": "Whether anomalous places were marked in each frame, at up to one false alarm a frame.",
-    "TBDC": "Whether an anomaly was marked in some of its frames, at up to one false alarm a frame.",
-    "95 % interval": "Where the number would lie if other videos like these had been recorded: few videos, wide "
-                     "intervals.",
-    "weight": "The model's share in the score of all together.",
+    "macro AUC": "The same within each video, averaged over the videos.",
+    "RBDC": "Share of anomalous regions that are detected, at up to one false positive per frame.",
+    "TBDC": "Share of anomalies that are detected in a tenth of their frames, at up to one false positive per frame.",
+    "95 % interval": "Range of the metric over resamples of the videos: few videos give wide intervals.",
+    "weight": "Weight of the model in the final score.",
 }
 """Explanations of the terms in the tables."""
 
@@ -53,7 +52,7 @@ def metric_tables(run: RunFolder) -> list[Table]:
                      f"{about['seconds']:.1f}" if "seconds" in about else "-"])
         if name == "submission":
             strong.append(i)
-    words = "Models and what was made of them"
+    words = "Models and submissions"
     if metrics:
         words += "; metrics in %, with 95 % intervals over videos"
         about = run.metrics.get("labels", {})

@@ -279,7 +279,7 @@ class RunFolder:
             return None
         maps = read_array(path, mapped=True, hint=f"run {name} again")
         if len(maps) != len(self.test):
-            raise PixelPlayError(f"{path} holds {len(maps)} maps", expected=f"{len(self.test)}, one a test frame",
+            raise PixelPlayError(f"{path} holds {len(maps)} maps", expected=f"{len(self.test)}, one per test frame",
                                  hint=f"run {name} again")
         return maps
 

@@ -18,7 +18,7 @@ from pixelplay.visual import style
 
 
 def score_histograms(test: Mapping[str, np.ndarray], *, train: Mapping[str, np.ndarray] | None = None,
-                     labels: np.ndarray | None = None, columns: int = 3) -> Figure:
+                     labels: np.ndarray | None = None) -> Figure:
     """One histogram per model: held-out training frames against test frames, split by label if known.
 
     Args:
@@ -26,12 +26,7 @@ def score_histograms(test: Mapping[str, np.ndarray], *, train: Mapping[str, np.n
         labels: (N,) bool, True = anomalous.
     """
     train = train or {}
-    columns = min(columns, max(1, len(test)))
-    rows = max(1, -(-len(test) // columns))
-    figure = style.new_figure(3.7 * columns, 0.5 + 2.3 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.ravel()[len(test):]:
-        axes.set_visible(False)
+    figure, grid = style.panels(len(test), 3, (3.7, 2.3), 0.5)
     for axes, (name, values) in zip(grid.ravel(), test.items()):
         groups = []
         if name in train:

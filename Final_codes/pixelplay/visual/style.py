@@ -22,7 +22,7 @@ from pixelplay.files import atomic_path
 from pixelplay.registry import registered
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, VERMILLION, PURPLE, GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#767676"
+YELLOW, BLUE, VERMILLION, GREY = "#F0E442", "#0072B2", "#D55E00", "#767676"
 
 SPARE_COLOURS = (GREY, "#A6611A", "#35978F", "#9970AB")
 """For models without a colour. As for the six models, contrast is at least 3:1 on white and on near-black."""
@@ -55,6 +55,10 @@ def contrast(a: str, b: str) -> float:
     return (max(lights) + 0.05) / (min(lights) + 0.05)
 
 
+MAX_GAP = 3
+"""Largest step of the frame number over which a line or a span is drawn."""
+
+
 class HouseFigure(Figure):
     """A Figure that a notebook displays without pyplot, compressed to keep notebooks small.
 
@@ -78,14 +82,32 @@ def new_figure(width: float, height: float, *, photo: bool = False) -> HouseFigu
     return figure
 
 
-def _encode(figure: Figure, form: str, quality: int = 85) -> bytes:
+def panels(count: int, columns: int, size: tuple[float, float], margin: float, *, sharey: bool = False
+           ) -> tuple[HouseFigure, np.ndarray]:
+    """A figure with `count` panels in rows of at most `columns`.
+
+    Args:
+        size: width and height of a panel; margin: height besides the panels; all in inches.
+    Returns:
+        The figure, and its (rows, columns) array of axes; those beyond `count` are hidden.
+    """
+    columns = min(columns, max(1, count))
+    rows = max(1, -(-count // columns))
+    figure = new_figure(size[0] * columns, margin + size[1] * rows)
+    grid = figure.subplots(rows, columns, sharey=sharey, squeeze=False)
+    for axes in grid.ravel()[count:]:
+        axes.set_visible(False)
+    return figure, grid
+
+
+def _encode(figure: Figure, form: str) -> bytes:
     """PNG with 256 colours (line art stays sharp and small) or JPEG, without a creation date, so that equal figures
     give equal bytes."""
     drawn, out = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", metadata={"Software": None})
     image = Image.open(drawn).convert("RGB")
     if form == "JPEG":
-        image.save(out, format="JPEG", quality=quality, optimize=True)
+        image.save(out, format="JPEG", quality=85, optimize=True)
     else:
         image.quantize(256, dither=Image.Dither.NONE).save(out, format="PNG", optimize=True)
     return out.getvalue()
@@ -112,7 +134,7 @@ def picture(axes: Axes, image: np.ndarray, title: str = "", **kwargs) -> Axes:
     return axes
 
 
-def in_runs(frames: np.ndarray, values: np.ndarray, max_gap: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def with_gaps(frames: np.ndarray, values: np.ndarray, max_gap: int = MAX_GAP) -> tuple[np.ndarray, np.ndarray]:
     """Frames and values of one video with a NaN inserted at each gap of more than `max_gap` frame numbers.
 
     A line drawn through the result breaks at the gaps.
@@ -130,16 +152,16 @@ def in_runs(frames: np.ndarray, values: np.ndarray, max_gap: int = 3) -> tuple[n
     return (np.concatenate(x), np.concatenate(y)) if x else (np.zeros(0), np.zeros(0))
 
 
-def spans(frames: np.ndarray, mask: np.ndarray, max_gap: int = 3) -> list[tuple[float, float]]:
+def spans(frames: np.ndarray, mask: np.ndarray) -> list[tuple[float, float]]:
     """Intervals (first - 0.5, last + 0.5) in frame numbers where `mask` (N,) is true, split at gaps."""
     out = []
-    for part in segments(np.asarray(mask, dtype=np.int8), np.asarray(frames), max_gap):
+    for part in segments(np.asarray(mask, dtype=np.int8), np.asarray(frames), MAX_GAP):
         if mask[part.start]:
             out.append((float(frames[part.start]) - 0.5, float(frames[part.stop - 1]) + 0.5))
     return out
 
 
-def highest_a_column(numbers: np.ndarray, scores: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+def column_maxima(numbers: np.ndarray, scores: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Reduce a curve to the maximum of each pixel column, where several frames share a column.
 
     Args:

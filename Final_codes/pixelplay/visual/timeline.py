@@ -28,6 +28,10 @@ BEGINS, ENDS = (0, (4, 3)), (0, (1, 2))
 """Dash patterns of the two threshold lines."""
 
 
+THUMBNAIL = 0.14
+"""Width of a thumbnail, as a share of the axis."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Track:
     """One video's scores.
@@ -122,14 +126,9 @@ def event_story(track: Track, pictures: Sequence[tuple[int, np.ndarray]], *, thr
     return figure
 
 
-def timeline_page(tracks: Sequence[Track], *, threshold: Threshold | None = None, columns: int = 2) -> Figure:
+def timeline_page(tracks: Sequence[Track], *, threshold: Threshold | None = None) -> Figure:
     """Small timelines of all videos, on one score axis."""
-    columns = min(columns, max(1, len(tracks)))
-    rows = max(1, -(-len(tracks) // columns))
-    figure = style.new_figure(5.5 * columns, 0.7 + 1.35 * rows)
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for axes in grid.ravel()[len(tracks):]:
-        axes.set_visible(False)
+    figure, grid = style.panels(len(tracks), 2, (5.5, 1.35), 0.7, sharey=True)
     for axes, track in zip(grid.ravel(), tracks):
         _draw_scores(axes, track, threshold)
         style.tidy(axes, title=f"video {track.video}")
@@ -148,9 +147,9 @@ def _draw_scores(axes: Axes, track: Track, threshold: Threshold | None) -> None:
         for a, b in style.spans(track.frames, np.asarray(track.labels, dtype=bool)):
             axes.axvspan(a, b, color=style.YELLOW, alpha=0.45, lw=0, zorder=0)
     for name, values in track.models.items():
-        axes.plot(*style.in_runs(track.frames, values), color=style.model_colour(name, track.models), lw=0.8,
+        axes.plot(*style.with_gaps(track.frames, values), color=style.model_colour(name, track.models), lw=0.8,
                   alpha=0.85, zorder=2)
-    axes.plot(*style.in_runs(track.frames, track.final), color=style.BLACK, lw=2.0, zorder=3)
+    axes.plot(*style.with_gaps(track.frames, track.final), color=style.BLACK, lw=2.0, zorder=3)
     if threshold is not None:
         axes.axhline(threshold.high, color=style.BLACK, lw=0.9, ls=BEGINS, zorder=1)
         axes.axhline(threshold.low, color=style.GREY, lw=0.9, ls=ENDS, zorder=1)
@@ -184,10 +183,10 @@ def _draw_thumbnails(axes: Axes, track: Track, thumbnails: Sequence[tuple[int, n
             arrowprops={"arrowstyle": "-", "color": style.GREY, "lw": 0.8}, bboxprops={"lw": 0.6}))
 
 
-def _spread(frames: Sequence[int], first: float, last: float, width: float = 0.14) -> list[float]:
+def _spread(frames: Sequence[int], first: float, last: float) -> list[float]:
     """Positions for pictures near their frames that neither overlap nor leave the axis."""
     span = max(last - first, 1.0)
-    half, step = width / 2, min(width, 1.0 / max(len(frames), 1))
+    half, step = THUMBNAIL / 2, min(THUMBNAIL, 1.0 / max(len(frames), 1))
     wanted = [(f - first) / span for f in frames]
     order = np.argsort(wanted, kind="stable")
     places = np.zeros(len(frames))

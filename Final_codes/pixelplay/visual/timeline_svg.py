@@ -17,6 +17,7 @@ from pixelplay.visual.timeline import Track
 
 WIDTH, PLOT, LANE = 1000.0, 160.0, 10.0
 """Width, height of the plot and of each of the three lanes below it (events, labels, quality)."""
+MOST_TICKS = 8
 HEIGHT = PLOT + 3 * (LANE + 2)
 
 
@@ -44,8 +45,8 @@ def timeline_svg(track: Track, *, low: float, high: float, threshold: Threshold 
                 f'class="{kind}"/>')
 
     def curve(values: np.ndarray, kind: str, colour: str = "") -> str:
-        frames, scores = style.in_runs(*style.highest_a_column(track.frames, np.asarray(values), scale),
-                                       max_gap=3 + 2 * int(1 / scale))
+        frames, scores = style.with_gaps(*style.column_maxima(track.frames, np.asarray(values), scale),
+                                         max_gap=3 + 2 * int(1 / scale))
         path, pen = [], "M"
         for place, height in zip(frames, y(scores)):
             if np.isnan(place):
@@ -79,8 +80,9 @@ def timeline_svg(track: Track, *, low: float, high: float, threshold: Threshold 
             f'focusable="false">{"".join(parts)}</svg>')
 
 
-def ticks(seconds: float, most: int = 8) -> list[float]:
-    """Round times in seconds from 0 for an axis of the given length, at most `most` of them."""
+def ticks(seconds: float) -> list[float]:
+    """Round times in seconds from 0 for an axis of the given length, at most `MOST_TICKS` of them."""
     steps = [s * f for f in (0.1, 1.0) for s in (1, 2, 5)] + [10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200]
-    step = next((s for s in steps if seconds / s < most), 3600.0 * max(1, round(seconds / most / 3600)))
-    return [round(i * step, 1) for i in range(int(seconds / step + 1e-9) + 1)][:most]
+    step = next((s for s in steps if seconds / s < MOST_TICKS),
+                3600.0 * max(1, round(seconds / MOST_TICKS / 3600)))
+    return [round(i * step, 1) for i in range(int(seconds / step + 1e-9) + 1)][:MOST_TICKS]

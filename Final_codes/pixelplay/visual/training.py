@@ -20,19 +20,13 @@ from pixelplay.visual import style
 STYLES = {"train": (style.BLUE, "-", "o"), "held_out": (style.VERMILLION, "--", "s")}
 
 
-def loss_curves(models: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], *, x: str = "step",
-                columns: int = 2) -> Figure:
+def loss_curves(models: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]) -> Figure:
     """One panel per model.
 
     Args:
-        models: model -> {curve name -> (x (n,), loss (n,))}; 'train' and 'held_out' have fixed colours.
+        models: model -> {curve name -> (step (n,), loss (n,))}; 'train' and 'held_out' have fixed colours.
     """
-    columns = min(columns, max(1, len(models)))
-    rows = max(1, -(-len(models) // columns))
-    figure = style.new_figure(5.4 * columns, 0.4 + 2.5 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.ravel()[len(models):]:
-        axes.set_visible(False)
+    figure, grid = style.panels(len(models), 2, (5.4, 2.5), 0.4)
     for axes, (name, curves) in zip(grid.ravel(), models.items()):
         for i, (label, (steps, losses)) in enumerate(curves.items()):
             colour, line, marker = STYLES.get(label, (style.SPARE_COLOURS[i % len(style.SPARE_COLOURS)], "-",
@@ -42,7 +36,7 @@ def loss_curves(models: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]
         values = np.concatenate([np.asarray(v[1], dtype=np.float64) for v in curves.values()] or [np.ones(1)])
         if len(values) and np.all(values > 0) and values.max() > 5 * values.min():
             axes.set_yscale("log")
-        style.tidy(axes, x=x, y="loss (mean per pixel)", title=model_title(name))
+        style.tidy(axes, x="step", y="loss (mean per pixel)", title=model_title(name))
         axes.grid(alpha=0.3)
         # beside the curves, where it hides none
         axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -58,25 +52,25 @@ def find_curve(work: Path, trained: Path) -> dict[str, tuple[np.ndarray, np.ndar
     return _curves(rows) if "step" in rows.columns else None
 
 
-def _curves(table: pd.DataFrame, x: str = "step") -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _curves(table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """train (the total) and held_out first, then the terms of the loss; columns of speed are omitted."""
     table = table.rename(columns={"total": "train"})
     names = [c for c in ("train", "held_out") if c in table.columns]
-    names += [c for c in table.columns if c not in (x, "clips_per_second", *names)
+    names += [c for c in table.columns if c not in ("step", "clips_per_second", *names)
               and pd.api.types.is_numeric_dtype(table[c])]
-    return {c: (table.loc[table[c].notna(), x].to_numpy(), table.loc[table[c].notna(), c].to_numpy(np.float64))
+    return {c: (table.loc[table[c].notna(), "step"].to_numpy(), table.loc[table[c].notna(), c].to_numpy(np.float64))
             for c in names}
 
 
-def read_losses(path: Path, x: str = "step") -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Read a CSV of losses: a column `x` and one column per curve; empty cells are skipped.
+def read_losses(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Read a CSV of losses: a column `step` and one column per curve; empty cells are skipped.
 
     Raises:
-        PixelPlayError: the column `x` or all others are missing.
+        PixelPlayError: the column `step` or all others are missing.
     """
     table = pd.read_csv(path)
-    curves = _curves(table, x) if x in table.columns else {}
+    curves = _curves(table) if "step" in table.columns else {}
     if not curves:
         raise PixelPlayError(f"{path} has the columns {', '.join(table.columns)}",
-                             expected=f"{x} and at least one loss")
+                             expected="step and at least one loss")
     return curves

@@ -115,7 +115,7 @@ class Watch:
         self._said, self._tidied, self._reconnected = -math.inf, -math.inf, 0
         self._newest = 0  # number of the newest frame that was read
         # a file waits; a camera does not
-        self.pacer = Pacer(len(scorer.paces)) if source.file is None else None
+        self.pacer = Pacer([pace.every for pace in scorer.paces]) if source.file is None else None
 
     def __enter__(self) -> Watch:
         with contextlib.ExitStack() as stack:

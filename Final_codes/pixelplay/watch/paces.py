@@ -18,6 +18,8 @@ from pixelplay.detector import Detector, mean_score
 from pixelplay.fusion.events import threshold_from_training
 from pixelplay.fusion.scores import ScoreFile
 
+LIGHT = 0.01
+"""Share of the ensemble's weight below which models are left out before frames are: they cost time, decide little."""
 FEWEST = 2
 """Models that are left at the slowest pace, where there are so many."""
 
@@ -66,10 +68,15 @@ class Pace:
 
 
 def paces(detector: Detector, models: Sequence[str]) -> list[Pace]:
-    """All paces of some models of a detector: everything; every second frame; ever fewer models of these, the one with
-    the least weight goes first."""
+    """All paces of some models of a detector: everything; without the models that decide next to nothing; every second
+    frame; ever fewer models of these, the one with the least weight goes first."""
     models, weights = tuple(models), detector.weights(models)
-    found = [Pace(detector, models), Pace(detector, models, 2)]
+    found = [Pace(detector, models)]
+    heavy = tuple(n for n in models if weights[n] >= LIGHT)
+    if heavy != models:
+        models = heavy
+        found.append(Pace(detector, models))
+    found.append(Pace(detector, models, 2))
     while len(models) > FEWEST:
         least = min(models, key=lambda n: weights[n])
         models = tuple(n for n in models if n != least)
@@ -106,14 +113,16 @@ ROOM = 0.85
 
 
 class Pacer:
-    """Chooses among `count` paces, 0 = everything.
+    """Chooses among paces.
 
+    Args:
+        every: of how many frames each looks at one, most is looked at first.
     Attributes:
-        step: the present one.
+        step: the present one, 0 = everything.
     """
 
-    def __init__(self, count: int):
-        self.count, self.step = count, 0
+    def __init__(self, every: Sequence[int]):
+        self.every, self.step = every, 0
         self._changed = self._calm = 0.0
         self._wait, self._tried = TRY[0], False
         self._busy: dict[int, float] = {}
@@ -131,7 +140,7 @@ class Pacer:
             self._calm = now
         if now - self._changed < SETTLE:
             return self.step
-        if waiting > LATE and self.step + 1 < self.count:
+        if waiting > LATE and self.step + 1 < len(self.every):
             if self._tried and now - self._changed < LASTED:
                 self._wait = min(2 * self._wait, TRY[1])
             self._go(self.step + 1, now, tried=False)
@@ -144,8 +153,8 @@ class Pacer:
     def _room(self) -> bool:
         """Whether the next better pace may be expected to fit."""
         # looking at every frame takes twice the time of every second one; a model more takes less than that
-        expected = self._busy[self.step] * (2.0 if self.step == 1 else 1.4)
-        return expected < ROOM
+        twice = self.every[self.step] > self.every[self.step - 1]
+        return self._busy[self.step] * (2.0 if twice else 1.4) < ROOM
 
     def _go(self, step: int, now: float, *, tried: bool) -> None:
         self.step, self._changed, self._calm, self._tried = step, now, now, tried

@@ -26,7 +26,7 @@ SURE = 0.1
 """Response of the phase correlation from which a shift is believed: 0.12 to 0.6 on shifted pictures of Avenue and the
 embedded scene, up to a fifth of their width."""
 IN_A_ROW = 3
-"""Looks that must see a shift one after the other."""
+"""Looks that must see the same one after the other: somebody close to the lens, or a flash, is no other scene."""
 GRID = (96, 160)
 """Rows and columns of the pictures that are compared for a shift."""
 TOLD = 2.0
@@ -70,6 +70,7 @@ class SceneCheck:
         self._last: np.ndarray | None = None
         self._size: tuple[int, int] | None = None
         self._bad: collections.deque[int] = collections.deque()
+        self._doubtful: list[int] = []  # frames of too few looks
 
     def push(self, number: int, frame: np.ndarray) -> list[str]:
         """One more frame; returns what is to be said now, mostly nothing."""
@@ -77,8 +78,12 @@ class SceneCheck:
         now = self._look(number, frame)
         if now != self._now:
             self._now, self._since = now, number
+            self._doubtful.clear()
         if now:
-            self._bad.append(number)
+            self._doubtful.append(number)
+            if number - self._since >= (IN_A_ROW - 1) * self.fps / LOOKS:
+                self._bad.extend(self._doubtful)
+                self._doubtful.clear()
         # a frozen picture has been watched for longer than that already
         if self._now != self.state and (number - self._since >= TOLD * self.fps or self._now == "frozen"):
             self.state = self._now
@@ -86,10 +91,12 @@ class SceneCheck:
         return said
 
     def counts(self, number: int) -> bool:
-        """Whether a frame may belong to an event; asked in order, for frames with `reach` pushed after them."""
+        """Whether a frame may belong to an event; asked in order, for frames with `reach` pushed after them. While the
+        scene is in doubt, no frame of it does."""
         while self._bad and self._bad[0] < number - self.before:
             self._bad.popleft()
-        return not (self._bad and self._bad[0] <= number + self.after)
+        first = self._bad or self._doubtful
+        return not (first and first[0] <= number + self.after)
 
     def _resized(self, size: tuple[int, int]) -> list[str]:
         before, self._size = self._size, size

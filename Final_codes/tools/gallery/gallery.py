@@ -64,7 +64,7 @@ def pictures() -> list[Picture]:
                 "that disagree.", plots.correlation),
         Picture("kinds.jpg", "The sample", "What goes wrong in the embedded sample, a scene made by the project "
                 "itself; the anomaly is ringed.", kinds_figure),
-        Picture("repairs.jpg", "The sample", "Test frames as they came (above) and as every model sees them (below).",
+        Picture("repairs.jpg", "The sample", "Test frames as recorded (above) and as every model sees them (below).",
                 plots.repairs),
         Picture("actors.jpg", "Why a score is high", "The highest actor with its reason, beside the training actor it "
                 "was compared with.", lambda run: plots.actors(run, count=1)),
