@@ -57,7 +57,7 @@ class Constants:
     sigma: float = 1.0
     speed: float = 1.0
     velocity: float = 1.0
-    articulation: float = 0.5
+    articulation: float = 1.0
     appearance: float = 0.3
 
 
@@ -67,12 +67,11 @@ ALONE = {m: tuple(float(m == other) for other in QUAD) for m in QUAD}
 VALUES: dict[str, dict[str, object]] = {
     "share": {f"{v:.0%}": v for v in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0)},
     "pooled": {f"{v:.0%}": v for v in (0.0, 0.01, 0.1, 0.3)},
-    "quad": {"reference": DEFAULT.quad, "even": (1.0,) * len(QUAD), **ALONE,
-             "no roadmap": tuple(w * (m != "roadmap") for m, w in zip(QUAD, DEFAULT.quad))},
+    "quad": {"default": DEFAULT.quad, "reference": (0.5, 0.1, 0.1, 0.3), "even": (1.0,) * len(QUAD), **ALONE},
     "sigma": {str(v): v for v in (0.5, 0.75, 1.0, 1.5, 2.0)},
     "speed": {str(v): v for v in (0.0, 0.5, 1.0, 2.0)},
     "velocity": {str(v): v for v in (0.0, 0.5, 1.0, 2.0)},
-    "articulation": {str(v): v for v in (0.0, 0.25, 0.5, 1.0)},
+    "articulation": {str(v): v for v in (0.0, 0.5, 1.0, 2.0)},
     "appearance": {str(v): v for v in (0.0, 0.1, 0.3, 0.5, 1.0)}}
 
 

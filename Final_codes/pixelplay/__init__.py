@@ -7,10 +7,11 @@
 
 Reads: normal footage to learn from, other footage to score.
 Makes: a `Detector` (one folder), and a `Result` (scores, events, report).
-Open: `registry.py` and `model.py` to add a model; `detector.py` for the contents of a detector; `pipeline.py` for the
-    order of stages; `paths.py` for file locations; `cli.py` and `*_command.py` for commands and options; `watch/` for
-    live streams; `engine.py` for parallel work on videos; `cameras_command.py` for many cameras; `preflight.py` and
-    `schedule.py` for checks and time budgets; `files.py` for writing files; `notebook.py` for notebooks.
+Open: `registry.py` and `model.py` to add a model; `detector.py` for the contents of a detector; `update.py` for what it
+    learns later; `pipeline.py` for the order of stages; `paths.py` for file locations; `cli.py` and `*_command.py` for
+    commands and options; `watch/` for live streams; `engine.py` for parallel work on videos; `cameras_command.py` for
+    many cameras; `preflight.py` and `schedule.py` for checks and time budgets; `files.py` for writing files;
+    `notebook.py` for notebooks.
 """
 
 from __future__ import annotations

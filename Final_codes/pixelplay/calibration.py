@@ -54,7 +54,7 @@ class Calibration:
         return np.clip((transform(scores, self.log, self.eps) - self.centre) / self.scale, self.low, self.high)
 
     def raw(self, z: float) -> float:
-        """The raw score that has a z-score within [low, high]; at least 0 where scores are errors."""
+        """Inverse of the z-score, for z in [low, high]; at least 0 for error-like scores."""
         value = self.centre + z * self.scale
         return max(0.0, float(np.exp(value) - self.eps)) if self.log else value
 
@@ -130,7 +130,7 @@ class Rarity:
         return (beyond - np.log(1 - share)) / np.log(10)
 
     def highest(self, rarity: float) -> float:
-        """The score that has a rarity >= 0; the highest of them at 0."""
+        """The highest score with a rarity of at most `rarity` >= 0 (inverse of the rarity)."""
         levels = np.asarray(self.levels)
         most = float(-np.log10(1 - self.LEVEL))
         if rarity < most:

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.force:
             found.require()
         if args.preflight:
-            run_command.tell("preflight: nothing stands in the way")
+            run_command.tell("preflight: no problems found")
             return 0
         # one camera at a time on a GPU, whose memory holds the networks of one
         workers = 1 if usable_gpus() and options.workers is None else options.workers
@@ -93,13 +93,13 @@ def read_videos(path: Path) -> tuple[pd.DataFrame, Path | None]:
                              expected="training videos of every camera that has test videos")
     if "test" not in set(table["split"]):
         raise PixelPlayError(f"{path}: no camera has test videos", expected="videos to score",
-                             hint="pixelplay fit learns a camera without scoring anything")
+                             hint="to fit cameras without scoring, use pixelplay fit")
     # canonical names: 01.avi and 1.avi would have the same Ids
     names = Counter((split, video_name(Path(video).stem)) for split, video in zip(table["split"], table["video"]))
     twice = [name for name, count in names.items() if count > 1]
     if twice:
         raise PixelPlayError(f"{path}: two {twice[0][0]} videos are called {twice[0][1]}",
-                             expected="another name for every video", hint="Ids are made of names: rename one")
+                             expected="a unique name for every video", hint="rename one: Ids contain the names")
     return table, labels
 
 
@@ -111,7 +111,7 @@ def _of_table(path: Path) -> pd.DataFrame:
                              expected="CSV: " + ",".join(COLUMNS)) from cause
     if not set(COLUMNS) <= set(table.columns) or not len(table):
         raise PixelPlayError(f"{path} has the columns {', '.join(table.columns)} and {len(table)} rows",
-                             expected=", ".join(COLUMNS) + ", and a row a video")
+                             expected=", ".join(COLUMNS) + ", and one row per video")
     table["video"] = [str((path.parent / video).absolute()) for video in table["video"]]
     wrong = []
     for row in table.itertuples():
@@ -121,17 +121,17 @@ def _of_table(path: Path) -> pd.DataFrame:
     if wrong:
         rest = [f"and {len(wrong) - NAMED} more"] if len(wrong) > NAMED else []
         raise PixelPlayError(f"{path}: " + "\n  ".join([*wrong[:NAMED], *rest]),
-                             expected="a video that is there, a camera's name of letters and digits, train or test")
+                             expected="an existing video, a camera name of letters and digits, and train or test")
     return table
 
 
 def _of_dataset(folder: Path) -> tuple[pd.DataFrame, Path | None]:
     manifest, rows = find_dataset(folder.resolve()), []
     for split in manifest.splits():
-        own = manifest.split(split)
-        for name, path in own.groupby("video", sort=False)["path"].first().items():
+        rows_of_split = manifest.split(split)
+        for name, path in rows_of_split.groupby("video", sort=False)["path"].first().items():
             place = manifest.roots[split] / path
-            place = place if (own["path"] == path).sum() > 1 else place.parent
+            place = place if (rows_of_split["path"] == path).sum() > 1 else place.parent
             found = NUMBERED.fullmatch(place.stem)
             if not found:
                 raise PixelPlayError(f"the name of {split} video {name} does not begin with its camera",
@@ -172,14 +172,14 @@ def run_camera(options: Options) -> Camera:
         job = Run(options)
         folder = job.output
         failed = job.all()["failed"]
-    except PixelPlayError as mistake:
-        log.error("camera %s: %s", name, mistake)
-        return Camera(name, folder, scored=False, reason=mistake.problem)
-    except Exception as defect:  # noqa: BLE001  a bug in one camera must not stop the others
+    except PixelPlayError as error:
+        log.error("camera %s: %s", name, error)
+        return Camera(name, folder, scored=False, reason=error.problem)
+    except Exception as bug:  # noqa: BLE001  a bug in one camera must not stop the others
         path = folder / "logs" / "camera.txt"
         write_text(path, traceback.format_exc())
-        log.error("camera %s failed, see %s: %s: %s", name, path, type(defect).__name__, defect)
-        return Camera(name, folder, scored=False, reason=f"{type(defect).__name__}: {defect} (see {path})")
+        log.error("camera %s failed, see %s: %s: %s", name, path, type(bug).__name__, bug)
+        return Camera(name, folder, scored=False, reason=f"{type(bug).__name__}: {bug} (see {path})")
     return Camera(name, folder, scored=scores, reason="; ".join(f"{model}: {why}" for model, why in failed.items()))
 
 
@@ -201,13 +201,13 @@ def check(jobs: Sequence[Options], output: Path, labels: Path | None, *, downloa
         try:
             manifest = Run(job).find_data()
             ids += manifest.split("test")["Id"].tolist()
-        except PixelPlayError as mistake:
-            problems.append(Problem(f"camera {job.output.name}: {mistake.problem}", mistake.hint))
+        except PixelPlayError as error:
+            problems.append(Problem(f"camera {job.output.name}: {error.problem}", error.hint))
     if labels is not None:
         try:
             read_named(labels).align(ids, ids, partial=True)
-        except PixelPlayError as mistake:
-            problems.append(Problem(mistake.problem, mistake.hint))
+        except PixelPlayError as error:
+            problems.append(Problem(error.problem, error.hint))
     if not problems:
         problems += preflight(Run(jobs[0]), download=download).problems
     return ids, Preflight(tuple(problems), {}, {})
@@ -217,8 +217,8 @@ def read_named(path: Path) -> Labels:
     """Read labels with video names. Raises PixelPlayError for labels that only have an order."""
     labels = read_labels(path)
     if labels.ordered:
-        raise PixelPlayError(f"{path} knows its videos by their order alone, which cameras do not have",
-                             expected="labels with names of videos", hint="write them as a CSV Id,label")
+        raise PixelPlayError(f"{path} has labels in the order of videos, without their names",
+                             expected="labels with video names", hint="write them as a CSV Id,label")
     return labels
 
 

@@ -44,7 +44,7 @@ COMMANDS = {
     "doctor": ("doctor_command:add_arguments", "doctor_command:run", "show what this machine has and what is missing"),
 }
 """Command -> (function that declares its arguments, function that runs it, description)."""
-MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+FIXABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 """Disk errors that need no traceback: no permission, or no space."""
 
 
@@ -78,17 +78,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         with quiet(args.quiet):
             logging.getLogger("pixelplay").setLevel(logging.WARNING if args.quiet else logging.NOTSET)
             return args.action(args)
-    except PixelPlayError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
+    except PixelPlayError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as cause:
-        if cause.errno not in MENDABLE:
+        if cause.errno not in FIXABLE:
             raise
         print(f"error: {cause.filename or 'a file'}: {cause.strerror}\n  hint:     free some space, or choose another "
-              "place; the same command goes on from here", file=sys.stderr)
+              "place; run the same command again to resume", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; run the same command again to resume", file=sys.stderr)
         return 130
 
 
@@ -114,7 +114,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace | None:
                                       formatter_class=argparse.HelpFormatter)
         if argv[0] == name:
             imported(declare)(command)
-            command.add_argument("--quiet", action="store_true", help="print results, warnings and errors alone")
+            command.add_argument("--quiet", action="store_true", help="print only results, warnings and errors")
             chosen, action = command, run
     args, unknown = parser.parse_known_args(argv)
     if unknown:

@@ -104,7 +104,7 @@ class Detector:
             raise PixelPlayError(f"{folder / ABOUT} is no detector of this version: {cause!r}", hint=AGAIN) from cause
         if unknown or versions:
             raise PixelPlayError(f"{folder} was fitted with " + ", ".join(
-                [*(f"'{m}', which this release does not know" for m in unknown),
+                [*(f"'{m}', which this release does not have" for m in unknown),
                  *(f"version {v} of {m}" for m, v in versions.items())]),
                 expected=", ".join(f"version {model_class(m).version} of {m}" for m in versions) or ", ".join(MODELS),
                 hint="fit it again with this release, or use the release it was made with")

@@ -36,9 +36,9 @@ FEW = 600
 """Number of frames below which starting processes does not pay off."""
 ATTEMPTS = 3
 """Number of times that Dask and Ray repeat a task whose worker died."""
-DEATHS = {"BrokenProcessPool": "a worker process died", "KilledWorker": "worker processes died again and again",
-          "RayActorError": "worker processes died again and again", "WorkerCrashedError": "a worker process died",
-          "CancelledError": "the scheduler is gone", "CommClosedError": "the scheduler is gone"}
+DEATHS = {"BrokenProcessPool": "a worker process died", "KilledWorker": "worker processes died repeatedly",
+          "RayActorError": "worker processes died repeatedly", "WorkerCrashedError": "a worker process died",
+          "CancelledError": "the scheduler was lost", "CommClosedError": "the scheduler was lost"}
 """Name of an engine's exception -> meaning. Names, because the packages are optional."""
 PROCESS = uuid.uuid4().hex
 """Identifies this process; process ids are not unique across containers."""
@@ -62,7 +62,7 @@ class Engine:
         if self.name not in PACKAGES:
             raise PixelPlayError(f"there is no engine '{self.name}'", expected=" or ".join(PACKAGES))
         if self.address and self.name == "loky":
-            raise PixelPlayError(f"the engine loky uses this machine alone; it has no use for --address {self.address}",
+            raise PixelPlayError(f"the engine loky works on this machine only and takes no --address {self.address}",
                                  hint="add --engine dask or --engine ray, or leave --address out")
         if self.workers is not None and self.workers < 1:
             raise PixelPlayError(f"--workers cannot be {self.workers}", expected="1 or more processes")
@@ -112,9 +112,9 @@ def map_videos(function: Callable[[A], B], videos: Sequence[A], *, what: str, fr
         died = next((DEATHS[kind.__name__] for kind in type(cause).__mro__ if kind.__name__ in DEATHS), None)
         if died is None:
             raise
-        raise PixelPlayError(f"{died} during: {what}; it was killed, or the memory is full",
-                             hint="run the same command again: it goes on with the videos that are missing; fewer "
-                             "--workers need less memory") from cause
+        raise PixelPlayError(f"{died} during: {what}; it was killed, or memory ran out",
+                             hint="run the same command again: it resumes with the missing videos; fewer --workers "
+                             "need less memory") from cause
     return results
 
 

@@ -162,7 +162,7 @@ class Model(abc.ABC):
     explain: ClassVar[str] = ""
     reads_speed: ClassVar[bool] = False
     version: ClassVar[int] = 1
-    Config: ClassVar[type]
+    Config: ClassVar[type[Any]]
 
     def __init__(self, config: Any, *, seed: int = 0):
         self.config, self.seed = config, seed
@@ -205,16 +205,17 @@ class Model(abc.ABC):
         return None
 
     def accept(self, footage: Footage, wanted: np.ndarray, folder: Path, ceiling: float) -> dict[str, int]:
-        """Learn that some frames are normal, too. No network is trained; what is unlike them scores as before.
+        """Accept some frames as normal without training; scores of dissimilar frames do not change.
 
         Args:
-            wanted: (N,) bool: frames that score no more than `ceiling` afterwards; the others are there for context.
-            folder: for what is kept meanwhile.
-            ceiling: raw score within those of held-out training frames.
+            footage: N frames.
+            wanted: (N,) bool, frames whose score must not exceed `ceiling` afterwards; the others are context.
+            folder: for temporary results.
+            ceiling: raw score within the range of held-out training scores.
         Returns:
-            what was learnt -> how many of it were added, for people.
+            What was added (e.g. vectors) -> how many, for messages.
         Raises:
-            PixelPlayError: a model that cannot do so, as here.
+            PixelPlayError: the model does not support updates (the default).
         """
         raise PixelPlayError(f"{self.name} can learn nothing more once it is fitted", hint="fit a detector anew, with "
                              "this footage among the normal videos")

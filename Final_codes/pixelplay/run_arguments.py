@@ -52,7 +52,7 @@ def score(parser: argparse.ArgumentParser) -> None:
 
 
 def update(parser: argparse.ArgumentParser) -> None:
-    """More normal footage in, the same detector out, which knows it."""
+    """Declare the arguments of `update`."""
     parser.add_argument("detector", type=existing, metavar="DETECTOR", help="made by fit; the new one takes its place")
     parser.add_argument("videos", type=existing, metavar="NORMAL", help="anomaly-free footage of the same camera that "
                         "it was not fitted on: a folder of videos or frame folders, or one video")
@@ -60,7 +60,7 @@ def update(parser: argparse.ArgumentParser) -> None:
 
 
 def feedback(parser: argparse.ArgumentParser) -> None:
-    """An event that was normal in, the same detector out, which knows it."""
+    """Declare the arguments of `feedback`."""
     parser.add_argument("detector", type=existing, metavar="DETECTOR", help="that raised the alarm; the new one takes "
                         "its place")
     parser.add_argument("event", type=existing, metavar="EVENT", help="clip or description of an event that is over: "
@@ -70,7 +70,7 @@ def feedback(parser: argparse.ArgumentParser) -> None:
 
 
 def _elsewhere(parser: argparse.ArgumentParser) -> None:
-    """Where an updated detector goes."""
+    """Option for the output of an updated detector."""
     parser.add_argument("--output", type=new_folder, metavar="DIR", help="leave DETECTOR as it is, and write the new "
                         "one there")
 

@@ -1,9 +1,9 @@
-"""What a finished detector learns later: footage that is normal, too, but raises alarms.
+"""Updating a finished detector with further normal footage, without training networks.
 
-Reads a detector and normal footage that it was not fitted on; makes a new detector and says what changed. No network
-is trained. What would be an event is learnt by every model (`Model.accept`): memories keep its vectors, autoencoders
-the errors of its places. All frames then join the training frames that scores are calibrated by, and the thresholds
-follow. `pixelplay update` does so with a season's footage, `pixelplay feedback` with one event.
+Reads a detector and normal footage that it was not fitted on; makes a new detector and a record of the changes. Every
+model accepts the sections that would be events (`Model.accept`): memory banks add their feature vectors, autoencoders
+the reconstruction errors of the locations. All frames then join the calibration data, and thresholds are computed
+again. `pixelplay update` adds footage, e.g. of a new season; `pixelplay feedback` adds one event.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ from pixelplay.scenes.cameras import recognise
 from pixelplay.tables import number, text_table
 
 ROOM = 0.75
-"""What was learnt scores at most this part of the line at which an event ends: the camera's next pictures of it are not
-those of a clip, which an encoder has changed."""
+"""Accepted frames score at most this fraction of the threshold at which an event ends. The margin is for new frames of
+the camera, which differ from the compressed frames of a clip."""
 HISTORY = "learnt_later"
-"""Key of detector.json: a list of what the detector learnt after it was fitted, oldest first."""
+"""Key of detector.json: list of updates, oldest first."""
 WHOLE = "all together"
 
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """What is to be learnt.
+    """Footage to learn.
 
     Attributes:
-        name: for people; of an event its id.
-        videos: file or folder that shows nothing but what is normal.
-        line: a stretch is learnt where its score reaches this part of the line at which an event begins.
-        held_out: whether each part of the footage is scored by a model that has learnt the others, for calibration. An
-            event was picked for its score, so this would say that such scores are usual; its frames join with the
-            scores that they have in the end.
-        repair: False leaves corrupted frames as they are, as a camera's are.
+        name: name for messages; the id of an event.
+        videos: file or folder of normal footage.
+        line: sections are learnt if their score reaches this fraction of the threshold at which an event begins.
+        held_out: whether calibration uses held-out scores, of a model updated with the other half of the footage. False
+            for an event, which was selected by its high score and would bias the calibration: its frames join with
+            their scores after the update.
+        repair: False leaves corrupted frames as they are, as in a live stream.
     """
 
     name: str
@@ -64,63 +64,52 @@ class Wanted:
 
 
 def update(detector: Detector, wanted: Wanted, work: Path) -> tuple[Detector, dict[str, Any]]:
-    """Make a new detector in work/detector; the old one is not touched.
+    """Make an updated detector in work/detector; the old one is not changed.
 
     Args:
         work: an empty folder.
     Returns:
-        the new detector; what it learnt and what changed, the last entry of its `HISTORY`.
+        The new detector, and the record of the update (last entry of its `HISTORY`).
     Raises:
-        PixelPlayError: footage that was learnt before, that cannot be read or shows another place, or a model that
-            cannot learn once it is fitted.
+        PixelPlayError: the footage was learnt before, is unreadable or shows another scene, or a model does not support
+            updates.
     """
-    job = Run(Options(verb="score", detector=detector.folder, test=wanted.videos, output=work / "run",
-                      models=detector.names, repair=wanted.repair))
-    manifest = job.extract()
     history = detector.about.get(HISTORY, [])
-    entry: dict[str, Any] = {"name": wanted.name, "content": manifest.fingerprint}
-    for known in history:
-        if manifest.fingerprint == known["content"]:
-            raise PixelPlayError(f"{detector.folder} has learnt {known['name']} before", hint="if it still raises "
-                                 "alarms, give newer footage of it")
-    footage = _named_anew(job.footage("test"), detector.training.videos)
-    _same_place(detector, footage)
+    footage, content = _opened(detector, wanted, work, history)
     new = copy_detector(detector, work / "detector")
-    models = {name: new.model(name) for name in new.names}
-    known = detector.members()
-    order = Frames.of_ids([*detector.training.ids, *footage.ids], dict(zip(
-        [*detector.training.ids, *footage.ids], [*detector.training.reliability, *footage.reliability])))
-    before = _scores(models, footage, work)
-    learnt = _strange(detector, footage, _mean(detector, known, footage, before), wanted.line)
+    known, models = detector.members(), {name: new.model(name) for name in new.names}
     ceilings = {name: _ceiling(detector, file) for name, file in known.items()}
+    raw = _scores(models, footage, work)
+    before = _mean(detector, known, footage, raw)
+    learnt = _strange(detector, footage, before, wanted.line)
     held_out = {name: np.empty(len(footage)) for name in models}
     for part in folds(footage, 2) if wanted.held_out else ():
         others = {name: new.model(name) for name in new.names}
         _accept(others, footage, learnt & ~part, ceilings, work)
         for name, values in _scores(others, footage, work).items():
             held_out[name][part] = values[part]
-    entry["added"] = _accept(models, footage, learnt, ceilings, work)
-    after = _scores(models, footage, work)
-    write_training(new.folder, pd.DataFrame({"Id": order.ids, "reliability": order.reliability}))
+    added = _accept(models, footage, learnt, ceilings, work)
+    raw = _scores(models, footage, work)
     for name, model in models.items():
         model.save(new.folder / name)
-        own = held_out if wanted.held_out else after
-        values = dict(zip([*detector.training.ids, *footage.ids], [*known[name].values, *own[name]]))
-        write_table(new.folder / name / TRAIN_SCORES, order.ids, np.array([values[i] for i in order.ids]))
-    changed = Detector(new.folder, detector.about)  # its weights are those of the old one, as before
-    files = changed.members()
-    lines, mean = [_lines(d) for d in (detector, changed)], _mean(changed, files, footage, after)
-    entry |= {"videos": footage.video_names(), "frames": len(footage), "frames_learnt": int(learnt.sum()),
-              "line": {name: [round(line[name], 4) for line in lines] for name in lines[0]},
-              "highest": [round(float(s.max()), 4) for s in (_mean(detector, known, footage, before), mean)],
-              "above": [int((s >= line[WHOLE]).sum()) for s, line in
-                        ((_mean(detector, known, footage, before), lines[0]), (mean, lines[1]))]}
+    _calibrate_anew(new.folder, detector, footage, held_out if wanted.held_out else raw)
+    changed = Detector(new.folder, detector.about)  # the ensemble's weights stay
+    after = _mean(changed, changed.members(), footage, raw)
+    lines = _lines(detector), _lines(changed)
+    entry = {"name": wanted.name, "content": content, "videos": footage.video_names(), "frames": len(footage),
+             "frames_learnt": int(learnt.sum()), "added": added,
+             "line": {name: [round(line[name], 4) for line in lines] for name in lines[0]},
+             "highest": [round(float(scores.max()), 4) for scores in (before, after)],
+             "above": [int((scores >= line[WHOLE]).sum()) for scores, line in zip((before, after), lines)]}
     return write_detector(new.folder, new.names, {**detector.about, HISTORY: [*history, entry]}), entry
 
 
 def replace(new: Detector, target: Path) -> Detector:
-    """Move a finished detector to where another one lies, or nothing. It lies there whole or not at all: where the
-    program is killed between two renames, the old one is beside it as NAME.old."""
+    """Move a detector to `target`, replacing an old one.
+
+    The target is complete or missing at any time; if the process is killed between the renames, the old detector is in
+    NAME.old.
+    """
     old = target.with_name(f"{target.name}.old")
     if old.exists():
         raise PixelPlayError(f"{old} is in the way: the last update was interrupted", expected=f"{target} alone",
@@ -139,7 +128,7 @@ def replace(new: Detector, target: Path) -> Detector:
 
 
 def report(entry: Mapping[str, Any]) -> str:
-    """What changed, for people."""
+    """Format the record of an update."""
     lines = [f"{entry['name']}: {entry['frames']} frames, {entry['frames_learnt']} of them in stretches that were "
              "strange and are normal now", *text_table(["an event begins at", "before", "now"], [
                  [name, *(number(value, 2) for value in pair)] for name, pair in entry["line"].items()]),
@@ -152,8 +141,23 @@ def report(entry: Mapping[str, Any]) -> str:
 # ---- inside ---------------------------------------------------------------------------------------------------------
 
 
+def _opened(detector: Detector, wanted: Wanted, work: Path, history: Sequence[Mapping[str, Any]]
+            ) -> tuple[Footage, str]:
+    """Open the footage; returns it and the hash of its content. Raises PixelPlayError as `update`."""
+    job = Run(Options(verb="score", detector=detector.folder, test=wanted.videos, output=work / "run",
+                      models=detector.names, repair=wanted.repair))
+    content = job.extract().fingerprint
+    for known in history:
+        if known["content"] == content:
+            raise PixelPlayError(f"{detector.folder} has learnt {known['name']} before", hint="if it still raises "
+                                 "alarms, give newer footage of it")
+    footage = _named_anew(job.footage("test"), detector.training.videos)
+    _same_place(detector, footage)
+    return footage, content
+
+
 def _named_anew(footage: Footage, taken: np.ndarray) -> Footage:
-    """The footage; videos that are named like one of training get another name: cameras call theirs 1, 2, 3."""
+    """Rename videos whose names occur in the training footage: cameras often number their videos."""
     used, names = set(taken.tolist()), {}
     for video in footage.video_names():
         count = 2
@@ -167,7 +171,7 @@ def _named_anew(footage: Footage, taken: np.ndarray) -> Footage:
 
 
 def _same_place(detector: Detector, footage: Footage) -> None:
-    """Raise PixelPlayError where a video shows none of the scenes that the detector has learnt."""
+    """Raise PixelPlayError if a video shows none of the scenes of the detector."""
     templates = np.array([s.template for s in detector.norms.scenes if s.usable], np.float32)
     unknown = footage.videos[recognise(footage, templates) < 0] if len(templates) else ()
     if len(unknown):
@@ -183,24 +187,37 @@ def _scores(models: Mapping[str, Model], footage: Footage, work: Path) -> dict[s
 
 def _accept(models: Mapping[str, Model], footage: Footage, learnt: np.ndarray, ceilings: Mapping[str, float],
             work: Path) -> dict[str, dict[str, int]]:
-    """Let every model learn the frames of a mask; what each has added."""
+    """Update every model with the frames of a mask; returns what each has added."""
     return {name: model.accept(footage, learnt, work / name, ceilings[name]) for name, model in models.items()
             if learnt.any()}
 
 
+def _calibrate_anew(folder: Path, detector: Detector, footage: Footage, scores: Mapping[str, np.ndarray]) -> None:
+    """Add the frames of the footage and their scores to the calibration data of a bundle."""
+    ids, training = [*detector.training.ids, *footage.ids], detector.training
+    order = Frames.of_ids(ids, dict(zip(ids, [*training.reliability, *footage.reliability])))
+    write_training(folder, pd.DataFrame({"Id": order.ids, "reliability": order.reliability}))
+    for name, file in detector.members().items():
+        values = dict(zip(ids, [*file.values, *scores[name]]))
+        write_table(folder / name / TRAIN_SCORES, order.ids, np.array([values[i] for i in order.ids]))
+
+
 def _mean(detector: Detector, files: Mapping[str, ScoreFile], footage: Footage, raw: Mapping[str, np.ndarray]
           ) -> np.ndarray:
-    """(N,) live scores of the footage."""
-    frames = Frames.of_ids(footage.ids.tolist(), dict(zip(footage.ids.tolist(), footage.reliability.tolist())))
-    row = {i: n for n, i in enumerate(frames.ids.tolist())}
-    place = np.array([row[i] for i in footage.ids.tolist()])
-    members = {name: dataclasses.replace(file, ids=frames.ids, values=raw[name][np.argsort(place)])
-               for name, file in files.items()}
-    return mean_score(members, frames, detector.weights(), causal=True)[place]
+    """(N,) fused live scores of the footage from (N,) raw scores per model."""
+    ids = footage.ids.tolist()
+    frames = Frames.of_ids(ids, dict(zip(ids, footage.reliability.tolist())))
+    row = {i: n for n, i in enumerate(ids)}
+    rows = np.array([row[i] for i in frames.ids.tolist()])
+    members = {name: dataclasses.replace(file, ids=frames.ids, values=raw[name][rows]) for name, file in files.items()}
+    scores = np.empty(len(ids))
+    scores[rows] = mean_score(members, frames, detector.weights(), causal=True)
+    return scores
 
 
 def _strange(detector: Detector, footage: Footage, scores: np.ndarray, line: float) -> np.ndarray:
-    """(N,) bool: frames of what would be an event, and those before that its smoothed scores remember."""
+    """(N,) bool: frames that would be events, with the preceding frames in the smoothing window, without corrupted
+    frames."""
     live = detector.threshold(live=True)
     low, inside = ROOM * live.low, np.zeros(len(footage), bool)
     for event in find_events(footage.videos, footage.frames, scores, Threshold(max(low, line * live.high), low, ""),
@@ -208,18 +225,18 @@ def _strange(detector: Detector, footage: Footage, scores: np.ndarray, line: flo
         inside |= ((footage.videos == event.video) & (footage.frames >= event.first_frame)
                    & (footage.frames <= event.last_frame))
     remembered = round(TRUNCATE * max(model_class(name).sigma for name in detector.names))
-    return around(inside, footage.videos, remembered, 0)
+    return around(inside, footage.videos, remembered, 0) & (footage.reliability >= 0.5)
 
 
 def _ceiling(detector: Detector, file: ScoreFile) -> float:
-    """The highest training score of a model that is rare enough for no event, were all models to agree."""
+    """The highest training score of a model that would not cause an event if all models had this rarity."""
     values = np.sort(file.values)
     below = values[unit(file)(values) <= ROOM * detector.threshold(live=True).low]
     return float(below[-1] if len(below) else values[0])
 
 
 def _lines(detector: Detector) -> dict[str, float]:
-    """Where a live event begins, by each model alone and by all together."""
+    """Threshold at which a live event begins, for each model and for the ensemble."""
     def line(names: Sequence[str]) -> float:
         return threshold_from_training(mean_score(detector.members(names), detector.training, detector.weights(names),
                                                   causal=True)).high

@@ -1,7 +1,6 @@
-"""`pixelplay update` and `pixelplay feedback`: a detector learns normal footage that it was not fitted on.
+"""`pixelplay update` and `pixelplay feedback`: update a detector with further normal footage.
 
-The new detector takes the old one's place when it is finished, in one step. What was learnt is kept in its
-detector.json.
+The new detector replaces the old one atomically when it is finished. Its detector.json records every update.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from pixelplay.update import ROOM, Wanted, replace, report, update
 
 
 def run(args: argparse.Namespace) -> int:
-    """Learn more footage and print what changed; returns 0."""
+    """Update a detector with footage and print the changes; returns 0."""
     print(report(learn(args.detector, args.output, Wanted(args.videos.resolve().name, args.videos))))
     return 0
 
 
 def run_feedback(args: argparse.Namespace) -> int:
-    """Learn an event's clip and print what changed; returns 0."""
+    """Update a detector with the clip of an event and print the changes; returns 0."""
     name, clip = described(args.event)
     print(report(learn(args.detector, args.output, Wanted(name, clip, line=ROOM, held_out=False, repair=False))))
     print("a watch that is running uses it once it is started again")
@@ -34,7 +33,7 @@ def run_feedback(args: argparse.Namespace) -> int:
 
 
 def described(path: Path) -> tuple[str, Path]:
-    """An event's id and its clip. Raises PixelPlayError where it is no event that is over, or has no clip."""
+    """Id and clip of an event. Raises PixelPlayError if the event is not finished or has no clip."""
     about = path.with_suffix(".json")
     event = read_json(about) if about.is_file() else None
     if not isinstance(event, dict) or not isinstance(event.get("id"), str) or event.get("type") != "end":
@@ -47,11 +46,11 @@ def described(path: Path) -> tuple[str, Path]:
 
 
 def learn(place: Path, output: Path | None, wanted: Wanted) -> dict[str, Any]:
-    """Put the new detector into the old one's place, or into `output`; what changed.
+    """Update a detector in place, or write the new one to `output`; returns the record of the update.
 
     Raises:
-        PixelPlayError: no detector, one that belongs to a run, another thing in the way, footage that cannot be
-            learnt, or an event that would still raise an alarm. The old detector is as it was.
+        PixelPlayError: no detector, the detector belongs to a run, the output is something else, the footage cannot be
+            learnt, or the event would still raise an alarm. The old detector is then unchanged.
     """
     detector = Detector.find(place)
     target = (output or detector.folder).absolute()
@@ -60,7 +59,8 @@ def learn(place: Path, output: Path | None, wanted: Wanted) -> dict[str, Any]:
                              expected="--output DIR for the new detector")
     if target.exists() and any(target.iterdir()) and not (target / ABOUT).exists():
         raise PixelPlayError(f"{target} is there and is no detector", expected="a new folder, or a detector to replace")
-    work = target.with_name(f"{target.name}.work")
+    # not the folder of an unfinished fit (.work), whose networks took hours
+    work = target.with_name(f"{target.name}.update")
     with locked(work):
         try:
             _clear(work)
@@ -77,6 +77,6 @@ def learn(place: Path, output: Path | None, wanted: Wanted) -> dict[str, Any]:
 
 
 def _clear(work: Path) -> None:
-    """Remove everything but the lock; an interrupted update leaves nothing of use."""
+    """Remove everything but the lock."""
     for path in filter(Path.is_dir, work.iterdir()):
         shutil.rmtree(path)

@@ -101,7 +101,7 @@ def test_all_cameras_are_checked_before_the_first_is_learnt(data, tmp_path, caps
     assert "camera attic: " in words and "camera cellar: " in words and "labels.csv" in words
     labels.with_suffix(".m").write_text("TestVideoFile{end+1}.gt_frame = [1:2];")
     assert start(table, tmp_path / "out", "--labels", str(labels.with_suffix(".m"))) == 2
-    assert "by their order alone" in capsys.readouterr().err
+    assert "without their names" in capsys.readouterr().err
     assert start(table, tmp_path / "out", "--models", "nonsense") == 2
     assert "nonsense" in capsys.readouterr().err
 

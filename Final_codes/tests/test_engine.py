@@ -155,7 +155,7 @@ def test_a_killed_worker_is_one_clear_line():
 
 def test_what_cannot_be_is_refused(monkeypatch, tmp_path, capsys):
     for wrong, words in (({"name": "spark"}, "no engine 'spark'"), ({"workers": 0}, "cannot be 0"),
-                         ({"address": "host:1"}, "no use for --address")):
+                         ({"address": "host:1"}, "takes no --address")):
         with pytest.raises(PixelPlayError, match=words):
             Engine(**wrong)
     monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)

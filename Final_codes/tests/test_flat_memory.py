@@ -8,8 +8,9 @@ from footage import make_footage
 
 from pixelplay.autoencoders.windows import Clips
 from pixelplay.config import override
+from pixelplay.environment import Hardware
 from pixelplay.registry import MODELS, model_class
-from pixelplay.two_stream import features
+from pixelplay.two_stream import backbones, features
 
 QUAD = [name for name in MODELS if model_class(name).family == "quad"]
 SIZE = (32, 48)
@@ -56,3 +57,14 @@ def test_frames_that_are_embedded_are_read_a_batch_at_a_time(tmp_path):
                                         tmp_path / str(frames), source="working", batch_size=16)
         assert len(table) == frames and isinstance(table, np.memmap)
     assert max(held) == 16
+
+
+def test_a_forward_pass_on_a_cpu_is_small_and_gives_the_same_bits(monkeypatch):
+    lite = backbones.load_backbone("efficientnet-lite0", hardware=Hardware("cpu", "float32", 1, "test", ""))
+    pictures = np.random.default_rng(0).integers(0, 256, (20, 60, 40, 3), np.uint8)
+    real, seen = backbones.Backbone._run, []
+    monkeypatch.setattr(backbones.Backbone, "_run", lambda self, batch: seen.append(len(batch)) or real(self, batch))
+    small = lite.embed(pictures, batch_size=64)
+    assert seen == [16, 4]
+    monkeypatch.setattr(backbones, "CPU_BATCH", 64)
+    assert np.array_equal(lite.embed(pictures, batch_size=64), small) and seen[-1] == 20

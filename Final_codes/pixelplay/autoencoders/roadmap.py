@@ -66,7 +66,7 @@ class Roadmap(Autoencoder):
 
     name = "roadmap"
     stage = "04_roadmap_lite"
-    weight = 0.1
+    weight = 0.01
     title = "Roadmap-lite"
     colour = "#B97F00"
     explain = "the next frame was not the one predicted"

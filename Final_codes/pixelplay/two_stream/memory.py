@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_BLOCK_ELEMENTS = 1 << 24
+_BLOCK_ELEMENTS = 1 << 21
 """Entries of the distance matrix held at once: 64 MB."""
 _SPARE = 4
 """Extra candidates beyond k that are measured exactly, in case rounding swapped their order."""
