@@ -84,7 +84,7 @@ def camera_scores(train: pd.DataFrame, test: pd.DataFrame) -> pd.Series:
                         for v, t in ((held_out, train), (channel.score(shown), test)))
         unit = calibrate(usual.to_numpy(), log=True, high=HIGH)
         rarity = Rarity.fit(unit(usual.to_numpy()), len(np.unique(videos)))
-        total.append(kind.weight * pd.Series(rarity(unit(found.to_numpy())), found.index))
+        total.append(pd.Series(rarity(unit(found.to_numpy())), found.index))
     return sum(total[1:], total[0])
 
 
