@@ -27,7 +27,7 @@ OURS = ("global_memory", "local_memory")
 
 
 def on_run(data: str, output: Path) -> list[dict]:
-    """One row a rule and metric; empty where the run has no labels."""
+    """One row per rule and metric; empty if the run has no labels."""
     frames = test_frames(output)
     files = find_files([output / "scores"], parts=True)
     reference, default = load_recipe("reference-two-stream"), load_recipe("default")

@@ -32,7 +32,7 @@ QUAD = ("stae", "roadmap", "unet", "joint")
 
 
 def golden(folder: Path) -> list[dict]:
-    """Reproduction of the published submission, and how far variants of the rule move it."""
+    """Reproduction of the published submission, and the effect of variants of the rule on it."""
     ids, published = read_table(folder / "quad" / "submission_quad_ensemble.csv")
     frames = Frames.of_ids(ids)
     recipe = load_recipe("reference-quad")

@@ -60,7 +60,7 @@ METRICS = {"ap": "AP", "micro_auc": "micro_AUC", "macro_auc": "macro_AUC"}
 
 
 def foreground_scores(footage: Footage, background: np.ndarray) -> np.ndarray:
-    """Largest 16 x 16 patch mean of the difference to the training background: how much something stands out."""
+    """Largest 16 x 16 patch mean of the difference to the training background."""
     return np.array([float(patch_means(cv2.absdiff(np.ascontiguousarray(footage.pixels[r]), background)).max())
                      for r in footage.rows])
 
@@ -158,7 +158,7 @@ def score(name: str, scratch: Path, profile: str, weights: Path | None, conditio
 
 def merged(scratch: Path, condition: str, models: list[str], *, trust: bool = True
            ) -> tuple[Frames, dict[str, ScoreFile], dict[str, np.ndarray]]:
-    """Frames, members and what the default recipe makes of each model, each family and all of a condition."""
+    """Frames, members, and the default recipe's scores of each model, each family and all, for one condition."""
     frames, rule = Frames.of_stage(scratch / condition), load_recipe("default")
     if not trust:
         frames = Frames.of_ids(frames.ids.tolist())
@@ -176,7 +176,7 @@ def merged(scratch: Path, condition: str, models: list[str], *, trust: bool = Tr
 
 
 def references(scores: Path, frames: Frames) -> dict[str, np.ndarray]:
-    """What the reference recipes make of the same raw scores, where all of their members were scored."""
+    """Scores of the reference recipes from the same raw scores, if all their members were scored."""
     found = {}
     for name in ("reference-quad", "reference-two-stream"):
         rule = load_recipe(name)

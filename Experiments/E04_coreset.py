@@ -48,7 +48,7 @@ def ours_projected(features: torch.Tensor, size: int, start: int) -> np.ndarray:
 
 
 def sklearn_loop(features: torch.Tensor, size: int, start: int) -> np.ndarray:
-    """One `pairwise_distances` call a pick, as the 0.79 entry does."""
+    """One `pairwise_distances` call per pick, as in the 0.79 entry."""
     matrix = features.cpu().numpy()
     picks, nearest = [start], pairwise_distances(matrix, matrix[[start]])[:, 0]
     while len(picks) < size:
@@ -58,8 +58,8 @@ def sklearn_loop(features: torch.Tensor, size: int, start: int) -> np.ndarray:
 
 
 def patchcore_approximate(features: torch.Tensor, size: int, start: int) -> np.ndarray:
-    """Our writing of patchcore-inspection's approximate sampler: an untrained linear map to 128 dimensions, ten random
-    points whose mean distance starts the race, squared norms computed anew each step, one host wait a step."""
+    """Our implementation of patchcore-inspection's approximate sampler: an untrained linear map to 128 dimensions, ten
+    random points whose mean distance initialises it, squared norms recomputed and one host synchronisation per step."""
     reduced = torch.nn.Linear(features.shape[1], 128, bias=False).to(features.device)(features).detach()
 
     def distances(to: torch.Tensor) -> torch.Tensor:
@@ -105,7 +105,7 @@ def _from_wheel(folder: Path) -> types.ModuleType:
 
 
 def timed(sampler: Sampler, features: torch.Tensor, size: int) -> tuple[float, float, np.ndarray]:
-    """Seconds by the clock, seconds of processor time, and picks of one call."""
+    """Wall-clock seconds, processor seconds and picks of one call."""
     if features.is_cuda:
         torch.cuda.synchronize()
     begin, work = time.perf_counter(), time.process_time()

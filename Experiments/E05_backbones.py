@@ -31,7 +31,7 @@ from pixelplay.two_stream.global_memory import GlobalMemory, GlobalMemoryConfig
 
 
 def best_time(work: Callable[[], object], device: str, repeats: int) -> tuple[float, float]:
-    """Least seconds by the clock and of processor time over some repeats, after one to warm up."""
+    """Smallest wall-clock and processor seconds over some repeats, after a warm-up."""
     found = []
     for _ in range(repeats + 1):
         if device != "cpu":
@@ -45,7 +45,7 @@ def best_time(work: Callable[[], object], device: str, repeats: int) -> tuple[fl
 
 
 def backbone_rows(device: str, threads: int, repeats: int) -> list[dict]:
-    """One row a backbone, precision and batch size; the reference first."""
+    """One row per backbone, precision and batch size; the reference first."""
     native = hardware() if device == "cpu" else dataclasses.replace(hardware(), device=device)
     plain = Hardware(device, "float32", threads, native.name)
     frame = np.random.default_rng(0).integers(0, 256, (32, 224, 224, 3), dtype=np.uint8)
@@ -129,7 +129,7 @@ def main() -> None:
 
 
 def append(rows: list[dict], path: Path) -> None:
-    """Show rows and add them to a table."""
+    """Print rows and append them to a table."""
     table = pd.DataFrame(rows)
     print(table.drop(columns=["device", "torch"], errors="ignore").to_string(index=False))
     if path.exists():

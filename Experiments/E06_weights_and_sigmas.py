@@ -105,7 +105,7 @@ def skill_of(normal: np.ndarray, synthetic: np.ndarray, kinds: np.ndarray) -> fl
 
 
 def figure(rows: list[dict]) -> Figure:
-    """Left: expected AUC of every model on each kind, a panel a dataset. Right: the same mean against labelled AUC."""
+    """Left: expected AUC of every model on each kind, one panel per dataset. Right: its mean against labelled AUC."""
     skill = {(r["data"], r["what"], r["metric"]): float(r["value"]) for r in rows
              if r["group"] == "skill on synthetic anomalies"}
     real = {(r["data"], r["what"].removesuffix(" alone")): float(r["value"]) for r in rows

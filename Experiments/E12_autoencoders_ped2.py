@@ -111,8 +111,8 @@ def main() -> None:
 
 
 def speed_alone(train, test) -> np.ndarray:
-    """(N,) calibrated score of the test frames without any network: the fastest patch, relative to what is usual in
-    its row. What the autoencoders have to beat."""
+    """(N,) calibrated score of the test frames without a network: the fastest patch relative to the typical speed in
+    its row. A baseline for the autoencoders."""
     baseline = choose_baseline(train)
     size = network_size(train.size, 192)
     clips = [Clips(f, (0,), size, 1, baseline=baseline) for f in (train, test)]

@@ -7,7 +7,7 @@ all six within a draw. Labels fill the table only.
 
 Run:   python Experiments/E15_injected_draws.py DATA_FOLDER SCRATCH_FOLDER [--sets avenue ped2] [--draws 4]
        SCRATCH_FOLDER may be E14's: stage 1 of the normal footage and the trained folds are used where they are there.
-Makes: Experiments/E15_injected_draws.csv (a row a draw and ranking), .png (differences to all six)
+Makes: Experiments/E15_injected_draws.csv (one row per draw and ranking), .png (differences to all six)
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def rankings(frames: Frames, place: Path) -> dict[str, np.ndarray]:
 
 
 def table(data: str, places: list[Path]) -> list[dict]:
-    """A row a draw and ranking, in percent."""
+    """One row per draw and ranking, in percent."""
     rows = []
     for place in places:
         frames = Frames.of_stage(place)

@@ -12,7 +12,7 @@ also best with each set left out in turn (`left_out` in the printed table).
 
 Run:   python Experiments/E16_recipes.py DATA_FOLDER SCRATCH_FOLDER [--sets ...] [--draws 2] [--score]
        --score computes missing raw scores (hours on two cores); without it the sets that are there are ranked.
-Makes: Experiments/E16_recipes.csv (a row a set and recipe), and prints the table of average ranks
+Makes: Experiments/E16_recipes.csv (one row per set and recipe), and prints the table of average ranks
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def rankings(one: Labelled) -> dict[tuple[str, str], np.ndarray]:
 
 
 def table(one: Labelled) -> list[dict]:
-    """A row a ranking, in percent, with intervals by drawing videos."""
+    """One row per ranking, in percent, with bootstrap intervals over videos."""
     rows = []
     for (protocol, name), values in rankings(one).items():
         around = frame_intervals(one.truth, values, one.frames.videos)

@@ -64,7 +64,7 @@ def python(checkout: Path, code: str, *arguments: object, **options: object) -> 
 
 
 def judged(done: subprocess.CompletedProcess) -> str:
-    """How a run ended: 'result', 'error' (one clear one), or what is a failure."""
+    """Outcome of a run: 'result', 'error' (a single clear one), or the kind of failure."""
     return {0: "result", 2: "error"}.get(done.returncode,
                                          f"exit {done.returncode}: {(done.stderr.strip().splitlines() or [''])[-1]}")
 

@@ -52,7 +52,7 @@ def pictures(places: list[Path], size: tuple[int, int], count: int) -> list[np.n
 
 
 def cost(scorer: LiveScorer, frames: list[np.ndarray]) -> tuple[float, float]:
-    """Milliseconds of processor time and of the clock a scored frame; the first ones load and plan."""
+    """Processor and wall-clock milliseconds per scored frame, without the first ones, which load and plan."""
     first, scored = min(48, len(frames) // 3), 0
     for number, frame in enumerate(frames):
         if number == first:

@@ -35,7 +35,7 @@ CUTS, CUT, DOWN = 10, 3.0, 120.0
 
 
 class Receiver:
-    """A webhook that counts what it gets, and can be down."""
+    """A webhook that counts requests and can be switched off."""
 
     def __init__(self):
         self.got: collections.Counter[str] = collections.Counter()
@@ -74,7 +74,7 @@ def plan(seconds: float) -> list[tuple[float, str]]:
 
 
 def soak(args: argparse.Namespace, root: Path) -> tuple[list[dict], dict]:
-    """Rows of every ten seconds, and what came of it."""
+    """One row every ten seconds, and the outcome."""
     receiver, rows = Receiver(), []
     with CameraServer(args.video, None, args.fps) as server:
         models = f"models = {json.dumps(args.models)}\n" if args.models else ""
@@ -124,7 +124,7 @@ COUNTED = ("frames", "left_out", "failed", "reconnected", "events")
 
 
 def outcome(root: Path, receiver: Receiver, rows: list[dict]) -> dict:
-    """Events that began, and what became of them."""
+    """The events that began, and their outcome."""
     lines = [json.loads(line) for path in root.glob("**/events.jsonl") for line in path.read_text().splitlines()]
     told = [f"{e['id']} {e['type']}" for e in lines if e["type"] in ("begin", "end") and e.get("alarm")]
     begins, ends = ([e["id"] for e in lines if e["type"] == kind] for kind in ("begin", "end"))
@@ -141,7 +141,7 @@ def outcome(root: Path, receiver: Receiver, rows: list[dict]) -> dict:
 
 
 def main() -> int:
-    """Exit status: 0 where no event was lost or told twice."""
+    """Exit status: 0 if no event was lost or reported twice."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--detector", type=Path, default=Path("outputs/detector"))
     parser.add_argument("--video", type=Path, nargs="+",

@@ -10,7 +10,8 @@ dataset is compared with the default's: the mean gain is what tuning is worth on
 Labels fill the table only; a default is kept unless leaving a dataset out gains more than its standard error.
 
 Run:   python Experiments/E25_left_out.py DATA_FOLDER SCRATCH_FOLDER    (E16's scratch folder, minutes)
-Makes: Experiments/E25_left_out.csv (a row a constant, value and protocol), and prints what leaving out chooses
+Makes: Experiments/E25_left_out.csv (one row per constant, value and protocol), and prints what each set left out would
+choose
 """
 
 from __future__ import annotations

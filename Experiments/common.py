@@ -19,7 +19,7 @@ EXTRACTION = "01_frame_extraction"
 
 
 def named(runs: Sequence[str]) -> dict[str, Path]:
-    """['ped2=outputs/ped2', 'outputs'] -> {'ped2': Path, 'outputs': Path}. Raises PixelPlayError for what is no run."""
+    """['ped2=outputs/ped2', 'outputs'] -> {'ped2': Path, 'outputs': Path}. Raises PixelPlayError for other paths."""
     found = {}
     for text in runs:
         name, _, path = text.rpartition("=")
@@ -69,7 +69,7 @@ def write_rows(path: Path, rows: Sequence[dict], keep: str = "") -> list[dict]:
 
 
 def dots(rows: Sequence[dict], metrics: Sequence[str] = ("AP", "micro AUC"), title: str = "") -> Figure:
-    """A panel a dataset: for each row of `measured` a dot with its 95 % interval, a colour a metric."""
+    """One panel per dataset: a dot with its 95 % interval for each row of `measured`, one colour per metric."""
     datasets = list(dict.fromkeys(r["data"] for r in rows))
     names = {d: list(dict.fromkeys(r["what"] for r in rows if r["data"] == d)) for d in datasets}
     figure = Figure(figsize=(7.5, 0.9 + sum(0.75 + 0.27 * len(n) for n in names.values())), dpi=110,

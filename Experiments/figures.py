@@ -28,7 +28,7 @@ def new(width: float, height: float, panels: int = 1) -> tuple[Figure, list[Axes
 
 
 def coreset(table: pd.DataFrame) -> Figure:
-    """E04: times as slow as ours against covering radius, a panel a feature matrix."""
+    """E04: time relative to ours against covering radius, one panel per feature matrix."""
     matrices = list(table.groupby(["features", "rows", "dimensions", "picks"], sort=False))
     made, panels = new(5 * len(matrices), 3.4, len(matrices))
     for axes, ((name, rows, width, picks), some) in zip(panels, matrices):
@@ -43,7 +43,7 @@ def coreset(table: pd.DataFrame) -> Figure:
 
 
 def backbones(table: pd.DataFrame) -> Figure:
-    """E05: how many times faster than the complete encoder, frame by frame."""
+    """E05: speedup over the complete encoder, frame by frame."""
     made, (axes,) = new(7, 0.5 + 0.3 * len(table))
     axes.barh(range(len(table)), table["times_faster"], color=COLOURS[1])
     axes.set_yticks(range(len(table)), [f"{r.network}, {r.precision}, batch {r.batch}" for r in table.itertuples()],
@@ -54,7 +54,7 @@ def backbones(table: pd.DataFrame) -> Figure:
 
 
 def denoisers(table: pd.DataFrame) -> Figure:
-    """E09: PSNR of every method with its milliseconds beside it, a panel a dataset, at the strongest noise."""
+    """E09: PSNR and milliseconds of every method at the strongest noise, one panel per dataset."""
     table = table[(table["ms"] > 0.05) & (table["sigma"] == table["sigma"].max())]
     methods = table.groupby("method")["psnr"].mean().sort_values().index.tolist()
     datasets = list(table.groupby("dataset", sort=False))
@@ -74,7 +74,7 @@ def denoisers(table: pd.DataFrame) -> Figure:
 
 
 def autoencoders(table: pd.DataFrame) -> Figure:
-    """E12: micro AUC and AP of each model after smoothing; a dot a seed."""
+    """E12: micro AUC and AP of each model after smoothing; one dot per seed."""
     smoothed = table[table["sigma_frames"] > 0]
     names = list(dict.fromkeys(smoothed["model"]))
     made, (axes,) = new(6, 0.9 + 0.4 * len(names))

@@ -49,7 +49,7 @@ class Learned:
     Attributes:
         weights: model -> weight, sums to 1.
         sigmas: model -> sigma its scores are smoothed with, in frames.
-        table: one row a model: expected AUC over all kinds and for each, mean rank correlation, weight.
+        table: one row per model: expected AUC over all kinds and for each, mean rank correlation, weight.
         normal, synthetic: model -> (M,) and (R, M) calibrated scores before smoothing.
         held: the held-out footage; injected: its R injected versions.
     """
@@ -147,7 +147,7 @@ def hold_out(train: Footage, frames: int = HELD_FRAMES) -> tuple[Footage, Footag
 
 
 def skills(scores: Mapping[str, tuple[np.ndarray, np.ndarray]], kinds: np.ndarray) -> pd.DataFrame:
-    """One row a model: auc, auc_<kind> (and auc_untouched, which should be one half), correlation, weight.
+    """One row per model: auc, auc_<kind> (and auc_untouched, which should be one half), correlation, weight.
 
     Args:
         scores: model -> (M,) scores of the normal frames and (R, M) of the injected ones.

@@ -8,15 +8,15 @@ import psutil
 
 
 class PeakMemory:
-    """The largest memory of this process inside the `with` block, in MiB.
+    """Peak memory of this process inside the `with` block, in MiB.
 
-    Looked at every five milliseconds and at both ends, because no counter of the kernel can be started anew everywhere,
-    and the one of a new process begins with its parent's.
+    Sampled every five milliseconds and at both ends, because the kernel's counter cannot be reset on every system, and
+    that of a new process starts at its parent's value.
 
     Attributes:
         mib: resident memory.
-        own_mib: of that, what is the process's own: without mapped files, which the system takes back when it likes.
-            The same where the system does not tell.
+        own_mib: the part without mapped files, whose pages the system can reclaim; equal to `mib` if the system does
+            not report it.
     """
 
     def __enter__(self) -> PeakMemory:

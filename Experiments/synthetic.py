@@ -211,7 +211,7 @@ def _event(kind: str, positions: np.ndarray, boxes: np.ndarray, footage: Footage
         order = np.arange(n)
     moved = float(np.hypot(*(_centre(boxes[0]) - _centre(boxes[-1]))))
     if kind in ("reverse", "freeze", "speed_up") and moved < 0.5 * float(boxes[0, 2] - boxes[0, 0]):
-        return None  # who hardly moves looks the same backwards, frozen and fast
+        return None  # an actor that hardly moves looks the same backwards, frozen and fast
     if kind == "gesture":
         room = SWING * (boxes[:, 2] - boxes[:, 0])
         boxes = boxes + np.stack([-room, 0 * room, room, 0 * room], axis=1)
@@ -309,7 +309,7 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two boxes of neighbouring frames show one actor, whole in both: half a person is nobody's next step."""
+    """Whether two boxes of neighbouring frames show the same actor, complete in both."""
     (wide, high), (wider, higher) = a[2:] - a[:2], b[2:] - b[:2]
     return _overlap(a, b) > 0.3 and max(high / higher, higher / high) < STEADY and max(wide / wider, wider / wide) < 1.5
 
