@@ -4,6 +4,10 @@ Three engines: loky through joblib (processes of this machine, the default), Das
 an address, or started on this machine). The engines schedule tasks and send functions to workers; Dask and Ray also
 repeat the task of a dead worker. A task writes its results to a folder visible to all workers and returns a small
 value, so a repeated task finds finished work.
+
+Decoding, repair, speed maps and actors are spread; features, training and scores stay in the calling process, with its
+threads or GPUs. The last bits of a network's sums depend on the number of threads (7e-6 of the largest score), so
+scores from workers would depend on how many there are. A detector of objects stays, too: it lives in one process.
 """
 
 from __future__ import annotations
