@@ -1,12 +1,12 @@
-"""E26: memory of scoring as the footage grows, in number of videos and in length: the peak of each stage.
+"""E26: peak memory of each scoring stage as the footage grows in number of videos and in length.
 
     python Experiments/E26_scoring_memory.py --scratch SCRATCH_FOLDER [--times 1 4 16] [--scratch-gb 0.05]
 
 Renders the tiny embedded sample and scores its test videos with the shipped detector of the sample: once with 1, 4 and
-16 copies of every video, once with every video played 1, 4 and 16 times in a row under rising frame numbers. Every file
-has a byte of its own behind the picture, so that no copy's cache serves another. Each size runs in a process of its
-own, with one worker. Writes E26_scoring_memory.csv: a row a size and stage, with the process's own memory (without
-mapped files) and all of it, in MiB, and the bytes a frame between the smallest and the largest size.
+16 copies of every video, once with every video played 1, 4 and 16 times in a row under rising frame numbers. An
+appended byte makes every file unique, so that no copy reuses the cache of another. Each size runs in its own process,
+with one worker. Writes E26_scoring_memory.csv: one row per size and stage, with the process's own memory (without
+mapped files) and all of it, in MiB, and the bytes per frame between the smallest and the largest size.
 """
 
 from __future__ import annotations

@@ -345,7 +345,7 @@ def test_errors_show_a_success_and_failures_in_words(run):
 
 def test_error_maps_are_shown_at_frames_that_a_window_reached(run, monkeypatch):
     shown = []
-    monkeypatch.setattr(plots, "predictions", lambda run, model, rows: shown.extend(rows) or [None] * len(rows))
+    monkeypatch.setattr(plots, "_predictions", lambda run, model, rows: shown.extend(rows) or [None] * len(rows))
     file = run.members["stae"]
     odd = np.flatnonzero(run.labels)
     loudest = odd[np.argmax(file.values[odd])]

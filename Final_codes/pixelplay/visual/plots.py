@@ -28,7 +28,6 @@ from pixelplay.visual.actors import Comparison, actors_figure, crop, nearest_fig
 from pixelplay.visual.annotate import draw_frame
 from pixelplay.visual.one_crop import crop_score_figure, score_of_crop
 from pixelplay.visual.people import ACTOR_NOTE
-from pixelplay.visual.predictions import predictions
 from pixelplay.visual.report_tables import METRICS, SUBMISSIONS, metric_tables
 from pixelplay.visual.run_folder import RunFolder
 from pixelplay.visual.run_video import frames_as_filmed
@@ -262,13 +261,25 @@ def errors(run: Folder, model: str) -> Figure | None:
     words = _notable_rows(run, values, seen)
     rows = list(words)
     pictures = run.footage("test").batch(rows)
-    expected = predictions(run, model, rows)
+    expected = _predictions(run, model, rows)
     return error_maps.error_maps(
         [error_maps.ErrorRow(f"{words[r]}: {run.test['Id'].iloc[r]}, raw score {values[r]:.3g}, "
                              f"above {100 * (values < values[r]).mean():.0f} % of test frames", image,
                              np.asarray(maps[r], dtype=np.float32), guess)
          for r, image, guess in zip(rows, pictures, expected)],
         title=f"{model_title(model)}: what it did not expect", unit="error / usual error at that place")
+
+
+def _predictions(run: RunFolder, name: str, rows: Sequence[int]) -> list[np.ndarray | None]:
+    """Predictions of a model for test rows, (h, w[, 3]) uint8. None if the run kept no weights of this model, the model
+    predicts no picture, or no window covers the frame."""
+    trained = run.paths.trained(name)
+    if not (trained / "card.json").exists():
+        return [None] * len(rows)
+    model, footage = model_class(name).load(trained), run.footage("test")
+    videos = [footage.of_videos([footage.videos[row]]) for row in rows]
+    return [model.expected_picture(video, int(np.flatnonzero(video.ids == footage.ids[row])[0]))
+            for video, row in zip(videos, rows)]
 
 
 def actors(run: Folder, *, count: int = 3) -> Figure | None:
