@@ -47,7 +47,7 @@ def test_frames_that_are_embedded_are_read_a_batch_at_a_time(tmp_path):
         name, weights_hash, dim, source, parts = "test", "", 2, "test", ()
         hardware = type("hardware", (), {"dtype": "float32"})
 
-        def embed(self, pictures, batch_size, fit, normalise):
+        def embed(self, pictures, batch_size, fit):
             batches = [np.asarray(pictures[i:i + batch_size]) for i in range(0, len(pictures), batch_size)]
             held.extend(map(len, batches))
             return np.concatenate([batch.reshape(len(batch), -1)[:, :2] for batch in batches]).astype(np.float32)
