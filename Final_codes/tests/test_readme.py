@@ -35,7 +35,7 @@ from pixelplay.watch.scorer import LiveScorer
 
 GUIDES = REPOSITORY / "Final_codes" / "guides"
 PAGES = [REPOSITORY / "README.md", GUIDES / "kaggle.md", GUIDES / "own_videos.md", GUIDES / "live.md",
-         GUIDES / "datasets.md"]
+         GUIDES / "scale.md", GUIDES / "datasets.md"]
 README = "\n".join(page.read_text() for page in PAGES)
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 SPANS = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL))
@@ -327,6 +327,14 @@ def cameras(world: World, command: str) -> None:
     assert "east" in page and "west" in page
 
 
+def engine(world: World, command: str) -> None:
+    """The command line takes it; test_engine.py and test_two_hosts.py run the engines."""
+    words = shlex.split(command.replace("DATA", str(world.here / "ped2")))
+    given = cli.parse(words[1:])
+    assert given is not None and given.command == "run" and given.data == world.here / "ped2"
+    assert given.engine == (words[words.index("--engine") + 1] if "--engine" in words else "loky")
+
+
 def says(world: World, command: str) -> None:
     """Something about this machine or a model."""
     assert re.search(r"torch|steps", world.run(command))
@@ -369,6 +377,7 @@ KNOWN: list[tuple[str, Callable[[World, str], None]]] = [
      r"|my_boxes\.csv --regions tracks\.csv --manifest outputs/01_frame_extraction)", evaluate_places),
     (r"pixelplay verify outputs", verify),
     (r"pixelplay cameras cameras\.csv --output all_cameras", cameras),
+    (r"pixelplay run --data DATA --output OUT( --engine (ray --address auto|dask --address HOST:8786))?", engine),
     (r"pixelplay (doctor|settings stae)", says),
     (r"kaggle kernels push -p Final_codes/kaggle/\w+", kaggle_push),
     (r"python Final_codes/notebook_sources/build\.py --no-execute --kaggle-user NAME", build_notebooks),
