@@ -1,11 +1,12 @@
-"""Who is told of an event, how, and how often: webhooks, MQTT and commands.
+"""Delivery of alarms by webhook, MQTT or command, with rate limit and quiet hours.
 
     webhook   POST of the event as JSON; the header Idempotency-Key is the event's id
-    mqtt      the event as JSON to PREFIX/CAMERA/event, at least once (QoS 1); ON or OFF, retained, to
-              PREFIX/CAMERA/alarm
-    command   a program with the event as JSON on its standard input; no shell sees it
+    mqtt      the event as JSON to PREFIX/CAMERA/event, delivered at least once (QoS 1); ON or OFF as a retained
+              message to PREFIX/CAMERA/alarm
+    command   a program with the event as JSON on its standard input, started without a shell
 
-An alarm is sent when an event begins, when it ends, or both. Rate limit and quiet hours hold back alarms, not events.
+An alarm is sent when an event begins, when it ends, or both. Rate limit and quiet hours suppress alarms; the events are
+still recorded.
 """
 
 from __future__ import annotations
@@ -35,19 +36,20 @@ from pixelplay.watch.outbox import NotDelivered, Outbox, Refused, known
 from pixelplay.watch.source import masked
 
 TAKE_BACK = (400, 413, 415, 422)
-"""HTTP answers that say that this very message is wrong; with any other one it is sent again."""
+"""HTTP status codes that reject the message itself. After any other error it is sent again."""
 PREFIX = "pixelplay"
-"""First part of MQTT topics where the address names none."""
+"""Prefix of MQTT topics if the address has no path."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Alarm:
-    """One receiver.
+    """A receiver of alarms.
 
     Attributes:
-        kind: 'webhook', 'mqtt' or 'command'; target: address or command line.
-        when: of 'begin' and 'end', those that are sent.
-        timeout: seconds an attempt may take.
+        kind: 'webhook', 'mqtt' or 'command'.
+        target: address or command line.
+        when: the phases of an event that are sent: 'begin', 'end' or both.
+        timeout: longest duration of an attempt, in seconds.
     """
 
     kind: str
@@ -57,7 +59,7 @@ class Alarm:
 
     @property
     def shown(self) -> str:
-        """The receiver without passwords, and without the path of a webhook, which is often one."""
+        """The receiver without credentials. The path of a webhook is left out, because it often contains a token."""
         if self.kind == "command":
             return shlex.split(self.target)[0]
         parts = urllib.parse.urlsplit(self.target)
@@ -65,11 +67,11 @@ class Alarm:
 
     @property
     def key(self) -> str:
-        """Names the receiver's queue; differs between receivers, and tells no password."""
+        """Name of the receiver's queue: unique, and free of credentials."""
         return f"{self.kind}-{hashlib.sha256(self.target.encode()).hexdigest()[:12]}"
 
     def send(self, message: dict[str, Any], key: str) -> None:
-        """Deliver one message. Raises NotDelivered."""
+        """Deliver a message; `key` identifies it. Raises NotDelivered."""
         SENDERS[self.kind](self, message, key)
 
 
@@ -88,7 +90,7 @@ def _webhook(alarm: Alarm, message: dict[str, Any], key: str) -> None:
     except urllib.error.HTTPError as cause:
         with cause:
             raise (Refused if cause.code in TAKE_BACK else NotDelivered)(f"HTTP {cause.code} {cause.reason}") from cause
-    except (OSError, ValueError) as cause:  # URLError, time-outs and connections cut in the middle are OSErrors
+    except (OSError, ValueError) as cause:  # includes URLError, timeouts and broken connections
         raise NotDelivered(masked(getattr(cause, "reason", cause))) from cause
     except http.client.HTTPException as cause:
         raise NotDelivered(f"no HTTP answer: {type(cause).__name__}") from cause
@@ -152,33 +154,36 @@ SENDERS: dict[str, Callable[[Alarm, dict[str, Any], str], None]] = {
 
 
 def default_when(kind: str) -> tuple[str, ...]:
-    """What is sent where nothing else is asked for: a state that goes ON has to go OFF again."""
+    """Phases that are sent by default. MQTT sends both, because its state must return to OFF."""
     return ("begin", "end") if kind == "mqtt" else ("begin",)
 
 
 @dataclasses.dataclass(frozen=True)
 class Quiet:
-    """Hours of the day, local time, without alarms; over midnight where `end` comes before `begin`."""
+    """Hours of the day, in local time, without alarms. They include midnight if `end` is before `begin`."""
 
     begin: datetime.time
     end: datetime.time
 
     def holds(self, now: datetime.time) -> bool:
-        """Whether a time of the day lies in it."""
+        """Whether a time of day lies within these hours."""
         return self.begin <= now < self.end if self.begin <= self.end else now >= self.begin or now < self.end
 
 
 class Alarms:
-    """The receivers of one camera. Use it in a `with`.
+    """The receivers of one camera. Use it as a context manager.
+
+    The end of an event raises an alarm only if its beginning did. The lines of such an event contain `"alarm": true`.
+    On entering, messages that were queued before a crash but are not in the journal are added to it.
 
     Args:
-        journal: lines of messages that a kill kept out of it are written there first.
-        every: seconds between the begins of two events that are told; 0 = all are.
+        journal: the event log of the camera.
+        receivers: who gets the alarms.
+        every: least time between the beginnings of two events with an alarm, in seconds; 0 for no limit.
         quiet: hours without alarms.
+        now: clock of the rate limit and of the quiet hours.
     Attributes:
-        held_back: events that were not told, for either reason.
-
-    An event of which the begin was told, and no other, has its end told: its lines say `"alarm": true`.
+        held_back: number of events without an alarm, because of the rate limit or of quiet hours.
     """
 
     def __init__(self, journal: Journal, receivers: Sequence[Alarm], *, every: float = 0.0, quiet: Sequence[Quiet] = (),
@@ -210,16 +215,16 @@ class Alarms:
 
     @property
     def waiting(self) -> int:
-        """Messages that are not delivered."""
+        """Number of messages that are not delivered yet."""
         return sum(len(box.waiting()) for box in self.outboxes)
 
     def tell(self, entry: dict[str, Any]) -> None:
-        """Write the line of a begin or an end, and raise the alarms that are due."""
+        """Write the line of a begin or an end to the journal, and send the alarms that are due."""
         if entry["type"] == "begin":
             self._told = self._due()
             self.held_back += not self._told
         entry["alarm"] = self._told
-        # first the messages, then the line, then delivery: a kill between any two of them loses nothing
+        # the messages are stored first, then the line, and sent last: a crash between these steps loses nothing
         self._queue(entry)
         self.journal.append(entry)
         for box in self.outboxes:

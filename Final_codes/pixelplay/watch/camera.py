@@ -1,7 +1,7 @@
-"""One camera, from its frames to its events: the loop that everything else in this package is called from.
+"""The main loop of one camera, from frames to events.
 
-Reads a source frame by frame; checks the scene, scores, tells what counts, and hands events to the recorder. A camera
-does not wait: where scoring is slower, whole stretches are left out and said so, and the frame numbers keep counting.
+Reads a source frame by frame; checks the scene, scores the frames, finds events and passes them to the recorder. A
+camera does not wait: if scoring is slower, blocks of frames are dropped and reported, and their numbers are skipped.
 """
 
 from __future__ import annotations
@@ -41,22 +41,23 @@ from pixelplay.watch.zones import counts
 log = logging.getLogger(__name__)
 
 GIVEN_UP = 3
-"""Exit status where the source was lost and did not come back."""
+"""Exit status if the source was lost and could not be opened again."""
 TIDY = 600.0
-"""Seconds between two looks at what clips are too old or too many."""
+"""Seconds between two checks for clips to delete."""
 
 
 def watch_camera(camera: Camera, detector: Detector, folder: Path, *, seconds: float | None = None,
                  record: Path | None = None) -> int:
-    """Watch until the end of the source, `seconds` of footage, Ctrl-C or SIGTERM.
+    """Watch a camera until the end of the source, for `seconds` of footage, or until Ctrl-C or SIGTERM.
 
     Args:
-        folder: the camera's own.
-        record: an annotated video of everything.
+        folder: output folder of this camera.
+        seconds: longest footage to score; None for no limit.
+        record: .mp4 for an annotated video of all frames.
     Returns:
         Exit status: 0, or `GIVEN_UP`.
     Raises:
-        PixelPlayError: a source that cannot be opened or gives no frame, outputs that cannot be written.
+        PixelPlayError: the source cannot be opened or yields no frame, or outputs cannot be written.
     """
     source = Source(camera.address, timeout=camera.timeout, give_up=camera.give_up)
     scorer = LiveScorer(detector, camera.models or None, drawn=record is not None)
@@ -84,7 +85,7 @@ def watch_camera(camera: Camera, detector: Detector, folder: Path, *, seconds: f
 
 
 def learnt_scenes(detector: Detector) -> tuple[np.ndarray, list[np.ndarray]]:
-    """(K, D) descriptions and gradients of the scenes a detector has learnt; K = 0 where nothing can be told of any."""
+    """(K, D) float32 descriptions and K gradient images of a detector's scenes; K = 0 if no background is usable."""
     usable = [scene for scene in detector.norms.scenes if scene.usable]
     if not usable:
         log.warning("whether the camera was moved cannot be told: the detector has no usable background")
@@ -93,10 +94,12 @@ def learnt_scenes(detector: Detector) -> tuple[np.ndarray, list[np.ndarray]]:
 
 
 class Watch:
-    """A camera being watched. Use it in a `with`.
+    """The state of one watched camera. Use it as a context manager.
 
     Attributes:
-        frames, events, notices: how many were scored, began, were said.
+        frames: number of frames scored.
+        events: number of events begun.
+        notices: number of notices written.
     """
 
     def __init__(self, camera: Camera, source: Source, scorer: LiveScorer, check: SceneCheck, folder: Path,
@@ -113,8 +116,8 @@ class Watch:
         self.recording = Recording(record, scorer, self.clock) if record else None
         self._begun = time.monotonic()
         self._said, self._tidied, self._reconnected = -math.inf, -math.inf, 0
-        self._newest = 0  # number of the newest frame that was read
-        # a file waits; a camera does not
+        self._newest = 0  # number of the last frame read
+        # frames of a file can wait: only live sources need a pacer
         self.pacer = Pacer([pace.every for pace in scorer.paces]) if source.file is None else None
 
     def __enter__(self) -> Watch:
@@ -127,16 +130,16 @@ class Watch:
 
     def __exit__(self, *mistake: object) -> bool | None:
         with self._stack:
-            # the event that is still open; on a full disk this fails again, and says so
+            # ends the open event; raises on a full disk
             self._over(self.stream.finish())
             return self._stack.pop_all().__exit__(*mistake)
 
     def clock(self, number: int) -> datetime.datetime | None:
-        """When a frame came, by the detector's numbers."""
+        """Local time at which a frame arrived, from its number at the detector's frame rate; None for a file."""
         return self.source.time_of(number * self.source.fps / self.scorer.fps)
 
     def run(self, frames: Iterator[tuple[int, np.ndarray]], seconds: float | None) -> None:
-        """Read and score, until `seconds` of footage."""
+        """Score frames, (number at the source's rate, (H, W, 3) uint8 RGB), for at most `seconds` of footage."""
         last, looked, busy = -1, time.monotonic(), 0.0
         for index, frame in frames:
             begun = time.monotonic()
@@ -159,7 +162,7 @@ class Watch:
         self._status("ended")
 
     def take(self, s: Scored) -> None:
-        """One scored frame."""
+        """Process a scored frame: events, recordings and status."""
         counted = self.check.counts(s.number) and counts(s, self.camera.zones)
         over = self.stream.push(s.number, s.score if counted else -math.inf, s.reason)
         current = self.stream.current
@@ -181,7 +184,7 @@ class Watch:
             self._status("", s)
 
     def summary(self) -> str:
-        """What was seen and what was not, in words."""
+        """Text with the numbers of frames, events and failures, and the paths of the outputs."""
         seconds = time.monotonic() - self._begun
         found = [(self.source.left_out, "frames left out because scoring was slower than the camera"),
                  (self.source.failed, "frames could not be decoded"),
@@ -221,7 +224,7 @@ class Watch:
             print(f"{self.camera.name}  notice: {words}", flush=True)
 
     def _pace(self, now: float, busy: float) -> None:
-        """Look at less where frames wait, at more where there is time."""
+        """Adapt the pace to the number of waiting frames and to the load (share of time spent in scoring)."""
         if self.pacer is None:
             return
         before, step = self.pacer.step, self.pacer.look(now, self.source.waiting / self.source.fps, busy)
@@ -253,7 +256,7 @@ class Watch:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file that is out of date in a second: whole or not at all, without waiting for the disk."""
+    """Replace a file atomically, without fsync: the next second replaces it again."""
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content)
     part.replace(path)

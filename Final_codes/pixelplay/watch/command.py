@@ -1,6 +1,6 @@
-"""`pixelplay watch`: cameras, streams or files scored as they come; events kept, alarms sent.
+"""`pixelplay watch`: live scoring of cameras, streams or files, with event clips and alarms.
 
-One camera by its number, address or file, or many from a configuration file.
+The source is one camera number, address or file, or a configuration file with several cameras.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare SOURCE and the options."""
+    """Add SOURCE and the options to a parser."""
     parser.add_argument("source", nargs="?", metavar="CAMERA|ADDRESS|FILE", help="a camera's number (0 is the first), "
                         "a stream's address (rtsp://..., http://...), or a video file")
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="cameras with their detectors, zones and "
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         Exit status: 0, or `camera.GIVEN_UP`.
     Raises:
-        PixelPlayError: a user's mistake, or outputs that cannot be written (any more).
+        PixelPlayError: invalid options, or outputs that cannot be written.
     """
     if (args.source is None) == (args.config is None):
         raise PixelPlayError("one source is needed, or --config", expected="pixelplay watch SOURCE --detector DIR, or "
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _cameras(args: argparse.Namespace) -> tuple[dict[str, config.Camera], Path]:
-    """The cameras to watch by name, and the folder they are kept in."""
+    """Name -> camera, and the output folder."""
     if args.record is not None and args.record.suffix.lower() != ".mp4":
         raise PixelPlayError(f"--record {args.record} is not an .mp4", expected="a name that ends in .mp4")
     if args.config is None:
@@ -105,7 +105,7 @@ def _cameras(args: argparse.Namespace) -> tuple[dict[str, config.Camera], Path]:
 
 
 def _camera(args: argparse.Namespace) -> config.Camera:
-    """The camera that the options describe."""
+    """The camera described by the options."""
     for name in ("timeout", "give_up"):
         if getattr(args, name) is not None and not 0 < getattr(args, name) < math.inf:
             raise PixelPlayError("--timeout and --give-up must be above zero", expected="seconds")
