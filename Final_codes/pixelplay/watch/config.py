@@ -1,4 +1,4 @@
-"""cameras.toml: what is watched, and how. Every mistake in it is told with file, table, key and what was expected.
+"""The configuration file cameras.toml. Errors name the file, the table, the key and the expected value.
 
     output = "watched"                    # a folder for each camera in it
 
@@ -57,8 +57,13 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Clips:
-    """Seconds of an event's clip before and after it; an event is over after `join` seconds below the lower line, and
-    counts from `shortest` seconds on."""
+    """Durations of events and their clips, in seconds.
+
+    Attributes:
+        before, after: footage in the clip before and after the event.
+        join: an event ends after this time below the lower threshold.
+        shortest: shorter events are ignored.
+    """
 
     before: float = 3.0
     after: float = 3.0
@@ -68,7 +73,7 @@ class Clips:
 
 @dataclasses.dataclass(frozen=True)
 class Keep:
-    """How long clips are kept, and how much of them."""
+    """Limits on the age (`days`) and total size (`gigabytes`) of the clips of a camera; the oldest are deleted."""
 
     days: float = 14.0
     gigabytes: float = 20.0
@@ -76,7 +81,19 @@ class Keep:
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-    """Everything about one camera; `detector` is the folder of its bundle, None the one of the last run."""
+    """Settings of a camera.
+
+    Attributes:
+        name: table name in the file, and name of the output folder.
+        address: camera number, address with ://, or video file.
+        detector: folder of a detector; None for that of the last run.
+        models: names of the models to use; () for all.
+        timeout: seconds without a frame after which a stream is connected again.
+        give_up: seconds without a frame after which the camera is given up.
+        every: least time between two alarms, in seconds.
+        quiet: hours without alarms.
+        clips, keep, zones, alarms: tables of the same names.
+    """
 
     name: str
     address: str
@@ -94,14 +111,14 @@ class Camera:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A configuration file: where things are written, and the cameras by name."""
+    """A configuration file: its path, the output folder, and the cameras by name."""
 
     file: Path
     output: Path
     cameras: Mapping[str, Camera]
 
 
-# ---- what a value has to be: a check returns the value, or raises ValueError with what was expected -----------------
+# ---- checks: each returns the value, or raises ValueError with what was expected -------------------------------------
 
 
 def _text(value: Any) -> str:
@@ -174,7 +191,7 @@ def _address_of(*schemes: str, example: str) -> Callable[[Any], str]:
 
 
 def command_line(value: Any) -> str:
-    """Check a command line: it can be split, and its program is there. Raises ValueError with what was expected."""
+    """Return a command line. Raises ValueError if it cannot be split or its program is not found."""
     try:
         words = shlex.split(_text(value))
     except ValueError:
@@ -191,7 +208,7 @@ RECEIVERS: dict[str, Callable[[Any], str]] = {
     "mqtt": _address_of("mqtt", "mqtts", example="mqtt://user:password@host:1883/prefix"),
     "command": command_line,
 }
-"""Kind of an alarm -> check of its target."""
+"""Kind of alarm -> check of its target."""
 
 CLIPS = {"before": _number(0, 60), "after": _number(0, 60), "join": _number(0, 600), "shortest": _number(0, 60)}
 KEEP = {"days": _number(0, above=True), "gigabytes": _number(0, above=True)}
@@ -206,7 +223,7 @@ def load(file: Path) -> Config:
     """Read and check a configuration.
 
     Raises:
-        PixelPlayError: no such file, no TOML, or a line that is wrong; says which table and key, and what was expected.
+        PixelPlayError: the file is missing or not valid TOML, or a value is invalid.
     """
     file = Path(file)
     try:
@@ -261,18 +278,18 @@ def _alarm(table: _Table) -> Alarm:
 
 
 class _Table:
-    """A table of the file with its name, for errors."""
+    """A table of the file, with its name for error messages."""
 
     def __init__(self, file: Path, name: str, values: Mapping[str, Any]):
         self.file, self.name, self.values = file, name, values
 
     def wrong(self, key: str, problem: str, expected: str, hint: str = "") -> PixelPlayError:
-        """An error about a key of this table, or about the table."""
+        """An error about a key of this table, or about the whole table if `key` is empty."""
         where = " ".join(p for p in (f"[{self.name}]" if self.name else "", key) if p)
         return PixelPlayError(f"{self.file}: {where}: {problem}", expected=expected, hint=hint)
 
     def only(self, *keys: str) -> None:
-        """Raise for a key that is none of these."""
+        """Raise PixelPlayError for an unknown key."""
         for key in self.values:
             if key not in keys:
                 near = difflib.get_close_matches(key, keys, 1)
@@ -280,7 +297,7 @@ class _Table:
                                  f"did you mean {near[0]}?" if near else "")
 
     def need(self, key: str, check: Callable[[Any], T]) -> T:
-        """A checked value that must be there."""
+        """A checked value; raises PixelPlayError if it is missing."""
         if key not in self.values:
             try:
                 check(None)
@@ -298,7 +315,7 @@ class _Table:
             raise self.wrong(key, masked(repr(self.values[key])), str(cause)) from None
 
     def table(self, key: str) -> _Table:
-        """A table of this one; an empty one where there is none."""
+        """A table within this one; empty if it is missing."""
         found = self.values.get(key, {})
         name = f"{self.name}.{key}".strip(".")
         if not isinstance(found, dict):
@@ -313,7 +330,7 @@ class _Table:
         return [_Table(self.file, f"{name} {i}", v) for i, v in enumerate(found, 1)]
 
     def fill(self, cls: Callable[..., T], checks: Mapping[str, Callable[[Any], Any]]) -> T:
-        """A dataclass from this table."""
+        """An object of a dataclass whose fields are the keys of this table."""
         self.only(*checks)
         needed = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]  # type: ignore[arg-type]
         for key in needed:

@@ -1,6 +1,6 @@
-"""Several cameras: a process for each, started again when it dies, all ended together.
+"""Several cameras: one process per camera, restarted after a failure.
 
-A camera's process is the same command with `--camera NAME`: what its address holds of passwords is on no command line.
+Each process runs the same command with `--camera NAME`, so addresses and their passwords stay out of the process list.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 PAUSES = (1.0, 60.0)
-"""Seconds before a camera that died is started again; doubled each time, up to the second number."""
+"""First and largest delay before a failed process is restarted, in seconds; it doubles after every failure."""
 STEADY = 60.0
-"""Seconds a camera runs before the next pause is the first one again."""
+"""Running time after which the restart delay is reset, in seconds."""
 PATIENCE = 20.0
-"""Seconds a process has to end by itself."""
+"""Seconds a process has to exit before it is killed."""
 
 
 def command(file: Path, name: str, options: Sequence[str]) -> list[str]:
-    """The command that watches one camera of a configuration."""
+    """The command line that watches one camera of a configuration file."""
     return [sys.executable, "-m", "pixelplay", "watch", "--config", str(file), "--camera", name, *options]
 
 
 class Group:
-    """Watches over the processes of some cameras.
+    """Supervises the processes of several cameras.
 
     Args:
-        names: of the cameras; start: name -> its command.
+        names: names of the cameras.
+        start: name -> command line of its process.
     """
 
     def __init__(self, names: Sequence[str], start: Callable[[str], list[str]]):
@@ -45,7 +46,7 @@ class Group:
         self._begun: dict[str, float] = {}
 
     def run(self) -> int:
-        """Until all cameras' footage is at its end, Ctrl-C or SIGTERM; returns 0."""
+        """Run until the footage of all cameras has ended, or until Ctrl-C or SIGTERM; returns 0."""
         before = {s: signal.signal(s, lambda *_: self.stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             while self._due or self._running:
@@ -63,7 +64,7 @@ class Group:
         for name in [n for n, due in self._due.items() if due <= now]:
             del self._due[name]
             self._begun[name] = now
-            # a group of its own: Ctrl-C comes to this process alone, which ends the others in order
+            # own session: Ctrl-C reaches only this process, which then stops the others
             self._running[name] = subprocess.Popen(self.start(name), start_new_session=True)
         for name, process in list(self._running.items()):
             status = process.poll()

@@ -1,9 +1,11 @@
-"""What a camera leaves in its folder: one line an occurrence, clips, and what is kept of them.
+"""The event log of a camera and the deletion of old clips.
 
-    events.jsonl     a line when an event begins, one when it ends, one for each notice; never shortened
-    clips/ID.mp4     the event's footage; ID.jpg its highest frame; ID.json the event as it stood last
-    latest.jpg       the newest scored frame
-    status.json      frames, lag, losses and the state of the scene, written anew every second
+The folder of a camera contains:
+
+    events.jsonl     one line for the beginning of an event, for its end, and for each notice; only appended to
+    clips/ID.mp4     footage of the event; ID.jpg: highest-scoring frame; ID.json: latest description of the event
+    latest.jpg       latest scored frame
+    status.json      frames, lag, losses and the state of the scene, replaced every second
     outbox/          alarms that are not delivered yet
 """
 
@@ -21,10 +23,12 @@ from pixelplay.files import clear_errors, write_json
 
 
 class Journal:
-    """Appends to events.jsonl; every line is on the disk before the call returns. Use it in a `with`.
+    """Appends lines to events.jsonl, each synchronised to disk. Use it as a context manager.
 
     Attributes:
-        folder: the camera's; clips: where its clips lie.
+        folder: folder of the camera.
+        path: its events.jsonl.
+        clips: folder of its clips.
     """
 
     def __init__(self, folder: Path):
@@ -41,14 +45,14 @@ class Journal:
         self._file.close()
 
     def append(self, entry: dict[str, Any]) -> None:
-        """Write one line."""
+        """Append a line; it is on disk when the call returns."""
         with clear_errors(self.path):
             self._file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """All lines so far. Raises PixelPlayError at one that is no JSON object."""
+        """Yield all entries. Raises PixelPlayError for a line that is not JSON."""
         with self.path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 try:
@@ -59,7 +63,7 @@ class Journal:
                 yield entry
 
     def unfinished(self) -> list[dict[str, Any]]:
-        """Events that began and never ended: the program was killed."""
+        """First lines of the events without an end, because the program was killed."""
         begun: dict[str, dict[str, Any]] = {}
         for entry in self.entries():
             if entry.get("type") == "begin":
@@ -69,7 +73,7 @@ class Journal:
         return list(begun.values())
 
     def mend(self) -> list[dict[str, Any]]:
-        """Give each unfinished event its last line; returns these lines."""
+        """Append an end, marked as interrupted, for each unfinished event; returns these entries."""
         ended = [{**entry, "type": "end", "interrupted": True} for entry in self.unfinished()]
         for entry in ended:
             write_json(self.clips / f"{entry['id']}.json", entry)
@@ -77,12 +81,12 @@ class Journal:
         return ended
 
     def expire(self, days: float, gigabytes: float, *, open_ids: frozenset[str] = frozenset()) -> list[str]:
-        """Delete the oldest clips with what belongs to them; returns their ids.
+        """Delete the oldest clips with their pictures and descriptions; returns their ids.
 
         Args:
-            days: a clip that was last written longer ago goes.
-            gigabytes: so much is kept at most.
-            open_ids: events that go on, which stay.
+            days: largest age of a clip since it was last written.
+            gigabytes: largest total size.
+            open_ids: events that are still being written; they are kept.
         """
         groups: dict[str, list[Path]] = {}
         for path in sorted(self.clips.iterdir()):
@@ -90,7 +94,7 @@ class Journal:
                 groups.setdefault(path.stem, []).append(path)
         states = {name: [p.stat() for p in paths] for name, paths in groups.items()}
         total, gone = sum(s.st_size for found in states.values() for s in found), []
-        # a name begins with the time of its event
+        # ids begin with the time of the event: sorted names are oldest first
         for name in sorted(set(groups) - open_ids):
             old = max(s.st_mtime for s in states[name]) < time.time() - days * 86400
             if old or total > gigabytes * 1e9:
@@ -101,7 +105,7 @@ class Journal:
         return gone
 
     def _cut_torn_line(self) -> None:
-        """Remove the half line that a power cut may have left."""
+        """Remove an incomplete last line, as left by a power failure."""
         end = self._file.seek(0, os.SEEK_END)
         while end:
             start = max(0, end - 4096)

@@ -1,6 +1,6 @@
-"""Health and metrics over HTTP: /health for a container or a load balancer, /metrics for Prometheus.
+"""Health checks (/health) and Prometheus metrics (/metrics) over HTTP.
 
-Reads the status.json of every camera; so it works for one camera and for many, and asks none of their processes.
+Reads the status.json of every camera, so it needs no connection to their processes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pixelplay.errors import PixelPlayError
 from pixelplay.pretrained import require_package
 
 STALE = 30.0
-"""Seconds after which a camera that wrote no status is not well."""
+"""Age of status.json from which a camera is unhealthy, in seconds."""
 COUNTERS = {"frames": "Frames that were scored", "left_out": "Frames left out: scoring was slower than the camera",
             "failed": "Frames that could not be decoded", "reconnected": "Connections made anew",
             "events": "Events that began", "notices": "Notices: changes of the scene or the stream",
@@ -27,7 +27,7 @@ GAUGES = {"lag_s": "Seconds between a frame and its score", "score": "Newest sco
 
 
 def statuses(folder: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Camera -> its status; {} for one that has not written any."""
+    """Camera -> content of its status.json; {} if there is none yet."""
     found = {}
     for name in names:
         path = folder / name / "status.json"
@@ -36,17 +36,19 @@ def statuses(folder: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def healthy(status: dict[str, Any]) -> bool:
-    """Whether a camera's scores are up to date (or its footage is at its end)."""
+    """Whether a camera's scores are up to date, or its footage has ended."""
     return bool(status) and (status["state"] == "ended" or time.time() - status["time"] < STALE)
 
 
 class Metrics:
-    """Serves both pages from a thread. Use it in a `with`.
+    """HTTP server in a thread. Use it as a context manager.
 
     Args:
-        port: 0 = any free one; folder: holds a folder for each camera; names: the cameras.
+        port: TCP port; 0 for any free port.
+        folder: folder that contains the folders of the cameras.
+        names: names of the cameras.
     Raises:
-        PixelPlayError: prometheus-client is not installed, or the port is taken.
+        PixelPlayError: prometheus-client is not installed, or the port cannot be used.
     """
 
     def __init__(self, port: int, folder: Path, names: Sequence[str]):
@@ -77,7 +79,7 @@ class Metrics:
                 self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """No line for every scrape."""
+                """Do not log requests."""
 
         try:
             self.server = http.server.ThreadingHTTPServer(("", port), Answer)
@@ -95,7 +97,7 @@ class Metrics:
         self.server.server_close()
 
     def collect(self) -> Iterator[Any]:
-        """The metrics, as prometheus-client asks for them."""
+        """Yield the metrics; prometheus-client calls this for every request."""
         found = statuses(self.folder, self.names)
         for table, family in ((COUNTERS, self.core.CounterMetricFamily), (GAUGES, self.core.GaugeMetricFamily)):
             for key, words in table.items():
