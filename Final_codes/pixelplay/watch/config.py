@@ -220,7 +220,7 @@ ALARM = {**RECEIVERS, "when": _when, "timeout": _number(0, above=True)}
 
 
 def load(file: Path) -> Config:
-    """Read and check a configuration.
+    """Read and check a configuration. Relative paths in it start at its folder.
 
     Raises:
         PixelPlayError: the file is missing or not valid TOML, or a value is invalid.

@@ -1,7 +1,7 @@
-"""Messages that wait for their receiver on the disk: none is lost over a restart, and none is sent twice.
+"""Persistent queue of messages for a receiver; undelivered messages survive a restart.
 
-A message is a file; it is deleted when the receiver has taken it. The name of the file is the key that the receiver is
-given with it: if the program is killed between delivery and deletion, the receiver can tell the second copy.
+A message is a file that is deleted after delivery. Its name is an idempotency key, which is sent with the message: if
+the program is killed between delivery and deletion, the receiver can recognise the duplicate.
 """
 
 from __future__ import annotations
@@ -18,26 +18,27 @@ from pixelplay.files import clear_errors, read_json, write_json
 log = logging.getLogger(__name__)
 
 PAUSES = (1.0, 300.0)
-"""Seconds before the second attempt to deliver; doubled with each further one, up to the second number."""
+"""First and largest delay between attempts to deliver, in seconds; it doubles after every failure."""
 
 
 class NotDelivered(Exception):
-    """The receiver could not be reached, or did not take the message; its text says why."""
+    """The receiver could not be reached or did not accept the message; the text gives the reason."""
 
 
 class Refused(NotDelivered):
-    """The receiver will never take this message."""
+    """The receiver rejects this message permanently."""
 
 
 class Outbox:
-    """A folder of messages and the thread that delivers them, oldest first. Use it in a `with`.
+    """A folder of messages and a thread that delivers them, oldest first. Use it as a context manager.
 
     Args:
-        folder: holds the waiting messages; those refused for ever are moved to `refused` in it.
-        shown: the receiver, without passwords.
+        folder: folder of the waiting messages; rejected ones are moved to its subfolder `refused`.
+        shown: description of the receiver for log messages, without passwords.
         send: (message, key) -> None; raises `NotDelivered`.
     Attributes:
-        delivered, failed: messages taken, and attempts that failed.
+        delivered: number of delivered messages.
+        failed: number of failed attempts.
     """
 
     def __init__(self, folder: Path, shown: str, send: Callable[[dict[str, Any], str], None]):
@@ -54,7 +55,7 @@ class Outbox:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """One more attempt for what waits; what is not taken stays for the next start."""
+        """Try once more to deliver the waiting messages; the rest stays for the next start."""
         self._stop.set()
         self.wake()
         self._thread.join(timeout=15)
@@ -62,23 +63,23 @@ class Outbox:
             log.warning("%d alarms for %s wait in %s and are sent at the next start", left, self.shown, self.folder)
 
     def put(self, key: str, message: dict[str, Any]) -> None:
-        """Keep a message; it is on the disk afterwards, and sent after the next `wake`."""
+        """Store a message on disk; it is sent after the next `wake`."""
         write_json(self.folder / f"{key}.json", message)
 
     def wake(self) -> None:
-        """Try to deliver now."""
+        """Make the thread deliver the waiting messages now."""
         self._wake.set()
 
     def waiting(self) -> list[Path]:
-        """Files of the messages that are not delivered, oldest first: a key begins with its time, and that of an end is
-        the key of its begin and more."""
+        """Files of the undelivered messages, oldest first. Keys begin with the time of the event, and the key of its
+        end extends the key of its beginning, so the order of the names is the order in time."""
         return sorted((p for p in self.folder.glob("*.json") if not p.name.startswith(".")), key=lambda p: p.stem)
 
     def _run(self) -> None:
         pause, down = PAUSES[0], False
         while True:
             if down:
-                # a new message does not shorten the pause of a receiver that is down
+                # new messages do not shorten the delay for an unreachable receiver
                 self._stop.wait(pause)
                 pause = min(2 * pause, PAUSES[1])
             else:
@@ -91,7 +92,7 @@ class Outbox:
                 return
 
     def _deliver(self) -> bool:
-        """Send what waits; False at the first message that could not be delivered."""
+        """Send the waiting messages; stops and returns False at the first failure."""
         for path in self.waiting():
             try:
                 self.send(read_json(path), path.stem)
@@ -113,6 +114,6 @@ class Outbox:
 
 
 def known(folder: Path) -> list[dict[str, Any]]:
-    """All messages below a folder of outboxes."""
+    """All messages in the outboxes within a folder."""
     return [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*/*.json"))
             if not p.name.startswith(".")]

@@ -1,8 +1,8 @@
-"""What is looked at where a machine cannot look at everything, and when that changes.
+"""Adaptive reduction of the work on machines that are slower than the camera.
 
-A pace is a set of models and how many frames are skipped. Its scores are brought to the scale of the first pace by the
-held-out training scores, thinned out in the same way: a score means the same at every pace. `Pacer` goes to a slower
-one when frames wait, and back when there has been time enough for a while.
+A pace is a set of models and a frame interval. Its scores are mapped to the scale of the first pace, with thresholds
+from held-out training scores that are subsampled in the same way, so that one threshold is valid for all paces. `Pacer`
+selects a faster pace when frames are waiting, and returns to a more complete one after a period without backlog.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ from pixelplay.fusion.events import threshold_from_training
 from pixelplay.fusion.scores import ScoreFile
 
 LIGHT = 0.01
-"""Share of the ensemble's weight below which models are left out before frames are: they cost time, decide little."""
+"""Models with a smaller share of the ensemble's weight are dropped before frames are skipped: they hardly change the
+score."""
 FEWEST = 2
-"""Models that are left at the slowest pace, where there are so many."""
+"""Smallest number of models to which a pace is reduced."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pace:
-    """What is looked at.
+    """A set of models and a frame interval.
 
     Attributes:
-        detector: whose models they are.
-        models: names; every: of so many frames one is looked at.
+        detector: the detector that contains the models.
+        models: names of the models.
+        every: one of this many frames is scored.
     """
 
     detector: Detector
@@ -39,19 +41,19 @@ class Pace:
 
     @property
     def words(self) -> str:
-        """For people."""
+        """Description for messages."""
         frames = "every frame" if self.every == 1 else "every second frame" if self.every == 2 \
             else f"one of {self.every} frames"
         return f"{frames}, {', '.join(self.models)}"
 
     @functools.cached_property
     def weights(self) -> dict[str, float]:
-        """Of its models; they sum to 1."""
+        """Model -> weight; the weights sum to 1."""
         return self.detector.weights(self.models)
 
     @functools.cached_property
     def limits(self) -> tuple[float, float]:
-        """Where an event begins and ends at this pace."""
+        """Scores at which an event begins and ends at this pace."""
         training = self.detector.training
         members = {n: seldom(f, training.videos, training.frames, self.every)
                    for n, f in self.detector.members(self.models).items()}
@@ -59,7 +61,7 @@ class Pace:
         return found.high, found.low
 
     def score(self, z: dict[str, float], first: Pace) -> float:
-        """The final score of a frame, by its models' calibrated ones, on the scale of the first pace."""
+        """Final score of a frame from the calibrated scores `z` of its models, on the scale of the pace `first`."""
         score = sum(w * z[n] for n, w in self.weights.items())
         if self is first:
             return score
@@ -68,8 +70,11 @@ class Pace:
 
 
 def paces(detector: Detector, models: Sequence[str]) -> list[Pace]:
-    """All paces of some models of a detector: everything; without the models that decide next to nothing; every second
-    frame; ever fewer models of these, the one with the least weight goes first."""
+    """The paces of a detector with these models, from complete to fastest.
+
+    All models; without the models below `LIGHT`, if there are any; the same on every second frame; then one model less
+    at a time, down to `FEWEST`. The model with the smallest weight is dropped first.
+    """
     models, weights = tuple(models), detector.weights(models)
     found = [Pace(detector, models)]
     heavy = tuple(n for n in models if weights[n] >= LIGHT)
@@ -85,8 +90,7 @@ def paces(detector: Detector, models: Sequence[str]) -> list[Pace]:
 
 
 def seldom(file: ScoreFile, videos: np.ndarray, frames: np.ndarray, every: int) -> ScoreFile:
-    """Training scores as if one of `every` frames had been looked at: the others take the score of the one
-    before."""
+    """Training scores as if only one of `every` frames had been scored: the other frames repeat the previous score."""
     if every == 1:
         return file
     values = file.values.copy()
@@ -99,26 +103,27 @@ def seldom(file: ScoreFile, videos: np.ndarray, frames: np.ndarray, every: int) 
 
 
 LATE = 1.0
-"""Seconds of frames that wait before less is looked at."""
+"""Backlog from which a faster pace is selected, in seconds of footage."""
 CALM = 0.3
-"""Seconds of frames that may wait while more is tried."""
+"""Largest backlog at which a more complete pace is tried, in seconds of footage."""
 SETTLE = 2.0
-"""Seconds after a change before the next one."""
+"""Least time between two changes, in seconds."""
 TRY = (15.0, 600.0)
-"""Seconds of calm before more is tried; doubled each time that did not last, up to the second number."""
+"""First and largest time without backlog before a more complete pace is tried, in seconds; it doubles when a try
+fails."""
 LASTED = 30.0
-"""Seconds after which a change to more has lasted."""
+"""Time after which a try has succeeded, in seconds."""
 ROOM = 0.85
-"""Share of the time that scoring may be expected to take after a change to more."""
+"""A more complete pace is tried only if the expected share of time spent in scoring is below this."""
 
 
 class Pacer:
-    """Chooses among paces.
+    """Selects a pace from the backlog and the load.
 
     Args:
-        every: of how many frames each looks at one, most is looked at first.
+        every: frame interval of each pace, most complete pace first.
     Attributes:
-        step: the present one, 0 = everything.
+        step: index of the current pace; 0 is the most complete.
     """
 
     def __init__(self, every: Sequence[int]):
@@ -128,11 +133,12 @@ class Pacer:
         self._busy: dict[int, float] = {}
 
     def look(self, now: float, waiting: float, busy: float) -> int:
-        """The pace to go on at.
+        """Update the pace; returns its index.
 
         Args:
-            now: seconds of a clock; waiting: seconds of frames that wait.
-            busy: share of the time since the last look that scoring took.
+            now: time of a monotonic clock, in seconds.
+            waiting: backlog in seconds of footage.
+            busy: share of the time since the last call that was spent in scoring.
         """
         before = self._busy.get(self.step, busy)
         self._busy[self.step] = before + 0.2 * (busy - before)
@@ -151,8 +157,8 @@ class Pacer:
         return self.step
 
     def _room(self) -> bool:
-        """Whether the next better pace may be expected to fit."""
-        # looking at every frame takes twice the time of every second one; a model more takes less than that
+        """Whether the next more complete pace is expected to keep up."""
+        # scoring every frame costs twice as much as every second frame; another model costs less than that
         twice = self.every[self.step] > self.every[self.step - 1]
         return self._busy[self.step] * (2.0 if twice else 1.4) < ROOM
 

@@ -1,8 +1,8 @@
-"""Events that survive: each a clip of its own with a picture and a description, and its lines in events.jsonl.
+"""Recording of events: a clip, a picture, a description, and the lines in events.jsonl.
 
-Reads scored frames and the event they belong to. The clip begins some seconds before the event, from a buffer of
-compressed frames, and goes on for some seconds after it. What is written plays up to its last half second however the
-program ends; the event itself is in events.jsonl from its first moment on.
+Reads scored frames and the event they belong to. The clip starts a few seconds before the event, from a buffer of
+JPEG-compressed frames, and ends a few seconds after it. If the program is killed, the clip is playable except for its
+last half second; events.jsonl contains the event from its beginning.
 """
 
 from __future__ import annotations
@@ -25,12 +25,17 @@ from pixelplay.watch.scorer import Scored
 from pixelplay.watch.video import FragmentedVideo
 
 LONGEST = 600.0
-"""Seconds a clip may have: an event that never ends must not fill the disk."""
+"""Largest length of a clip in seconds: an event that does not end must not fill the disk."""
 
 
 @dataclasses.dataclass
 class _Clip:
-    """An event's clip while it is written; `last` is its last frame number once that is known."""
+    """The clip of an event during recording.
+
+    Attributes:
+        peak: highest-scoring frame and its JPEG.
+        first, last: first and last frame number; `last` is None until the event has ended.
+    """
 
     id: str
     event: Event
@@ -41,16 +46,16 @@ class _Clip:
 
 
 class Recorder:
-    """Keeps the events of one camera. Close it, or use it in a `with`.
+    """Records the events of one camera. Use it as a context manager.
 
     Args:
-        camera: name, for descriptions.
-        journal: where lines and clips go.
-        fps: frame numbers a second.
-        threshold: of the events.
-        clock: frame number -> local time, None where there is none.
-        before, after: seconds of the clip outside of the event.
-        tell: called with each begin and end; keeps it in the journal and raises alarms.
+        camera: name of the camera, for descriptions.
+        journal: event log of the camera; also gives the folder of the clips.
+        fps: frame numbers per second.
+        threshold: threshold of the events, for descriptions.
+        clock: frame number -> local time, or None if it is unknown.
+        before, after: footage in the clip before and after the event, in seconds.
+        tell: called with the entry of each begin and end; writes it to the journal and sends alarms.
     """
 
     def __init__(self, camera: str, journal: Journal, fps: float, threshold: Threshold,
@@ -58,7 +63,7 @@ class Recorder:
                  tell: Callable[[dict[str, Any]], None]):
         self.camera, self.journal, self.fps, self.threshold, self.clock = camera, journal, fps, threshold, clock
         self.before, self.after, self.tell = round(before * fps), round(after * fps), tell
-        # the peak may lie some way back when an event is first known
+        # the peak may precede the frame at which an event is reported
         self._recent: collections.deque[tuple[Scored, np.ndarray]] = collections.deque(
             maxlen=self.before + round(4 * fps))
         self._clips: list[_Clip] = []
@@ -73,11 +78,11 @@ class Recorder:
 
     @property
     def open_ids(self) -> frozenset[str]:
-        """Events whose clips are being written."""
+        """Ids of the events whose clips are being written."""
         return frozenset(c.id for c in self._clips)
 
     def take(self, scored: Scored, over: list[Event], current: Event | None) -> None:
-        """One more frame, the events that ended with it, and the one it belongs to."""
+        """Add a frame, with the events that ended at it and the current event, if any."""
         jpeg = cv2.imencode(".jpg", scored.frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
         item = dataclasses.replace(scored, frame=np.empty((0, *scored.frame.shape[1:]), np.uint8)), jpeg
         self._recent.append(item)
@@ -92,7 +97,7 @@ class Recorder:
                 self._close(clip)
 
     def end(self, event: Event) -> None:
-        """An event is over: its description and its last line are written; the clip goes on for a while."""
+        """End the current event: write its description and its last line. The clip continues for `after` seconds."""
         if self._current is None:
             return
         clip, self._current = self._current, None
@@ -118,7 +123,7 @@ class Recorder:
         self._write(clip, "begin")
 
     def _at(self, number: int, otherwise: tuple[Scored, np.ndarray]) -> tuple[Scored, np.ndarray]:
-        """The frame of that number if it is still there."""
+        """The buffered frame with this number, or `otherwise` if it has left the buffer."""
         return next((r for r in reversed(self._recent) if r[0].number == number), otherwise)
 
     def _write(self, clip: _Clip, kind: str) -> None:
@@ -152,5 +157,5 @@ class Recorder:
 
 
 def _decoded(jpeg: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 RGB."""
+    """Decode a JPEG to (H, W, 3) uint8 RGB."""
     return cv2.cvtColor(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)

@@ -1,6 +1,6 @@
-"""Whether a camera shows the scene its detector has learnt: not frozen, black, covered, turned away or reshaped.
+"""Detection of camera faults: a frozen, black, covered or moved camera, or another aspect ratio.
 
-Reads every frame as it comes; says what is wrong in a word, and which frames may not raise an event.
+Reads the frames of a stream in order; reports the state of the scene and the frames that may not raise an event.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from pixelplay.scenes.cameras import KNOWN
 from pixelplay.scenes.description import edges, features, thumbnail
 
 FROZEN = 10.0
-"""Seconds of equal pixels after which a picture is frozen; a codec may repeat a quiet one until its next key frame."""
+"""Time of identical frames from which a camera is frozen, in seconds. It is long because a codec may repeat a static
+frame until its next key frame."""
 PLAIN = 3.0
-"""Grey levels of contrast in the thumbnail below which nothing is seen (a scene's background has more)."""
+"""Smallest standard deviation of the thumbnail of a usable frame, in grey levels; learnt backgrounds are above it."""
 BLACK = 32.0
-"""Mean grey level below which a picture without contrast is black, above which the lens is covered."""
+"""Mean grey level that separates a black picture from a covered lens, for frames without contrast."""
 SHIFTED = 0.04
-"""Part of the picture's width or height by which the background may be shifted: of fixed cameras it is below 0.01."""
+"""Largest shift of the background, as a fraction of the frame's width or height; fixed cameras stay below 0.01."""
 SURE = 0.1
-"""Response of the phase correlation from which a shift is believed: 0.12 to 0.6 on shifted pictures of Avenue and the
-embedded scene, up to a fifth of their width."""
+"""Smallest response of the phase correlation for a valid shift. It was 0.12 to 0.6 for frames of Avenue and the
+embedded sample, shifted by up to a fifth of their width."""
 IN_A_ROW = 3
-"""Looks that must see the same one after the other: somebody close to the lens, or a flash, is no other scene."""
+"""Number of consecutive checks that must agree: a person close to the lens or a flash of light is not a new scene."""
 GRID = (96, 160)
-"""Rows and columns of the pictures that are compared for a shift."""
+"""Rows and columns of the gradient images for the measurement of shifts."""
 TOLD = 2.0
-"""Seconds a state lasts before it is said."""
+"""Time for which a state must last before it is reported, in seconds."""
 LOOKS = 5
-"""Times a second the scene is compared with the learnt ones."""
+"""Comparisons with the learnt scenes per second."""
 SETTLE = 2.0
-"""Seconds after the scene is back in which scores still remember what was wrong."""
+"""Time after the end of a fault for which smoothed scores are still affected by it, in seconds."""
 
 WORDS = {
     "": "the scene is as learnt",
@@ -44,20 +45,21 @@ WORDS = {
     "moved": "the scene is not the one the detector has learnt: the camera was moved, or its view is blocked",
     "resolution": "the picture's shape is not that of the training footage",
 }
-"""State -> what is said of it."""
+"""State -> text of its notice."""
 
 
 class SceneCheck:
-    """Looks at every frame.
+    """Checks the frames of a stream.
 
     Args:
-        templates: (K, D) descriptions of the learnt scenes (`scenes.description.features`); K = 0 compares none.
-        backgrounds: (K, ...) their gradients (`gradients`), by which a shift is seen; none is looked for without.
+        templates: (K, D) descriptions of the learnt scenes (`scenes.description.features`); K = 0 disables the
+            comparison of scenes.
         shape: (H, W) of the training frames.
-        fps: frame numbers a second.
-        reach: frames around a frame that its score depends on.
+        fps: frame numbers per second.
+        reach: a score depends on at most this many frames before and after its frame.
+        backgrounds: K gradient images of the scenes (`gradients`) for the detection of shifts; () disables it.
     Attributes:
-        state: what has been wrong for `TOLD` seconds, a key of `WORDS`; '' = nothing.
+        state: fault that has lasted for `TOLD` seconds, a key of `WORDS`; '' if there is none.
     """
 
     def __init__(self, templates: np.ndarray, shape: tuple[int, int], fps: float, reach: int,
@@ -70,10 +72,10 @@ class SceneCheck:
         self._last: np.ndarray | None = None
         self._size: tuple[int, int] | None = None
         self._bad: collections.deque[int] = collections.deque()
-        self._doubtful: list[int] = []  # frames of too few looks
+        self._doubtful: list[int] = []  # frames of a fault that is not confirmed yet
 
     def push(self, number: int, frame: np.ndarray) -> list[str]:
-        """One more frame; returns what is to be said now, mostly nothing."""
+        """Check the next frame, (H, W, 3) uint8 RGB; returns the texts of new notices."""
         said = self._resized(frame.shape[:2])
         now = self._look(number, frame)
         if now != self._now:
@@ -84,15 +86,17 @@ class SceneCheck:
             if number - self._since >= (IN_A_ROW - 1) * self.fps / LOOKS:
                 self._bad.extend(self._doubtful)
                 self._doubtful.clear()
-        # a frozen picture has been watched for longer than that already
+        # a frozen picture has already lasted for longer than `TOLD`
         if self._now != self.state and (number - self._since >= TOLD * self.fps or self._now == "frozen"):
             self.state = self._now
             said.append(WORDS[self.state])
         return said
 
     def counts(self, number: int) -> bool:
-        """Whether a frame may belong to an event; asked in order, for frames with `reach` pushed after them. While the
-        scene is in doubt, no frame of it does."""
+        """Whether a frame may belong to an event: its score depends on no frame with a fault, confirmed or not.
+
+        Call it for frames in order, after `reach` further frames were pushed.
+        """
         while self._bad and self._bad[0] < number - self.before:
             self._bad.popleft()
         first = self._bad or self._doubtful
@@ -121,7 +125,7 @@ class SceneCheck:
             likeness = edges(self.templates, features(small))
             self._looked, self._moved = number, float(likeness.max()) < KNOWN
             if not self._moved and len(self.backgrounds):
-                # somebody close to the lens may look like a shift for a moment
+                # a person close to the lens may resemble a shift for a moment
                 self._shifts = self._shifts + 1 if shifted(
                     self.backgrounds[int(likeness.argmax())], gradients(frame)) else 0
                 self._moved = self._shifts >= IN_A_ROW
@@ -129,7 +133,10 @@ class SceneCheck:
 
 
 def gradients(picture: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 RGB -> (96, 160) float32 logarithm of the gradients: light changes them little."""
+    """(H, W, 3) uint8 RGB -> (96, 160) float32 logarithm of the gradient magnitude, with mean 0.
+
+    It depends little on the illumination.
+    """
     grey = cv2.cvtColor(cv2.resize(picture, GRID[::-1], interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     grey = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
     found = np.log1p(np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)))
@@ -137,10 +144,10 @@ def gradients(picture: np.ndarray) -> np.ndarray:
 
 
 def shifted(background: np.ndarray, now: np.ndarray) -> bool:
-    """Whether a picture is the background, but clearly shifted; both from `gradients`.
+    """Whether the current frame is a shifted view of the background; both are `gradients`.
 
-    Likeness alone sees a shift late: repeated structures (a fence, paving) are like themselves a little further on.
-    Phase correlation (Kuglin and Hines, 1975) measures it.
+    The similarity of scenes is not sensitive to small shifts, because repeated structures (fences, paving) resemble
+    their shifted copies. Phase correlation (Kuglin and Hines, 1975) measures the shift itself.
     """
     # OpenCV applies the window in place
     window = cv2.createHanningWindow(GRID[::-1], cv2.CV_32F)

@@ -1,10 +1,10 @@
-"""Live scoring: frames of a camera in, final scores out, a second or two later and in constant memory.
+"""Live scoring with a latency of one to two seconds and constant memory.
 
-Reads full-size frames one by one and a detector; gives each frame its score once. Every model is at work on the stream
-(`Model.stream`) and looks at each frame once; speed maps are measured once for all of them. A model may look ahead
-(STAE asks how well a frame was predicted from several moments), so a score comes some frames after its frame; in return
-it is the one that the same model would give to the same video in a file, without repair. Smoothing uses past frames
-alone (recipe 'causal'). Where there is no time to look at everything, `slower` and `faster` change what is looked at.
+Reads the full-size frames of a stream and a detector; returns the final score of every frame. Each model processes each
+frame once (`Model.stream`), and the models share one measurement of the speed maps. Some models need later frames, so a
+score is available some frames after its frame. In return, raw scores equal those of the same model for the same video
+in a file, without repair. Smoothing uses only past frames (recipe 'causal'). On slow machines, `LiveScorer.change`
+selects fewer models or frames.
 """
 
 from __future__ import annotations
@@ -34,21 +34,24 @@ from pixelplay.watch.paces import Pace, paces
 from pixelplay.watch.windows import VIDEO, WindowedStream
 
 TICK = 4
-"""Frames that the models look at together: as many as their networks take at once."""
+"""Frames passed to the models together, equal to the batch size of their networks."""
 CONTEXT = 12
-"""Frames to either side of a frame that its actors are followed over."""
+"""Frames before and after a frame over which its actors are tracked."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """One frame with its score.
+    """A frame with its score.
 
     Attributes:
-        number: frame number; frame: (H, W, 3) uint8 RGB at the training footage's size.
-        score: final score a rarity; models: the same by model.
-        reason: why, in words; heat: (h, w) in [0, 1] or None.
-        boxes: actors; to follow them takes time, so there are none in a frame far from an event but for one a second,
-            unless the scorer is told that every frame is drawn.
+        number: frame number.
+        frame: (H, W, 3) uint8 RGB at the size of the training footage.
+        score: final score, a rarity.
+        models: model -> calibrated score, a rarity.
+        reason: explanation of the score.
+        boxes: actors. Tracking is expensive: without `LiveScorer.drawn`, frames far from events have no boxes, except
+            about once per second.
+        heat: (h, w) error map in [0, 1], or None.
     """
 
     number: int
@@ -62,7 +65,7 @@ class Scored:
 
 @dataclasses.dataclass
 class _Waiting:
-    """A frame, what is to be found out about it, and what is found so far."""
+    """A frame that waits for scores, its pace, and the scores so far."""
 
     frame: LiveFrame
     pace: Pace
@@ -70,18 +73,19 @@ class _Waiting:
 
 
 class LiveScorer:
-    """Scores a stream of frames with a detector's models.
+    """Scores the frames of a stream with the models of a detector.
 
     Args:
-        detector: learnt from this camera's normal footage.
-        names: models to use; all of the detector's when None. Fewer are faster.
-        threads: processors; those of this machine when None.
-        drawn: the boxes of every frame are wanted.
+        detector: detector fitted on normal footage of this camera.
+        names: models to use; None for all.
+        threads: number of worker threads; None for the number of CPUs.
+        drawn: whether boxes are needed for every frame.
     Attributes:
-        reach: frames to either side of a frame that its score can depend on, at most.
-        pace: what is looked at now; paces: all there are, most first.
+        reach: a score depends on at most this many frames before and after its frame.
+        pace: the current pace.
+        paces: all paces, most complete first.
     Raises:
-        PixelPlayError: a model the detector does not have.
+        PixelPlayError: the detector does not contain a model.
     """
 
     def __init__(self, detector: Detector, names: Sequence[str] | None = None, *, threads: int | None = None,
@@ -93,7 +97,7 @@ class LiveScorer:
         self.threshold, self.reach = detector.threshold(names, live=True), max(m.reach for m in self.models.values())
         self.paces = paces(detector, tuple(files))
         self.pace = self.paces[0]
-        # every model and every flow has one processor: several threads within each waste more
+        # one thread per model or flow field: parallelism within each of them is less efficient
         self._pool = ThreadPoolExecutor(threads or environment.cpu_count(), initializer=_alone)
         self._speeds = None
         if any(m.reads_speed for m in self.models.values()):
@@ -112,15 +116,17 @@ class LiveScorer:
 
     @property
     def delay(self) -> int:
-        """Frames between a frame and its score, at most."""
+        """Largest latency of a score, in frames."""
         return TICK + self.reach
 
     def push(self, number: int, frame: np.ndarray) -> list[Scored]:
-        """Take one more frame; returns the frames that could be scored, some at a time.
+        """Add the next frame; returns the frames whose scores are final, several at a time.
 
         Args:
-            number: frame number, larger than the last one; a jump is a gap in time.
-            frame: (H, W, 3) uint8 RGB, brought to the training footage's size.
+            number: frame number, larger than the previous one; a jump is a gap in time.
+            frame: (H, W, 3) uint8 RGB of any size; resized to that of the training footage.
+        Raises:
+            ValueError: the number is not larger than the previous one.
         """
         if self._last is not None and number <= self._last:
             raise ValueError(f"frame {number} after frame {self._last}")
@@ -139,7 +145,7 @@ class LiveScorer:
         return self._leave()
 
     def finish(self) -> list[Scored]:
-        """The frames still waiting, at the end of the stream."""
+        """Return the remaining frames, at the end of the stream."""
         self._look()
         rest = self._speeds.finish() if self._speeds is not None else []
         for name, model in self.models.items():
@@ -149,15 +155,15 @@ class LiveScorer:
         return self._leave()
 
     def change(self, step: int) -> None:
-        """Go on at the pace `paces[step]`. Frames that came before are scored at the pace they came at."""
+        """Use the pace `paces[step]` for the following frames."""
         self.pace = self.paces[step]
 
     # ---- inside -------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Show the frames of a tick to every model."""
+        """Pass the collected frames to every model."""
         tick, self._tick = self._tick, []
-        # the one that takes longest begins; who judges speeds waits for them
+        # the model with the largest weight starts first; models that read speed maps wait for them
         order = sorted(self.models, key=lambda n: -self.models[n].weight)
         own = [n for n in order if not self.models[n].reads_speed]
         found: dict[str, Future] = {n: self._pool.submit(self._show, n, tick) for n in own[:1]}
@@ -168,7 +174,7 @@ class LiveScorer:
             self._note(name, future.result())
 
     def _show(self, name: str, frames: Sequence[LiveFrame]) -> list[LiveScore]:
-        """Show frames to a model, where their pace has it; without it, its stream is at an end."""
+        """Pass frames to a model if it belongs to their pace; else end its stream."""
         out: list[LiveScore] = []
         for frame in frames:
             waiting = self._by_number.get(frame.number)
@@ -186,7 +192,7 @@ class LiveScorer:
             self._by_number[one.number].found[name] = one
 
     def _leave(self) -> list[Scored]:
-        """The first frames of which everything is found."""
+        """Remove and return the first frames for which all models have scores."""
         leaving: list[_Waiting] = []
         while self._waiting and len(self._waiting[0].found) == len(self._waiting[0].pace.models):
             leaving.append(self._waiting.popleft())
@@ -205,7 +211,7 @@ class LiveScorer:
             if people is not None:
                 row = people.row_of.get(number)
                 words = people.words_near(row) if row is not None else ""
-                # where nobody looked, those of the frame before are still there
+                # a skipped frame keeps the boxes of the previous frame
                 self._boxes = self._boxes if waiting.frame.skipped else people.boxes(row) if row is not None else ()
             maps = [f.map for n, f in waiting.found.items() if f.map is not None and self.models[n].kind == "error"]
             out.append(Scored(number, waiting.frame.full, score, models,
@@ -214,7 +220,7 @@ class LiveScorer:
         return out
 
     def _people(self, leaving: Sequence[_Waiting]) -> LivePeople | None:
-        """The actors of some frames, followed from those before to those after that are known already."""
+        """The actors of the frames, tracked from previous frames to later frames that have scores already."""
         around = [*self._past, *leaving, *itertools.islice(self._waiting, CONTEXT)]
         name = next((n for w in around for n, s in w.found.items() if s.actors is not None), None)
         if name is None:
@@ -224,11 +230,15 @@ class LiveScorer:
 
 
 class LivePeople(People):
-    """Actors of some frames of a stream; `row_of`: frame number -> row."""
+    """Actors in several frames of a stream.
+
+    Attributes:
+        row_of: frame number -> row.
+    """
 
     @classmethod
     def of(cls, seen: Sequence[LiveScore], rarity: ActorRarity) -> LivePeople:
-        """From one model's scores of one frame or more, each with its actors."""
+        """Collect the actors from the scores of one model; at least one score is required."""
         numbers = [s.number for s in seen]
         ids = [frame_id(VIDEO, n) for n in numbers]
         people = cls({**{k: np.concatenate([s.actors[k] for s in seen]) for k in seen[0].actors},
@@ -239,6 +249,6 @@ class LivePeople(People):
 
 
 def _alone() -> None:
-    """One thread within whatever a thread of the pool does."""
+    """Disable parallelism within a worker thread."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
