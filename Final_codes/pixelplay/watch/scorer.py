@@ -163,7 +163,7 @@ class LiveScorer:
     def _look(self) -> None:
         """Pass the collected frames to every model."""
         tick, self._tick = self._tick, []
-        # the model with the largest weight starts first; models that read speed maps wait for them
+        # the model with the largest weight, the slowest one, starts first; models that read speed maps wait for them
         order = sorted(self.models, key=lambda n: -self.models[n].weight)
         own = [n for n in order if not self.models[n].reads_speed]
         found: dict[str, Future] = {n: self._pool.submit(self._show, n, tick) for n in own[:1]}

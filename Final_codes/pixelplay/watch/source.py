@@ -1,9 +1,9 @@
-"""Where live frames come from: a camera, the address of a stream, or a video file.
+"""Live frames from a camera, a network stream or a video file.
 
-A stream is not as reliable as a file: a frame that cannot be decoded is left out, a connection that ends or gives
-nothing for a while is made anew with growing pauses, and the frame numbers keep counting meanwhile, so that whoever
-reads them sees a gap. A stream that names no rate (HTTP MJPEG) has it measured from the arrival of its first frames.
-Passwords in addresses are masked wherever an address is shown.
+Frames that cannot be decoded are dropped. A connection that ends or yields no frames is opened again, with increasing
+delays. Frame numbers continue in the meantime, so that lost frames appear as a gap. If a stream has no frame rate
+(HTTP MJPEG), it is measured from the arrival times of the first frames. Messages never contain the passwords of
+addresses.
 """
 
 from __future__ import annotations
@@ -30,46 +30,49 @@ from pixelplay.errors import PixelPlayError
 log = logging.getLogger(__name__)
 
 PATIENCE = 4.0
-"""Seconds of a camera's frames that may wait before a stretch is left out."""
+"""Length of the queue of a live source, in seconds; if it is full, frames are dropped until it is empty."""
 MEASURE = 2.0
-"""Seconds over which the rate of a stream that names none is measured."""
+"""Duration of the measurement of an unknown frame rate, in seconds."""
 FAILURES = 25
-"""Frames in a row that may be unreadable before the connection is made anew."""
+"""Largest number of consecutive undecodable frames before the stream is connected again."""
 PAUSES = (0.5, 30.0)
-"""Seconds before the second attempt to connect; doubled with each further one, up to the second number."""
+"""First and largest delay between attempts to connect, in seconds; it doubles after every failure."""
 PROTOCOLS = "http,https,httpproxy,tls,tcp,udp,rtp,srtp,rtsp,rtsps,rtmp,rtmps,srt,crypto"
-"""What FFmpeg may open for an address of the network: a playlist from there names no file of this machine."""
+"""Protocols that FFmpeg may use for network addresses. Local files are excluded, so that a remote playlist cannot read
+them."""
 RATELESS = ("mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe")
-"""FFmpeg's formats without a rate of their own; it says 25 of them."""
+"""FFmpeg formats without a frame rate, for which FFmpeg reports 25."""
 SECRETS = re.compile(r"(://)[^/?#\s]*@|([?&;](?:pass\w*|pwd|token|key|auth\w*|secret|user\w*|login)=)[^&;#\s'\"]*",
                      re.IGNORECASE)
 
 
 def masked(text: object) -> str:
-    """A text without the user names and passwords of the addresses in it."""
+    """Replace user names, passwords and tokens in the addresses of a text by ***."""
     return SECRETS.sub(lambda m: "://***@" if m[1] else f"{m[2]}***", str(text))
 
 
 class Lost(Exception):
-    """A connection that gives no more frames; its text says why."""
+    """The connection yields no more frames; the text gives the reason."""
 
 
 class Source:
-    """Frames of a camera, a stream or a file. Open it in a `with`, where Ctrl-C ends the frames and not the program.
+    """The frames of a camera, a stream or a file.
+
+    Use it as a context manager. Within it, Ctrl-C and SIGTERM end the frames instead of the program.
 
     Args:
-        name: a camera's number, an address with ://, or a file.
-        timeout: seconds without a frame after which a stream is connected anew.
-        give_up: seconds without a frame after which it is given up.
+        name: camera number, address with ://, or video file.
+        timeout: seconds without a frame after which a stream is connected again.
+        give_up: seconds without a frame after which the source is given up.
     Attributes:
-        fps: frames a second; known inside the `with`.
-        started: when frame 0 came, local time; None for a file, which does not know.
-        left_out: frames that came while the queue was full.
-        failed: frames that could not be decoded.
-        reconnected: how often the connection was made anew.
+        fps: frames per second; valid after entering.
+        started: local time at which frame 0 arrived; None for a file.
+        left_out: number of frames dropped because the queue was full.
+        failed: number of frames that could not be decoded.
+        reconnected: number of new connections after the first.
         given_up: whether the frames ended because the source was lost.
     Raises:
-        PixelPlayError: no such file; on entering, it cannot be opened.
+        PixelPlayError: the file does not exist; on entering, the source cannot be opened.
     """
 
     def __init__(self, name: str, *, timeout: float = 10.0, give_up: float = 300.0):
@@ -79,7 +82,7 @@ class Source:
         self._stop, self._queue = threading.Event(), queue.Queue()
         self._first: list[tuple[int, np.ndarray]] = []
         self._mistake: BaseException | None = None
-        # absolute: a name such as 10:30.mp4 would be taken for an address
+        # absolute, because FFmpeg takes a relative name such as 10:30.mp4 for an address
         self.file = Path(name).absolute() if not is_number(name) and "://" not in name else None
         if self.file is not None and not self.file.is_file():
             raise PixelPlayError(f"{name} is no video file", expected="a camera's number, an address with ://, or "
@@ -110,8 +113,10 @@ class Source:
             signal.signal(number, handler)
 
     def frames(self) -> Iterator[tuple[int, np.ndarray]]:
-        """(number of the frame at the source's rate, (H, W, 3) uint8 RGB), in order; numbers jump where frames were
-        left out, unreadable or lost."""
+        """Yield (frame number at the source's rate, (H, W, 3) uint8 RGB) in order.
+
+        Numbers of dropped, undecodable or lost frames are skipped. Errors of the reader thread are raised here.
+        """
         if self.file is not None:
             for i, (frame, readable) in enumerate(video_frames(self.file, np.arange(probe(self.file).frames))):
                 if self._stop.is_set():
@@ -125,7 +130,7 @@ class Source:
         threading.Thread(target=self._run, args=(waiting,), daemon=True).start()
         while not self._stop.is_set():
             try:
-                # a camera that hangs must not keep Ctrl-C waiting
+                # short, so that Ctrl-C also works while the camera sends nothing
                 item = waiting.get(timeout=0.2)
             except queue.Empty:
                 continue
@@ -137,13 +142,13 @@ class Source:
 
     @property
     def waiting(self) -> int:
-        """Frames that came and were not taken yet."""
+        """Number of frames in the queue."""
         return self._queue.qsize()
 
     def time_of(self, index: float) -> datetime.datetime | None:
-        """When a recent frame came, local time; None for a file.
+        """Local time at which a recent frame arrived; None for a file.
 
-        Counted back from the newest frame: a camera's rate is never quite the one it names, and days add up.
+        The time is relative to the newest frame, because the error of a nominal frame rate accumulates over days.
         """
         if self.started is None:
             return None
@@ -156,13 +161,13 @@ class Source:
         return Camera(int(self.name)) if is_number(self.name) else Stream(self.name, self.timeout)
 
     def _measure(self) -> float:
-        """Frames a second, from the second half of `MEASURE` seconds: what was buffered comes in a burst first."""
+        """Measure the frame rate in the second half of `MEASURE` seconds; buffered frames arrive in a burst before."""
         begin, times = time.monotonic(), []
         while (now := time.monotonic()) - begin < MEASURE:
             try:
                 frame = self._connection.read()
             except (Lost, EOFError):
-                break  # the reader meets it again, and connects anew
+                break  # the reader thread fails in the same way and connects again
             if frame is None:
                 self.failed += 1
             else:
@@ -187,7 +192,7 @@ class Source:
     def _run(self, waiting: queue.Queue) -> None:
         try:
             self._read(waiting)
-        except Exception as mistake:  # noqa: BLE001 (raised again by whoever takes the frames)
+        except Exception as mistake:  # noqa: BLE001 (`frames` raises it again)
             self._mistake = mistake
         finally:
             self._connection.close()
@@ -213,7 +218,7 @@ class Source:
             except Lost as cause:
                 if not self._again(cause, pause):
                     return
-                # numbers go on with the clock: what was missed is a gap
+                # the numbers follow the clock, so that lost frames become a gap
                 if self.started is not None:
                     index = max(index + 1, round((time.monotonic() - self._clock) * self.fps))
                 failures, pause = 0, min(2 * pause, PAUSES[1])
@@ -226,7 +231,7 @@ class Source:
                 pause = PAUSES[0]
                 self._keep_time()
                 self._newest = index, self._arrived
-                # one long hole costs the models less than many short ones: none of them looks across a hole
+                # one long gap is better than many short ones, because no model uses frames across a gap
                 skipping = waiting.full() or (skipping and not waiting.empty())
                 if skipping:
                     self.left_out += 1
@@ -235,7 +240,7 @@ class Source:
             index += 1
 
     def _again(self, why: Lost, pause: float) -> bool:
-        """Connect anew; False when the source is given up, or the frames are no longer wanted."""
+        """Connect again; returns False if the source is given up or was closed."""
         self._connection.close()
         log.warning("%s: %s; connecting again", self.shown, why)
         while not self._stop.is_set():
@@ -244,7 +249,7 @@ class Source:
                 self.given_up = True
                 log.error("%s gave no frame for %.3g s: given up", self.shown, self.give_up)
                 return False
-            # the first attempt comes at once, unless the last connection gave nothing either
+            # the first attempt is immediate, unless the previous connection yielded no frame
             if pause > PAUSES[0] and self._stop.wait(min(pause / 2, left)):
                 return False
             try:
@@ -259,17 +264,22 @@ class Source:
 
 
 class Stream:
-    """A connection to an address, through FFmpeg.
+    """A connection to a network address through FFmpeg.
 
+    Args:
+        address: address with ://.
+        timeout: longest time to connect and to wait for data, in seconds.
     Attributes:
-        fps: the rate the stream names, or None.
+        fps: nominal frame rate, or None.
+        finite: whether the address is a recording of known length.
     Raises:
-        Lost: it cannot be opened, or ended; EOFError: a recording behind an address came to its end.
+        Lost: the stream cannot be opened, or has ended.
+        EOFError: a recording has ended.
     """
 
     def __init__(self, address: str, timeout: float):
         options = {"rtsp_transport": "tcp"} if address.lower().startswith("rtsp") else {}
-        # little is looked at before the first frame: what is buffered meanwhile is late
+        # short analysis before the first frame, because frames are delayed by it
         options |= {"protocol_whitelist": "file" if address.lower().startswith("file:") else PROTOCOLS}
         options |= {"analyzeduration": "1000000", "fpsprobesize": "0"}
         try:
@@ -284,9 +294,9 @@ class Stream:
         self.fps = float(named) if named and self.container.format.name not in RATELESS else None
         if self.fps is not None and not 0.1 <= self.fps <= 240:
             self.fps = None
-        # a stream of known length is a recording: its end is no loss
+        # the end of a stream of known length is not a lost connection
         self.finite = bool(self.container.duration or stream.frames)
-        # every packet is a picture, and one that gives none is broken
+        # in MJPEG every packet is a frame: a packet without one is corrupt
         self._single = stream.codec_context.name == "mjpeg"
         self._packets, self._ready = self.container.demux(stream), collections.deque()
 
@@ -312,15 +322,15 @@ class Stream:
             raise Lost(_words(cause)) from cause
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self.container.close()
 
 
 class Camera:
-    """A camera of this machine, through OpenCV; attributes and errors as of `Stream`."""
+    """A local camera through OpenCV; attributes and errors as in `Stream`."""
 
     def __init__(self, number: int):
-        # its own words of what every back end tried would hide ours
+        # OpenCV's log of all attempted back ends would hide our error message
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         self.capture = cv2.VideoCapture(number)
         if not self.capture.isOpened():
@@ -339,7 +349,7 @@ class Camera:
 
 
 def _words(cause: Exception) -> str:
-    """What FFmpeg says, without the address and its password."""
+    """FFmpeg's error message without passwords."""
     if isinstance(cause, av.error.ExitError):
         return "nothing came in time"
     return masked(getattr(cause, "strerror", None) or cause)

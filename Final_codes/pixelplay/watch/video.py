@@ -1,7 +1,7 @@
-"""Videos of a live stream, written frame by frame: plain ones of events, and the annotated recording.
+"""Video writers for live streams: plain clips of events, and the annotated recording.
 
-Reads RGB frames (with their scores); writes H.264 MP4 in fragments, so that memory does not grow and what was written
-plays even if the process is killed. A hole in the frame numbers stays a hole in time.
+Reads RGB frames, with scores for the recording; writes H.264 in fragmented MP4 files. Memory is constant, and the
+written part is playable if the process is killed. A gap in the frame numbers remains a gap in time.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from pixelplay.visual.annotate import Strip, draw_frame, draw_state, yuv_picture
 from pixelplay.visual.people import Box
 
 SECONDS = 10
-"""Length of the running curve."""
+"""Time span of the plotted scores, in seconds."""
 
 
 class FragmentedVideo:
-    """An H.264 MP4 in fragments of half a second: after a kill it plays up to its last fragment.
+    """An H.264 MP4 with fragments of half a second; if the process is killed, all complete fragments are playable.
 
     Args:
-        path: an .mp4 file.
+        path: .mp4 file to write.
         size: (H, W) of the frames.
-        fps: frame numbers a second.
+        fps: frame numbers per second.
         quality: x264's constant rate factor; lower is better and larger.
     """
 
@@ -36,7 +36,7 @@ class FragmentedVideo:
         self.rate, self.empty = Fraction(fps).limit_denominator(1001), True
         self.container = import_av().open(str(path), "w", format="mp4", options={
             "movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"})
-        # without looking ahead: frames that wait in the encoder are lost in a kill
+        # no lookahead: frames inside the encoder are lost if the process is killed
         self.stream = self.container.add_stream("libx264", rate=self.rate, options={
             "crf": str(quality), "preset": "veryfast", "tune": "zerolatency"})
         self.stream.height, self.stream.width = (side + side % 2 for side in size)
@@ -44,12 +44,12 @@ class FragmentedVideo:
         self.stream.codec_context.gop_size = max(1, round(fps / 2))
 
     def write(self, place: int, frame: np.ndarray) -> None:
-        """Write (H, W, 3) uint8 RGB as frame number `place`; a hole in the numbers stays a hole in time."""
+        """Write (H, W, 3) uint8 RGB as frame number `place`; a gap in the numbers remains a gap in time."""
         self.container.mux(self.stream.encode(yuv_picture(frame, place, self.rate)))
         self.empty = False
 
     def close(self, *, quiet: bool = False) -> None:
-        """Finish the file; `quiet` where another error is on its way already."""
+        """Finish the file. `quiet` suppresses its errors if another error is being raised."""
         try:
             if not self.empty:
                 self.container.mux(self.stream.encode())
@@ -61,13 +61,13 @@ class FragmentedVideo:
 
 
 class LiveVideo:
-    """Writes the clip; close it, or use it in a `with`.
+    """Writes an annotated video with a plot of the recent scores. Use it as a context manager.
 
     Args:
-        path: an .mp4 file.
+        path: .mp4 file to write.
         size: (H, W) of the frames.
-        fps: frame numbers a second.
-        threshold: drawn on the curve.
+        fps: frame numbers per second.
+        threshold: event threshold, drawn in the plot.
         quality: x264's constant rate factor; lower is better and larger.
     """
 
@@ -88,8 +88,12 @@ class LiveVideo:
         """Draw and write one frame.
 
         Args:
-            number: frame number, larger than the last one.
-            alarm: words of the event the frame belongs to; None outside of events.
+            number: frame number, larger than the previous one.
+            frame: (H, W, 3) uint8 RGB.
+            score: final score, a rarity.
+            boxes: actors.
+            heat: (h, w) error map in [0, 1], or None.
+            alarm: reason of the event that contains the frame; None outside events.
         """
         self.first = number if self.first is None else self.first
         self.recent.append((number, score))

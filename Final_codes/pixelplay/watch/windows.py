@@ -1,7 +1,7 @@
-"""A model that has no stream of its own: scored in windows, each chunk of frames with its context around it.
+"""Live scoring for models without their own stream: chunks of frames are scored with the frames around them.
 
-Reads `LiveFrame`s one by one; makes the `LiveScore`s that `Model.score` gives to the same frames of a file. Every frame
-is scored several times, as context of others, so this takes several times as long as a stream (see `Model.stream`).
+Reads `LiveFrame`s one by one; makes the same `LiveScore`s as `Model.score` on a file of these frames. Every frame is
+scored several times, also as context of others, so this is several times slower than a stream (see `Model.stream`).
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ from pixelplay.model import LiveFrame, LiveScore, Model, Stream
 
 VIDEO = "live"
 CHUNK = 25
-"""Frames scored together. Larger is faster and later: every chunk is scored with `Model.reach` frames around it."""
+"""Frames per chunk. Larger chunks are faster, because each is scored with `Model.reach` frames on both sides, but
+increase the latency."""
 
 
 class WindowedStream(Stream):
-    """See the module. Skipped frames are scored all the same.
+    """Stream of a model that implements only `Model.score`. Skipped frames are scored like all others.
 
     Args:
-        fps: frame numbers a second.
+        model: fitted model.
+        fps: frame numbers per second.
     """
 
     def __init__(self, model: Model, fps: float):
         self.model, self.fps = model, fps
         self._frames: list[LiveFrame] = []
-        self._given = 0  # frames at the head that have left already and are kept as context
+        self._given = 0  # frames at the start that were returned and are kept as context
 
     def push(self, frame: LiveFrame) -> list[LiveScore]:
         self._frames.append(frame)
@@ -43,7 +45,7 @@ class WindowedStream(Stream):
         return self._score(left) if left else []
 
     def _score(self, count: int) -> list[LiveScore]:
-        """Score all frames; the `count` after the context leave."""
+        """Score all frames; returns the scores of the `count` frames after the context."""
         footage = self._footage()
         with tempfile.TemporaryDirectory(prefix="pixelplay-live-") as folder:
             found = self.model.score(footage, Path(folder))
@@ -77,7 +79,7 @@ class WindowedStream(Stream):
             open_stream=stream, speeds=np.stack(speeds) if self.model.reads_speed else None)
 
     def _forget(self, given: int) -> None:
-        """Drop what no later score can depend on, but begin where the model looks (see `Model.stride`)."""
+        """Drop frames that no later score depends on; the rest starts at a multiple of `Model.stride`."""
         first = max(0, given - self.model.reach)
         numbers = np.array([f.number for f in self._frames])
         start = max(p.start for p in segments(np.zeros(len(numbers)), numbers, self.model.max_gap) if p.start <= first)

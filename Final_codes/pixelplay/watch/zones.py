@@ -1,7 +1,7 @@
-"""Zones: the parts of a picture in which an event counts, and those in which it does not.
+"""Zones: polygons in the frame that restrict where events may occur.
 
-Reads a scored frame; says whether what stands out in it lies where it matters. The place is the foot point of the
-highest actor, or the hottest spot of the error map where there is no actor.
+Reads a scored frame; decides from the position of its anomaly whether it may belong to an event. The position is the
+foot point of the highest-scoring actor or, without actors, the maximum of the error map.
 """
 
 from __future__ import annotations
@@ -17,19 +17,24 @@ from pixelplay.watch.scorer import Scored
 
 @dataclasses.dataclass(frozen=True)
 class Zone:
-    """A polygon; `points` are (x, y) in parts of the picture's width and height, `use` is 'watch' or 'ignore'."""
+    """A polygon.
+
+    Attributes:
+        points: at least three (x, y), as fractions of the frame's width and height.
+        use: 'watch' or 'ignore'.
+    """
 
     name: str
     points: tuple[tuple[float, float], ...]
     use: str = "watch"
 
     def holds(self, place: tuple[float, float]) -> bool:
-        """Whether (x, y) lies in it or on its border."""
+        """Whether (x, y), as fractions of the frame's width and height, lies inside or on the border."""
         return cv2.pointPolygonTest(np.array(self.points, np.float32), place, False) >= 0
 
 
 def place_of(scored: Scored) -> tuple[float, float] | None:
-    """(x, y) in parts of the picture where the frame stands out most; None where no model says."""
+    """Position (x, y) of the anomaly, as fractions of the frame's width and height; None if no model localises it."""
     if scored.boxes:
         height, width = scored.frame.shape[:2]
         x0, _, x1, y1 = max(scored.boxes, key=lambda box: box.score).xyxy
@@ -41,9 +46,9 @@ def place_of(scored: Scored) -> tuple[float, float] | None:
 
 
 def counts(scored: Scored, zones: Sequence[Zone]) -> bool:
-    """Whether the frame may belong to an event: in no ignored zone, and in a watched one where there are any.
+    """Whether a frame may belong to an event: it is in no ignored zone and, if there are watched zones, in one of them.
 
-    A frame without a place counts: a missed event is worse than one too many.
+    A frame without a position counts, because a missed event is worse than a false alarm.
     """
     place = place_of(scored)
     if place is None or not zones:
