@@ -15,7 +15,7 @@ from pixelplay.fusion import command
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 done, 2 a mistake the user can mend (nothing was written)."""
+    """Fuse score files; returns 0, or 2 for invalid input, in which case nothing is written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     command.add_arguments(parser)
     parser.add_argument("--labels", type=Path, metavar="PATH", help="ground truth, for the table alone")

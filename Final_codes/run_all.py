@@ -1,6 +1,6 @@
 """Run all seven stages without a notebook: `python Final_codes/run_all.py [--data DIR] [--profile lite] ...`.
 
-Reads a dataset, the embedded sample where none is given; writes submissions and a report (see --help).
+Reads a dataset, by default the embedded sample; writes submissions and a report (see --help).
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Updating a finished detector with further normal footage, without training networks.
+"""Update of a detector with further normal footage, without training networks.
 
 Reads a detector and normal footage that it was not fitted on; makes a new detector and a record of the changes. Every
 model accepts the sections that would be events (`Model.accept`): memory banks add their feature vectors, autoencoders
@@ -40,6 +40,7 @@ the camera, which differ from the compressed frames of a clip."""
 HISTORY = "learnt_later"
 """Key of detector.json: list of updates, oldest first."""
 WHOLE = "all together"
+"""Name of the ensemble in the record of an update."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Wanted:
     """Footage to learn.
 
     Attributes:
-        name: name for messages; the id of an event.
+        name: name for messages; for an event, its id.
         videos: file or folder of normal footage.
         line: sections are learnt if their score reaches this fraction of the threshold at which an event begins.
         held_out: whether calibration uses held-out scores, of a model updated with the other half of the footage. False
@@ -107,8 +108,12 @@ def update(detector: Detector, wanted: Wanted, work: Path) -> tuple[Detector, di
 def replace(new: Detector, target: Path) -> Detector:
     """Move a detector to `target`, replacing an old one.
 
-    The target is complete or missing at any time; if the process is killed between the renames, the old detector is in
+    The target is complete or missing at any time. If the process is killed between the renames, the old detector is in
     NAME.old.
+
+    Raises:
+        PixelPlayError: NAME.old exists.
+        OSError: a folder cannot be moved; the old detector is then restored.
     """
     old = target.with_name(f"{target.name}.old")
     if old.exists():
@@ -187,7 +192,7 @@ def _scores(models: Mapping[str, Model], footage: Footage, work: Path) -> dict[s
 
 def _accept(models: Mapping[str, Model], footage: Footage, learnt: np.ndarray, ceilings: Mapping[str, float],
             work: Path) -> dict[str, dict[str, int]]:
-    """Update every model with the frames of a mask; returns what each has added."""
+    """Update every model with the masked frames; returns per model what was added and how many."""
     return {name: model.accept(footage, learnt, work / name, ceilings[name]) for name, model in models.items()
             if learnt.any()}
 

@@ -49,8 +49,8 @@ def learn(place: Path, output: Path | None, wanted: Wanted) -> dict[str, Any]:
     """Update a detector in place, or write the new one to `output`; returns the record of the update.
 
     Raises:
-        PixelPlayError: no detector, the detector belongs to a run, the output is something else, the footage cannot be
-            learnt, or the event would still raise an alarm. The old detector is then unchanged.
+        PixelPlayError: there is no detector, it belongs to a run, the output folder has other content, the footage
+            cannot be learnt, or the event would still raise an alarm. The old detector is then unchanged.
     """
     detector = Detector.find(place)
     target = (output or detector.folder).absolute()
@@ -59,7 +59,7 @@ def learn(place: Path, output: Path | None, wanted: Wanted) -> dict[str, Any]:
                              expected="--output DIR for the new detector")
     if target.exists() and any(target.iterdir()) and not (target / ABOUT).exists():
         raise PixelPlayError(f"{target} is there and is no detector", expected="a new folder, or a detector to replace")
-    # not the folder of an unfinished fit (.work), whose networks took hours
+    # not the folder of an unfinished fit (.work): it may contain hours of training
     work = target.with_name(f"{target.name}.update")
     with locked(work):
         try:

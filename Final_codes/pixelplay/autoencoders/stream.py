@@ -1,4 +1,4 @@
-"""An autoencoder on a stream: every window passes the network once, every frame is scored once.
+"""An autoencoder on a stream: the network processes every window once.
 
 Reads `LiveFrame`s with speed maps one by one; makes the same `LiveScore`s as `Autoencoder.score` on a file of these
 frames. A window is scored after its last frame has arrived, several windows together; the score of a frame is final
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from pixelplay.autoencoders.base import Autoencoder
 
 BATCH = 4
-"""Windows scored together: a third faster per window than one at a time, for a later score."""
+"""Windows per batch. A batch is a third faster per window than single windows, but increases the latency."""
 PATIENCE = 4
-"""Window lengths a frame waits for the first complete window; footage with more gaps is scored by padded windows."""
+"""Longest wait for the first complete window, in window lengths; after that, padded windows are scored."""
 
 
 @dataclasses.dataclass
@@ -35,10 +35,13 @@ class _Row:
     """A frame that waits for its score.
 
     Attributes:
-        frame, speed: input of clips; known: whether the speed was measured.
-        looked: whether a window may be anchored at it.
-        total: total weight of its windows so far; value, map: their weighted sums.
-        final: no later window covers it.
+        number: frame number.
+        frame, speed: inputs of the network.
+        known: whether the speed was measured.
+        looked: whether the frame may be the anchor of a window; False for skipped frames.
+        total: sum of the weights of the windows scored so far.
+        value, map: weighted sums of their scores and error maps.
+        final: whether no later window covers the frame.
     """
 
     number: int
@@ -52,12 +55,12 @@ class _Row:
     final: bool = False
 
     def score_of(self, number: int) -> LiveScore:
-        """Its score, given to a frame nearby."""
+        """The score of this frame as that of frame `number`, which is this frame or one nearby."""
         return LiveScore(number, self.value / self.total, (self.map / self.total).clamp(0, 6e4).cpu().numpy())
 
 
 class _Window(NamedTuple):
-    """A complete window; it has half the weight if a neighbour substitutes for a missing frame."""
+    """A complete window. Its weight is 1, or 0.5 if a neighbour substitutes for a missing frame."""
 
     anchor: int
     rows: list[_Row]
@@ -65,7 +68,7 @@ class _Window(NamedTuple):
 
 
 class AutoencoderStream(Stream):
-    """See the module. If the training footage shows several scenes, the scene is recognised again after every gap."""
+    """Stream of an autoencoder. If it was trained on several scenes, the scene is recognised again after every gap."""
 
     def __init__(self, model: Autoencoder):
         self.model, self.device = model, local_hardware().device
@@ -75,9 +78,9 @@ class AutoencoderStream(Stream):
         self.earliest = int(self.offsets[self.targets].min())
         # in a gap of the frame numbers the nearest frame substitutes, unless only anchors are scored
         self.spill = model.config.max_gap // 2 if (self.offsets[self.targets] != 0).any() else 0
-        self._span: list[_Row] = []  # rows since the last gap, from which windows are cut
+        self._span: list[_Row] = []  # rows since the last gap that later windows may use
         self._first = 0  # frame number of the first row
-        self._anchor = 0  # row of the next anchor
+        self._anchor = 0  # index of the next anchor in the span
         self._windows: list[_Window] = []
         self._out: deque[_Row] = deque()
         self._covered: _Row | None = None  # the last frame with a score of its own
@@ -164,7 +167,7 @@ class AutoencoderStream(Stream):
                 row.map = local[b, f] if row.map is None else row.map + local[b, f]
 
     def _judge_padded(self) -> None:
-        """Without a complete window: one window per frame, padded by its edge frames, as in `windows.find_windows`."""
+        """Score one window per frame, padded with edge frames as in `windows.find_windows`, if none is complete."""
         rows = [row for row in self._out if row.known] or list(self._out)
         if rows:
             self._windows = self._at(list(range(len(rows))), rows)
@@ -182,7 +185,7 @@ class AutoencoderStream(Stream):
             row = self._out[0]
             if row.total:
                 self._covered = row
-            # a frame that no window covers takes the nearest score, the earlier on a tie
+            # a frame that no window covers takes the nearest score, in a tie that of the earlier frame
             source = row if row.total else self._nearest(row.number, ended)
             if source is None:
                 break
@@ -192,7 +195,7 @@ class AutoencoderStream(Stream):
 
     def _mark_final(self) -> None:
         if self._span:
-            # the first anchor whose window is still to be scored
+            # first anchor whose window is not scored yet
             following = self._windows[0].anchor if self._windows else \
                 self._span[self._anchor].number if self._anchor < len(self._span) else self._span[-1].number + 1
             for row in self._out:

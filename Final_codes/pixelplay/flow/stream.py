@@ -35,14 +35,14 @@ class ReferenceStream:
     Args:
         choose: returns two reference rows per frame: the first within two baselines of the frame, the second within two
             baselines of the first.
-        baseline: wanted distance of a reference frame, in frames.
+        baseline: desired distance to a reference frame, in frames.
     """
 
     def __init__(self, choose: Choose, baseline: int):
         self.choose, self.baseline = choose, baseline
         self._numbers: list[int] = []
         self._items: list[Any] = []
-        self._given = 0  # rows at the head that have been returned
+        self._given = 0  # rows at the start that have been returned
 
     @property
     def newest(self) -> int | None:
@@ -63,7 +63,7 @@ class ReferenceStream:
         first, second = self.choose(numbers)
         stop = count
         if not ended:
-            # a choice is final once a frame one baseline later has arrived
+            # a choice is final when a frame one baseline later has arrived
             certain = numbers + self.baseline
             certain = np.maximum(certain, np.where(first > np.arange(count), certain[first], 0))
             late = np.flatnonzero(certain[self._given:] > numbers[-1])
@@ -85,7 +85,7 @@ class SpeedStream:
 
     Args:
         baselines: from the training footage.
-        map: applies a function to several frames like the builtin; the map of a pool uses several CPUs.
+        map: replacement for the builtin `map`, e.g. that of a thread pool.
     """
 
     def __init__(self, baselines: Baselines, *, map: Callable[[Callable, Iterable], Iterable] = map):

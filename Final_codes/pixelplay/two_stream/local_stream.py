@@ -1,4 +1,4 @@
-"""The local memory on a stream: actors are found, measured and embedded once, and scored with their neighbours in time.
+"""The local memory on a stream: every actor is detected, measured and embedded once.
 
 Reads `LiveFrame`s one by one; makes the same `LiveScore`s as `LocalMemory.score` on a file of these frames. Expensive
 steps (flow, foreground, embedding) run once per frame; cheap ones (tracks, channels, rarities) are repeated for the few
@@ -32,17 +32,19 @@ if TYPE_CHECKING:
 
 VIDEO = "live"
 BATCH = 4
-"""Frames scored together."""
+"""Frames per batch of scores; the last batch of a stream may be smaller."""
 
 
 @dataclasses.dataclass
 class _Row:
-    """Results of a frame.
+    """Results of a frame with n actors.
 
     Attributes:
-        place: its index among the frames since the last gap, skipped ones excluded.
-        features: (n, dim) float16 of its actors' crops; None if they are not embedded.
-        frame: kept while it may be the last one before a gap.
+        number: frame number.
+        place: index among the frames since the last gap, without skipped frames.
+        actors, motion, measured: results of `measure_frame`.
+        features: (n, dim) float16 embeddings of the actors; None if they are not embedded.
+        frame: (H, W, 3) uint8 RGB; kept while this may be the last frame before a gap.
     """
 
     number: int
@@ -55,7 +57,7 @@ class _Row:
 
 
 class LocalStream(Stream):
-    """See the module. A skipped frame takes the score of the one before it."""
+    """Stream of `LocalMemory`. A skipped frame takes the score of the previous frame."""
 
     def __init__(self, model: LocalMemory):
         self.model, self.scene, self.full_size = model, model.scene, (1, 1)
@@ -63,7 +65,7 @@ class LocalStream(Stream):
         self._flow = DenseFlow()
         self._begin_stretch()
         self._rows: list[_Row] = []
-        self._given = 0  # rows at the start whose scores are out and that are kept as context
+        self._given = 0  # rows at the start that were scored and are kept as context
         self._order: deque[tuple[int, bool]] = deque()  # (number, not skipped) of the frames without a score
         self._last: float | None = None
 
@@ -93,7 +95,7 @@ class LocalStream(Stream):
         for one in self._stretch.ready(ended=True):
             self._take(one)
         if self._rows and self._rows[-1].features is None:
-            # the last frame of a segment is embedded, because interpolation needs it
+            # interpolation needs the embeddings of the last frame of a segment
             self._embed(self._rows[-1])
         self._begin_stretch()
 
@@ -106,7 +108,7 @@ class LocalStream(Stream):
         return first, later_reference_frames(*times, first, *step)
 
     def _take(self, one: Referenced) -> None:
-        """Find and measure the actors of a frame."""
+        """Detect and measure the actors of a frame."""
         frame, view = one.item
         if frame.skipped:
             return
@@ -130,7 +132,7 @@ class LocalStream(Stream):
     # ---- some frames --------------------------------------------------------------------------------------------
 
     def _judge(self, count: int) -> list[LiveScore]:
-        """The scores of the `count` rows after the context, and of the skipped frames between them."""
+        """Score the `count` rows after the context, and the skipped frames between them."""
         found: dict[int, LiveScore] = {}
         if count:
             footage, table, crops = self._measured()
@@ -147,7 +149,7 @@ class LocalStream(Stream):
             if looked and number not in found:
                 break
             if not looked and self._last is None:
-                # the first frames were skipped: they take the first score
+                # skipped frames at the start take the first score
                 if not found:
                     break
                 self._last = next(iter(found.values())).value
@@ -176,7 +178,10 @@ class LocalStream(Stream):
         return footage, table, Crops(embedded, videos[table.position[embedded]], features)
 
     def _forget(self, given: int) -> None:
-        """Drop rows that no later score depends on; the rest starts at an embedded frame."""
+        """Drop rows that no later score depends on; the first `given` rows have been scored.
+
+        The rest starts at an embedded frame.
+        """
         first = max(0, given - self.ahead)
         first -= self._rows[first].place % self.model.config.stride if first < len(self._rows) else 0
         first = max(0, first)

@@ -1,4 +1,4 @@
-"""The global memory on a stream: frames are embedded once, several together.
+"""The global memory on a stream: every frame is embedded once, in small batches.
 
 Reads `LiveFrame`s one by one; makes the same `LiveScore`s as `GlobalMemory.score` on a file of these frames.
 """
@@ -17,7 +17,7 @@ BATCH = 4
 
 
 class GlobalStream(Stream):
-    """See the module. A skipped frame takes the score of the one before it."""
+    """Stream of `GlobalMemory`. A skipped frame takes the score of the previous frame."""
 
     def __init__(self, model: GlobalMemory):
         self.model = model
