@@ -94,7 +94,7 @@ def update(detector: Detector, wanted: Wanted, work: Path) -> tuple[Detector, di
     for name, model in models.items():
         model.save(new.folder / name)
     _calibrate_anew(new.folder, detector, footage, held_out if wanted.held_out else raw)
-    changed = Detector(new.folder, detector.about)  # the ensemble's weights stay
+    changed = Detector(new.folder, detector.about)  # the ensemble's weights do not change
     after = _mean(changed, changed.members(), footage, raw)
     lines = _lines(detector), _lines(changed)
     entry = {"name": wanted.name, "content": content, "videos": footage.video_names(), "frames": len(footage),

@@ -174,7 +174,8 @@ class Alarms:
     """The receivers of one camera. Use it as a context manager.
 
     The end of an event raises an alarm only if its beginning did. The lines of such an event contain `"alarm": true`.
-    On entering, messages that were queued before a crash but are not in the journal are added to it.
+    On entering, messages that were queued before a crash but are not in the journal are added to it, and unfinished
+    events are ended.
 
     Args:
         journal: the event log of the camera.

@@ -279,7 +279,7 @@ class Stream:
 
     def __init__(self, address: str, timeout: float):
         options = {"rtsp_transport": "tcp"} if address.lower().startswith("rtsp") else {}
-        # short analysis before the first frame, because frames are delayed by it
+        # a short analysis of the stream, because it delays the first frames
         options |= {"protocol_whitelist": "file" if address.lower().startswith("file:") else PROTOCOLS}
         options |= {"analyzeduration": "1000000", "fpsprobesize": "0"}
         try:
