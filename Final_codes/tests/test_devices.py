@@ -16,6 +16,7 @@ QUAD = [name for name in MODELS if model_class(name).family == "quad"]
 
 PROGRAM = """
     import dataclasses, os, sys
+    from concurrent.futures import Future, ThreadPoolExecutor
     from pathlib import Path
 
     import torch
@@ -23,8 +24,18 @@ PROGRAM = """
 
     from footage import make_footage
     from pixelplay import environment
+    from pixelplay.autoencoders import windows
     from pixelplay.registry import MODELS, model_class
 
+    class HereAndNow(ThreadPoolExecutor):
+        \"\"\"Runs everything in the thread that asks: a mode of torch's functions holds for its own thread alone.\"\"\"
+
+        def submit(self, function, *args):
+            done = Future()
+            done.set_result(function(*args))
+            return done
+
+    windows.ThreadPoolExecutor = HereAndNow
     rank = int(os.environ["RANK"])
     real = torch.nn.Module.to, torch.autocast
 
