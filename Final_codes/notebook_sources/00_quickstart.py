@@ -20,7 +20,7 @@
 # |---|---|
 # | **needs** | nothing: it runs on the embedded sample, a scene the project draws |
 # | **makes** | `quickstart/scored/` with `submission.csv` and `report/index.html` |
-# | **time** | CPU: 135 s for all cells as shown below (2 cores that tests kept busy); never timed on a GPU |
+# | **time** | CPU: 119 s for all cells as shown below (2 cores that tests kept busy); never timed on a GPU |
 # | **shown** | all six models on the embedded sample, profile `lite`, learnt by `make demo` |
 
 # %%

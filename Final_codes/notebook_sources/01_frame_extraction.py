@@ -18,7 +18,7 @@
 # |---|---|
 # | **needs** | a dataset (competition, Avenue, Ped2, ShanghaiTech, your own), or nothing: then the embedded sample |
 # | **makes** | `01_frame_extraction/`: `manifest.csv`, frames at working size, flags and reliabilities |
-# | **time** | CPU: 67 s for all cells as shown below (2 quiet cores) |
+# | **time** | CPU: 36 s for all cells as shown below (2 quiet cores) |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %%

@@ -18,7 +18,7 @@
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
 # | **makes** | `detector/` (both banks), `scores/global_memory.csv`, `local_memory.csv` |
-# | **time** | CPU: 345 s for both models as shown below (2 cores that tests kept busy) |
+# | **time** | CPU: 88 s for both models as shown below (2 cores that tests kept busy) |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %%

@@ -18,7 +18,7 @@
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
 # | **makes** | `detector/unet/` (weights, held-out scores), `scores/unet.csv` |
-# | **time** | CPU: 77 s to train and score as shown below (2 quiet cores) |
+# | **time** | CPU: 56 s to train and score as shown below (2 quiet cores) |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %%

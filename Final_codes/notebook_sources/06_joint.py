@@ -18,7 +18,7 @@
 # |---|---|
 # | **needs** | `01_frame_extraction/` |
 # | **makes** | `detector/joint/` (weights, held-out scores), `scores/joint.csv` |
-# | **time** | CPU: 61 s to train and score as shown below (2 quiet cores) |
+# | **time** | CPU: 44 s to train and score as shown below (2 quiet cores) |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %%

@@ -18,7 +18,7 @@
 # |---|---|
 # | **needs** | `01_frame_extraction/`, `detector/` and any of `scores/*.csv` |
 # | **makes** | `submission.csv`, `submission_two_stream.csv`, `submission_quad_ensemble.csv`, `report/index.html` |
-# | **time** | CPU: 43 s for all cells as shown below (2 quiet cores) |
+# | **time** | CPU: 34 s for all cells as shown below (2 quiet cores) |
 # | **shown** | the embedded sample, a scene the project draws, profile `lite`: how it works, not how good it gets |
 
 # %%
